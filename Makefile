@@ -1,0 +1,41 @@
+# make lab · make test · make bench · make notebooks · make clean
+# Everything lives in .venv; the stamps in it make a second call start at once.
+PYTHON ?= python3
+BIN    := .venv/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+ROOT   := $(if $(filter 0,$(shell id -u)),--allow-root)# JupyterLab refuses to run as root unless told
+LAB_ARGS ?=
+PYTEST_ARGS ?=
+
+.PHONY: lab test bench notebooks clean
+
+lab: .venv/.lab  ## open the first notebook in JupyterLab (loopback only, token kept)
+	$(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
+	    --ServerApp.root_dir=. --ServerApp.ip=127.0.0.1 $(ROOT) $(LAB_ARGS)
+
+test: .venv/.test  ## lint, then unit tests, doctests and every notebook in one pytest run
+	$(BIN)/python -m ruff check .
+	FLATMTL_FAST=1 $(BIN)/python -m pytest tests flatmtl_lite notebooks --doctest-modules \
+	    --nbval-lax --nbval-current-env --nbval-cell-timeout=120 $(PYTEST_ARGS)
+
+bench: .venv/.test  ## side-by-side timings, as ratios
+	$(BIN)/python benchmarks/run.py
+
+notebooks: .venv/.test  ## execute the notebooks again, as they are committed
+	$(BIN)/python -m flatmtl_lite.lab.build notebooks
+
+clean:  ## results in out/ are yours and stay
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# torch first and alone: asked for together with others, pip may choose another build of it.
+# A venv without pip (python3-venv missing at the first try) is made anew.
+.venv/.torch: constraints.txt
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
+	$(PIP) torch && touch $@
+
+.venv/.lab: .venv/.torch pyproject.toml constraints.txt
+	$(PIP) -e ".[lab,runs]" && touch $@
+
+.venv/.test: .venv/.torch pyproject.toml constraints.txt
+	$(PIP) -e ".[lab,runs,dev]" && touch .venv/.lab $@
