@@ -1,0 +1,181 @@
+"""What every aggregator shares: the contract, the Gramian, and its scale-free form."""
+
+import torch
+from torch import Tensor, nn
+
+
+class NonFiniteGradient(ValueError):
+    """A task gradient holds NaN or infinity; ``tasks`` lists the indices of the tasks."""
+
+    def __init__(self, tasks: list[int], where: str = "gradient"):
+        self.tasks = tasks
+        super().__init__(
+            f"The {where} of task {', '.join(map(str, tasks))} holds NaN or infinity; expected finite "
+            "numbers. Look at the batch and that task's loss (log of 0, overflow, too large a learning "
+            'rate or rho), or let FlatMTL pass over such steps with on_nonfinite="skip".'
+        )
+
+
+class Aggregator(nn.Module):
+    """T task gradients in, one direction out.
+
+    All aggregators keep two laws of scale. *Unanimity*: if every task has the gradient g, the
+    direction is g. *Homogeneity*: A(sG) = s A(G) for s > 0.
+    """
+
+    def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
+        """Aggregate ``G`` of shape (..., T, P) to a direction of shape (..., P).
+
+        Args:
+            G: task gradients, one per row; leading dimensions are a batch of independent problems.
+            losses: task losses (..., T), used by weightings that read them.
+
+        Raises:
+            ValueError: ``G`` has fewer than two dimensions, no row or no column, or is not floating.
+            NonFiniteGradient: a row holds NaN or infinity.
+        """
+        raise NotImplementedError
+
+    def loss_weights(self, losses: Tensor) -> Tensor | None:
+        """Weights (T,) if they are known before any gradient is, else None."""
+        return None
+
+
+class GramianAggregator(Aggregator):
+    """An aggregator whose weights depend on the inner products of the task gradients alone.
+
+    A method implements :meth:`solve`; everything of length P is one product ``G Gᵀ`` and one ``w G``.
+    """
+
+    @torch.no_grad()
+    def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
+        check_rows(G)
+        return weighted_sum(self.weights(gramian(G), relative_accuracy(G)), G)
+
+    @torch.no_grad()
+    def weights(self, M: Tensor, eps: float | None = None) -> Tensor:
+        """Weights (..., T) for a Gramian ``M`` = G Gᵀ of shape (..., T, T), in float64 on the CPU.
+
+        ``eps`` is the relative accuracy of ``M``, by default that of its dtype; rank tolerances follow it.
+
+        Raises:
+            ValueError: ``M`` is no floating (..., T, T), or not finite.
+        """
+        square = M.ndim >= 2 and M.shape[-1] == M.shape[-2] > 0
+        if not (square and M.is_floating_point() and bool(M.isfinite().all())):
+            raise ValueError(
+                f"Got a Gramian of shape {tuple(M.shape)} and dtype {M.dtype}; expected (..., T, T), T >= 1, "
+                "of finite floating numbers. Pass G @ G.mT, G holding one task gradient per row."
+            )
+        eps = torch.finfo(M.dtype).eps if eps is None else eps
+        return self.solve(*scale_free(M.to(device="cpu", dtype=torch.float64)), eps)
+
+    def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
+        """Weights (..., T) from cosines ``C`` (..., T, T) and row norms (..., T), the largest being 1.
+
+        Rows and columns of ``C`` that belong to a zero gradient are 0. ``eps`` is the relative
+        accuracy of ``C``.
+        """
+        raise NotImplementedError
+
+
+def zero_where_cancelling(weights: Tensor, C: Tensor, norms: Tensor) -> Tensor:
+    """The weights (..., T); 0 where w G cancels to below 1e-7 of its terms, where only rounding is left."""
+    terms = weights * norms
+    square = (terms * (C @ terms.unsqueeze(-1)).squeeze(-1)).sum(-1, keepdim=True)
+    return weights.masked_fill(square <= (1e-7 * terms.abs().sum(-1, keepdim=True)) ** 2, 0.0)
+
+
+def check_finite(*blocks: Tensor) -> Tensor:
+    """The largest absolute entry of each row of the blocks (..., T_k, P): (..., T) on the CPU, one copy.
+
+    Raises:
+        NonFiniteGradient: a row holds NaN or infinity; names its index in its block.
+    """
+    largest = torch.cat([b.abs().amax(-1) for b in blocks], -1).cpu()
+    bad = set()
+    for part in largest.isfinite().split([b.shape[-2] for b in blocks], -1):
+        finite = part.reshape(-1, part.shape[-1]).all(0)
+        bad.update(i for i, is_finite in enumerate(finite.tolist()) if not is_finite)
+    if bad:
+        raise NonFiniteGradient(sorted(bad))
+    return largest
+
+
+def check_rows(G: Tensor) -> None:
+    """Raise ValueError unless ``G`` is a floating tensor (..., T, P) with T, P >= 1."""
+    if G.ndim < 2 or 0 in G.shape[-2:] or not G.is_floating_point():
+        raise ValueError(
+            f"Got task gradients of shape {tuple(G.shape)} and dtype {G.dtype}; expected a floating "
+            "tensor (..., T, P), one task per row, T >= 1 and P >= 1. Stack the flattened gradients."
+        )
+
+
+def relative_accuracy(G: Tensor) -> float:
+    """Relative accuracy of inner products of rows of ``G``, which are taken in float32 or better."""
+    return torch.finfo(torch.promote_types(G.dtype, torch.float32)).eps
+
+
+def weighted_sum(weights: Tensor, G: Tensor) -> Tensor:
+    """w G: weights (..., T) in float64 and rows (..., T, P) -> (..., P) in the dtype of ``G``.
+
+    A weight may lie outside the range of that dtype though the sum lies within; then the rows are
+    rescaled first.
+    """
+    info = torch.finfo(G.dtype)
+    size = weights.abs()
+    if bool(((size > info.max) | ((size < info.tiny) & (size > 0))).any()):
+        scale = G.abs().amax(-1, keepdim=True)
+        G = G / torch.where(scale > 0, scale, 1.0)
+        weights = weights * scale.squeeze(-1).to(weights)
+    return (weights.to(G).unsqueeze(-2) @ G).squeeze(-2)
+
+
+def gramian(*blocks: Tensor) -> Tensor:
+    """Inner products of all rows of the blocks, on the CPU (one copy from the device).
+
+    Args:
+        blocks: tensors (..., T_k, P); together they are the rows of one matrix.
+
+    Returns:
+        (..., T, T) with T the sum of the T_k, in the dtype of the blocks (at least float32); in float64
+        if a square would overflow or underflow there, the rows having been rescaled first.
+
+    Raises:
+        NonFiniteGradient: a row holds NaN or infinity.
+
+    Example:
+        >>> gramian(torch.tensor([[4.0, 0.0], [0.0, 2.0**70]])).diagonal().log2().tolist()
+        [4.0, 140.0]
+    """
+    blocks = tuple(b if b.dtype.itemsize >= 4 else b.float() for b in blocks)
+    M = _inner_products(blocks).cpu()
+    squares = M.diagonal(dim1=-2, dim2=-1)
+    info = torch.finfo(M.dtype)
+    smallest = blocks[0].shape[-1] * info.tiny / info.eps
+    if bool((squares.isfinite() & (squares >= smallest)).all()):
+        return M
+    largest = check_finite(*blocks).double().unsqueeze(-1)
+    scales = torch.where(largest > 0, largest, 1.0).split([b.shape[-2] for b in blocks], -2)
+    rescaled = tuple(b / scale.to(b) for b, scale in zip(blocks, scales, strict=True))
+    return _inner_products(rescaled).cpu().double() * (largest * largest.mT)
+
+
+def scale_free(M: Tensor) -> tuple[Tensor, Tensor]:
+    """Split a Gramian into cosines (..., T, T) and row norms (..., T) relative to the largest.
+
+    Cosines are clamped to [-1, 1]; those with a zero row are 0.
+    """
+    norms = M.diagonal(dim1=-2, dim2=-1).clamp_min(0.0).sqrt()
+    safe = torch.where(norms > 0, norms, 1.0)
+    C = (M / safe.unsqueeze(-1) / safe.unsqueeze(-2)).clamp(-1.0, 1.0)
+    largest = norms.amax(-1, keepdim=True)
+    return C, norms / torch.where(largest > 0, largest, 1.0)
+
+
+def _inner_products(blocks: tuple[Tensor, ...]) -> Tensor:
+    rows = []
+    for i, a in enumerate(blocks):
+        left = [rows[j][i].mT for j in range(i)]
+        rows.append(left + [a @ b.mT for b in blocks[i:]])
+    return torch.cat([torch.cat(row, -1) for row in rows], -2)

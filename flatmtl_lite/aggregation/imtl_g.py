@@ -1,0 +1,32 @@
+"""IMTL-G: the direction with the same projection onto every task gradient."""
+
+import torch
+from torch import Tensor
+
+from .base import GramianAggregator
+from .simplex import simplex_scale
+
+
+class IMTLG(GramianAggregator):
+    """Impartial multi-task learning, gradient part (Liu et al., ICLR 2021).
+
+    β solves ⟨gᵢ, d⟩ = ‖gᵢ‖ for all i (equal projections), by the pseudo-inverse; zero rows are left
+    out. Scale: divided by Σ|β|. The paper divides by Σβ, which may be negative for T >= 3 and then
+    ascends on every task. Cosine eigenvalues below 10 T eps of the largest count as 0, so the weights
+    jump where rows become equal (T >= 3) or opposite; where only 0 has equal projections, d = 0.
+
+    Example:
+        >>> IMTLG()(torch.tensor([[1.0, 0.0], [0.0, 3.0]]))
+        tensor([0.7500, 0.7500])
+    """
+
+    def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
+        live = (norms > 0).to(norms.dtype)
+        tolerance = 10 * norms.shape[-1] * eps
+        u = (torch.linalg.pinv(C, rtol=tolerance, hermitian=True) @ live.unsqueeze(-1)).squeeze(-1)
+        # the squared length of what ‖gᵢ‖ = ⟨gᵢ, d⟩ asks for and the gradients can give
+        reached = (live * (C @ u.unsqueeze(-1)).squeeze(-1)).sum(-1, keepdim=True)
+        u = u.masked_fill(reached <= tolerance * live.sum(-1, keepdim=True), 0.0)
+        beta = torch.where(norms > 0, u * simplex_scale(norms), 0.0)
+        total = beta.abs().sum(-1, keepdim=True)
+        return torch.where(total > 0, beta / total, 0.0)

@@ -1,0 +1,29 @@
+"""Mean of the task gradients: linear scalarisation with equal weights."""
+
+import torch
+from torch import Tensor
+
+from .base import GramianAggregator, check_finite, check_rows
+
+
+class Mean(GramianAggregator):
+    """The mean of the task gradients (LS, EW): plain gradient descent on the mean loss.
+
+    Linear in the gradients, so decomposing changes nothing: A(loss) + A(flat) = A(loss + flat).
+
+    Example:
+        >>> Mean()(torch.tensor([[2.0, 0.0], [0.0, 4.0]]))
+        tensor([1., 2.])
+    """
+
+    @torch.no_grad()
+    def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
+        check_rows(G)
+        check_finite(G)
+        return G.mean(-2)
+
+    def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
+        return torch.full_like(norms, 1.0 / norms.shape[-1])
+
+    def loss_weights(self, losses: Tensor) -> Tensor:
+        return torch.full_like(losses, 1.0 / losses.shape[-1])

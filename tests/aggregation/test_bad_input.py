@@ -1,0 +1,134 @@
+"""Bad input is refused before anything happens, with what was given, what was expected, and what to do."""
+
+import math
+
+import pytest
+import torch
+
+import flatmtl_lite as fm
+
+every_aggregator = pytest.mark.parametrize("name", fm.AGGREGATORS)
+
+
+@every_aggregator
+@pytest.mark.parametrize(
+    ("G", "named"),
+    [
+        (torch.ones(3), r"shape \(3,\)"),
+        (torch.tensor(1.0), r"shape \(\)"),
+        (torch.ones(0, 3), r"shape \(0, 3\)"),
+        (torch.ones(3, 0), r"shape \(3, 0\)"),
+        (torch.ones(2, 3, 0), r"shape \(2, 3, 0\)"),
+        (torch.ones(2, 3, dtype=torch.int64), "dtype torch.int64"),
+        (torch.ones(2, 3, dtype=torch.bool), "dtype torch.bool"),
+        (torch.ones(2, 3, dtype=torch.complex64), "dtype torch.complex64"),
+    ],
+)
+def test_a_matrix_that_holds_no_task_gradients(name, G, named):
+    with pytest.raises(ValueError, match=rf"{named}.*expected a floating tensor \(\.\.\., T, P\).*Stack"):
+        fm.aggregator(name)(G)
+
+
+@every_aggregator
+@pytest.mark.parametrize(
+    ("M", "named"),
+    [
+        (torch.ones(2, 3), r"shape \(2, 3\)"),
+        (torch.ones(4, 3, 2), r"shape \(4, 3, 2\)"),
+        (torch.ones(3), r"shape \(3,\)"),
+        (torch.ones(0, 0), r"shape \(0, 0\)"),
+        (torch.ones(2, 2, dtype=torch.int32), "dtype torch.int32"),
+    ],
+)
+def test_a_matrix_that_is_no_gramian(name, M, named):
+    with pytest.raises(ValueError, match=rf"Gramian.*{named}.*expected \(\.\.\., T, T\).*G @ G\.mT"):
+        fm.aggregator(name).weights(M)
+
+
+@every_aggregator
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(math.nan, torch.float64), (math.inf, torch.float32), (-math.inf, torch.float16)],
+)
+@pytest.mark.parametrize(("rows", "tasks"), [([1], [1]), ([0, 2], [0, 2]), ([0, 1, 2, 3], [0, 1, 2, 3])])
+def test_a_gradient_that_is_not_finite_is_named(name, rows, tasks, dtype, value):
+    G = torch.ones(4, 5, dtype=dtype)
+    G[rows, 3] = value
+    listed = ", ".join(map(str, tasks))
+    with pytest.raises(fm.NonFiniteGradient, match=f"of task {listed} holds NaN") as caught:
+        fm.aggregator(name)(G)
+    assert caught.value.tasks == tasks
+    assert isinstance(caught.value, ValueError)
+
+
+@every_aggregator
+def test_within_a_batch_the_task_is_named_too(name):
+    G = torch.ones(2, 3, 4, 5)
+    G[0, 2, 1, 0] = math.nan
+    G[1, 0, 3, 4] = math.inf
+    with pytest.raises(fm.NonFiniteGradient) as caught:
+        fm.aggregator(name)(G)
+    assert caught.value.tasks == [1, 3]
+
+
+@every_aggregator
+def test_rows_are_named_when_another_row_is_out_of_the_range_of_squares(name):
+    G = torch.full((3, 4), 1e30)
+    G[0] = 0
+    G[2, 2] = math.nan
+    with pytest.raises(fm.NonFiniteGradient) as caught:
+        fm.aggregator(name)(G)
+    assert caught.value.tasks == [2]
+
+
+@every_aggregator
+def test_large_but_finite_gradients_are_not_refused(name):
+    G = torch.full((3, 4), 1e38)
+    torch.testing.assert_close(fm.aggregator(name)(G), G[0])
+
+
+@every_aggregator
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_gramian_that_is_not_finite_is_refused(name, value):
+    M = torch.eye(3)
+    M[1, 1] = value
+    with pytest.raises(ValueError, match="Gramian"):
+        fm.aggregator(name).weights(M)
+
+
+def test_a_refused_matrix_costs_pcgrad_no_draw():
+    aggregate = fm.PCGrad()
+    state = aggregate.generator.get_state()
+    for G in (torch.full((2, 3), math.nan), torch.ones(3), torch.ones(2, 3, dtype=torch.int64)):
+        with pytest.raises(ValueError, match=r"expected|holds"):
+            aggregate(G)
+    assert torch.equal(aggregate.generator.get_state(), state)
+
+
+@pytest.mark.parametrize("c", [-1, -1e-9, math.nan, math.inf, -math.inf])
+def test_a_radius_for_cagrad_that_is_none(c):
+    with pytest.raises(ValueError, match=rf"c={c}.*expected a finite number >= 0"):
+        fm.CAGrad(c=c)
+    with pytest.raises(ValueError, match=rf"c={c}.*expected a finite number >= 0"):
+        fm.aggregator("cagrad", c=c)
+
+
+@pytest.mark.parametrize("name", ["nope", "CAGrad", "", "cagrad "])
+def test_an_unknown_name_gets_the_list_of_known_ones(name):
+    with pytest.raises(ValueError, match=r"expected one of mean, mgda, pcgrad, cagrad, imtl_g") as caught:
+        fm.aggregator(name)
+    assert repr(name) in str(caught.value)
+
+
+def test_the_table_of_names():
+    methods = {"mean": fm.Mean, "mgda": fm.MGDA, "pcgrad": fm.PCGrad, "cagrad": fm.CAGrad, "imtl_g": fm.IMTLG}
+    assert methods.items() <= fm.AGGREGATORS.items()
+    for name, method in methods.items():
+        assert type(fm.aggregator(name)) is method
+    assert fm.aggregator("cagrad", c=0.7).c == 0.7
+
+
+def test_the_base_class_leaves_the_direction_to_the_methods():
+    with pytest.raises(NotImplementedError):
+        fm.Aggregator()(torch.ones(2, 3))
+    assert fm.Aggregator().loss_weights(torch.ones(2)) is None

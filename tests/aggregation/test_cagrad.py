@@ -1,0 +1,153 @@
+"""CAGrad: ball constraint, duality gap, and a one-dimensional search for two tasks."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+import flatmtl_lite as fm
+
+CS = [0.1, 0.4, 0.9, 1.0, 2.0]
+
+
+def solve(G, c):
+    """The published direction d (1 + c times ours) and the dual's simplex weights, read off our weights."""
+    weights = (1 + c) * fm.CAGrad(c=c).weights(G @ G.mT)
+    d = (weights.unsqueeze(-2) @ G).squeeze(-2)
+    return d, normalize((weights - 1 / G.shape[-2]).clamp_min(0), p=1, dim=-1)
+
+
+def dual_value(G, w, c):
+    """⟨g_w, g₀⟩ + c ‖g₀‖‖g_w‖: for any w of the simplex no feasible d does better on its worst task."""
+    g_0, g_w = G.mean(-2), (w.unsqueeze(-2) @ G).squeeze(-2)
+    return (g_w * g_0).sum(-1) + c * g_0.norm(dim=-1) * g_w.norm(dim=-1)
+
+
+@pytest.mark.parametrize("c", CS)
+@pytest.mark.parametrize("decades", [0, 6])
+@pytest.mark.parametrize("nature", ["normal", "descent", "no_descent", "rank_2"])
+@pytest.mark.parametrize(("T", "P"), [(2, 5), (3, 2), (10, 4), (10, 60), (40, 10), (40, 100)])
+def test_feasible_and_without_duality_gap_row_by_row(T, P, nature, decades, c, sample):
+    G = sample(nature, T, P, batch=16 if T < 40 else 4, decades=decades)
+    d, w = solve(G, c)
+    g_0 = G.mean(-2)
+    radius = c * g_0.norm(dim=-1)
+    assert ((d - g_0).norm(dim=-1) <= radius * (1 + 1e-8) + 1e-8 * g_0.norm(dim=-1)).all()
+
+    found = (d != 0).any(-1)
+    primal, dual = (G @ d.unsqueeze(-1)).squeeze(-1), dual_value(G, w, c).unsqueeze(-1)
+    size = G.norm(dim=-1) * d.norm(dim=-1, keepdim=True)
+    assert ((primal - dual)[found] >= -1e-8 * size[found]).all()
+
+    # 0 is within the ball only for c >= 1, and the best only where no direction descends on every task
+    stationary = (fm.MGDA()(G) == 0).all(-1)
+    assert (found | (stationary & (c >= 1))).all()
+    if nature == "no_descent" and c >= 1:
+        assert not found.any()
+    if nature == "descent":
+        assert found.all()
+
+
+@pytest.mark.parametrize("c", CS)
+@pytest.mark.parametrize("decades", [0, 2])
+def test_two_tasks_against_a_fine_search(decades, c, sample):
+    G = sample("normal", 2, 5, batch=40, decades=decades)
+    d, _ = solve(G, c)
+    share = torch.linspace(0, 1, 20_001, dtype=torch.float64).unsqueeze(-1)
+    values = dual_value(G.unsqueeze(1), torch.stack([share, 1 - share], -1).squeeze(-2), c)
+    worst = (G @ d.unsqueeze(-1)).squeeze(-1).amin(-1)
+    scale = G.norm(dim=-1).amax(-1) ** 2
+    assert ((worst - values.amin(-1)).abs() <= 1e-6 * scale).all()
+    best = share[values.argmin(-1)]
+    assert ((best > 0) & (best < 1)).any()  # not all at the ends
+
+
+@pytest.mark.parametrize("c", [0.1, 0.9])
+def test_no_random_direction_of_the_ball_is_better(c, sample):
+    G = sample("normal", 4, 3)
+    d, _ = solve(G, c)
+    g_0 = G.mean(-2, keepdim=True)
+    generator = torch.Generator().manual_seed(0)
+    ball = normalize(torch.randn(50, 3000, 3, generator=generator, dtype=torch.float64), dim=-1)
+    others = g_0 + c * g_0.norm(dim=-1, keepdim=True) * ball
+    worst_of_others = (others @ G.mT).amin(-1).amax(-1)
+    worst = (G @ d.unsqueeze(-1)).squeeze(-1).amin(-1)
+    assert (worst >= worst_of_others - 1e-12).all()
+    assert (worst <= worst_of_others + 0.1).all()  # the search is dense enough to tell
+
+
+@pytest.mark.parametrize(("T", "P"), [(1, 4), (2, 5), (10, 4)])
+def test_c_0_is_the_mean(T, P, sample):
+    G = sample("normal", T, P, decades=2)
+    torch.testing.assert_close(fm.CAGrad(c=0)(G), G.mean(-2), rtol=1e-12, atol=1e-12)
+    nearly = fm.CAGrad(c=1e-9)(G)
+    assert (nearly - G.mean(-2)).norm(dim=-1).max() <= 1e-8 * G.norm(dim=-1).max()
+
+
+def test_a_large_c_nears_the_direction_of_mgda(sample):
+    G = sample("descent", 4, 10)
+    cosine = torch.cosine_similarity(fm.CAGrad(c=1e6)(G), fm.MGDA()(G), dim=-1)
+    assert (cosine > 1 - 1e-6).all()
+
+
+def test_improves_the_worst_task_over_the_mean(sample):
+    G = sample("normal", 5, 20)
+    worst = [(G @ solve(G, c)[0].unsqueeze(-1)).squeeze(-1).amin(-1) for c in (0, 0.1, 0.4, 0.9)]
+    for smaller, larger in itertools.pairwise(worst):
+        assert (larger > smaller).all()
+
+
+SQRT_10, SQRT_91 = math.sqrt(10), math.sqrt(91)
+
+
+@pytest.mark.parametrize(
+    ("c", "G", "published"),
+    [
+        # g₀ = (.5, 1.5): the whole radius c √10/2 goes to the first, worst task
+        (0.4, [[1.0, 0.0], [0.0, 3.0]], [0.5 + 0.2 * SQRT_10, 1.5]),
+        # g₀ = (1, .5), radius √5: the sphere meets the line 2x = y of equal gain
+        (2.0, [[2.0, 0.0], [0.0, 1.0]], [(4 + SQRT_91) / 10, (4 + SQRT_91) / 5]),
+        # opposite rows: back as far as the radius goes, and not beyond 0
+        (0.4, [[1.0, 2.0], [-3.0, -6.0]], [-0.6, -1.2]),
+        (1.0, [[1.0, 2.0], [-3.0, -6.0]], [0.0, 0.0]),
+        (2.0, [[1.0, 2.0], [-3.0, -6.0]], [0.0, 0.0]),
+    ],
+)
+def test_pinned(c, G, published):
+    G = torch.tensor(G, dtype=torch.float64)
+    expected = torch.tensor(published, dtype=torch.float64) / (1 + c)
+    torch.testing.assert_close(fm.CAGrad(c=c)(G), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("c", CS)
+def test_float32_is_near_float64(c, sample):
+    G = sample("descent", 10, 100, decades=1).float()
+    d, expected = fm.CAGrad(c=c)(G).double(), fm.CAGrad(c=c)(G.double())
+    assert (d - expected).norm(dim=-1).max() <= 1e-4 * G.norm(dim=-1).max()
+
+
+@pytest.mark.parametrize("c", CS)
+@pytest.mark.parametrize("T", [4, 10])
+def test_without_duality_gap_with_norms_from_1e_minus_30_to_1e30(T, c, sample):
+    G = sample("normal", T, 30, batch=200, decades=60)
+    d, w = solve(G, c)
+    gap = dual_value(G, w, c).unsqueeze(-1) - (G @ d.unsqueeze(-1)).squeeze(-1)
+    assert (gap <= 1e-8 * G.norm(dim=-1) * G.mean(-2).norm(dim=-1, keepdim=True)).all()
+
+
+@pytest.mark.parametrize("c", CS)
+@pytest.mark.parametrize("zeros", [1, 3])
+def test_zero_rows_allow_no_gain_but_the_rest_does_not_pay_for_it(zeros, c):
+    g = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
+    G = torch.stack([torch.zeros_like(g)] * zeros + [g])
+    d, _ = solve(G, c)
+    g_0 = G.mean(0)
+    assert (d - g_0).norm() <= c * g_0.norm() * (1 + 1e-9)
+    assert g @ d >= 0
+
+
+def test_shows_its_radius():
+    assert repr(fm.CAGrad(c=0.25)) == "CAGrad(c=0.25)"
+    assert fm.CAGrad().c == 0.4

@@ -1,0 +1,132 @@
+"""Every aggregator on degenerate matrices: finite always, and the documented result where one is fixed."""
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+import flatmtl_lite as fm
+
+g = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
+e = torch.tensor([3.0, 0.0, -1.0], dtype=torch.float64)  # orthogonal to g, of length √10
+ZERO = torch.zeros(3, dtype=torch.float64)
+ROWS = {
+    "one task": [g],
+    "one task, zero": [ZERO],
+    "all zero": [ZERO, ZERO, ZERO],
+    "a zero row": [ZERO, g],
+    "two zero rows of four": [ZERO, g, ZERO, g],
+    "equal rows": [g, g, g, g],
+    "equal rows and another": [g, g, e],
+    "opposite, equal norms": [g, -g],
+    "opposite, unequal norms": [g, -3 * g],
+    "opposite pairs": [g, -g, e, -e],
+    "rank 1, same direction": [g, 2 * g, 5 * g],
+    "rank 1, both directions": [g, 2 * g, -5 * g],
+}
+
+# The length of g is √14, of e √10. What is not listed has several right answers or is tested by optimality.
+L = (14**0.5, 10**0.5)
+SAME = dict.fromkeys(fm.AGGREGATORS, g)
+NOTHING = dict.fromkeys(fm.AGGREGATORS, ZERO)
+EXPECTED = {
+    "one task": SAME,
+    "one task, zero": NOTHING,
+    "all zero": NOTHING,
+    # MGDA keeps a zero row: a task at its minimum stops all. IMTL-G leaves it out.
+    "a zero row": {"mean": g / 2, "mgda": ZERO, "pcgrad": g / 2, "imtl_g": g},
+    "two zero rows of four": {"mean": g / 2, "mgda": ZERO, "pcgrad": g / 2, "imtl_g": g},
+    "equal rows": SAME,
+    "equal rows and another": {
+        "mean": (2 * g + e) / 3,
+        "mgda": (10 * g + 14 * e) / 24,
+        "pcgrad": (2 * g + e) / 3,
+        "imtl_g": (g / L[0] + e / L[1]) / (1 / L[0] + 1 / L[1]),
+    },
+    "opposite, equal norms": NOTHING,
+    # CAGrad's ball of radius 0.4 ‖g₀‖ about g₀ = -g ends at -0.6 g; then 1 + c divides.
+    "opposite, unequal norms": {
+        "mean": -g,
+        "mgda": ZERO,
+        "pcgrad": ZERO,
+        "cagrad": -0.6 / 1.4 * g,
+        "imtl_g": ZERO,
+    },
+    "opposite pairs": NOTHING,
+    "rank 1, same direction": {
+        "mean": 8 / 3 * g,
+        "mgda": g,
+        "pcgrad": 8 / 3 * g,
+        "cagrad": 8 / 3 * g,
+        "imtl_g": 3 / 1.7 * g,  # equal projections: the harmonic mean of the lengths
+    },
+    "rank 1, both directions": {"mean": -2 / 3 * g, "mgda": ZERO, "pcgrad": ZERO, "cagrad": -0.4 / 1.4 * g},
+}
+RANGE = {
+    torch.float64: (1e-30, 1e30),
+    torch.float32: (1e-30, 1e30),
+    torch.bfloat16: (1e-30, 1e30),
+    torch.float16: (1e-3, 1e3),  # float16 itself ends at 6e-8 and 65504
+}
+DTYPES = list(RANGE)
+pytestmark = pytest.mark.parametrize("name", fm.AGGREGATORS)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", ROWS)
+def test_finite_and_as_documented(name, case, dtype):
+    G = torch.stack(ROWS[case]).to(dtype)
+    direction = fm.aggregator(name)(G).double()
+    assert direction.isfinite().all()
+    assert fm.aggregator(name).weights(G.double() @ G.double().mT).isfinite().all()
+    longest = G.double().norm(dim=-1).max()
+    assert direction.norm() <= longest * (1 + 1e-2)
+    if name in EXPECTED[case]:
+        tolerance = {torch.float64: 1e-7, torch.float32: 1e-3}.get(dtype, 2e-2)
+        assert (direction - EXPECTED[case][name]).norm() <= tolerance * longest
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", ROWS)
+def test_degenerate_at_both_ends_of_the_range(name, case, dtype):
+    G = torch.stack(ROWS[case])
+    middle = fm.aggregator(name)(G)
+    for scale in RANGE[dtype]:
+        found = fm.aggregator(name)((scale * G).to(dtype)).double() / scale
+        tolerance = {torch.float64: 1e-7, torch.float32: 1e-3}.get(dtype, 5e-2)
+        assert (found - middle).norm() <= tolerance * G.norm(dim=-1).max()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 5), (5, 3), (10, 20)])
+def test_norms_over_the_whole_range_within_one_matrix(name, T, P, dtype, sample):
+    """The weight of a row may lie outside the range of the dtype, though the direction lies within."""
+    low, high = RANGE[dtype]
+    norms = torch.logspace(torch.tensor(low).log10(), torch.tensor(high).log10(), T, dtype=torch.float64)
+    G = (normalize(sample("normal", T, P), dim=-1) * norms.unsqueeze(-1)).to(dtype)
+    direction = fm.aggregator(name)(G)
+    assert direction.isfinite().all()
+    assert (direction.double().norm(dim=-1) <= G.double().norm(dim=-1).amax(-1) * (1 + 1e-2)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("nature", ["normal", "descent"])
+def test_norms_over_the_whole_range_give_the_direction_of_float64(name, nature, dtype, sample):
+    G = sample(nature, 3, 6, decades=60).to(dtype)
+    found = fm.aggregator(name)(G).double()
+    expected = fm.aggregator(name)(G.double())
+    tolerance = 1e-3 if dtype == torch.float32 else 2e-2
+    assert ((found - expected).norm(dim=-1) <= tolerance * expected.norm(dim=-1)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("distance", [1e-3, 1e-6, 1e-9, 1e-12])
+def test_nearly_equal_and_nearly_opposite_rows(name, distance, dtype, sample):
+    noise = sample("normal", 4, 3) * distance
+    signs = torch.tensor([1.0, -1.0, 1.0, -1.0]).unsqueeze(-1)
+    equal, opposite = (g + noise).to(dtype), (signs * g + noise).to(dtype)
+    for G in (equal, opposite):
+        direction = fm.aggregator(name)(G)
+        assert direction.isfinite().all()
+        assert (direction.norm(dim=-1) <= G.norm(dim=-1).amax(-1) * (1 + 1e-5)).all()
+    if name != "imtl_g":  # whose weights jump where rows become equal, as documented
+        assert (fm.aggregator(name)(equal) - g).norm(dim=-1).max() <= 20 * distance + 1e-5

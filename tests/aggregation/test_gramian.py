@@ -1,0 +1,96 @@
+"""The Gramian: one product, in a wider range only where squares would leave theirs."""
+
+import math
+
+import pytest
+import torch
+
+import flatmtl_lite as fm
+from flatmtl_lite.aggregation import gramian
+from flatmtl_lite.aggregation.base import scale_free
+
+DTYPES = [torch.float64, torch.float32]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("T", [1, 2, 7])
+def test_is_the_product_of_the_rows(T, dtype, sample):
+    G = sample("normal", T, 11).to(dtype)
+    M = gramian(G)
+    assert M.dtype == dtype
+    torch.testing.assert_close(M, G @ G.mT)
+    assert torch.equal(M, M.mT)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_multiplied_in_float32(dtype):
+    G = torch.tensor([[300.0, 300.0], [0.25, 0.0]], dtype=dtype)
+    assert gramian(G).dtype == torch.float32
+    assert gramian(G).tolist() == [[180000.0, 75.0], [75.0, 0.0625]]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-25, 1e25])
+@pytest.mark.parametrize("sizes", [(2, 2), (1, 3), (2, 1, 4)])
+def test_blocks_are_the_rows_of_one_matrix(sizes, scale, sample):
+    blocks = [scale * sample("normal", T, 6).float() for T in sizes]
+    M = gramian(*blocks)
+    stacked = torch.cat(blocks, -2)
+    assert M.shape == (50, sum(sizes), sum(sizes))
+    torch.testing.assert_close(M, gramian(stacked), rtol=1e-5, atol=1e-6 * scale**2)
+    assert torch.equal(M, M.mT)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[3e30, 4e30], [1.0, 2.0]],  # the squares overflow float32
+        [[3e-30, 4e-30], [1.0, 2.0]],  # they underflow
+        [[3e30, 4e30], [3e-30, 4e-30]],
+        [[0.0, 0.0], [1.0, 2.0]],
+        [[2e-23, 1e-23], [1e-23, 3e-23]],  # they are subnormal
+    ],
+)
+def test_float64_is_used_where_float32_squares_leave_the_range(rows):
+    G = torch.tensor(rows)
+    M = gramian(G)
+    assert M.dtype == torch.float64
+    expected = G.double() @ G.double().mT
+    assert (M - expected).abs().le(1e-6 * expected.diagonal().sqrt().outer(expected.diagonal().sqrt())).all()
+
+
+def test_ordinary_float32_rows_stay_in_float32():
+    assert gramian(torch.tensor([[1e-10, 0.0], [0.0, 1e15]])).dtype == torch.float32
+
+
+@pytest.mark.parametrize("batch", [(), (4,), (2, 3)])
+def test_a_non_finite_row_is_named_within_its_own_block(batch):
+    """Stacked [loss; flat], row 2T of the whole is task 0 again."""
+    loss, flat = torch.ones(*batch, 3, 4), torch.ones(*batch, 3, 4)
+    flat[..., 1, 2] = math.nan
+    with pytest.raises(fm.NonFiniteGradient) as caught:
+        gramian(loss, flat)
+    assert caught.value.tasks == [1]
+    loss[..., 2, 0] = math.inf
+    with pytest.raises(fm.NonFiniteGradient) as caught:
+        gramian(loss, flat)
+    assert caught.value.tasks == [1, 2]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_scale_free_form(dtype):
+    G = torch.tensor([[3.0, 4.0], [0.0, 0.0], [-10.0, 0.0], [6.0, 8.0]], dtype=dtype)
+    C, norms = scale_free((G @ G.mT).double())
+    expected = [[1, 0, -0.6, 1], [0, 0, 0, 0], [-0.6, 0, 1, -0.6], [1, 0, -0.6, 1]]
+    torch.testing.assert_close(C, torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(norms, torch.tensor([0.5, 0, 1, 1], dtype=torch.float64))
+
+
+def test_scale_free_form_of_nothing_and_of_a_slightly_indefinite_matrix():
+    C, norms = scale_free(torch.zeros(2, 2, dtype=torch.float64))
+    assert C.tolist() == [[0, 0], [0, 0]]
+    assert norms.tolist() == [0, 0]
+    C, norms = scale_free(torch.tensor([[1.0, 1.001], [1.001, 1.0]], dtype=torch.float64))
+    assert C.tolist() == [[1, 1], [1, 1]]
+    C, norms = scale_free(torch.tensor([[1.0, 0.0], [0.0, -1e-9]], dtype=torch.float64))
+    assert C.isfinite().all()
+    assert norms.tolist() == [1, 0]

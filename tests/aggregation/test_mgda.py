@@ -1,0 +1,119 @@
+"""MGDA: the shortest vector of the convex hull, checked by its own optimality conditions."""
+
+import itertools
+
+import pytest
+import torch
+
+import flatmtl_lite as fm
+
+
+def shortage(G, d):
+    """How far ⟨gᵢ, d⟩ >= ‖d‖² is missed, relative to ‖gᵢ‖‖d‖, at the worst row of each problem."""
+    length = d.norm(dim=-1, keepdim=True)
+    size = G.norm(dim=-1) * length
+    short = length**2 - (G @ d.unsqueeze(-1)).squeeze(-1)
+    return torch.where(size > 0, short / size, 0.0).amax(-1)
+
+
+def shortest_by_trying_every_face(G):
+    """The shortest vector of the hull of the rows of G (T, P): the best over all sub-simplices."""
+    candidates = []
+    for size in range(1, len(G) + 1):
+        for rows in itertools.combinations(range(len(G)), size):
+            face = G[list(rows)]
+            system = torch.ones(size + 1, size + 1, dtype=G.dtype)
+            system[:size, :size] = face @ face.mT
+            system[size, size] = 0
+            right = torch.zeros(size + 1, 1, dtype=G.dtype)
+            right[size] = 1
+            w = torch.linalg.lstsq(system, right, driver="gelsd").solution[:size, 0]
+            if (w >= 0).all():
+                candidates.append(w @ face / w.sum())
+    return min(candidates, key=torch.linalg.vector_norm)
+
+
+@pytest.mark.parametrize("decades", [0, 6])
+@pytest.mark.parametrize("nature", ["normal", "descent", "no_descent", "rank_2"])
+@pytest.mark.parametrize(
+    ("T", "P"), [(2, 1), (2, 5), (3, 2), (3, 50), (10, 4), (10, 60), (40, 10), (40, 200)]
+)
+def test_optimality_row_by_row(T, P, nature, decades, sample):
+    G = sample(nature, T, P, batch=50 if T < 40 else 15, decades=decades)
+    d = fm.MGDA()(G)
+    assert (shortage(G, d) <= 1e-8).all()
+    weights = fm.MGDA().weights(G @ G.mT)
+    assert (weights >= 0).all()
+    # a direction, or exactly 0 where there is none
+    total = weights.sum(-1)
+    assert ((total - 1).abs().le(1e-12) | (d == 0).all(-1)).all()
+    if nature == "descent":
+        assert (d != 0).any(-1).all()
+    if nature == "no_descent":
+        assert (d == 0).all()
+
+
+@pytest.mark.parametrize("nature", ["normal", "descent"])
+@pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 3), (5, 2), (5, 8), (7, 5)])
+def test_shortest_over_every_face(T, P, nature, sample):
+    G = sample(nature, T, P, batch=12, decades=1)
+    d = fm.MGDA()(G)
+    expected = torch.stack([shortest_by_trying_every_face(g) for g in G])
+    assert (d - expected).norm(dim=-1).max() <= 1e-7 * G.norm(dim=-1).max()
+
+
+@pytest.mark.parametrize("decades", [0, 1, 6])
+def test_two_tasks_have_a_closed_form(decades, sample):
+    G = sample("normal", 2, 6, batch=2000, decades=decades)
+    g, h = G.unbind(-2)
+    share = (((h - g) * h).sum(-1) / ((h - g) ** 2).sum(-1)).clamp(0, 1)
+    weights = fm.MGDA().weights(G @ G.mT)
+    torch.testing.assert_close(weights, torch.stack([share, 1 - share], -1), rtol=1e-8, atol=1e-12)
+    assert 0 < ((share > 0) & (share < 1)).double().mean() < 1  # ends and insides are both met
+
+
+@pytest.mark.parametrize(
+    ("G", "expected"),
+    [
+        ([[3.0, 0.0], [0.0, 4.0]], [1.92, 1.44]),  # foot of the height of the 3-4-5 triangle
+        ([[1.0, 0.0], [2.0, 1.0]], [1.0, 0.0]),  # an end of the segment
+        ([[1.0, 1.0], [1.0, -3.0]], [1.0, 0.0]),
+        ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [1 / 3, 1 / 3, 1 / 3]),
+        ([[2.0, 1.0], [2.0, -1.0], [3.0, 0.0]], [2.0, 0.0]),  # the third row is inactive
+        ([[1.0, 0.0], [-1.0, 1.0], [0.0, -1.0]], [0.0, 0.0]),  # 0 inside the hull
+        ([[1.0, 2.0], [0.0, 0.0]], [0.0, 0.0]),
+    ],
+)
+def test_pinned(G, expected):
+    G, expected = torch.tensor(G, dtype=torch.float64), torch.tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(fm.MGDA()(G), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("gain", [1e-3, 1e-5, 1e-7, 1e-9])
+def test_a_row_enters_however_little_it_helps(gain):
+    """The second row misses ⟨g₂, g₁⟩ >= ‖g₁‖² by ``gain``; its weight then is gain/(1 + gain²)."""
+    G = torch.tensor([[1.0, 0.0], [1 - gain, 1.0]], dtype=torch.float64)
+    assert fm.MGDA().weights(G @ G.mT)[1].item() == pytest.approx(gain / (1 + gain**2), rel=1e-5)
+
+
+@pytest.mark.parametrize(("rest", "found"), [(1e-3, True), (1e-5, True), (1e-6, True), (1e-8, False)])
+def test_a_short_direction_is_one_down_to_1e_minus_7_of_its_terms(rest, found):
+    G = torch.tensor([[1.0, rest], [-1.0, rest]], dtype=torch.float64)
+    expected = torch.tensor([0.0, rest if found else 0.0], dtype=torch.float64)
+    torch.testing.assert_close(fm.MGDA()(G), expected, rtol=0, atol=1e-9 * rest)
+
+
+@pytest.mark.parametrize("T", [2, 3, 10, 40])
+@pytest.mark.parametrize("nature", ["normal", "descent"])
+def test_float32_descends_on_every_task(T, nature, sample):
+    G = sample(nature, T, 100, decades=2).float()
+    assert (shortage(G.double(), fm.MGDA()(G).double()) <= 1e-4).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("T", "P"), [(2, 5), (3, 4), (5, 9)])
+def test_descends_on_every_task_whatever_the_norms(T, P, dtype, sample):
+    """Row norms from 1e-30 to 1e30: the weight of a long row lies below the range of float32."""
+    G = sample("descent", T, P, decades=60).to(dtype)
+    d = fm.MGDA()(G).double()
+    assert (shortage(G.double(), d) <= (1e-8 if dtype == torch.float64 else 1e-3)).all()

@@ -1,0 +1,119 @@
+"""PCGrad: the published algorithm on whole vectors, its orders, and their generator."""
+
+import itertools
+
+import pytest
+import torch
+
+import flatmtl_lite as fm
+from flatmtl_lite.aggregation import gramian
+
+
+def published(G, orders):
+    """Algorithm 1 as it is printed, on vectors of length P; ``orders[i]`` is the order for task i."""
+    total = torch.zeros_like(G[0])
+    for i, order in enumerate(orders):
+        v = G[i].clone()
+        for j in order:
+            inner = v @ G[j]
+            if j != i and inner < 0:
+                v = v - inner / (G[j] @ G[j]) * G[j]
+        total += v
+    return total
+
+
+def draw(generator, T):
+    """The orders of one call: row i ranks the tasks for task i."""
+    return torch.rand(T, T, generator=generator, dtype=torch.float64).argsort(-1)
+
+
+@pytest.mark.parametrize("decades", [0, 6])
+@pytest.mark.parametrize("nature", ["normal", "no_descent", "rank_2"])
+@pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 2), (5, 20), (12, 6)])
+def test_is_the_published_algorithm_divided_by_the_number_of_tasks(T, P, nature, decades, sample):
+    G = sample(nature, T, P, batch=20, decades=decades)
+    found = torch.stack([fm.PCGrad(torch.Generator().manual_seed(i))(g) for i, g in enumerate(G)])
+    expected = torch.stack(
+        [published(g, draw(torch.Generator().manual_seed(i), T)) / T for i, g in enumerate(G)]
+    )
+    assert (found - expected).norm(dim=-1).max() <= 1e-10 * G.norm(dim=-1).max()
+
+
+THREE = torch.tensor([[2.0, 0.0, 0.0], [-1.0, 1.0, 0.0], [-1.0, -1.0, 1.0]], dtype=torch.float64)
+
+
+def test_pinned():
+    G = torch.tensor([[1.0, 0.0], [-1.0, 1.0]], dtype=torch.float64)
+    # v₁ = (1, 0) + ½(-1, 1), v₂ = (-1, 1) + (1, 0)
+    torch.testing.assert_close(fm.PCGrad()(G), torch.tensor([0.25, 0.75], dtype=torch.float64))
+    G = torch.tensor([[3.0, 1.0], [1.0, 0.0]], dtype=torch.float64)  # no conflict: the mean
+    torch.testing.assert_close(fm.PCGrad()(G), torch.tensor([2.0, 0.5], dtype=torch.float64))
+
+
+def test_orders_are_drawn_for_every_task_anew_and_each_occurs():
+    """For task 1, and for task 2, it shows which of the others comes first: four results."""
+    tasks = range(3)
+    choices = [[p for p in itertools.permutations(tasks) if p.index(i) == 0] for i in tasks]
+    results = {
+        tuple(round(x, 9) for x in (published(THREE, orders) / 3).tolist())
+        for orders in itertools.product(*choices)
+    }
+    assert len(results) == 4
+    aggregate = fm.PCGrad()
+    seen = [tuple(round(x, 9) for x in aggregate(THREE).tolist()) for _ in range(200)]
+    assert set(seen) == results
+    assert min(map(seen.count, results)) >= 25  # of 200: about 50 each
+
+
+def test_an_order_is_shared_by_the_batch():
+    aggregate = fm.PCGrad()
+    for _ in range(10):
+        directions = aggregate(THREE.expand(6, 3, 3))
+        assert torch.equal(directions, directions[:1].expand(6, 3))
+
+
+# the generator ----------------------------------------------------------------------------------------------
+
+
+def test_each_object_starts_from_its_own_seed_0():
+    one, other = fm.PCGrad(), fm.PCGrad()
+    for _ in range(10):
+        assert torch.equal(one(THREE), other(THREE))
+
+
+def test_a_given_generator_is_used():
+    generator = torch.Generator().manual_seed(7)
+    aggregate = fm.PCGrad(generator)
+    found = [aggregate(THREE) for _ in range(10)]
+    copy = torch.Generator().manual_seed(7)
+    expected = [published(THREE, draw(copy, 3)) / 3 for _ in range(10)]
+    torch.testing.assert_close(torch.stack(found), torch.stack(expected))
+    assert torch.equal(generator.get_state(), copy.get_state())
+
+
+def test_the_global_generator_is_neither_read_nor_moved():
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = [d.tolist() for d in map(fm.PCGrad(), [THREE] * 10)]
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert [d.tolist() for d in map(fm.PCGrad(), [THREE] * 10)] == first
+
+
+@pytest.mark.parametrize("calls", [0, 3])
+def test_state_goes_through_a_file_into_a_fresh_object(calls, tmp_path):
+    old = fm.PCGrad(torch.Generator().manual_seed(5))
+    for _ in range(calls):
+        old(THREE)
+    torch.save(old.state_dict(), tmp_path / "state.pt")
+    expected = [old(THREE).tolist() for _ in range(12)]
+    fresh = fm.PCGrad()
+    assert [fresh(THREE).tolist() for _ in range(12)] != expected
+    fresh.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert [fresh(THREE).tolist() for _ in range(12)] == expected
+
+
+def test_weights_draws_as_the_direction_does():
+    one, other = fm.PCGrad(), fm.PCGrad()
+    for _ in range(10):
+        torch.testing.assert_close(one.weights(gramian(THREE)) @ THREE, other(THREE))
