@@ -1,0 +1,352 @@
+"""The worst-case step: its length in every measure; weights, buffers and generators come back."""
+
+import contextlib
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from flatmtl_lite.gradients import flatten, generator_states
+from flatmtl_lite.perturbation import Perturbation, StateGuard, perturbed, worst_case
+
+torch.set_num_threads(1)
+
+RADII = st.floats(1e-4, 10)
+SEEDS = st.integers(0, 10_000)
+
+
+def normal(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def bits(tensor):
+    """The tensor's bytes as integers: tells -0.0 from 0.0, and one NaN from another."""
+    return tensor.detach().reshape(-1).view(torch.uint8).clone()
+
+
+# worst_case -------------------------------------------------------------------------------------------------
+
+
+def test_a_step_worked_out_by_hand():
+    torch.testing.assert_close(worst_case(torch.tensor([3.0, -4.0]), 0.5), torch.tensor([0.3, -0.4]))
+
+
+def test_an_adaptive_step_worked_out_by_hand():
+    """w = (2, -1), g = (3, 8): |w| g = (6, 8), of norm 10; ε = ρ |w| (6, 8)/10."""
+    found = worst_case(torch.tensor([3.0, 8.0]), 0.5, weights=torch.tensor([2.0, -1.0]))
+    torch.testing.assert_close(found, torch.tensor([0.6, 0.4]))
+
+
+@given(seed=SEEDS, rho=RADII, size=st.integers(1, 50))
+@settings(max_examples=30, deadline=None)
+def test_no_step_within_the_radius_raises_the_linearised_loss_more(seed, rho, size):
+    g, others = normal(size, seed=seed), normal(200, size, seed=seed + 1)
+    epsilon = worst_case(g, rho)
+    assert epsilon.norm().item() == pytest.approx(rho, rel=1e-12)
+    assert (epsilon @ g).item() == pytest.approx(rho * g.norm().item(), rel=1e-12)
+    others *= rho / others.norm(dim=-1, keepdim=True)
+    assert bool((others @ g <= (epsilon @ g) * (1 + 1e-12)).all())
+
+
+@given(seed=SEEDS, rho=RADII, size=st.integers(1, 50))
+@settings(max_examples=30, deadline=None)
+def test_no_step_within_the_adaptive_radius_does_either(seed, rho, size):
+    g, w, others = normal(size, seed=seed), normal(size, seed=seed + 2), normal(200, size, seed=seed + 1)
+    epsilon = worst_case(g, rho, weights=w)
+    assert (epsilon / w.abs()).norm().item() == pytest.approx(rho, rel=1e-12)
+    others *= rho * w.abs() / others.norm(dim=-1, keepdim=True)
+    assert bool((others @ g <= (epsilon @ g) * (1 + 1e-12)).all())
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 2.0, 0.0])])
+def test_no_gradient_no_step(weights):
+    assert worst_case(torch.zeros(3), 0.5, weights).tolist() == [0, 0, 0]
+
+
+def test_zero_weights_do_not_move_in_the_adaptive_form():
+    assert worst_case(torch.tensor([1.0, 1.0]), 0.5, weights=torch.tensor([0.0, 4.0])).tolist() == [0, 2]
+    assert worst_case(torch.ones(2), 0.5, weights=torch.zeros(2)).tolist() == [0, 0]
+
+
+def test_radius_zero_is_no_step():
+    assert worst_case(torch.ones(2), 0.0).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-3, 1, 1e30, 1e38])
+def test_neither_tiny_nor_huge_gradients_change_the_length(scale, adaptive):
+    """Squares of 1e-30 and 1e30 are 0 and infinity in float32."""
+    g, w = normal(100, seed=1, dtype=torch.float32), normal(100, seed=2, dtype=torch.float32).clamp(-2, 2)
+    g = g / g.abs().max()
+    weights = w if adaptive else None
+    found = worst_case(g * scale, 0.05, weights)
+    torch.testing.assert_close(found, worst_case(g, 0.05, weights), rtol=1e-4, atol=1e-9)
+    measured = found / w.abs() if adaptive else found
+    assert measured.norm().item() == pytest.approx(0.05, rel=1e-5)
+
+
+def test_leading_dimensions_are_a_batch():
+    g, w = normal(2, 3, 7), normal(7, seed=1)
+    g[1, 1] = 0
+    for weights in (None, w):
+        rows = [worst_case(row, 0.1, weights) for row in g.reshape(6, 7)]
+        torch.testing.assert_close(worst_case(g, 0.1, weights), torch.stack(rows).view(2, 3, 7))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_the_dtype_is_kept(dtype):
+    found = worst_case(normal(64, dtype=dtype), 0.05)
+    assert found.dtype == dtype
+    assert found.double().norm().item() == pytest.approx(0.05, rel=0.02)
+
+
+# Perturbation -----------------------------------------------------------------------------------------------
+
+TRUNK, HEAD = normal(30, seed=1), 7 * normal(5, seed=2)
+TRUNK_WEIGHTS, HEAD_WEIGHTS = normal(30, seed=3), normal(5, seed=4)
+
+
+def step(perturbation, head=HEAD, head_weights=HEAD_WEIGHTS):
+    return perturbation.step(TRUNK, head, TRUNK_WEIGHTS, head_weights)
+
+
+def test_separate_norms_each_have_their_radius():
+    trunk, head = step(Perturbation(0.05))
+    torch.testing.assert_close(trunk, 0.05 * TRUNK / TRUNK.norm())
+    torch.testing.assert_close(head, 0.05 * HEAD / HEAD.norm())
+
+
+def test_the_heads_may_have_a_radius_of_their_own():
+    trunk, head = step(Perturbation(0.05, rho_heads=0.2))
+    torch.testing.assert_close(trunk, 0.05 * TRUNK / TRUNK.norm())
+    torch.testing.assert_close(head, 0.2 * HEAD / HEAD.norm())
+    trunk, head = step(Perturbation(0.05, rho_heads=0.0))
+    assert trunk.norm().item() == pytest.approx(0.05)
+    assert not head.any()
+
+
+def test_together_there_is_one_norm_over_both():
+    trunk, head = step(Perturbation(0.05, norm="together"))
+    whole = torch.cat([TRUNK, HEAD])
+    torch.testing.assert_close(torch.cat([trunk, head]), 0.05 * whole / whole.norm())
+    assert (len(trunk), len(head)) == (30, 5)
+
+
+@pytest.mark.parametrize("norm", ["separate", "together"])
+def test_adaptive_steps_have_their_radius_in_the_measure_of_the_weights(norm):
+    trunk, head = step(Perturbation(0.05, adaptive=True, norm=norm))
+    trunk, head = trunk / TRUNK_WEIGHTS.abs(), head / HEAD_WEIGHTS.abs()
+    if norm == "separate":
+        assert trunk.norm().item() == pytest.approx(0.05)
+        assert head.norm().item() == pytest.approx(0.05)
+    else:
+        assert math.hypot(trunk.norm(), head.norm()) == pytest.approx(0.05)
+        ratio = (HEAD_WEIGHTS * HEAD).norm() / (TRUNK_WEIGHTS * TRUNK).norm()
+        assert (head.norm() / trunk.norm()).item() == pytest.approx(ratio.item())
+
+
+@pytest.mark.parametrize("norm", ["separate", "together"])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_a_task_without_a_head(norm, adaptive):
+    nothing = torch.zeros(0, dtype=torch.float64)
+    trunk, head = step(Perturbation(0.05, adaptive=adaptive, norm=norm), nothing, nothing)
+    torch.testing.assert_close(trunk, worst_case(TRUNK, 0.05, TRUNK_WEIGHTS if adaptive else None))
+    assert head.shape == (0,)
+
+
+def test_is_zero_means_that_nothing_moves():
+    assert Perturbation(0).is_zero
+    assert Perturbation(0.0, rho_heads=0).is_zero
+    assert not Perturbation(0.1).is_zero
+    assert not Perturbation(0.0, rho_heads=0.1).is_zero
+    assert not Perturbation(0.1, rho_heads=0).is_zero
+
+
+@pytest.mark.parametrize("value", [-0.1, -1e-30, math.nan, math.inf, -math.inf])
+def test_a_radius_that_is_negative_or_not_finite_is_an_error(value):
+    for options in ({"rho": value}, {"rho": 0.1, "rho_heads": value}):
+        name = list(options)[-1]
+        with pytest.raises(ValueError, match=rf"Got {name}={value}; expected a finite radius >= 0"):
+            Perturbation(**options)
+
+
+@pytest.mark.parametrize("value", [None, "0.05"])
+def test_a_radius_that_is_no_number_is_an_error(value):
+    with pytest.raises(ValueError, match=rf"Got rho={value!r}; expected a finite radius >= 0"):
+        Perturbation(value)
+
+
+def test_an_unknown_perturb_is_an_error():
+    with pytest.raises(ValueError, match=r"""Got perturb='all'; expected "task" or "mean"."""):
+        Perturbation(0.1, perturb="all")
+
+
+def test_an_unknown_norm_is_an_error():
+    with pytest.raises(ValueError, match=r"""Got norm='joint'; expected "separate" or "together"."""):
+        Perturbation(0.1, norm="joint")
+
+
+def test_together_takes_one_radius():
+    with pytest.raises(ValueError, match=r"Got rho_heads=0.2 with norm=\"together\".*leave rho_heads out"):
+        Perturbation(0.1, rho_heads=0.2, norm="together")
+    assert Perturbation(0.1, rho_heads=0.1, norm="together").rho_heads == 0.1
+
+
+# perturbed --------------------------------------------------------------------------------------------------
+
+
+def awkward_parameters():
+    """Values that adding ε and subtracting it again would not bring back, in two layouts."""
+    first = nn.Parameter(torch.tensor([-0.0, 1e-40, 1e-9, 3.1, -7e20]))
+    image = nn.Parameter(normal(2, 3, 4, 4, dtype=torch.float32).to(memory_format=torch.channels_last))
+    return [first, image]
+
+
+def test_within_the_block_the_weights_are_moved_and_afterwards_the_same_bit_for_bit():
+    parameters = awkward_parameters()
+    before, strides = [bits(p) for p in parameters], [p.stride() for p in parameters]
+    epsilon = normal(5 + 96, dtype=torch.float32)
+    weights = flatten(parameters)
+    with perturbed(parameters, weights, epsilon):
+        assert flatten(parameters).equal(weights + epsilon)
+        assert not flatten(parameters).equal(weights)
+    assert [bits(p).tolist() for p in parameters] == [b.tolist() for b in before]
+    assert [p.stride() for p in parameters] == strides
+    assert all(p.grad is None and p.requires_grad and p.is_leaf for p in parameters)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_weights_come_back_when_the_block_raises(error):
+    parameters = awkward_parameters()
+    before = [bits(p).tolist() for p in parameters]
+    with pytest.raises(error), perturbed(parameters, flatten(parameters), torch.ones(5 + 96)):
+        raise error
+    assert [bits(p).tolist() for p in parameters] == before
+
+
+def test_gradients_may_be_taken_within_the_block():
+    w = nn.Parameter(torch.tensor([1.0, 2.0]))
+    with perturbed([w], flatten([w]), torch.tensor([1.0, -1.0])):
+        (grad,) = torch.autograd.grad((w**2).sum(), w)
+    assert grad.tolist() == [4, 2]
+    assert w.tolist() == [1, 2]
+
+
+# StateGuard -------------------------------------------------------------------------------------------------
+
+
+class Counter(nn.Module):
+    """Replaces its buffer by a new tensor at every call, as some modules do."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls = self.calls + 1
+        return nn.functional.dropout(x, 0.5)
+
+
+@pytest.fixture
+def model():
+    """BatchNorm, nested, with num_batches_tracked; a buffer that is replaced; dropout."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), Counter())
+
+
+X = normal(8, 3, dtype=torch.float32)
+
+
+def state(model):
+    return {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
+
+
+def same_generators(one, other):
+    return all(a.equal(b) for a, b in zip(one, other, strict=True))
+
+
+def run_twice(model, keep_after=None, error=None):
+    """Two forwards within a guard; the state after the first one, and what the guard leaves."""
+    with StateGuard() as guard:
+        model(X)
+        after_one = state(model), generator_states()
+        if keep_after == 1:
+            guard.keep()
+        model(X + 1)
+        assert not same(state(model), after_one[0])
+        assert not same_generators(generator_states(), after_one[1])
+        if error is not None:
+            raise error
+    return after_one
+
+
+def test_without_keep_all_is_as_before(model):
+    model(X)
+    buffers, generators, objects = state(model), generator_states(), list(model.buffers())
+    run_twice(model)
+    assert same(state(model), buffers)
+    assert same_generators(generator_states(), generators)
+    assert all(a is b for a, b in zip(model.buffers(), objects, strict=True))
+
+
+def test_with_keep_all_is_as_it_was_kept(model):
+    buffers, generators = run_twice(model, keep_after=1)
+    assert same(state(model), buffers)
+    assert buffers["0.1.num_batches_tracked"] == 1
+    assert buffers["1.calls"] == 1
+    assert same_generators(generator_states(), generators)
+
+
+@pytest.mark.parametrize("keep_after", [None, 1])
+@pytest.mark.parametrize("error", [ValueError("a loss raised"), KeyboardInterrupt()])
+def test_after_an_error_all_is_as_before_even_if_something_was_kept(model, keep_after, error):
+    model(X)
+    buffers, generators = state(model), generator_states()
+    with pytest.raises(type(error)):
+        run_twice(model, keep_after, error)
+    assert same(state(model), buffers)
+    assert same_generators(generator_states(), generators)
+
+
+def test_a_part_called_on_its_own_is_noted_too(model):
+    with StateGuard():
+        model[0][1](X)
+        model(X)
+    assert model[0][1].num_batches_tracked == 0
+    assert model[1].calls == 0
+
+
+def test_modules_that_do_not_run_are_left_alone(model):
+    bystander = nn.BatchNorm1d(3)
+    with StateGuard():
+        model(X)
+        bystander.running_mean += 1  # somebody else's business
+    assert bystander.running_mean.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_the_hook_goes_away(error):
+    hooks = nn.modules.module._global_forward_pre_hooks
+    count = len(hooks)
+    with contextlib.suppress(ValueError), StateGuard():
+        assert len(hooks) == count + 1
+        if error:
+            raise error
+    assert len(hooks) == count
+
+
+def test_spectral_norm_keeps_its_vectors():
+    """A parametrization's buffers move at every forward in training mode."""
+    model = torch.nn.utils.parametrizations.spectral_norm(nn.Linear(3, 3))
+    before = state(model)
+    with StateGuard():
+        model(X)
+        assert not same(state(model), before)
+    assert same(state(model), before)
