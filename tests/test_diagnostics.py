@@ -1,0 +1,313 @@
+"""Cosines, angles, conflict, and sharpness against the known maximum of a quadratic."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import flatmtl_lite as fm
+from flatmtl_lite.diagnostics import (
+    angles,
+    conflict_ratio,
+    cosines,
+    cosines_of_gramian,
+    rule_cosine,
+    sharpness,
+)
+
+ROOT_HALF = math.sqrt(0.5)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+# cosines and angles -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_cosines_of_known_vectors(dtype):
+    G = torch.tensor([[2.0, 0.0], [3.0, 3.0], [-1.0, 0.0], [0.0, 0.0], [0.0, 5.0]], dtype=dtype)
+    r = ROOT_HALF
+    expected = [[1, r, -1, 0, 0], [r, 1, -r, 0, r], [-1, -r, 1, 0, 0], [0] * 5, [0, r, 0, 0, 1]]
+    found = cosines(G)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("shape", [(3, 5), (4, 3, 5), (2, 4, 1, 7)])
+def test_cosines_are_torchs_own(shape, dtype):
+    G = normal(*shape).to(dtype)
+    expected = torch.cosine_similarity(G.unsqueeze(-2), G.unsqueeze(-3), dim=-1)
+    torch.testing.assert_close(cosines(G), expected.double(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(cosines_of_gramian(G @ G.mT), expected.double(), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_cosines_do_not_depend_on_lengths_and_stay_within_1(dtype):
+    G = normal(200, 4, 6).to(dtype)
+    G[:, 2] = -3 * G[:, 1]
+    lengths = torch.tensor([1e-30, 1e30, 1.0, 1e-12], dtype=dtype).unsqueeze(-1)
+    torch.testing.assert_close(cosines(lengths * G), cosines(G), atol=1e-6, rtol=0)
+    assert cosines(G).abs().max() <= 1
+    assert angles(lengths * G).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_angles_in_degrees(dtype):
+    G = torch.tensor([[1.0, 0.0], [-1.0, 1.0], [-2.0, 0.0], [0.0, 0.0], [1.0, math.sqrt(3)]], dtype=dtype)
+    expected = [
+        [0, 135, 180, 90, 60],
+        [135, 0, 45, 90, 75],
+        [180, 45, 0, 90, 120],
+        [90, 90, 90, 90, 90],
+        [60, 75, 120, 90, 0],
+    ]
+    torch.testing.assert_close(angles(G), torch.tensor(expected, dtype=torch.float64), atol=0.05, rtol=0)
+    assert angles(G.expand(2, 3, 5, 2)).shape == (2, 3, 5, 5)
+
+
+def test_a_non_finite_gradient_is_named():
+    G = torch.ones(3, 4)
+    G[2, 0] = math.nan
+    for function in (cosines, angles):
+        with pytest.raises(fm.NonFiniteGradient) as caught:
+            function(G)
+        assert caught.value.tasks == [2]
+
+
+# conflict ---------------------------------------------------------------------------------------------------
+
+
+def test_conflict_ratio_of_a_batch_of_three_tasks():
+    right, up, left, down = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.1, -1.0]
+    G = torch.tensor(
+        [
+            [right, right, up],  # nobody
+            [right, up, down],  # up against down
+            [up, down, left],  # down against both
+            [right, [-0.5, 0.9], [-0.5, -0.9]],  # all pairs
+            [right, [0.0, 0.0], left],  # a zero gradient conflicts with nobody
+        ]
+    )
+    expected = torch.tensor([0, 1 / 3, 2 / 3, 1, 1 / 3], dtype=torch.float64)
+    torch.testing.assert_close(conflict_ratio(cosines(G)), expected)
+    assert conflict_ratio(cosines(G.expand(2, 5, 3, 2))).shape == (2, 5)
+
+
+def test_conflict_ratio_of_one_task_is_0():
+    assert conflict_ratio(cosines(torch.ones(1, 4))) == 0
+    assert conflict_ratio(cosines(torch.ones(6, 1, 4))).tolist() == [0] * 6
+
+
+# rules ------------------------------------------------------------------------------------------------------
+
+
+def decomposition(T, P, seed=0):
+    return fm.Decomposition(normal(T, P, seed=seed), 0.3 * normal(T, P, seed=seed + 1))
+
+
+@pytest.mark.parametrize("T", [1, 2, 5])
+def test_for_the_mean_all_flat_rules_point_the_same_way(T):
+    M = decomposition(T, 9).gramian
+    for rule in ("decomposed", "second", "each"):
+        assert rule_cosine(M, fm.Mean(), rule, "direct") == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["mgda", "cagrad", "imtl_g"])
+@pytest.mark.parametrize("seed", [0, 10, 20])
+def test_rule_cosine_is_that_of_the_directions(name, seed):
+    d = decomposition(3, 9, seed=seed)
+    rules = {rule: getattr(fm, rule) for rule in ("erm", "direct", "decomposed", "second", "each")}
+    for one, other in [("decomposed", "direct"), ("erm", "direct"), ("second", "each")]:
+        directions = [rules[rule](d, fm.aggregator(name)) for rule in (one, other)]
+        expected = torch.cosine_similarity(*directions, dim=0).item()
+        found = rule_cosine(d.gramian, fm.aggregator(name), one, other)
+        assert found == pytest.approx(expected, abs=1e-9)
+        assert found < 1 - 1e-4  # these differ, so the agreement says something
+    assert rule_cosine(d.gramian, fm.aggregator(name), "direct", "direct") == pytest.approx(1, abs=1e-12)
+
+
+# sharpness --------------------------------------------------------------------------------------------------
+
+
+class Quadratic:
+    """L(x) = ½ xᵀAx + bᵀx, whose maximum within a ball about x is known."""
+
+    def __init__(self, seed, n=6):
+        Q = torch.linalg.qr(normal(n, n, seed=seed)).Q
+        self.A = Q @ torch.diag(torch.linspace(0.1, 5, n, dtype=torch.float64)) @ Q.mT
+        self.b = normal(n, seed=seed + 1)
+        self.x = nn.Parameter(normal(n, seed=seed + 2))
+
+    def loss(self, x=None):
+        x = self.x if x is None else x
+        return x @ self.A @ x / 2 + self.b @ x
+
+    @property
+    def gradient(self):
+        return self.A @ self.x.detach() + self.b
+
+    def rise(self, epsilon):
+        return (self.gradient @ epsilon + epsilon @ self.A @ epsilon / 2).item()
+
+    def greatest_rise(self, rho):
+        """On the sphere ε = (λI - A)⁻¹g with λ above the largest eigenvalue; λ by bisection."""
+        eigenvalues, V = torch.linalg.eigh(self.A)
+        g = V.mT @ self.gradient
+        low, high = eigenvalues[-1], eigenvalues[-1] + g.norm() / rho
+        for _ in range(200):
+            middle = (low + high) / 2
+            low, high = (middle, high) if (g / (middle - eigenvalues)).norm() > rho else (low, middle)
+        epsilon = V @ (g / (high - eigenvalues))
+        assert epsilon.norm() == pytest.approx(rho, rel=1e-6)
+        return self.rise(epsilon)
+
+
+@pytest.mark.parametrize("rho", [0.01, 0.1, 1.0, 3.0])
+@pytest.mark.parametrize("seed", range(0, 60, 3))
+def test_sharpness_is_a_close_lower_bound_of_the_maximum(seed, rho):
+    problem = Quadratic(seed)
+    true = problem.greatest_rise(rho)
+    found = sharpness(problem.loss, [problem.x], rho=rho, steps=10)
+    assert 0.95 * true <= found <= true * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("rho", [0.01, 1.0])
+def test_one_step_is_the_whole_radius_along_the_gradient(rho):
+    problem = Quadratic(5)
+    expected = problem.rise(rho * problem.gradient / problem.gradient.norm())
+    assert sharpness(problem.loss, [problem.x], rho=rho, steps=1) == pytest.approx(expected, rel=1e-9)
+
+
+def test_more_steps_never_find_less():
+    problem = Quadratic(7)
+    found = [sharpness(problem.loss, [problem.x], rho=2.0, steps=steps) for steps in (1, 2, 3, 5, 10, 30)]
+    assert found == sorted(found)
+    assert found[-1] > found[0]
+
+
+def test_further_steps_are_half_the_radius_and_back_into_the_ball():
+    """Two steps by hand: ε₁ = ρ g/‖g‖, then ρ/2 along the gradient there, and projected."""
+    problem, rho = Quadratic(9), 0.7
+    visited = []
+
+    def loss():
+        visited.append(problem.x.detach().clone())
+        return problem.loss()
+
+    sharpness(loss, [problem.x], rho=rho, steps=2)
+    first = rho * nn.functional.normalize(problem.gradient, dim=0)
+    second = first + rho / 2 * nn.functional.normalize(problem.gradient + problem.A @ first, dim=0)
+    second = second * rho / second.norm()
+    x = problem.x.detach()
+    torch.testing.assert_close(torch.stack(visited), torch.stack([x, x + first, x + second]))
+
+
+def test_a_smaller_rise_than_none_is_not_reported():
+    """At the rim of a narrow bump the whole radius leads over it and down."""
+    x = nn.Parameter(torch.tensor([0.1, 0.0], dtype=torch.float64))
+    assert sharpness(lambda: -(x**2).sum(), [x], rho=1.0, steps=1) == 0
+    at_the_top = nn.Parameter(torch.zeros(3))
+    assert sharpness(lambda: -(at_the_top**2).sum(), [at_the_top], rho=0.5) == 0
+
+
+def test_rho_0_gives_0():
+    problem = Quadratic(1)
+    assert sharpness(problem.loss, [problem.x], rho=0) == 0
+    assert sharpness(problem.loss, [problem.x], rho=0.0, steps=1) == 0
+
+
+def test_all_parameters_move_together_within_one_ball():
+    problem = Quadratic(3)
+    parts = [nn.Parameter(part.clone()) for part in problem.x.detach().split([1, 3, 2])]
+    parts[1] = nn.Parameter(parts[1].detach().reshape(3, 1))
+    unused = nn.Parameter(torch.ones(4, dtype=torch.float64))
+
+    def loss():
+        return problem.loss(torch.cat([p.reshape(-1) for p in parts]))
+
+    expected = sharpness(problem.loss, [problem.x], rho=0.5)
+    assert sharpness(loss, iter([*parts, unused]), rho=0.5) == pytest.approx(expected, rel=1e-9)
+    assert sharpness(loss, parts[:1], rho=0.5) < expected  # one part alone can do less
+
+
+class Net(nn.Module):
+    """Batch normalisation, so that every forward pass in training mode changes buffers."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(
+            nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.5), nn.Linear(8, 1)
+        )
+        self.inputs = torch.randn(16, 4)
+
+    def loss(self):
+        return self.layers(self.inputs).square().mean()
+
+
+def snapshot(net):
+    tensors = {name: value.clone() for name, value in net.state_dict(keep_vars=False).items()}
+    return tensors, torch.get_rng_state()
+
+
+def assert_untouched(net, before):
+    tensors, generator = before
+    for name, value in net.state_dict().items():
+        assert value.dtype == tensors[name].dtype
+        assert value.numpy().tobytes() == tensors[name].numpy().tobytes(), name  # bit for bit: also -0.0
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert all(p.grad is None for p in net.parameters())
+    assert net.training
+
+
+def test_weights_buffers_and_generator_are_as_before():
+    net = Net()
+    net.loss()  # buffers away from their initial values
+    with torch.no_grad():
+        net.layers[0].weight[0, 0] = -0.0
+        net.layers[0].weight[0, 1] = 1e-30
+    before = snapshot(net)
+    assert before[0]["layers.1.num_batches_tracked"] == 1
+    assert sharpness(net.loss, net.parameters(), rho=0.1) > 0
+    assert_untouched(net, before)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 5])
+def test_also_when_the_loss_raises(calls):
+    net = Net()
+    before = snapshot(net)
+    count = 0
+
+    def loss():
+        nonlocal count
+        value = net.loss()
+        count += 1
+        if count == calls:
+            raise RuntimeError("out of memory")
+        return value
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        sharpness(loss, net.parameters(), rho=0.1)
+    assert_untouched(net, before)
+
+
+@pytest.mark.parametrize("rho", [-0.1, -1e-12, math.nan, math.inf, -math.inf])
+def test_a_radius_that_is_none(rho):
+    net, calls = Net(), []
+    before = snapshot(net)
+    with pytest.raises(ValueError, match=rf"rho={rho}.*expected a finite radius >= 0"):
+        sharpness(lambda: calls.append(0), net.parameters(), rho=rho)
+    assert_untouched(net, before)
+    assert calls == []
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_steps_that_are_none(steps):
+    net, calls = Net(), []
+    with pytest.raises(ValueError, match=rf"steps={steps}; expected at least 1"):
+        sharpness(lambda: calls.append(0), net.parameters(), steps=steps)
+    assert calls == []
