@@ -1,0 +1,216 @@
+"""Train one network by one method, and record what happens on the way."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ..aggregation import aggregator
+from ..decomposition import decompose
+from ..diagnostics import rule_cosine, sharpness
+from ..optim import FlatMTL, Report
+from ..perturbation import StateGuard
+from .methods import parse_method
+from .multimnist import MultiTaskData
+from .networks import MultiTaskNet, mlp
+
+
+@dataclass(frozen=True)
+class Config:
+    """One training run: SGD with momentum, the learning rate falling to 0 along a cosine.
+
+    Attributes:
+        method: see :func:`~flatmtl_lite.runs.methods.parse_method`.
+        rho: radius of the perturbation, one norm over trunk and head; unused by methods without SAM.
+        epochs, batch_size: passes over the training set; images a step (an incomplete last one is dropped).
+        lr, momentum, weight_decay: of SGD.
+        seed: of the weights and of the order of the images (the data has its own).
+        measure_every: epochs between evaluations; also steps between measurements that cost extra.
+    """
+
+    method: str = "f-cagrad"
+    rho: float = 0.14
+    epochs: int = 40
+    batch_size: int = 64
+    lr: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    seed: int = 0
+    measure_every: int = 4
+
+    def __post_init__(self):
+        parse_method(self.method)
+        for name in ("epochs", "batch_size", "measure_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Got {name}={getattr(self, name)}; expected at least 1.")
+        for name in ("lr", "momentum", "weight_decay", "rho"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"Got {name}={value}; expected a finite number >= 0.")
+
+
+@dataclass
+class Run:
+    """A finished run: its network and what was recorded.
+
+    Attributes:
+        config: what was run.
+        model: the trained network.
+        epochs: one entry an evaluation: ``epoch``, and per task ``train``, ``clean`` (training images,
+            labels without noise), ``val`` and ``test`` accuracy in per cent.
+        steps: one entry a measured step: ``epoch`` (a fraction), ``loss`` (cosines between the loss
+            gradients of each pair of tasks), and, where flat gradients were taken, ``flat`` (the same
+            for them) and, now and then, ``same`` (cosine of the decomposed update with the direct one).
+        sharpness: per task the ten-step rise of the training loss within radius 0.05.
+        seconds: wall time of training, evaluations included.
+    """
+
+    config: Config
+    model: MultiTaskNet
+    epochs: list[dict] = field(default_factory=list)
+    steps: list[dict] = field(default_factory=list)
+    sharpness: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def train(
+    data: MultiTaskData,
+    config: Config,
+    network: Callable[[], MultiTaskNet] = mlp,
+    on_epoch: Callable[[Run, float], None] = lambda run, share: None,
+) -> Run:
+    """Train a network on two-task images.
+
+    Args:
+        data: images and labels.
+        config: method and settings.
+        network: makes the network; called with the seed set.
+        on_epoch: called as ``on_epoch(run, share of epochs done)`` after every epoch.
+
+    Raises:
+        ValueError: fewer training images than one batch.
+    """
+    steps = len(data.train_images) // config.batch_size
+    if steps == 0:
+        raise ValueError(
+            f"Got {len(data.train_images)} training images for batch_size={config.batch_size}; expected "
+            "at least one batch. Take a smaller batch_size."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = network()
+    run = Run(config, model)
+    method = parse_method(config.method)
+    optimizer = torch.optim.SGD(
+        model.parameters(), config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * steps)
+    step = FlatMTL(
+        optimizer,
+        shared=model.trunk.parameters(),
+        heads=[head.parameters() for head in model.heads],
+        aggregate=aggregator(method.aggregator),
+        rho=config.rho,
+        combine=method.combine,
+        perturb=method.perturb,
+        norm="together",
+    )
+    every = config.measure_every
+    order = torch.Generator().manual_seed(config.seed)
+    start = time.perf_counter()
+    for epoch in range(1, config.epochs + 1):
+        shuffled = torch.randperm(len(data.train_images), generator=order)
+        for k, batch in enumerate(shuffled[: steps * config.batch_size].split(config.batch_size)):
+            task = task_closures(model, data.train_images[batch], data.train_labels[batch])
+            measured = None
+            if not step.needs_task_gradients and k % every == 0:
+                measured = _task_gramian(step, *task)
+            report = step(*task)
+            measured = report.gramian if measured is None else measured
+            if measured is not None:
+                run.steps.append({"epoch": epoch - 1 + k / steps, **_angles(measured, step, k % every == 0)})
+            schedule.step()
+        if epoch % every == 0 or epoch in (1, config.epochs):
+            run.epochs.append({"epoch": epoch, **_accuracies(model, data)})
+        run.seconds = time.perf_counter() - start
+        on_epoch(run, epoch / config.epochs)
+    run.sharpness = task_sharpness(model, data.train_images, data.train_labels)
+    return run
+
+
+def task_closures(
+    model: MultiTaskNet, images: Tensor, labels: Tensor
+) -> tuple[Callable[[], Tensor], list[Callable[[Tensor], Tensor]]]:
+    """``features`` and ``losses`` of one batch, as ``FlatMTL`` and ``decompose`` take them.
+
+    Args:
+        model: trunk and heads.
+        images: (N, H, W) uint8.
+        labels: (N, T).
+    """
+    x = to_input(images)
+    losses = [
+        lambda z, head=head, y=y: cross_entropy(head(z), y)
+        for head, y in zip(model.heads, labels.unbind(1), strict=True)
+    ]
+    return lambda: model.trunk(x), losses
+
+
+def to_input(images: Tensor) -> Tensor:
+    """(N, H, W) uint8 -> (N, 1, H, W) float32 in [0, 1]."""
+    return images.unsqueeze(1).float() / 255
+
+
+@torch.no_grad()
+def accuracy(model: MultiTaskNet, images: Tensor, labels: Tensor) -> list[float]:
+    """Accuracy per task, in per cent to two decimals, in evaluation mode."""
+    training = model.training
+    model.eval()
+    right = torch.zeros(labels.shape[1])
+    for x, y in zip(images.split(1024), labels.split(1024), strict=True):
+        outputs = torch.stack(model(to_input(x)), 1)
+        right += (outputs.argmax(-1) == y).sum(0)
+    model.train(training)
+    return [round(share, 2) for share in (100 * right.double() / len(labels)).tolist()]
+
+
+def task_sharpness(
+    model: MultiTaskNet, images: Tensor, labels: Tensor, rho: float = 0.05, steps: int = 10
+) -> list[float]:
+    """Ten-step sharpness of each task's loss on the given images: trunk and own head move together."""
+    features, losses = task_closures(model, images, labels)
+    rises = []
+    for head, loss in zip(model.heads, losses, strict=True):
+        parameters = [*model.trunk.parameters(), *head.parameters()]
+        rises.append(sharpness(lambda loss=loss: loss(features()), parameters, rho, steps))
+    return rises
+
+
+def _task_gramian(step: FlatMTL, features: Callable, losses: list[Callable]) -> Tensor:
+    """Inner products of the loss gradients at a step that needs none of them; leaves no trace."""
+    with StateGuard():
+        return decompose(features, losses, step.split.shared, step.split.heads, rho=0).gramian
+
+
+def _angles(gramian: Tensor, step: FlatMTL, compare_rules: bool) -> dict:
+    seen = Report(None, gramian=gramian)
+    upper = torch.triu_indices(*seen.cosines.shape, offset=1).unbind()
+    angles = {"loss": seen.cosines[upper].tolist()}
+    if bool(seen.flat_norms.any()):
+        angles["flat"] = seen.flat_cosines[upper].tolist()
+        if compare_rules:
+            angles["same"] = rule_cosine(gramian, step.aggregate, "decomposed", "direct")
+    return angles
+
+
+def _accuracies(model: MultiTaskNet, data: MultiTaskData) -> dict[str, list[float]]:
+    return {
+        "train": accuracy(model, data.train_images, data.train_labels),
+        "clean": accuracy(model, data.train_images, data.train_clean_labels),
+        "val": accuracy(model, data.val_images, data.val_labels),
+        "test": accuracy(model, data.test_images, data.test_labels),
+    }
