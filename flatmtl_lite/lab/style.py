@@ -1,0 +1,42 @@
+"""One look for every figure: Okabe-Ito colours, each with a dash and a marker of its own."""
+
+import plotly.graph_objects as go
+
+BLACK, GREY, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
+    *("#000000", "#777777", "#E69F00", "#56B4E9"),
+    *("#009E73", "#0072B2", "#D55E00", "#CC79A7"),
+)
+
+# the same through the whole course
+TASKS = (BLUE, VERMILLION)
+LOSS, FLAT, SAM = BLACK, GREEN, PURPLE
+METHODS = {
+    "LS": dict(color=BLACK, dash="solid", symbol="circle"),
+    "LS + weight decay": dict(color=GREY, dash="dash", symbol="square"),
+    "SAM on the mean loss": dict(color=PURPLE, dash="dashdot", symbol="diamond"),
+    "F-LS": dict(color=SKY, dash="solid", symbol="triangle-up"),
+    "direct CAGrad": dict(color=ORANGE, dash="dot", symbol="x"),
+    "F-CAGrad": dict(color=GREEN, dash="longdash", symbol="triangle-down"),
+}
+
+TEMPLATE = go.layout.Template(
+    layout=go.Layout(
+        font=dict(family="DejaVu Sans, Helvetica, Arial, sans-serif", size=15, color="#222222"),
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        colorway=[BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK],
+        xaxis=dict(showline=True, linecolor="#444444", ticks="outside", gridcolor="#E5E5E5", zeroline=False),
+        yaxis=dict(showline=True, linecolor="#444444", ticks="outside", gridcolor="#E5E5E5", zeroline=False),
+        margin=dict(l=70, r=20, t=60, b=60),
+        legend=dict(orientation="h", yanchor="bottom", y=1.08, x=0, font=dict(size=14)),
+    )
+)
+
+
+def line(name: str) -> dict:
+    """Line and marker of a method, as keyword arguments of ``go.Scatter``; an unknown name is grey."""
+    look = METHODS.get(name, dict(color=GREY, dash="solid", symbol="circle"))
+    return dict(
+        line=dict(color=look["color"], dash=look["dash"], width=2.5),
+        marker=dict(color=look["color"], symbol=look["symbol"], size=8),
+    )
