@@ -1,0 +1,127 @@
+"""What nbval does not see: that the committed notebooks are whole, and that their checks can fail."""
+
+import base64
+import copy
+import functools
+import importlib
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import flatmtl_lite as fm
+from flatmtl_lite.lab.build import MOST_BYTES
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+PLOTLY = "application/vnd.plotly.v1+json"
+MOST_PICTURE_BYTES = 60_000
+
+
+def problems(notebook: nbformat.NotebookNode) -> list[str]:
+    """Everything that would let nbval pass without checking, or a page show nothing."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    found = []
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        found.append("not executed in order")
+    if "widgets" in notebook.metadata:
+        found.append("widget state is saved")
+    for number, cell in enumerate(code, 1):
+        outputs = [output.get("data", {}) for output in cell.outputs]
+        if any(output.output_type == "error" for output in cell.outputs):
+            found.append(f"cell {number} failed")
+        if any(output.get("name") == "stderr" for output in cell.outputs):
+            found.append(f"cell {number} wrote to stderr")
+        if "nbval-check-output" in cell.metadata.get("tags", []) and not cell.outputs:
+            found.append(f"cell {number} is checked but has no output")
+        for data in outputs:
+            if PLOTLY in data and not ("image/png" in data and data.get("text/plain", "").strip("'")):
+                found.append(f"cell {number} has a figure without a static picture and a line of text")
+            if len(base64.b64decode(data.get("image/png", ""))) > MOST_PICTURE_BYTES:
+                found.append(f"cell {number} has a picture of more than 60 kB")
+            if "application/vnd.jupyter.widget-view+json" in data:
+                found.append(f"cell {number} shows a widget that is gone after a reload")
+    return found
+
+
+@functools.cache
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def test_there_are_notebooks_with_checked_cells():
+    assert [path.name[:2] for path in NOTEBOOKS][:1] == ["00"]
+    for path in NOTEBOOKS:
+        tags = [tag for cell in read(path).cells for tag in cell.metadata.get("tags", [])]
+        assert "nbval-check-output" in tags, path.name
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_committed_notebook_is_whole(path):
+    nbformat.validate(read(path))
+    assert problems(read(path)) == []
+    assert path.stat().st_size <= MOST_BYTES
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_links_lead_somewhere(path):
+    text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    without_code = re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", without_code):
+        assert (path.parent / target).exists(), target
+
+
+def spoil_order(notebook):
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    code[0].execution_count, code[1].execution_count = code[1].execution_count, code[0].execution_count
+
+
+def spoil_count(notebook):
+    next(cell for cell in notebook.cells if cell.cell_type == "code").execution_count = None
+
+
+def spoil_checked(notebook):
+    next(c for c in notebook.cells if "nbval-check-output" in c.metadata.get("tags", [])).outputs = []
+
+
+def spoil_picture(notebook):
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("image/png", None)
+
+
+def spoil_state(notebook):
+    notebook.metadata["widgets"] = {}
+
+
+@pytest.mark.parametrize("spoil", [spoil_order, spoil_count, spoil_checked, spoil_picture, spoil_state])
+def test_the_guard_can_fail(spoil):
+    notebook = copy.deepcopy(read(NOTEBOOKS[0]))
+    spoil(notebook)
+    assert problems(notebook)
+
+
+def rows_of_equations() -> list[str]:
+    text = next(c.source for c in read(NOTEBOOKS[0]).cells if c.source.startswith("## From equation to code"))
+    return [line for line in text.splitlines() if line.startswith("|")][2:]
+
+
+def resolve(name: str):
+    """The object that a dotted name stands for; ``fm`` is flatmtl_lite."""
+    first, *rest = name.split(".")
+    found = fm if first == "fm" else importlib.import_module(first)
+    for part in rest:
+        found = getattr(found, part)
+    return found
+
+
+@pytest.mark.parametrize("row", rows_of_equations())
+def test_equation_table_names_code_that_exists(row):
+    names = re.findall(r"`([\w.]+)`", row.rstrip("|").rsplit("|", 1)[1])
+    assert names
+    assert all(callable(resolve(name)) for name in names)
+
+
+def test_resolve_can_fail():
+    with pytest.raises(AttributeError):
+        resolve("fm.no_such_thing")
