@@ -1,0 +1,36 @@
+"""A learner's first minutes: open a notebook in JupyterLab, run it, see the figures."""
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+def _errors(page) -> list[str]:
+    """Red outputs, and outputs that JupyterLab could not render."""
+    red = ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']"
+    return page.locator(red).all_text_contents()
+
+
+def test_start_here_draws_its_arrows(run_notebook, page):
+    run_notebook("00_start_here.ipynb", timeout=90)
+    assert _errors(page) == []
+    plot = page.locator(".js-plotly-plot")
+    plot.first.wait_for(timeout=30_000)
+    ends = "_fullData.map(trace => [trace.name, trace.x[1], trace.y[1]])"
+    drawn = page.evaluate(f"() => document.querySelector('.js-plotly-plot').{ends}")
+    loss, flat, sam = ({name: (x, y) for name, x, y in drawn[:3]}[part] for part in ("loss", "flat", "sam"))
+    assert loss == (0.0, -4.0)
+    assert sam == pytest.approx((loss[0] + flat[0], loss[1] + flat[1]), abs=1e-3)
+
+
+@pytest.mark.slow
+def test_multimnist_trains_and_draws_every_figure(run_notebook, page):
+    run_notebook("07_multimnist.ipynb", timeout=240)
+    assert _errors(page) == []
+    plots = "document.querySelectorAll('.js-plotly-plot')"
+    page.wait_for_function(f"() => {plots}.length === 6", timeout=60_000)
+    rows = page.locator("table:has(progress) tbody tr")
+    assert rows.count() == 7  # six runs, and the learner's own
+    assert all("100%" in row and "%" in row.split("s")[-1] for row in rows.all_text_contents())
+    lines = page.evaluate(f"() => [...{plots}].map(plot => plot._fullData.length)")
+    assert lines == [8, 24, 2, 18, 2, 16]
