@@ -116,7 +116,7 @@ def test_pairs_depend_on_the_generator_only():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n": 0}, r"n=0: give a whole number from 1"),
+        ({"n": 0}, r"n=0: give a whole number of at least 1"),
         ({"n": 2.5}, r"n=2.5"),
         ({"max_shift": 9}, r"max_shift=9: give a whole number from 0 to 8"),
         ({"max_shift": -1}, r"max_shift=-1"),
@@ -197,8 +197,8 @@ def hide(monkeypatch, name: str) -> None:
     """Make one of the two sets blank, so that the other can be read off the canvas."""
     real = load_source
 
-    def load(wanted, *args):
-        source = real(wanted, *args)
+    def load(wanted, *args, **options):
+        source = real(wanted, *args, **options)
         if wanted == name:
             source.train_images.zero_()
             source.test_images.zero_()
@@ -266,9 +266,11 @@ def test_noise_is_on_train_and_val_and_changes_no_image():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"seed": -1}, r"seed=-1: give a whole number from 0"),
+        ({"seed": -1}, r"seed=-1: give a whole number of at least 0"),
         ({"seed": "a"}, r"seed='a'"),
-        ({"n_train": 0}, r"n_train=0: give a whole number from 1"),
+        ({"n_train": 0}, r"n_train=0: give a whole number of at least 1"),
+        ({"n_train": True}, r"n_train=True: give a whole number"),
+        ({"label_noise": "a"}, r"share of noisy labels = .a.: give a number from 0 to 1"),
         ({"n_val": 1.5}, r"n_val=1.5"),
         ({"n_test": 0}, r"n_test=0"),
         ({"label_noise": 40}, r"noisy labels = 40"),

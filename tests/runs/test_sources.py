@@ -347,3 +347,8 @@ def test_the_sample_is_drawn_from_the_full_set(name):
             for kind in ("images", "labels"):
                 whole = getattr(full, f"{part}_{kind}")
                 assert torch.equal(whole[indices], getattr(sample, f"{part}_{kind}"))
+
+
+def test_the_sample_can_be_asked_for_whatever_folder_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("FLATMTL_DATA", str(tmp_path))
+    assert "sample" in load_source("mnist", sample=True).origin
