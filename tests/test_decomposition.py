@@ -13,8 +13,6 @@ from flatmtl_lite.decomposition import RULES, combine, run_passes
 from flatmtl_lite.gradients import Split, TaskPass, flatten
 from flatmtl_lite.perturbation import Perturbation, StateGuard
 
-torch.set_num_threads(1)
-
 FLAT_RULES = ["direct", "decomposed", "second", "each"]
 close = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-13)
 

@@ -17,8 +17,6 @@ from flatmtl_lite.gradients import (
     unflatten,
 )
 
-torch.set_num_threads(1)
-
 
 class Net(nn.Module):
     """A smooth trunk and three heads on fixed data, in float64; ``start`` and ``stop`` pick samples."""

@@ -18,8 +18,6 @@ import flatmtl_lite as fm
 from flatmtl_lite.decomposition import RULES, combine
 from flatmtl_lite.gradients import flatten
 
-torch.set_num_threads(1)
-
 close = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-13)
 
 

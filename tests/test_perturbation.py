@@ -12,8 +12,6 @@ from torch import nn
 from flatmtl_lite.gradients import flatten, generator_states
 from flatmtl_lite.perturbation import Perturbation, StateGuard, perturbed, worst_case
 
-torch.set_num_threads(1)
-
 RADII = st.floats(1e-4, 10)
 SEEDS = st.integers(0, 10_000)
 

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 class NonFiniteGradient(ValueError):
     """A task gradient holds NaN or infinity; ``tasks`` lists the indices of the tasks."""
 
-    def __init__(self, tasks: list[int], where: str = "gradient"):
+    def __init__(self, tasks: list[int]):
         self.tasks = tasks
         super().__init__(
-            f"The {where} of task {', '.join(map(str, tasks))} holds NaN or infinity; expected finite "
+            f"The gradient of task {', '.join(map(str, tasks))} holds NaN or infinity; expected finite "
             "numbers. Look at the batch and that task's loss (log of 0, overflow, too large a learning "
             'rate or rho), or let FlatMTL pass over such steps with on_nonfinite="skip".'
         )
@@ -82,8 +82,12 @@ class GramianAggregator(Aggregator):
 def zero_where_cancelling(weights: Tensor, C: Tensor, norms: Tensor) -> Tensor:
     """The weights (..., T); 0 where w G cancels to below 1e-7 of its terms, where only rounding is left."""
     terms = weights * norms
-    square = (terms * (C @ terms.unsqueeze(-1)).squeeze(-1)).sum(-1, keepdim=True)
-    return weights.masked_fill(square <= (1e-7 * terms.abs().sum(-1, keepdim=True)) ** 2, 0.0)
+    return weights.masked_fill(length(C, terms) <= 1e-7 * terms.abs().sum(-1, keepdim=True), 0.0)
+
+
+def length(C: Tensor, u: Tensor) -> Tensor:
+    """‖Σ uᵢ ĝᵢ‖ of unit rows ĝ with cosines ``C`` (..., T, T): (..., T) -> (..., 1)."""
+    return (u * (C @ u.unsqueeze(-1)).squeeze(-1)).sum(-1, keepdim=True).clamp_min(0.0).sqrt()
 
 
 def check_finite(*blocks: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from .base import GramianAggregator, zero_where_cancelling
+from .base import GramianAggregator, length, zero_where_cancelling
 from .simplex import hull_minimum
 
 
@@ -41,13 +41,11 @@ class CAGrad(GramianAggregator):
         if self.c == 0:
             return mean
         h = (C @ norms.unsqueeze(-1)).squeeze(-1) / T
-        length = (h * norms / T).sum(-1, keepdim=True).clamp_min(0.0).sqrt()
-        h = torch.where(length > 0, h / length, 0.0)
+        mean_length = length(C, norms / T)
+        h = torch.where(mean_length > 0, h / mean_length, 0.0)
         u = hull_minimum(C, norms, h, self.c, eps)
-        ridge = 8 * eps * (u * u).sum(-1, keepdim=True)
-        g_w = ((u * (C @ u.unsqueeze(-1)).squeeze(-1)).sum(-1, keepdim=True) + ridge).sqrt()
-        towards = torch.where(norms > 0, u / norms, 0.0) / g_w
-        weights = (mean + self.c * length * towards) / (1 + self.c)
+        towards = torch.where(norms > 0, u / norms, 0.0)
+        weights = (mean + self.c * mean_length * towards) / (1 + self.c)
         # with c >= 1 the search may reach d = 0, which it does at a Pareto-stationary point
         return weights if self.c < 1 else zero_where_cancelling(weights, C, norms)
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from .base import length
+
 
 def hull_minimum(C: Tensor, norms: Tensor, h: Tensor, c: float, eps: float) -> Tensor:
     """Minimise f(w) = <g_w, h> + c ‖g_w‖, g_w = Σ wᵢ gᵢ, over the simplex; exact and batched.
@@ -23,11 +25,12 @@ def hull_minimum(C: Tensor, norms: Tensor, h: Tensor, c: float, eps: float) -> T
         eps: relative accuracy of ``C``.
 
     Returns:
-        u (..., T) >= 0, the unit-row coefficients of a multiple of g_w; w is u / norms, normalised.
+        u (..., T) >= 0, the unit-row coefficients of g_w/‖g_w‖; w is u / norms, normalised to sum to 1.
     """
     T = norms.shape[-1]
     shape = norms.shape
-    C = C.reshape(-1, T, T) + 8 * eps * torch.eye(T, dtype=C.dtype)
+    ridge = 8 * eps
+    C = C.reshape(-1, T, T) + ridge * torch.eye(T, dtype=C.dtype)
     h = h.reshape(-1, T)
     a = simplex_scale(norms).reshape(-1, T)
 
@@ -41,14 +44,14 @@ def hull_minimum(C: Tensor, norms: Tensor, h: Tensor, c: float, eps: float) -> T
         reach = torch.where(face & (step < 0), u / -step, torch.inf)
         limit, side = reach.min(-1, keepdim=True)
         blocked = limit.isfinite() & ((limit < 1) | ~bounded) & ~done
-        length = torch.where(blocked, limit, bounded.to(u.dtype)).masked_fill(done, 0.0)
-        u = (u + length * step).clamp_min(0.0)
+        fraction = torch.where(blocked, limit, bounded.to(u.dtype)).masked_fill(done, 0.0)
+        u = (u + fraction * step).clamp_min(0.0)
 
         done = done | (blocked & (side == newest) & (limit == 0))
         on_side = torch.zeros_like(face).scatter_(-1, side, blocked)
         face, u = face & ~on_side, u.masked_fill(on_side, 0.0)
 
-        slope = h + c * _apply(C, u) / _norm(C, u)
+        slope = h + c * (C @ u.unsqueeze(-1)).squeeze(-1) / _ridged_length(C, u, ridge)
         gain = (slope - a * (u * slope).sum(-1, keepdim=True)).masked_fill(face, torch.inf)
         best, entering = gain.min(-1, keepdim=True)
         enters = (best < -1e-11) & ~blocked & ~done
@@ -57,7 +60,7 @@ def hull_minimum(C: Tensor, norms: Tensor, h: Tensor, c: float, eps: float) -> T
         newest = torch.where(enters, entering, torch.where(blocked, -1, newest))
         if bool(done.all()):
             break
-    return u.reshape(shape)
+    return (u / _ridged_length(C, u, ridge)).reshape(shape)
 
 
 def simplex_scale(norms: Tensor) -> Tensor:
@@ -81,9 +84,9 @@ def _to_face_minimum(
     total = (a * p).sum(-1, keepdim=True)
     u0 = p / total
     u1 = u0 * (a * r).sum(-1, keepdim=True) - r
-    room = c**2 - _norm(C, u1) ** 2
+    room = c**2 - length(C, u1) ** 2
     bounded = room > 0
-    t = _norm(C, u0) / torch.where(bounded, room, 1.0).sqrt()
+    t = length(C, u0) / torch.where(bounded, room, 1.0).sqrt()
     step = torch.where(bounded, u0 + t * u1 - u, u1)
     # Σ aᵢ stepᵢ = 0 only up to rounding of its largest terms, which may swamp the others: make it exact
     pivot = a.masked_fill(~face, 0.0).argmax(-1, keepdim=True)
@@ -91,9 +94,6 @@ def _to_face_minimum(
     return step.scatter(-1, pivot, -others / a.gather(-1, pivot)), bounded
 
 
-def _apply(C: Tensor, u: Tensor) -> Tensor:
-    return (C @ u.unsqueeze(-1)).squeeze(-1)
-
-
-def _norm(C: Tensor, u: Tensor) -> Tensor:
-    return (u * _apply(C, u)).sum(-1, keepdim=True).clamp_min(0.0).sqrt()
+def _ridged_length(C: Tensor, u: Tensor, ridge: float) -> Tensor:
+    """The length of u, at least what the ridge makes of it: rounding may leave less, or nothing."""
+    return torch.maximum(length(C, u), ridge**0.5 * torch.linalg.vector_norm(u, dim=-1, keepdim=True))

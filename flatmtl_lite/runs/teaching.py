@@ -62,7 +62,7 @@ def recorded() -> dict:
     return json.loads(shipped("results/teaching.json"))
 
 
-def test_accuracy(record: dict, label_noise: float) -> dict[str, list[float]]:
+def final_accuracy(record: dict, label_noise: float) -> dict[str, list[float]]:
     """Final test accuracy in per cent, mean over tasks, by method: one value per recorded seed."""
     values = {}
     for run in record["runs"]:

@@ -117,3 +117,11 @@ def test_descends_on_every_task_whatever_the_norms(T, P, dtype, sample):
     G = sample("descent", T, P, decades=60).to(dtype)
     d = fm.MGDA()(G).double()
     assert (shortage(G.double(), d) <= (1e-8 if dtype == torch.float64 else 1e-3)).all()
+
+
+@pytest.mark.parametrize("name", ["mgda", "cagrad"])
+def test_is_no_nan_where_rounding_leaves_no_length_at_all(name, sample):
+    """Many rows in a plane: g_w cancels so far that its squared length may come out negative."""
+    G = sample("rank_2", 40, 100, batch=4, decades=6)
+    assert fm.aggregator(name)(G).isfinite().all()
+    assert (fm.MGDA()(G) == 0).all()

@@ -10,7 +10,7 @@ import pytest
 from flatmtl_lite.runs import teaching
 
 RECORD = teaching.recorded()
-NOISY, CLEAN = teaching.test_accuracy(RECORD, 0.4), teaching.test_accuracy(RECORD, 0.0)
+NOISY, CLEAN = teaching.final_accuracy(RECORD, 0.4), teaching.final_accuracy(RECORD, 0.0)
 
 
 def of_method(label: str, key: str, noise: float = 0.4) -> list:
