@@ -53,6 +53,20 @@ def rule_cosine(M: Tensor, aggregate: GramianAggregator, one: str, other: str) -
     return scale_free(rows @ M.double() @ rows.mT)[0][0, 1].item()
 
 
+def ascent_step(epsilon: Tensor, gradient: Tensor, rho: float | Tensor, first: bool) -> Tensor:
+    """One step of projected ascent in the ball ‖ε‖ <= ρ: along the gradient, the first by ρ, then by ρ/2.
+
+    Args:
+        epsilon: where the ascent is, (..., P).
+        gradient: of the loss at θ+ε, (..., P).
+        rho: radius, a number or (..., 1).
+        first: whether this is the first step.
+    """
+    moved = epsilon + worst_case(gradient, rho if first else rho / 2)
+    norm = torch.linalg.vector_norm(moved, dim=-1, keepdim=True)
+    return torch.where(norm > rho, moved * (rho / norm), moved)
+
+
 def sharpness(
     loss: Callable[[], Tensor], parameters: Iterable[Tensor], rho: float = 0.05, steps: int = 10
 ) -> float:
@@ -79,7 +93,6 @@ def sharpness(
     parameters = list(parameters)
     theta = flatten(parameters)
     epsilon = torch.zeros_like(theta)
-    length = rho
     values = []
     with StateGuard(), torch.enable_grad():
         for step in range(steps + 1):
@@ -88,8 +101,5 @@ def sharpness(
                 values.append(value.detach())
                 if step < steps:
                     grads = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
-                    moved = epsilon + worst_case(flatten(grads), length)
-                    norm = torch.linalg.vector_norm(moved)
-                    epsilon = torch.where(norm > rho, moved * (rho / norm), moved)
-                    length = rho / 2
+                    epsilon = ascent_step(epsilon, flatten(grads), rho, first=step == 0)
     return (torch.stack(values).max() - values[0]).item()

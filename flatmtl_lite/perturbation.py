@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .gradients import generator_states, set_generators, unflatten
 
 
-def worst_case(gradient: Tensor, rho: float, weights: Tensor | None = None) -> Tensor:
+def worst_case(gradient: Tensor, rho: float | Tensor, weights: Tensor | None = None) -> Tensor:
     """The step that raises a linearised loss most within radius ρ: ε = ρ g/‖g‖.
 
     SAM (Foret et al. 2021, arXiv 2010.01412, eq. 2; arXiv 2211.13723, eqs. 7 and 11). With ``weights``
@@ -21,8 +21,8 @@ def worst_case(gradient: Tensor, rho: float, weights: Tensor | None = None) -> T
 
     Args:
         gradient: (..., P).
-        rho: the radius, >= 0.
-        weights: (P,), for the adaptive form.
+        rho: the radius, >= 0; a number or (..., 1).
+        weights: (P,) or (..., P), for the adaptive form.
 
     Returns:
         ε (..., P).

@@ -1,0 +1,129 @@
+"""Whole families of trajectories at once, by the aggregators and the rules that train networks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..aggregation import Aggregator, Mean
+from ..decomposition import RULES, Decomposition, combine
+from ..perturbation import worst_case
+from .problems import Problem
+
+
+@dataclass
+class Method:
+    """How to descend: an aggregator, a rule of ``decomposition.RULES``, and whose ε is used.
+
+    Attributes:
+        aggregate: an aggregator.
+        combine: "erm", "direct", "decomposed", "second" or "each".
+        perturb: "task": one ε per task; "mean": one ε for all, from the mean loss.
+        adaptive: adaptive SAM, see :func:`~flatmtl_lite.perturbation.worst_case`.
+    """
+
+    aggregate: Aggregator = field(default_factory=Mean)
+    combine: str = "decomposed"
+    perturb: str = "task"
+    adaptive: bool = False
+
+    def __post_init__(self):
+        if self.combine not in RULES:
+            raise ValueError(f"Got combine={self.combine!r}; expected one of {', '.join(RULES)}.")
+        if self.perturb not in ("task", "mean"):
+            raise ValueError(f'Got perturb={self.perturb!r}; expected "task" or "mean".')
+
+
+def epsilon(gradients: Tensor, theta: Tensor, rho: float | Tensor, method: Method) -> Tensor:
+    """ε of each task, (..., T, 2), or (..., 1, 2) where all share one.
+
+    Args:
+        gradients: task gradients at ``theta``, (..., T, 2).
+        theta: points (..., 2).
+        rho: radius, a number or (...).
+        method: says whose ε is used.
+    """
+    if isinstance(rho, Tensor):
+        rho = rho[..., None, None]
+    if method.perturb == "mean":
+        gradients = gradients.mean(-2, keepdim=True)
+    return worst_case(gradients, rho, theta.unsqueeze(-2) if method.adaptive else None)
+
+
+def decompose(problem: Problem, theta: Tensor, rho: float | Tensor, method: Method) -> Decomposition:
+    """Loss and flat parts, (..., T, 2) each, at points ``theta`` (..., 2); ρ is a number or (...)."""
+    together = theta.unsqueeze(-2)
+    loss = problem.gradients(together)
+    perturbed = problem.gradients(together + epsilon(loss, theta, rho, method))
+    return Decomposition(loss, perturbed - loss, losses=problem.losses(together))
+
+
+def descend(
+    problem: Problem,
+    starts: Tensor,
+    rho: float | Tensor,
+    methods: Sequence[Method],
+    steps: int | None = None,
+    lr: float | None = None,
+) -> Tensor:
+    """Descend from every start with every ρ by every method.
+
+    Args:
+        problem: the landscape; its ``optimizer`` takes the steps.
+        starts: points, broadcastable with ρ to (..., 2).
+        rho: a number, or a tensor broadcastable with the starts to (...).
+        methods: M of them.
+        steps, lr: by default the problem's own.
+
+    Returns:
+        Points (M, ..., steps + 1, 2), the starts first.
+
+    Raises:
+        ValueError: no method, starts that are not finite points (x, y), a negative or infinite radius,
+            or starts and radii that do not broadcast.
+
+    Example:
+        >>> from flatmtl_lite.toy import PROBLEMS
+        >>> starts, rho = torch.tensor([[0.0, 1.5]]), torch.linspace(0, 1, 5)[:, None]
+        >>> descend(PROBLEMS["valleys"], starts, rho, [Method()], steps=10).shape
+        torch.Size([1, 5, 1, 11, 2])
+    """
+    rho = torch.as_tensor(rho, dtype=torch.float64)
+    starts = torch.as_tensor(starts, dtype=torch.float64)
+    shape = _family_shape(starts, rho, methods)
+    theta = starts.expand(len(methods), *shape, 2).clone().requires_grad_()
+    optimizer = problem.optimizer([theta], lr=problem.lr if lr is None else lr)
+    steps = problem.steps if steps is None else steps
+    path = theta.new_empty(steps + 1, *theta.shape)
+    with torch.no_grad():
+        path[0] = theta
+        for step in range(steps):
+            theta.grad = torch.stack(
+                [
+                    combine(decompose(problem, point, rho, method), method.aggregate, method.combine)
+                    for point, method in zip(theta, methods, strict=True)
+                ]
+            )
+            optimizer.step()
+            path[step + 1] = theta
+    return path.movedim(0, -2)
+
+
+def _family_shape(starts: Tensor, rho: Tensor, methods: Sequence[Method]) -> torch.Size:
+    if not methods:
+        raise ValueError("Got no method; expected at least one, such as [Method(Mean())].")
+    if starts.ndim < 1 or starts.shape[-1] != 2 or not starts.isfinite().all():
+        raise ValueError(
+            f"Got starts of shape {tuple(starts.shape)}; expected finite points (..., 2), such as "
+            "[[0.0, 1.5]]."
+        )
+    if not (rho.isfinite() & (rho >= 0)).all():
+        raise ValueError(f"Got rho={rho.tolist()}; expected finite radii >= 0, for example 0.05.")
+    try:
+        return torch.broadcast_shapes(starts.shape[:-1], rho.shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"Got starts of shape {tuple(starts.shape)} and rho of shape {tuple(rho.shape)}; expected shapes "
+            "that broadcast, such as (S, 2) and (R, 1) for R radii from each of S starts."
+        ) from error

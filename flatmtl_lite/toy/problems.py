@@ -1,0 +1,187 @@
+"""Multi-task problems with two parameters and closed-form gradients."""
+
+import torch
+from torch import Tensor
+
+
+class Problem:
+    """T losses of a point in the plane, each task at a point of its own, since SAM moves them apart.
+
+    Attributes:
+        name: key in ``PROBLEMS``.
+        tasks: T.
+        window: ((left, right), (bottom, top)), the part of the plane worth drawing.
+        starts: points (x, y) to start from, the most telling first.
+        optimizer, lr, steps: a ``torch.optim`` class, learning rate and step count that reach the
+            Pareto front from every start.
+        rho: the largest radius worth trying.
+    """
+
+    name: str
+    tasks: int
+    window: tuple[tuple[float, float], tuple[float, float]]
+    starts: tuple[tuple[float, float], ...]
+    optimizer: type[torch.optim.Optimizer] = torch.optim.SGD
+    lr: float
+    steps: int
+    rho: float
+
+    def losses(self, points: Tensor) -> Tensor:
+        """Losses (..., T) at points (..., T, 2), or (..., 1, 2) for one point for all tasks."""
+        raise NotImplementedError
+
+    def gradients(self, points: Tensor) -> Tensor:
+        """Gradients (..., T, 2) at points (..., T, 2), or (..., 1, 2) for one point for all tasks."""
+        raise NotImplementedError
+
+    def front(self, points: int = 57) -> Tensor:
+        """Points (points, 2) of the Pareto front; none where no formula is known."""
+        return torch.empty(0, 2, dtype=torch.float64)
+
+
+class Ridges(Problem):
+    """The toy problem of CAGrad and Nash-MTL: a log valley per task above, one bowl per task below.
+
+    Above the line y = 0 each task has a valley of its own, along which the other task's loss barely
+    matters and gradients conflict; below lie two bowls with centres (7, -8) and (-7, -8), whose Pareto
+    front is about the segment between them (Liu et al., NeurIPS 2021, arXiv 2110.14048; Navon et al.,
+    ICML 2022, arXiv 2202.01017).
+    """
+
+    name = "ridges"
+    tasks = 2
+    window = ((-11.0, 11.0), (-11.0, 11.0))
+    starts = ((-8.5, 7.5), (0.0, 0.0), (9.0, 9.0), (-7.5, -0.5), (9.0, -1.0))
+    optimizer = torch.optim.Adam
+    lr = 0.35
+    steps = 400
+    rho = 2.0
+
+    _side = torch.tensor([1.0, -1.0], dtype=torch.float64)
+
+    def losses(self, points: Tensor) -> Tensor:
+        x, y = points.unbind(-1)
+        valley, bowl, _ = self._parts(x, y)
+        height = torch.tanh(y / 2)
+        return height.clamp_min(0) * valley + (-height).clamp_min(0) * bowl
+
+    def gradients(self, points: Tensor) -> Tensor:
+        x, y = points.unbind(-1)
+        valley, bowl, u = self._parts(x, y)
+        height, side = torch.tanh(y / 2), self._side
+        above, below = height.clamp_min(0), (-height).clamp_min(0)
+        slope = torch.where(u.abs() > 5e-6, 1 / u, 0.0)
+        bent = (1 - height**2) / 2
+        dx = -0.5 * above * slope + below * (x - 7 * side) / 5
+        dy = (
+            above * slope * side * (1 - torch.tanh(y) ** 2)
+            + below * (y + 8) / 50
+            + bent * ((y >= 0) * valley - (y <= 0) * bowl)
+        )
+        return torch.stack([dx, dy], -1)
+
+    def front(self, points: int = 57) -> Tensor:
+        """Points (points, 2) of the Pareto front between the bowls, where some mean of the losses is least.
+
+        On it the gradients oppose each other; at x that holds for weights (7 + x)/14 and (7 - x)/14,
+        whose mean loss falls towards its one minimum in y, found by bisection.
+        """
+        x = torch.linspace(-7, 7, points, dtype=torch.float64)
+        weights = torch.stack([7 + x, 7 - x], -1) / 14
+        low, high = torch.full_like(x, -10.0), torch.full_like(x, -5.0)
+        for _ in range(40):
+            y = (low + high) / 2
+            slope = self.gradients(torch.stack([x, y], -1).unsqueeze(-2))[..., 1]
+            rises = (weights * slope).sum(-1) > 0
+            low, high = torch.where(rises, low, y), torch.where(rises, y, high)
+        return torch.stack([x, y], -1)
+
+    def _parts(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        side = self._side
+        u = side * torch.tanh(y) - (x + 7 * side) / 2
+        valley = u.abs().clamp_min(5e-6).log() + 6
+        bowl = ((x - 7 * side) ** 2 + 0.1 * (y + 8) ** 2) / 10 - 20
+        return valley, bowl, u
+
+
+class Wells(Problem):
+    """Bowls with Gaussian wells sunk into them, L = ‖a(θ - m)‖²/2 - Σₖ dₖ exp(-‖(θ - cₖ)/sₖ‖²/2).
+
+    Attributes:
+        bowls: per task a and m, (T, 2, 2).
+        wells: per task and well the centre c, the widths s, and the depth d twice, (T, K, 3, 2).
+    """
+
+    bowls: Tensor
+    wells: Tensor
+
+    def losses(self, points: Tensor) -> Tensor:
+        scaled, _, depth, _ = self._parts(points)
+        return (scaled * scaled).sum(-1) / 2 - depth.sum(-1)
+
+    def gradients(self, points: Tensor) -> Tensor:
+        scaled, a, depth, slope = self._parts(points)
+        return a * scaled + (depth.unsqueeze(-1) * slope).sum(-2)
+
+    def _parts(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        a, m = self.bowls.unbind(-2)
+        c, s, d = self.wells.unbind(-2)
+        z = (points.unsqueeze(-2) - c) / s
+        return a * (points - m), a, d[..., 0] * torch.exp(-0.5 * (z * z).sum(-1)), z / s
+
+
+class Valleys(Wells):
+    """Two tasks that share a sharp valley at the left and a flat one at the right.
+
+    The mean loss is a little lower in the sharp one. In each valley the tasks' minima lie a little
+    apart, so that their gradients conflict there. From the first start plain descent ends in the sharp
+    valley, SAM with ρ >= 0.4 in the flat one.
+    """
+
+    name = "valleys"
+    tasks = 2
+    window = ((-2.4, 2.6), (-2.0, 2.0))
+    starts = ((-1.1, 1.2), (-1.9, 1.5), (-1.9, -1.0), (0.5, 1.6))
+    lr = 0.13
+    steps = 60
+    rho = 1.0
+
+    bowls = torch.tensor([[(0.42, 0.42), (1.5, -0.45)], [(0.42, 0.42), (1.5, 0.19)]], dtype=torch.float64)
+    wells = torch.tensor(
+        [
+            [[(-1.165, -0.055), (0.38, 0.41), (1.6, 1.6)], [(1.02, -1.04), (0.95, 0.7), (1.1, 1.1)]],
+            [[(-1.035, -0.185), (0.38, 0.41), (1.6, 1.6)], [(1.38, -0.68), (0.95, 0.7), (1.1, 1.1)]],
+        ],
+        dtype=torch.float64,
+    )
+
+
+class Triangle(Wells):
+    """Three tasks with minima of their own, gradients of unlike length, and strong conflict.
+
+    From the first start direct and decomposed PCGrad end about one unit apart for ρ between 0.5 and 1.
+    """
+
+    name = "triangle"
+    tasks = 3
+    window = ((-2.4, 2.4), (-2.0, 2.0))
+    starts = ((-1.8, 1.3), (1.8, 1.4), (0.0, -1.8))
+    lr = 0.09
+    steps = 60
+    rho = 1.0
+
+    bowls = torch.tensor(
+        [[(0.5, 0.8), (1.24, 0.13)], [(0.48, 1.37), (-1.12, 0.52)], [(1.4, 0.7), (0.34, -1.07)]],
+        dtype=torch.float64,
+    )
+    wells = torch.tensor(
+        [
+            [[(1.24, 0.13), (0.46, 0.44), (0.12, 0.12)]],
+            [[(-1.12, 0.52), (0.5, 0.97), (0.8, 0.8)]],
+            [[(0.34, -1.07), (0.66, 0.65), (1.5, 1.5)]],
+        ],
+        dtype=torch.float64,
+    )
+
+
+PROBLEMS = {cls.name: cls() for cls in (Ridges, Valleys, Triangle)}

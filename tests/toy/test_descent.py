@@ -1,0 +1,105 @@
+"""Families of trajectories: the same rules as for networks, and a batch is what one at a time is."""
+
+import pytest
+import torch
+
+import flatmtl_lite as fm
+from flatmtl_lite.toy import PROBLEMS, Method, decompose, descend
+
+VALLEYS, TRIANGLE = PROBLEMS["valleys"], PROBLEMS["triangle"]
+METHODS = {
+    "erm": lambda: Method(fm.MGDA(), "erm"),
+    "direct": lambda: Method(fm.CAGrad(), "direct"),
+    "decomposed": lambda: Method(fm.PCGrad()),
+    "second": lambda: Method(fm.IMTLG(), "second"),
+    "each": lambda: Method(fm.CAGrad(), "each"),
+    "shared": lambda: Method(fm.Mean(), "direct", "mean"),
+    "adaptive": lambda: Method(fm.Mean(), "direct", adaptive=True),
+}
+STARTS = torch.tensor([[-1.1, 1.2], [0.5, 1.6], [1.0, -1.0]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("problem", [VALLEYS, TRIANGLE], ids=["valleys", "triangle"])
+@pytest.mark.parametrize("name", METHODS)
+def test_one_step_is_flatmtls_own(problem, name):
+    """The toy and the training step: same decomposition, same rule, same direction."""
+    method = METHODS[name]()
+    for start in STARTS:
+        w = torch.nn.Parameter(start.clone())
+        options = dict(adaptive=method.adaptive, perturb=method.perturb, combine=method.combine, rho=0.3)
+        optimizer = torch.optim.SGD([w], lr=problem.lr)
+        heads = [[] for _ in range(problem.tasks)]
+        step = fm.FlatMTL(optimizer, shared=[w], heads=heads, aggregate=METHODS[name]().aggregate, **options)
+        tasks = [lambda z, i=i: problem.losses(z.unsqueeze(-2))[i] for i in range(problem.tasks)]
+        step(lambda w=w: w, tasks)
+        after = descend(problem, start, 0.3, [METHODS[name]()], steps=1)[0, 1]
+        assert torch.allclose(after, w.detach(), rtol=1e-9, atol=1e-12)
+
+
+def test_decompose_is_the_cores():
+    theta = STARTS[0].clone().requires_grad_()
+    tasks = [lambda z, i=i: VALLEYS.losses(z.unsqueeze(-2))[i] for i in range(2)]
+    network = fm.decompose(lambda: theta, tasks, shared=[theta], heads=[[], []], rho=0.4)
+    toy = decompose(VALLEYS, theta.detach(), 0.4, Method())
+    for part in ("loss", "flat", "sam", "losses"):
+        assert torch.allclose(getattr(toy, part), getattr(network, part), rtol=1e-10, atol=1e-12), part
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_family_is_its_members(name):
+    rho = torch.tensor([0.0, 0.2, 0.7], dtype=torch.float64)
+    family = descend(VALLEYS, STARTS, rho[:, None], [METHODS[name]()], steps=15)
+    assert family.shape == (1, 3, 3, 16, 2)
+    for i, r in enumerate(rho):
+        for j, start in enumerate(STARTS):
+            alone = descend(VALLEYS, start, r.item(), [METHODS[name]()], steps=15)[0]
+            assert torch.allclose(family[0, i, j], alone, rtol=1e-7, atol=1e-9)
+
+
+def test_methods_stand_side_by_side():
+    methods = [make() for make in METHODS.values()]
+    together = descend(VALLEYS, STARTS, 0.4, methods, steps=8)
+    for k, make in enumerate(METHODS.values()):
+        assert torch.allclose(together[k], descend(VALLEYS, STARTS, 0.4, [make()], steps=8)[0])
+
+
+def test_rho_zero_is_plain_descent():
+    flat = [Method(fm.Mean(), rule) for rule in ("erm", "direct", "decomposed")]
+    paths = descend(VALLEYS, STARTS, 0.0, flat)
+    assert torch.equal(paths[0], paths[1])
+    assert torch.equal(paths[0], paths[2])
+
+
+def test_starts_come_first_and_stay_as_they_are():
+    starts = STARTS.clone()
+    path = descend(VALLEYS, starts, 0.1, [Method()], steps=3)
+    assert torch.equal(path[0, :, 0], STARTS)
+    assert torch.equal(starts, STARTS)
+
+
+def test_no_step_is_the_start_alone():
+    assert descend(VALLEYS, STARTS, 0.1, [Method()], steps=0).shape == (1, 3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("starts", "rho", "methods", "word"),
+    [
+        (STARTS, 0.1, [], "no method"),
+        (torch.zeros(3), 0.1, [Method()], "(3,)"),
+        (torch.tensor([[0.0, float("nan")]]), 0.1, [Method()], "finite points"),
+        (STARTS, -0.1, [Method()], "-0.1"),
+        (STARTS, float("inf"), [Method()], "inf"),
+        (STARTS, torch.zeros(5), [Method()], "broadcast"),
+    ],
+)
+def test_bad_input_is_named(starts, rho, methods, word):
+    with pytest.raises(ValueError) as error:
+        descend(VALLEYS, starts, rho, methods)
+    assert word in str(error.value)
+    assert "expected" in str(error.value)
+
+
+@pytest.mark.parametrize("options", [dict(combine="both"), dict(perturb="none")])
+def test_an_unknown_method_is_refused(options):
+    with pytest.raises(ValueError, match="expected"):
+        Method(**options)
