@@ -11,14 +11,24 @@ from IPython.display import display
 def show(figure: go.Figure, text: str) -> None:
     """Display a plotly figure; its one-line ``text`` stands for it where no picture can be drawn.
 
-    With FLATMTL_STATIC=1 (``make notebooks``; needs kaleido, pillow and a Chrome or Chromium) a PNG is
-    stored beside the live figure, for pages such as GitHub's that do not run plotly.
+    A PNG may be stored beside the live figure, see :func:`static_picture`.
     """
     bundle = {"application/vnd.plotly.v1+json": figure.to_plotly_json(), "text/plain": text}
     bundle["application/vnd.plotly.v1+json"]["config"] = {"displaylogo": False, "responsive": True}
-    if os.environ.get("FLATMTL_STATIC") == "1":
-        bundle["image/png"] = base64.b64encode(_small_png(figure)).decode()
+    if picture := static_picture(figure):
+        bundle["image/png"] = picture
     display(bundle, raw=True)
+
+
+def static_picture(figure: go.Figure) -> str:
+    """A small PNG of the figure in base64 with FLATMTL_STATIC=1, else "".
+
+    ``make notebooks`` stores it beside each live figure, for pages such as GitHub's that do not run
+    plotly; needs kaleido, pillow and a Chrome or Chromium.
+    """
+    if os.environ.get("FLATMTL_STATIC") != "1":
+        return ""
+    return base64.b64encode(_small_png(figure)).decode()
 
 
 def _small_png(figure: go.Figure) -> bytes:

@@ -1,0 +1,280 @@
+// A stage: a plotly figure whose moving traces follow a slider through a table that lies in the page.
+// The kernel is asked only when the draggable point moves, or a choice whose table is not here yet.
+
+// Both jupyter's widgets and a page of its own (stage.py, `page`) call this with a model: get, set,
+// save_changes, on, off, send.
+function render({ model, el }) {
+  const stage = build(model, el);
+  const stop = new AbortController();
+  const listen = (node, event, react) => node?.addEventListener(event, react);
+  const changed = (name, react) => {
+    model.on(`change:${name}`, react);
+    stop.signal.addEventListener("abort", () => model.off(`change:${name}`, react));
+  };
+
+  // what the learner does; the kernel hears of it a little later, the page does not wait for it
+  let pending;
+  const save = (delay) => {
+    clearTimeout(pending);
+    pending = setTimeout(() => model.save_changes(), delay);
+  };
+  listen(stage.slider, "input", () => {
+    model.set("index", Number(stage.slider.value));
+    save(150);
+  });
+  listen(stage.choice, "change", () => {
+    model.set("choice", stage.choice.selectedIndex);
+    save(0);
+  });
+  const move = (x, y) => {
+    const [[left, right], [bottom, top]] = model.get("bounds");
+    const within = (value, low, high) => Math.round(1e3 * Math.min(Math.max(value, low), high)) / 1e3;
+    model.set("point", [within(x, left, right), within(y, bottom, top)]);
+    model.save_changes();
+  };
+  for (const input of [stage.x, stage.y])
+    listen(input, "change", () => {
+      const [x, y] = [stage.x.valueAsNumber, stage.y.valueAsNumber];
+      if (Number.isFinite(x) && Number.isFinite(y)) move(x, y);
+      else showState(model, stage, true); // puts back what was there
+    });
+  listen(stage.copy, "click", () => copyRecipe(model, stage));
+  changed("locked", () => showState(model, stage, true));
+
+  // a figure can be drawn only when the page has given it a width
+  draw(model, stage, changed, stop.signal).then(() => {
+    if (stage.x) letDrag(model, stage.plot, move);
+  });
+  return () => stop.abort();
+}
+
+async function draw(model, stage, changed, signal) {
+  const Plotly = await plotly(model);
+  const { back, front, places } = layers(JSON.parse(model.get("figure")));
+  const width = await new Promise((resolve) => {
+    const observer = new ResizeObserver(() => {
+      const width = stage.figure.clientWidth;
+      if (!width) return;
+      if (stage.drawn) for (const plot of [stage.back, stage.plot]) Plotly.relayout(plot, { width });
+      resolve(width);
+    });
+    observer.observe(stage.figure);
+    signal.addEventListener("abort", () => observer.disconnect());
+  });
+  await Plotly.newPlot(stage.back, back.data, { ...back.layout, width }, { staticPlot: true });
+  await Plotly.newPlot(stage.plot, front.data, { ...front.layout, width }, { displayModeBar: false });
+  stage.drawn = true;
+  signal.addEventListener("abort", () => [stage.back, stage.plot].forEach(Plotly.purge));
+
+  let tables;
+  const animate = (traces, data) => {
+    const options = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
+    Plotly.animate(stage.plot, { data, traces: traces.map((trace) => places.get(trace)) }, options);
+  };
+  const show = (withResting) => {
+    const table = tables[model.get("choice")];
+    showState(model, stage, table !== null);
+    if (table === null) return;
+    const moving = model.get("moving");
+    let traces = moving;
+    let data = points(table.rows, moving, model.get("index") * table.width);
+    if (withResting) {
+      traces = [...model.get("resting"), ...moving];
+      data = [...points(table.resting, model.get("resting"), 0), ...data];
+    }
+    animate(traces.map(([trace]) => trace), data);
+  };
+  const newTables = () => {
+    tables = decode(model);
+    show(true);
+  };
+  changed("index", () => show(false));
+  changed("choice", () => show(true));
+  changed("tables", newTables);
+  changed("point", () => {
+    const [x, y] = model.get("point");
+    showState(model, stage, true);
+    animate([model.get("handle")], [{ x: [x], y: [y] }]); // at once; the rest follows when the kernel answers
+  });
+  newTables();
+}
+
+// Plotly once per page: from the page, else from the model that carries it, else from the kernel.
+function plotly(model) {
+  window.flatmtlPlotly ??= new Promise((resolve) => {
+    const run = (bytes) => {
+      const script = document.createElement("script");
+      script.textContent = new TextDecoder().decode(bytes);
+      const define = window.define; // an AMD loader would take the library away from the page
+      window.define = undefined;
+      document.head.append(script);
+      window.define = define;
+      resolve(window.Plotly);
+    };
+    if (window.Plotly) resolve(window.Plotly);
+    else if (model.get("plotly_js")?.byteLength) run(model.get("plotly_js"));
+    else {
+      model.on("msg:custom", (content, buffers) => content === "plotly" && run(buffers[0]));
+      model.send("plotly");
+    }
+  });
+  return window.flatmtlPlotly;
+}
+
+// Two plots, one behind the other with the same axes: plotly computes every trace of a plot anew when one
+// moves, and contours are slow. Behind: axes, titles, and the traces without a uid; before: the others.
+// `places` tells where in front a trace of the figure stands.
+function layers({ data, layout }) {
+  const isStill = (trace) => !trace.uid;
+  const names = data
+    .filter((trace) => isStill(trace) && trace.showlegend)
+    .map(({ name, line }) => ({ type: "scatter", mode: "lines", x: [null], y: [null], name, line }));
+  const moving = data.filter((trace) => !isStill(trace));
+  const places = new Map(data.map((trace, k) => [k, names.length + moving.indexOf(trace)]));
+  const clear = { annotations: [], shapes: [], paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
+  const front = { ...structuredClone(layout), ...clear };
+  for (const name of Object.keys(front)) if (/^[xy]axis/.test(name)) front[name].visible = false;
+  return {
+    back: { data: data.filter(isStill), layout: { ...layout, showlegend: false } },
+    front: { data: [...names, ...moving], layout: front },
+    places,
+  };
+}
+
+// A table: first the traces that rest while the slider moves, then one row a slider position; of each
+// trace its x and then its y.
+function decode(model) {
+  const resting = 2 * model.get("resting").reduce((sum, [, n]) => sum + n, 0);
+  const width = 2 * model.get("moving").reduce((sum, [, n]) => sum + n, 0);
+  return model.get("tables").map((view) => {
+    if (!view.byteLength) return null;
+    const numbers = new Float64Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+    return { resting: numbers.subarray(0, resting), rows: numbers.subarray(resting), width };
+  });
+}
+
+function points(numbers, traces, at) {
+  return traces.map(([, n]) => {
+    const x = numbers.subarray(at, at + n);
+    const y = numbers.subarray(at + n, at + 2 * n);
+    at += 2 * n;
+    return { x, y };
+  });
+}
+
+function build(model, el) {
+  const id = `stage-${Math.random().toString(36).slice(2)}`;
+  const add = (parent, tag, properties = {}, attributes = {}) => {
+    const node = Object.assign(document.createElement(tag), properties);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    parent.append(node);
+    return node;
+  };
+  // JupyterLab takes arrow keys for itself unless the focused element says this
+  const ours = { "data-lm-suppress-shortcuts": "true" };
+
+  const root = add(el, "div", { className: "flatmtl-stage" }, { role: "group", "aria-label": model.get("title") });
+  const controls = add(root, "div", { className: "controls" });
+  const stage = { root };
+
+  add(controls, "label", { textContent: model.get("label"), htmlFor: `${id}-slider` });
+  const last = model.get("values").length - 1;
+  stage.slider = add(
+    controls,
+    "input",
+    { type: "range", id: `${id}-slider`, min: 0, max: last, step: 1, value: model.get("index") },
+    ours,
+  );
+  stage.value = add(controls, "output", { className: "value", htmlFor: `${id}-slider` });
+
+  const choices = model.get("choices");
+  if (choices.length > 1) {
+    add(controls, "label", { textContent: model.get("choice_label"), htmlFor: `${id}-choice` });
+    stage.choice = add(controls, "select", { id: `${id}-choice` }, ours);
+    for (const name of choices) add(stage.choice, "option", { textContent: name });
+  }
+  if (model.get("point").length && model.get("live")) {
+    for (const axis of ["x", "y"]) {
+      const label = `${model.get("point_label")} ${axis}`;
+      add(controls, "label", { textContent: label, htmlFor: `${id}-${axis}` });
+      stage[axis] = add(controls, "input", { type: "number", step: 0.1, id: `${id}-${axis}` }, ours);
+    }
+  }
+  if (model.get("recipe")) {
+    stage.copy = add(controls, "button", { type: "button", textContent: "Copy this state" }, ours);
+    stage.recipe = add(root, "code", { className: "recipe", hidden: true });
+  }
+  stage.lock = add(root, "p", { className: "lock" });
+  stage.figure = add(root, "div", { className: "figure" }, { role: "img" });
+  stage.back = add(stage.figure, "div");
+  stage.plot = add(stage.figure, "div", { className: "front" });
+  stage.state = add(root, "output", { className: "state" }, { "aria-live": "polite" });
+  return stage;
+}
+
+function showState(model, stage, known) {
+  const [index, choice, locked] = ["index", "choice", "locked"].map((name) => model.get(name));
+  const text = known ? model.get("states")[choice][index] : "computing …";
+  stage.state.textContent = text;
+  stage.figure.setAttribute("aria-label", text);
+  stage.slider.value = index;
+  stage.value.textContent = model.get("values")[index];
+  stage.slider.setAttribute("aria-valuetext", model.get("values")[index]);
+  if (stage.choice) stage.choice.selectedIndex = choice;
+  if (stage.x) [stage.x.value, stage.y.value] = model.get("point");
+  for (const control of [stage.slider, stage.choice, stage.x, stage.y]) if (control) control.disabled = !!locked;
+  stage.lock.textContent = locked;
+  stage.lock.hidden = !locked;
+  if (stage.recipe) stage.recipe.hidden = true;
+}
+
+// Press near the point and pull: pixels to data through the axes of the first panel.
+function letDrag(model, plot, move) {
+  const axes = () => [plot._fullLayout.xaxis, plot._fullLayout.yaxis];
+  const pixels = (event) => {
+    const box = plot.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+  const near = (event) => {
+    const at = axes().map((axis, k) => axis._offset + axis.d2p(model.get("point")[k]));
+    const [x, y] = pixels(event);
+    return !model.get("locked") && Math.hypot(x - at[0], y - at[1]) < 20;
+  };
+  let held = false;
+  const pull = (event) => {
+    const [x, y] = axes().map((axis, k) => axis.p2d(pixels(event)[k] - axis._offset));
+    move(x, y);
+  };
+  plot.addEventListener(
+    "pointerdown",
+    (event) => {
+      held = near(event);
+      if (!held) return;
+      plot.setPointerCapture(event.pointerId);
+      event.preventDefault();
+      event.stopPropagation();
+    },
+    { capture: true },
+  );
+  plot.addEventListener("pointermove", (event) => {
+    if (held) pull(event);
+    plot.style.cursor = held ? "grabbing" : near(event) ? "grab" : "";
+  });
+  plot.addEventListener("pointerup", () => (held = false));
+  plot.addEventListener("pointercancel", () => (held = false));
+}
+
+// The call that opens the stage as it stands; shown as well, since a page may not be allowed to copy.
+function copyRecipe(model, stage) {
+  const parts = {
+    value: model.get("values")[model.get("index")],
+    choice: JSON.stringify(model.get("choices")[model.get("choice")]),
+    point: `(${model.get("point").join(", ")})`,
+  };
+  const text = model.get("recipe").replace(/\{(\w+)\}/g, (_, part) => parts[part]);
+  stage.recipe.textContent = text;
+  stage.recipe.hidden = false;
+  navigator.clipboard?.writeText(text).catch(() => {});
+}
+
+export default { render };

@@ -1,0 +1,251 @@
+"""A stage: a plotly figure whose moving traces follow a slider, with or without a kernel."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import plotly.graph_objects as go
+import traitlets
+from plotly.offline import get_plotlyjs
+from torch import Tensor
+
+from .display import static_picture
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Table:
+    """What a stage shows at each of its slider positions.
+
+    Attributes:
+        traces: ``uid`` of a trace -> its points (positions, n, 2), or (1, n, 2) for one that rests while
+            the slider moves; NaN leaves a gap.
+        states: one line of text for each position.
+    """
+
+    traces: Mapping[str, Tensor]
+    states: Sequence[str]
+
+
+class Stage(anywidget.AnyWidget):
+    """A live figure: the table of all slider positions lies in the page, so moving it asks no kernel.
+
+    plotly.py writes the figure, plotly.js draws it, and ``stage.js`` moves its traces. The kernel
+    computes a new table when the draggable point moves, and those of other choices when it is idle.
+
+    Args:
+        figure: traces that change have a ``uid``; the first panel's axes carry the draggable point.
+        compute: (choice, point) -> :class:`Table`; every table has the same shape.
+        title: name of the group of controls, for screen readers.
+        label: name of the slider.
+        values: its readable values, one a position.
+        index: the position to begin with.
+        choices: names of what can be chosen beside the slider, with ``choice_label`` as their label.
+        choice: the one to begin with.
+        point: the draggable point (x, y), or None; ``point_label`` names it, and the trace with the
+            ``uid`` "point" is its handle.
+        recipe: the call that opens this stage, with {value}, {choice} and {point} to be filled in.
+
+    Raises:
+        ValueError: ``choice`` or ``index`` is none of those given, or the point is not two numbers
+            within the axes of the first panel.
+    """
+
+    _esm = HERE / "stage.js"
+    _css = HERE / "stage.css"
+
+    figure = traitlets.Unicode().tag(sync=True)
+    moving = traitlets.List().tag(sync=True)
+    resting = traitlets.List().tag(sync=True)
+    tables = traitlets.List(traitlets.Bytes()).tag(sync=True)
+    states = traitlets.List().tag(sync=True)
+    title = traitlets.Unicode().tag(sync=True)
+    label = traitlets.Unicode().tag(sync=True)
+    values = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    index = traitlets.Int().tag(sync=True)
+    choices = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    choice_label = traitlets.Unicode().tag(sync=True)
+    choice = traitlets.Int().tag(sync=True)
+    point = traitlets.List(traitlets.Float()).tag(sync=True)
+    point_label = traitlets.Unicode().tag(sync=True)
+    handle = traitlets.Int(-1).tag(sync=True)
+    bounds = traitlets.List().tag(sync=True)
+    recipe = traitlets.Unicode().tag(sync=True)
+    locked = traitlets.Unicode().tag(sync=True)
+    live = traitlets.Bool(True).tag(sync=True)
+    plotly_js = traitlets.Bytes().tag(sync=True)
+
+    _carried = False  # whether a stage of this kernel has taken plotly.js to the page
+
+    def __init__(
+        self,
+        figure: go.Figure,
+        compute: Callable[[str, tuple[float, float]], Table],
+        *,
+        title: str,
+        label: str,
+        values: Sequence[str],
+        index: int = 0,
+        choices: Sequence[str] = ("",),
+        choice: str | None = None,
+        choice_label: str = "method",
+        point: Sequence[float] | None = None,
+        point_label: str = "start",
+        recipe: str = "",
+    ):
+        choice = choices[0] if choice is None else choice
+        if choice not in choices:
+            raise ValueError(f"Got {choice_label}={choice!r}; expected one of {', '.join(choices)}.")
+        if not 0 <= index < len(values):
+            raise ValueError(f"Got index={index}; expected 0 to {len(values) - 1}.")
+        bounds = [list(figure.layout.xaxis.range), list(figure.layout.yaxis.range)]
+        if point is not None:
+            _check_point(point, bounds, point_label)  # before anything is made
+        self._figure, self._compute = figure, compute
+        self._traces = {trace.uid: k for k, trace in enumerate(figure.data) if trace.uid}
+        self._filling = None
+        super().__init__(
+            title=title,
+            label=label,
+            values=list(values),
+            index=index,
+            choices=list(choices),
+            choice=list(choices).index(choice),
+            choice_label=choice_label,
+            point=[] if point is None else [float(v) for v in point],
+            point_label=point_label,
+            handle=self._traces.get("point", -1),
+            bounds=bounds,
+            recipe=recipe,
+            plotly_js=b"" if Stage._carried else get_plotlyjs().encode(),
+        )
+        Stage._carried = True
+        self._show()
+        self.figure = self.drawn().to_json(remove_uids=False)
+        self.observe(self._show, ["point"])
+        self.observe(self._fill_chosen, ["choice"])
+        self.on_msg(self._answer)
+
+    @traitlets.validate("point")
+    def _check_point(self, proposal) -> list[float]:
+        point = proposal["value"]
+        if point:
+            _check_point(point, self.bounds, self.point_label)
+        return point
+
+    def fill(self) -> None:
+        """Compute the tables of all choices that are still missing."""
+        tables = {k: self._table(k) for k, table in enumerate(self.tables) if not table}
+        if tables:
+            self._keep(tables)
+
+    def drawn(self) -> go.Figure:
+        """The figure as it stands now: every trace at the present position."""
+        figure = go.Figure(self._figure)
+        numbers = np.frombuffer(self.tables[self.choice], "<f8")
+        resting = 2 * sum(n for _, n in self.resting)
+        row = numbers[resting:].reshape(len(self.values), -1)[self.index]
+        for traces, part in ((self.resting, numbers[:resting]), (self.moving, row)):
+            at = 0
+            for trace, n in traces:
+                figure.data[trace].update(x=part[at : at + n], y=part[at + n : at + 2 * n])
+                at += 2 * n
+        return figure
+
+    @property
+    def state(self) -> str:
+        """The one-line text of what is shown now."""
+        return self.states[self.choice][self.index]
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)[0] | {"text/plain": self.state}
+        if picture := static_picture(self.drawn()):
+            bundle["image/png"] = picture
+        return bundle, {}
+
+    def _show(self, _=None) -> None:
+        """New tables for a new point: that of the shown choice now, the others when nothing else is asked."""
+        self._keep({self.choice: self._table(self.choice)}, forget=True)
+        self._fill_when_idle()
+
+    def _fill_chosen(self, _) -> None:
+        if not self.tables[self.choice]:
+            self._keep({self.choice: self._table(self.choice)})
+
+    def _fill_when_idle(self) -> None:
+        if self._filling is not None:
+            self._filling.cancel()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a script: no page to be quick for
+            return
+        self._filling = loop.call_later(0.4, self.fill)
+
+    def _table(self, choice: int) -> tuple[bytes, list[str]]:
+        table = self._compute(self.choices[choice], tuple(self.point))
+        parts = {}
+        for uid, trace in self._traces.items():
+            points = np.asarray(table.traces[uid], dtype="<f8")
+            parts.setdefault(len(points) == 1, []).append((trace, points))
+        self._layout = {rests: [[t, p.shape[1]] for t, p in part] for rests, part in parts.items()}
+        blocks = {
+            rests: np.concatenate([p.transpose(0, 2, 1).reshape(len(p), -1) for _, p in part], 1)
+            for rests, part in parts.items()
+        }
+        return b"".join(blocks[k].tobytes() for k in (True, False) if k in blocks), list(table.states)
+
+    def _keep(self, computed: Mapping[int, tuple[bytes, list[str]]], forget: bool = False) -> None:
+        """Send computed tables in one message; ``forget`` drops all others."""
+        none = [(b"", [])] * len(self.choices)
+        known = none if forget else list(zip(self.tables, self.states, strict=True))
+        tables, states = zip(*(computed.get(k, known[k]) for k in range(len(self.choices))), strict=True)
+        with self.hold_sync():
+            self.resting, self.moving = self._layout.get(True, []), self._layout.get(False, [])
+            self.states = list(states)
+            self.tables = list(tables)
+
+    def _answer(self, _, content, buffers) -> None:
+        if content == "plotly":  # a page that was reloaded, or shows this stage first
+            self.send("plotly", [get_plotlyjs().encode()])
+
+
+def page(*stages: Stage, title: str = "flatmtl-lite") -> str:
+    """An HTML page of its own with these stages: their sliders move, nothing is fetched, no kernel runs."""
+    models = []
+    for stage in stages:
+        stage.fill()
+        model = {
+            name: getattr(stage, name) for name in Stage.class_own_traits(sync=True) if name != "plotly_js"
+        }
+        model |= {"live": False, "locked": "", "recipe": ""}
+        model["tables"] = [base64.b64encode(table).decode() for table in stage.tables]
+        models.append(model)
+    parts = {
+        "title": title,
+        "css": (HERE / "stage.css").read_text(),
+        "plotly": get_plotlyjs(),
+        "module": base64.b64encode((HERE / "stage.js").read_bytes()).decode(),
+        "models": json.dumps(models).replace("</", "<\\/"),
+    }
+    text = (HERE / "page.html").read_text()
+    before, *rest = text.split("{{")
+    return before + "".join(parts[part.split("}}", 1)[0]] + part.split("}}", 1)[1] for part in rest)
+
+
+def _check_point(point: Sequence[float], bounds: Sequence[Sequence[float]], label: str) -> None:
+    try:
+        x, y = (float(v) for v in point)
+        inside = all(low <= v <= high for v, (low, high) in zip((x, y), bounds, strict=True))
+    except (TypeError, ValueError):
+        inside = False
+    if not inside:
+        raise ValueError(
+            f"Got {label}={point!r}; expected two numbers (x, y), x from {bounds[0][0]:g} to "
+            f"{bounds[0][1]:g} and y from {bounds[1][0]:g} to {bounds[1][1]:g}."
+        )

@@ -1,0 +1,149 @@
+"""The stage without a browser: its table, its point, its choices, and the page it writes."""
+
+import asyncio
+import json
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import torch
+
+from flatmtl_lite.lab import Stage, Table, page
+from flatmtl_lite.lab.stage import get_plotlyjs
+
+VALUES = ["0", "0.5", "1"]
+
+
+@pytest.fixture
+def asked():
+    return []
+
+
+@pytest.fixture
+def stage(asked):
+    """A line that follows the slider from the point; "far" goes ten times as far."""
+
+    def compute(choice, point):
+        asked.append((choice, point))
+        length = torch.linspace(0, 10 if choice == "far" else 1, 3, dtype=torch.float64)
+        tips = torch.stack([point[0] + length, torch.full_like(length, point[1])], -1)
+        line = torch.stack([torch.tensor(point, dtype=torch.float64).expand(3, 2), tips], 1)
+        states = [f"{choice} {value} from {point[0]:g}" for value in VALUES]
+        return Table({"line": line, "point": line[:1, :1]}, states)
+
+    figure = go.Figure(layout=dict(xaxis_range=[-5, 5], yaxis_range=[-2, 2]))
+    figure.add_scatter(x=[0, 1], y=[0, 1], name="still")
+    figure.add_scatter(uid="line")
+    figure.add_scatter(uid="point")
+    options = dict(title="Test", label="ρ", values=VALUES, choices=["near", "far"], point=(1, 0))
+    return Stage(figure, compute, recipe="make({value}, {choice}, {point})", **options)
+
+
+def rows(stage, choice=0):
+    """The table as the page reads it: what rests, and a row a position."""
+    numbers = np.frombuffer(stage.tables[choice], "<f8")
+    resting = 2 * sum(n for _, n in stage.resting)
+    return numbers[:resting], numbers[resting:].reshape(len(VALUES), -1)
+
+
+def test_the_table_holds_every_position(stage):
+    assert (stage.resting, stage.moving) == ([[2, 1]], [[1, 2]])
+    resting, moving = rows(stage)
+    assert resting.tolist() == [1, 0]
+    assert moving.tolist() == [[1, 1, 0, 0], [1, 1.5, 0, 0], [1, 2, 0, 0]]
+    assert stage.states[0] == ["near 0 from 1", "near 0.5 from 1", "near 1 from 1"]
+
+
+def test_only_the_shown_choice_is_computed_at_first(stage, asked):
+    assert asked == [("near", (1.0, 0.0))]
+    assert stage.tables[1] == b""
+    stage.choice = 1
+    assert asked[1:] == [("far", (1.0, 0.0))]
+    assert rows(stage, 1)[1][2].tolist() == [1, 11, 0, 0]
+    stage.choice = 0
+    assert len(asked) == 2
+
+
+def test_a_moved_point_makes_old_tables_void(stage, asked):
+    stage.fill()
+    stage.point = [-1, 1]
+    assert asked[2:] == [("near", (-1.0, 1.0))]
+    assert rows(stage)[0].tolist() == [-1, 1]
+    assert stage.tables[1] == b""
+
+
+def test_the_others_are_filled_in_when_idle(stage, asked):
+    async def move_and_wait():
+        stage.point = [2, 0]
+        stage.point = [3, 0]
+        assert stage.tables[1] == b""
+        await asyncio.sleep(0.6)
+
+    asyncio.run(move_and_wait())
+    assert asked[1:] == [("near", (2.0, 0.0)), ("near", (3.0, 0.0)), ("far", (3.0, 0.0))]
+    assert rows(stage, 1)[0].tolist() == [3, 0]
+
+
+def test_tables_and_states_travel_in_one_message(stage):
+    sent = []
+    stage.comm = None
+    stage.observe(lambda change: sent.append(change.name), ["tables", "states", "moving"])
+    stage.point = [2, 0]
+    assert set(sent) == {"tables", "states"}
+
+
+def test_drawn_is_the_figure_at_the_present_position(stage):
+    stage.index = 2
+    figure = stage.drawn()
+    assert list(figure.data[1].x) == [1, 2]
+    assert list(figure.data[0].x) == [0, 1]
+    assert stage.state == "near 1 from 1"
+
+
+def test_its_text_stands_for_it(stage):
+    bundle, _ = stage._repr_mimebundle_()
+    assert bundle["text/plain"] == "near 0 from 1"
+    assert "image/png" not in bundle
+
+
+def test_the_figure_keeps_the_names_of_its_traces(stage):
+    assert [trace.get("uid") for trace in json.loads(stage.figure)["data"]] == [None, "line", "point"]
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (dict(choice="middle"), "'middle'"),
+        (dict(index=3), "index=3"),
+        (dict(index=-1), "index=-1"),
+        (dict(point=(9, 0)), "(9, 0)"),
+        (dict(point=(1,)), "(1,)"),
+        (dict(point="ab"), "'ab'"),
+        (dict(point=(float("nan"), 0)), "nan"),
+    ],
+)
+def test_bad_input_is_named(options, word):
+    figure = go.Figure(layout=dict(xaxis_range=[-5, 5], yaxis_range=[-2, 2]))
+    given = dict(title="", label="", values=VALUES, choices=["near", "far"]) | options
+    with pytest.raises(ValueError, match="expected") as error:
+        Stage(figure, lambda choice, point: Table({}, VALUES), **given)
+    assert word in str(error.value)
+
+
+def test_a_point_from_the_page_outside_the_window_is_refused(stage):
+    before = stage.tables
+    with pytest.raises(ValueError, match=r"\[99.*expected two numbers"):
+        stage.point = [99, 0]
+    assert stage.point == [1, 0]
+    assert stage.tables == before
+
+
+def test_a_page_carries_everything(stage):
+    text = page(stage, title="Mine")
+    assert "<title>Mine</title>" in text
+    assert get_plotlyjs()[:1000] in text
+    assert "{{" not in text.replace(get_plotlyjs(), "")
+    (model,) = json.loads(text.split("for (const state of ", 1)[1].split(") {\n  state.tables", 1)[0])
+    assert model["live"] is False
+    assert (model["locked"], model["recipe"]) == ("", "")
+    assert all(model["tables"])
