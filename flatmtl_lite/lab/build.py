@@ -21,13 +21,15 @@ def build(path: Path) -> None:
         ValueError: the executed notebook exceeds 500 KB; the file is as it was.
     """
     notebook = nbformat.read(path, as_version=4)
-    os.environ["FLATMTL_STATIC"] = "1"
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}})
+    client.execute(env=os.environ | {"FLATMTL_STATIC": "1"})
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":  # what the browser that draws the pictures says of itself
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:  # a widget is gone after a reload; its picture and its text stay
+                output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     text = nbformat.writes(notebook) + "\n"
     if len(text.encode()) > MOST_BYTES:
         raise ValueError(f"{path}: {len(text.encode())} bytes when executed; expected at most {MOST_BYTES}.")
