@@ -1,0 +1,167 @@
+"""Predictions: said and written down before a slider moves, compared with what was measured afterwards."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from html import escape
+from pathlib import Path
+
+import ipywidgets
+
+from .stage import Stage
+
+WAITING = "Record your prediction above, then the controls unlock."
+_unlocked = False
+
+
+def unlock() -> None:
+    """Unlock every stage made from now on without a prediction: for a lecture hall."""
+    global _unlocked
+    _unlocked = True
+
+
+def record_file() -> Path:
+    """Where predictions are kept: FLATMTL_PREDICTIONS, or ``my_predictions.json`` in the working folder."""
+    return Path(os.environ.get("FLATMTL_PREDICTIONS", "my_predictions.json"))
+
+
+def recorded() -> dict[str, dict]:
+    """All recorded predictions: key -> {"question", "answer", "time"}.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    file = record_file()
+    if not file.exists():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not all({"question", "answer", "time"} <= set(entry) for entry in found.values()):
+            raise ValueError("an entry lacks its question, answer or time")
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"Got a damaged file of predictions, {file} ({error}); expected what lab.predict wrote. "
+            "Move it away to begin anew."
+        ) from error
+    return found
+
+
+class Prediction(ipywidgets.VBox):
+    """A question with its answers to choose from; the first answer recorded is the one that counts.
+
+    Args:
+        key: name of the prediction in the file, such as "02-valley".
+        question: one sentence.
+        answers: at least two.
+
+    Raises:
+        ValueError: fewer than two answers, or the file of predictions is damaged.
+    """
+
+    def __init__(self, key: str, question: str, answers: Sequence[str]):
+        if len(answers) < 2:
+            raise ValueError(f"Got answers={answers!r}; expected at least two to choose from.")
+        self.key, self.question, self.answers = key, question, list(answers)
+        self._waiting: list[Stage] = []
+        wide = ipywidgets.Layout(width="auto")
+        self.choice = ipywidgets.RadioButtons(options=self.answers, index=None, layout=wide, description="")
+        self.choice.tooltip = question
+        self.button = ipywidgets.Button(description="Record my prediction", disabled=True, layout=wide)
+        self.note = ipywidgets.HTML()
+        self.choice.observe(self._chosen, "index")
+        self.button.on_click(lambda _: self.record(self.choice.value))
+        super().__init__([ipywidgets.HTML(f"<b>{escape(question)}</b>"), self.choice, self.button, self.note])
+        self._show()
+
+    @property
+    def answer(self) -> str | None:
+        """The recorded answer, or None."""
+        return recorded().get(self.key, {}).get("answer")
+
+    def record(self, answer: str) -> None:
+        """Write the answer to the file, and unlock what waits for it.
+
+        Raises:
+            ValueError: it is none of the answers.
+        """
+        if answer not in self.answers:
+            raise ValueError(f"Got answer {answer!r}; expected one of {', '.join(map(repr, self.answers))}.")
+        found = recorded()
+        if self.key not in found:
+            time = datetime.now().isoformat(timespec="minutes")
+            found[self.key] = {"question": self.question, "answer": answer, "time": time}
+            part = record_file().with_name(record_file().name + ".part")
+            part.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+            part.replace(record_file())
+        self._show()
+
+    def unlocks(self, stage: Stage) -> None:
+        """Lock the stage until this prediction is recorded (not in CI, nor after :func:`unlock`)."""
+        self._waiting.append(stage)
+        self._show()
+
+    def _chosen(self, _) -> None:
+        self.button.disabled = self.choice.index is None
+
+    def _show(self) -> None:
+        answer = self.answer
+        open_to_all = _unlocked or bool(os.environ.get("CI"))
+        for stage in self._waiting:
+            stage.locked = "" if answer is not None or open_to_all else WAITING
+        if answer is not None:
+            self.choice.value = answer if answer in self.answers else None
+            self.choice.disabled = self.button.disabled = True
+            self.note.value = f"Recorded: {escape(answer)}"
+
+    def _repr_mimebundle_(self, **kwargs):
+        answers = " / ".join(self.answers)
+        bundle = super()._repr_mimebundle_(**kwargs)
+        return bundle | {"text/plain": f"{self.question} ({answers})"}
+
+
+def predict(key: str, question: str, answers: Sequence[str]) -> Prediction:
+    """Ask for a prediction; give what it returns to an instrument as ``after=``."""
+    return Prediction(key, question, answers)
+
+
+class Comparison:
+    """A table of questions, recorded answers and measured ones; ``rows`` holds its lines."""
+
+    def __init__(self, measured: Mapping[str, str]):
+        found = recorded()
+        self.rows = []
+        for key, truth in measured.items():
+            entry = found.get(key)
+            verdict = "" if entry is None else "as predicted" if entry["answer"] == truth else "a surprise"
+            asked, said = (entry["question"], entry["answer"]) if entry else (key, "not recorded")
+            self.rows.append((asked, said, truth, verdict))
+
+    @property
+    def summary(self) -> str:
+        """How many predictions held."""
+        verdicts = [verdict for *_, verdict in self.rows if verdict]
+        if not verdicts:
+            return "No prediction was recorded."
+        return f"{verdicts.count('as predicted')} of {len(verdicts)} predictions held."
+
+    def __repr__(self) -> str:
+        return "\n".join([*(" | ".join(row) for row in self.rows), self.summary])
+
+    def _repr_html_(self) -> str:
+        def line(cells: Sequence[str], tag: str) -> str:
+            parts = (f"<{tag} style='text-align:left'>{escape(cell)}</{tag}>" for cell in cells)
+            return f"<tr>{''.join(parts)}</tr>"
+
+        head = line(("question", "predicted", "measured", ""), "th")
+        body = "".join(line(row, "td") for row in self.rows)
+        return f"<table><thead>{head}</thead><tbody>{body}</tbody></table><p>{self.summary}</p>"
+
+
+def compare(measured: Mapping[str, str]) -> Comparison:
+    """The recorded predictions beside what was measured.
+
+    Args:
+        measured: key of a prediction -> the answer that the measurement gives.
+    """
+    return Comparison(measured)

@@ -1,0 +1,102 @@
+"""Predictions: recorded before a slider moves, kept in a file, compared afterwards."""
+
+import json
+
+import pytest
+
+from flatmtl_lite import lab
+from flatmtl_lite.lab import predictions
+
+QUESTION, ANSWERS = "Does it rise?", ["yes", "no"]
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path, monkeypatch):
+    """A file of predictions of this test's own, and no CI, in which nothing is locked."""
+    monkeypatch.setenv("FLATMTL_PREDICTIONS", str(tmp_path / "mine.json"))
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(predictions, "_unlocked", False)
+    return tmp_path / "mine.json"
+
+
+def test_a_stage_waits_for_its_prediction(file):
+    guess = lab.predict("t-rise", QUESTION, ANSWERS)
+    stage = lab.rho_instrument(after=guess)
+    assert "Record your prediction" in stage.locked
+    assert not file.exists()
+    assert guess.button.disabled  # nothing is chosen yet
+    guess.choice.index = 1
+    guess.button.click()
+    assert stage.locked == ""
+    kept = json.loads(file.read_text())["t-rise"]
+    assert (kept["question"], kept["answer"]) == (QUESTION, "no")
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_the_first_answer_counts(file):
+    guess = lab.predict("t-rise", QUESTION, ANSWERS)
+    guess.record("yes")
+    guess.record("no")
+    assert guess.answer == "yes"
+    assert guess.button.disabled
+    assert guess.choice.disabled
+
+
+def test_a_recorded_prediction_is_remembered(file):
+    lab.predict("t-rise", QUESTION, ANSWERS).record("yes")
+    again = lab.predict("t-rise", QUESTION, ANSWERS)
+    assert (again.choice.value, again.choice.disabled) == ("yes", True)
+    assert lab.rho_instrument(after=again).locked == ""
+    lab.predict("t-other", QUESTION, ANSWERS).record("no")
+    assert set(predictions.recorded()) == {"t-rise", "t-other"}
+
+
+def test_unlock_opens_for_a_lecture_hall(file):
+    lab.unlock()
+    assert lab.rho_instrument(after=lab.predict("t-rise", QUESTION, ANSWERS)).locked == ""
+    assert not file.exists()
+
+
+def test_in_ci_nothing_is_locked(file, monkeypatch):
+    monkeypatch.setenv("CI", "true")
+    assert lab.rho_instrument(after=lab.predict("t-rise", QUESTION, ANSWERS)).locked == ""
+
+
+def test_an_answer_that_was_not_offered_is_refused(file):
+    with pytest.raises(ValueError, match=r"'perhaps'.*expected one of 'yes', 'no'"):
+        lab.predict("t-rise", QUESTION, ANSWERS).record("perhaps")
+    assert not file.exists()
+
+
+def test_one_answer_is_no_question():
+    with pytest.raises(ValueError, match="at least two"):
+        lab.predict("t-rise", QUESTION, ["yes"])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"t-rise": 3}', '{"t-rise": {"answer": "yes"}}', "null"])
+def test_a_damaged_file_is_left_as_it_is(file, text):
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"mine\.json"):
+        lab.predict("t-rise", QUESTION, ANSWERS)
+    assert file.read_text() == text
+
+
+def test_compare_shows_question_answer_and_measurement(file):
+    lab.predict("t-rise", QUESTION, ANSWERS).record("yes")
+    lab.predict("t-fall", "Does it fall?", ANSWERS).record("yes")
+    compared = lab.compare({"t-rise": "yes", "t-fall": "no", "t-never": "no"})
+    lines = repr(compared).splitlines()
+    assert lines[0] == "Does it rise? | yes | yes | as predicted"
+    assert lines[1] == "Does it fall? | yes | no | a surprise"
+    assert lines[2].startswith("t-never | not recorded | no")
+    assert lines[3] == "1 of 2 predictions held."
+    assert "<td style='text-align:left'>a surprise</td>" in compared._repr_html_()
+
+
+def test_compare_without_any_prediction():
+    assert repr(lab.compare({"t-rise": "yes"})).endswith("No prediction was recorded.")
+
+
+def test_a_question_reads_without_a_widget():
+    guess = lab.predict("t-rise", QUESTION, ANSWERS)
+    assert guess._repr_mimebundle_()["text/plain"] == "Does it rise? (yes / no)"
