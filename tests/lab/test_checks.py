@@ -1,0 +1,119 @@
+"""Exercise checks: right answers, the classic wrong ones, and nonsense."""
+
+import pytest
+import torch
+
+from flatmtl_lite.lab import checks
+from flatmtl_lite.lab.checks import Exercise, Feedback
+
+EXERCISES = {name: found for name, found in vars(checks).items() if isinstance(found, Exercise)}
+MISTAKES = [(name, message) for name, exercise in EXERCISES.items() for message in exercise.mistakes]
+
+
+def test_there_are_at_least_three_a_notebook():
+    assert set(EXERCISES) == {
+        *("angle", "mean_step", "pcgrad"),
+        *("perturbation", "sam_gradient", "shared_epsilon", "adaptive_epsilon"),
+    }
+    assert min(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 4
+
+
+# written here as a learner would, without the core
+WRITTEN = {
+    "angle": lambda g1, g2: torch.rad2deg(torch.acos(g1 @ g2 / g1.norm() / g2.norm())),
+    "mean_step": lambda theta, G, lr: theta - lr * (G[0] + G[1]) / 2,
+    "pcgrad": lambda g1, g2: (
+        sum(g - min(g @ o / (o @ o), torch.zeros(())) * o for g, o in ((g1, g2), (g2, g1))) / 2
+    ),
+    "perturbation": lambda g, rho: rho * g / g.norm() if g.norm() > 0 else 0 * g,
+    "sam_gradient": lambda gradient, theta, rho: gradient(
+        theta + rho * gradient(theta) / gradient(theta).norm()
+    ),
+    "shared_epsilon": lambda G, rho: rho * G.mean(0) / G.mean(0).norm(),
+    "adaptive_epsilon": lambda g, theta, rho: rho * theta**2 * g / (theta * g).norm(),
+}
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_a_right_answer_is_correct(name):
+    assert EXERCISES[name](WRITTEN[name]).state == "correct"
+    assert EXERCISES[name](EXERCISES[name].right).state == "correct"
+
+
+@pytest.mark.parametrize(("name", "message"), MISTAKES)
+def test_a_classic_mistake_is_named(name, message):
+    assert EXERCISES[name](EXERCISES[name].mistakes[message]) == Feedback("almost", message)
+
+
+CLASSIC = [
+    ("angle", lambda g1, g2: torch.acos(g1 @ g2 / g1.norm() / g2.norm()), "radians"),
+    ("angle", lambda g1, g2: (g1 @ g2 / g1.norm() / g2.norm()).item(), "cosine"),
+    ("mean_step", lambda theta, G, lr: theta - lr * (G[0] + G[1]), "sum"),
+    ("mean_step", lambda theta, G, lr: theta + lr * G.mean(0), "climbs"),
+    ("pcgrad", lambda g1, g2: (g1 - g1 @ g2 / (g2 @ g2) * g2 + g2 - g1 @ g2 / (g1 @ g1) * g1) / 2, "always"),
+    ("perturbation", lambda g, rho: rho * g, "divided by its own length"),
+    ("perturbation", lambda g, rho: rho * g / g.norm(), "NaN"),
+    ("perturbation", lambda g, rho: rho * g / g.norm() ** 2, "squared"),
+    ("sam_gradient", lambda gradient, theta, rho: gradient(theta), "θ+ε"),
+    ("shared_epsilon", lambda G, rho: (rho * G / G.norm(dim=1, keepdim=True)).mean(0), "shorter"),
+    ("adaptive_epsilon", lambda g, theta, rho: rho * theta.abs() * g / (theta * g).norm(), "twice"),
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "word"), CLASSIC)
+def test_a_mistake_written_by_hand_is_named(name, answer, word):
+    feedback = EXERCISES[name](answer)
+    assert feedback.state == "almost"
+    assert word in feedback.message
+
+
+def not_written(*_):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("answer", [lambda *_: None, lambda *_: ..., not_written, None, ...])
+def test_an_empty_answer_is_missing(name, answer):
+    assert EXERCISES[name](answer).state == "missing"
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda *_: 1.25,
+        lambda *_: "text",
+        lambda *_: torch.ones(5),
+        lambda: 0,
+        lambda *_: [1, "x"],
+        3.0,
+        object,
+    ],
+)
+def test_nonsense_is_told_to_keep_working(name, answer):
+    feedback = EXERCISES[name](answer)
+    assert feedback.state == "keep working"
+    assert len(feedback.message) > 20
+
+
+def test_keep_working_shows_the_first_case_that_differs():
+    feedback = checks.perturbation(lambda g, rho: g)
+    assert "g = [3.0, 4.0], rho = 0.05 yours gives [3.0, 4.0], expected [0.03, 0.04]" in feedback.message
+
+
+def test_an_answer_cannot_spoil_the_cases():
+    def spoils(g, rho):
+        return g.mul_(0)
+
+    assert checks.perturbation(spoils).state == "keep working"
+    assert checks.perturbation(WRITTEN["perturbation"]).state == "correct"
+
+
+def test_half_an_answer_is_not_missing():
+    assert checks.angle(lambda g1, g2: None if g1[0] == 1 else 45.0).state == "keep working"
+
+
+def test_feedback_is_readable_as_text_and_as_html():
+    feedback = Feedback("almost", "a < b")
+    assert repr(feedback) == "◑ almost: a < b"
+    assert "a &lt; b" in feedback._repr_html_()
