@@ -1,7 +1,26 @@
-"""What a notebook shows: figures with static twins, live progress."""
+"""What a notebook shows: live stages, figures with static twins, checks, predictions, live progress."""
 
-from . import figures
+from . import checks, figures
 from .display import show
+from .instruments import ball_instrument, descent_instrument, rho_instrument
+from .landscape import where_starts_end
+from .predictions import compare, predict, unlock
 from .progress import ProgressTable
+from .stage import Stage, Table, page
 
-__all__ = ["ProgressTable", "figures", "show"]
+__all__ = [
+    "ProgressTable",
+    "Stage",
+    "Table",
+    "ball_instrument",
+    "checks",
+    "compare",
+    "descent_instrument",
+    "figures",
+    "page",
+    "predict",
+    "rho_instrument",
+    "show",
+    "unlock",
+    "where_starts_end",
+]

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .style import FLAT, LOSS, SAM, TASKS, TEMPLATE, line
+from .style import FLAT, LOSS, METHODS, SAM, TASKS, TEMPLATE, line
 
 
 def image_row(images, titles: Sequence[str]) -> go.Figure:
@@ -135,6 +136,23 @@ def agreement_histogram(steps: Mapping[str, Sequence[dict]]) -> go.Figure:
     return figure.update_yaxes(title_text="% of the measured steps")
 
 
+def curves(x: Sequence[float], ys: Mapping[str, Sequence[float]], x_title: str, y_title: str) -> go.Figure:
+    """Curves over one axis, each with a dash and a marker of its own.
+
+    Args:
+        x: numbers or a tensor.
+        ys: name of a curve -> its values, as many as ``x``.
+        x_title, y_title: names of the axes.
+    """
+    figure = go.Figure()
+    for look, (name, y) in zip(cycle(METHODS.values()), ys.items()):
+        style = dict(line=dict(color=look["color"], dash=look["dash"], width=2.5))
+        marker = dict(color=look["color"], symbol=look["symbol"], size=8)
+        figure.add_scatter(x=_short(x), y=_short(y), name=name, mode="lines+markers", marker=marker, **style)
+    figure.update_xaxes(title_text=x_title).update_yaxes(title_text=y_title, rangemode="tozero")
+    return figure.update_layout(template=TEMPLATE, height=430, margin_t=100)
+
+
 def sharpness_bars(sharpness: Mapping[str, Sequence[float]], tasks: Sequence[str]) -> go.Figure:
     """Ten-step sharpness of each run, a bar per task."""
     figure = go.Figure()
@@ -191,6 +209,10 @@ def spread_dots(groups: Mapping[str, Mapping[str, Sequence[float]]], title: str)
             figure.add_traces([mean, dots], rows=1, cols=column)
     figure.update_xaxes(tickangle=0).update_yaxes(title_text=title, col=1)
     return figure.update_layout(template=TEMPLATE, height=470, margin_t=60, margin_b=80)
+
+
+def _short(values: Sequence[float]) -> list[float]:
+    return [round(float(value), 4) for value in values]
 
 
 def _wrapped(names: Iterable[str]) -> list[str]:

@@ -8,8 +8,15 @@ BLACK, GREY, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
 )
 
 # the same through the whole course
-TASKS = (BLUE, VERMILLION)
+TASKS = (BLUE, VERMILLION, SKY)
+TASK_DASHES = ("solid", "dash", "dot")
 LOSS, FLAT, SAM = BLACK, GREEN, PURPLE
+PARTS = {
+    "loss": dict(color=LOSS, dash="solid"),
+    "flat": dict(color=FLAT, dash="dash"),
+    "sam": dict(color=SAM, dash="dot"),
+}
+PATH = ORANGE
 METHODS = {
     "LS": dict(color=BLACK, dash="solid", symbol="circle"),
     "LS + weight decay": dict(color=GREY, dash="dash", symbol="square"),
