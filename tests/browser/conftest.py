@@ -1,30 +1,17 @@
-"""The real JupyterLab in a real Chromium."""
+"""Fixtures around the harness: one JupyterLab and one Chromium a session."""
 
-import json
 import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-CHROMIUM_FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
-NO_NEWS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+from tests.browser import harness
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of the browser; without one the tests are skipped, in CI they fail."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
+    if found := harness.find_chromium():
+        return found
     message = "no Chromium or Chrome on the PATH; install one to run the browser tests"
     if os.environ.get("CI"):
         pytest.fail(message)
@@ -33,45 +20,16 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def lab_url(tmp_path_factory, chromium) -> str:
-    """Address of a JupyterLab that serves a copy of the notebooks, with settings of its own."""
-    home = tmp_path_factory.mktemp("jupyter")
-    shutil.copytree(REPOSITORY / "notebooks", home / "work" / "notebooks")
-    shutil.copytree(REPOSITORY / "data", home / "work" / "data")
-    folders = ("CONFIG_DIR", "RUNTIME_DIR", "DATA_DIR")
-    env = os.environ | {f"JUPYTER_{name}": str(home / name.lower()) for name in folders}
-    env |= {"IPYTHONDIR": str(home / "ipython"), "FLATMTL_FAST": "1"}
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-    for key, folder in (("SETTINGS", "settings"), ("WORKSPACES", "workspaces")):
-        env[f"JUPYTERLAB_{key}_DIR"] = str(home / folder)
-    for name, values in NO_NEWS.items():
-        plugin, setting = name.split(":")
-        file = home / "settings" / plugin / f"{setting}.jupyterlab-settings"
-        file.parent.mkdir(parents=True)
-        file.write_text(json.dumps(values))
-    command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"),
-        *("--ServerApp.port=0", f"--ServerApp.root_dir={home / 'work'}", "--IdentityProvider.token="),
-        *("--ServerApp.password=", "--ServerApp.disable_check_xsrf=True"),
-        "--LabApp.extension_manager=readonly",
-    ]
-    with (home / "log").open("w") as log:
-        server = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
-        try:
-            yield _address(server, home)
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(20)
+    """Address of a JupyterLab; in it predictions lock the sliders, which in CI they would not."""
+    with harness.jupyter_lab(tmp_path_factory.mktemp("jupyter"), FLATMTL_FAST="1", CI="") as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
 def browser(chromium):
     """One Chromium for the session."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+    with harness.chromium(chromium) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -87,34 +45,7 @@ def run_notebook(page, lab_url):
     """Open a notebook, run all its cells, and wait until the last one has run."""
 
     def run(name: str, timeout: float) -> None:
-        page.goto(f"{lab_url}lab/tree/notebooks/{name}?reset", timeout=60_000)
-        page.wait_for_selector(".jp-Notebook", timeout=60_000)
-        page.wait_for_selector("text=| Idle", timeout=60_000)
-        page.click("li.lm-MenuBar-item:has-text('Run')")
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        # prompts are counted by the page itself: scrolled-away cells are in the document too
-        page.wait_for_function(
-            """() => {
-                const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
-                    .map(p => p.textContent.trim());
-                return prompts.length && prompts.every(p => /^\\[\\d+\\]:$/.test(p));
-            }""",
-            timeout=timeout * 1000,
-            polling=500,
-        )
+        harness.open_notebook(page, lab_url, name)
+        harness.run_all(page, timeout)
 
     return run
-
-
-def _address(server: subprocess.Popen, home: Path) -> str:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        for file in (home / "runtime_dir").glob("jpserver-*.json"):
-            try:
-                return json.loads(file.read_text())["url"]
-            except json.JSONDecodeError:
-                break  # being written
-        if server.poll() is not None:
-            break
-        time.sleep(0.2)
-    raise RuntimeError(f"JupyterLab did not start:\n{(home / 'log').read_text()[-3000:]}")

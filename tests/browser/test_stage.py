@@ -1,0 +1,146 @@
+"""The stage under a learner's hands: keys, mouse, a prediction, an exercise; with a kernel and without."""
+
+import pytest
+import torch
+
+from flatmtl_lite import lab
+from flatmtl_lite.lab.instruments import FLAT_DESCENTS
+from flatmtl_lite.toy import PROBLEMS, Method, descend
+
+pytestmark = pytest.mark.browser
+
+TRACE = """uid => {
+    const trace = document.querySelector('.flatmtl-stage .front')._fullData.find(trace => trace.uid === uid);
+    return [...trace.x].map((x, k) => [x, trace.y[k]]);
+}"""
+
+
+def drawn(page, uid: str) -> torch.Tensor:
+    """The points of a trace of the first stage, as plotly has them."""
+    return torch.tensor(page.evaluate(TRACE, uid), dtype=torch.float64)
+
+
+def path_of(problem: str, start: list[float], rho: float, method: Method) -> torch.Tensor:
+    return descend(PROBLEMS[problem], torch.tensor(start, dtype=torch.float64), rho, [method])[0]
+
+
+def near(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=1e-6, equal_nan=True)
+
+
+def test_two_predicts_turns_drags_and_solves(run_notebook, page):
+    run_notebook("02_sharp_and_flat.ipynb", timeout=120)
+    stage = page.locator(".flatmtl-stage").first
+    slider, state = stage.get_by_role("slider", name="ρ"), stage.locator(".state")
+    stage.scroll_into_view_if_needed()  # a stage out of sight is not drawn
+    stage.locator(".front .js-line").first.wait_for(state="attached", timeout=30_000)
+
+    # locked until the prediction is recorded
+    assert slider.is_disabled()
+    page.get_by_label("changes over to the flat valley").first.check()
+    page.get_by_role("button", name="Record my prediction").first.click()
+    page.wait_for_function("() => !document.querySelector('.flatmtl-stage input').disabled", timeout=10_000)
+
+    # the keyboard moves ρ, and what is drawn is the core's own
+    before = stage.locator(".front .js-line").first.get_attribute("d")
+    slider.focus()
+    for _ in range(33):
+        page.keyboard.press("ArrowRight")
+    assert stage.locator(".value").text_content() == "0.4125"
+    assert slider.get_attribute("aria-valuetext") == "0.4125"
+    assert "ρ = 0.4125, mean, ε per task" in state.text_content()
+    assert stage.locator(".front .js-line").first.get_attribute("d") != before
+    start = list(PROBLEMS["valleys"].starts[0])
+    method = FLAT_DESCENTS["mean, ε per task"]()
+    assert near(drawn(page, "path"), path_of("valleys", start, 0.4125, method))
+
+    # dragging the start asks the kernel for a new table
+    box = page.evaluate(
+        """() => {
+            const plot = document.querySelector('.flatmtl-stage .front');
+            plot.scrollIntoView({block: 'center'});
+            const {left, top} = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
+            const place = (x, y) => [left + xaxis._offset + xaxis.d2p(x), top + yaxis._offset + yaxis.d2p(y)];
+            return {from: place(-1.1, 1.2), to: place(0.5, 1.0)};
+        }"""
+    )
+    page.mouse.move(*box["from"])
+    page.mouse.down()
+    page.mouse.move(*box["to"], steps=6)
+    page.mouse.up()
+    moved = [float(stage.get_by_label(f"start {axis}").input_value()) for axis in "xy"]
+    assert moved == pytest.approx([0.5, 1.0], abs=0.02)
+    page.wait_for_function(
+        "([x, y]) => { const t = document.querySelector('.flatmtl-stage .front')._fullData"
+        ".find(t => t.uid === 'path'); return Math.hypot(t.x[0] - x, t.y[0] - y) < 1e-9; }",
+        arg=moved,
+        timeout=10_000,
+    )
+    assert near(drawn(page, "path"), path_of("valleys", moved, 0.4125, method))
+
+    # the state can be copied, and one call opens it again
+    stage.get_by_role("button", name="Copy this state").click()
+    recipe = stage.locator(".recipe").text_content()
+    again = eval(f"lab.{recipe}", {"lab": lab})
+    assert (again.index, again.point) == (33, moved)
+
+    # another method: its table is in the page or comes from the kernel
+    stage.get_by_label("method").select_option("PCGrad, decomposed")
+    page.wait_for_function(
+        "() => document.querySelector('.flatmtl-stage .state').textContent.includes('PCGrad, decomposed')"
+    )
+    assert near(drawn(page, "path"), path_of("valleys", moved, 0.4125, FLAT_DESCENTS["PCGrad, decomposed"]()))
+
+    # an exercise, from missing through a classic mistake to right
+    feedback = page.locator("[role=status] b")
+    assert feedback.first.text_content() == "… missing"
+    for body, verdict in (
+        ("rho * g", "◑ almost"),
+        ("rho * g / g.norm() if g.norm() > 0 else g", "✓ correct"),
+    ):
+        cell = page.locator(".jp-CodeCell", has_text="def perturbation(g, rho):")
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Control+a")
+        page.keyboard.insert_text(f"def perturbation(g, rho):\n    return {body}")
+        page.keyboard.press("Shift+Enter")
+        page.keyboard.press("Shift+Enter")
+        page.wait_for_function(
+            "verdict => document.querySelector('[role=status] b').textContent === verdict",
+            arg=verdict,
+            timeout=10_000,
+        )
+
+
+def test_a_page_of_its_own_needs_no_kernel_and_no_network(page, tmp_path):
+    stage = lab.rho_instrument("triangle", rho=0.25, method="PCGrad, direct")
+    file = tmp_path / "stage.html"
+    file.write_text(lab.page(stage), encoding="utf-8")
+    requests, errors = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(file.as_uri())
+    page.locator(".front .js-line").first.wait_for(state="attached", timeout=30_000)
+    slider = page.get_by_role("slider", name="ρ")
+    start, tasks = list(PROBLEMS["triangle"].starts[0]), PROBLEMS["triangle"].tasks
+    for key, rho in (("ArrowRight", 0.2625), ("End", 1.0), ("Home", 0.0), ("PageUp", None)):
+        slider.focus()
+        page.keyboard.press(key)
+        rho = float(page.locator(".value").text_content()) if rho is None else rho
+        assert page.locator(".value").text_content() == f"{rho:.4g}"
+        method = FLAT_DESCENTS["PCGrad, direct"]()
+        assert near(drawn(page, "path"), path_of("triangle", start, rho, method))
+        tips = torch.stack([drawn(page, f"perturbed-{k}")[1] for k in range(tasks)])
+        lengths = (tips - torch.tensor(start)).norm(dim=-1)
+        assert lengths.tolist() == pytest.approx([rho] * tasks, abs=1e-6)
+    page.get_by_label("method").select_option("PCGrad, decomposed")
+    decomposed = path_of("triangle", start, rho, FLAT_DESCENTS["PCGrad, decomposed"]())
+    assert near(drawn(page, "path"), decomposed)
+    assert "PCGrad, decomposed" in page.locator(".state").text_content()
+    # angles that do not exist at ρ = 0 are left out
+    slider.focus()
+    page.keyboard.press("Home")
+    assert drawn(page, "between-flat-needle")[1].isnan().all()
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    assert errors == []
+    # controls that would need a kernel are not there
+    assert page.get_by_label("start x").count() == 0
