@@ -46,6 +46,7 @@ def run_notebook(page, lab_url):
 
     def run(name: str, timeout: float) -> None:
         harness.open_notebook(page, lab_url, name)
-        harness.run_all(page, timeout)
+        harness.run_all(page)
+        harness.wait_until_run(page, timeout)
 
     return run

@@ -74,10 +74,14 @@ def open_notebook(page, lab_url: str, name: str) -> None:
     page.wait_for_selector("text=| Idle", timeout=60_000)
 
 
-def run_all(page, timeout: float) -> None:
-    """Run all cells of the open notebook and wait until the last one has run."""
+def run_all(page) -> None:
+    """Ask for all cells of the open notebook."""
     page.click("li.lm-MenuBar-item:has-text('Run')")
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def wait_until_run(page, timeout: float) -> None:
+    """Wait until the last cell has run, at most ``timeout`` seconds."""
     # prompts are counted by the page itself: scrolled-away cells are in the document too
     page.wait_for_function(
         """() => {

@@ -65,10 +65,10 @@ def test_the_rho_instrument_shows_the_core(problem, method):
 @pytest.mark.parametrize("method", DESCENTS)
 def test_the_descent_instrument_shows_the_core(method):
     ridges, start = PROBLEMS["ridges"], (9.0, 9.0)
-    stage = lab.descent_instrument(step=150, start=start, method=method)
+    stage = lab.descent_instrument(step=50, start=start, method=method)
     path = descend(ridges, torch.tensor(start), 0.0, [DESCENTS[method]()])[0]
     step = int(stage.values[stage.index])
-    assert step == 150
+    assert step == 50
     assert torch.allclose(shown(stage, "here")[0], path[step])
     assert torch.allclose(shown(stage, "losses")[0], ridges.losses(path[step][None]))
     G = ridges.gradients(path[step][None])

@@ -1,0 +1,119 @@
+"""From a key press to the finished redraw, in the real JupyterLab. ``python -m benchmarks.stage``.
+
+Thirty presses each in notebook 02: ρ (the table lies in the page), the start and the method (the kernel
+answers). A redraw is finished when the frame that shows it has been painted. Then what the kernel needs
+for a new start, and the time from Run All to the first plot.
+"""
+
+import datetime
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from flatmtl_lite import lab
+from flatmtl_lite.lab.instruments import FLAT_DESCENTS
+from flatmtl_lite.toy import PROBLEMS, descend
+from tests.browser import harness
+
+PRESSES = 30
+# until the line of text says something else: it changes in the same turn as the figure
+WATCH = """() => {
+    const stage = document.querySelector('.flatmtl-stage'), state = stage.querySelector('.state');
+    window.waits = [];
+    let pressed = 0, said = state.textContent;
+    for (const event of ['keydown', 'input'])
+        stage.addEventListener(event, () => { pressed ||= performance.now(); }, {capture: true});
+    new MutationObserver(() => {
+        if (!pressed || state.textContent === said || state.textContent === 'computing …') return;
+        said = state.textContent;
+        const start = pressed;
+        pressed = 0;
+        requestAnimationFrame(() => setTimeout(() => window.waits.push(performance.now() - start)));
+    }).observe(state, {childList: true, characterData: true, subtree: true});
+}"""
+
+
+def milliseconds(waits: list[float]) -> str:
+    quantiles = statistics.quantiles(waits, n=20)
+    return f"median {statistics.median(waits):4.0f}, p95 {quantiles[-1]:4.0f}, least {min(waits):4.0f} ms"
+
+
+def presses(page, press) -> list[float]:
+    """Milliseconds of each of the presses, one after the other, after three to warm up."""
+    for k in range(PRESSES + 3):
+        before = page.evaluate("() => window.waits.length")
+        press(k)
+        page.wait_for_function("n => window.waits.length > n", arg=before, timeout=20_000)
+        page.wait_for_timeout(120)
+    return page.evaluate("() => window.waits")[-PRESSES:]
+
+
+def in_the_browser() -> None:
+    """Print the waits of a learner."""
+    path = harness.find_chromium()
+    if path is None:
+        raise SystemExit("no Chromium or Chrome on the PATH; install one to measure the stage")
+    with (
+        tempfile.TemporaryDirectory() as home,
+        harness.jupyter_lab(Path(home), CI="true") as url,
+        harness.chromium(path) as browser,
+    ):
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        harness.open_notebook(page, url, "02_sharp_and_flat.ipynb")
+        start = time.perf_counter()
+        harness.run_all(page)
+        page.wait_for_selector(".flatmtl-stage", state="attached", timeout=60_000)
+        page.locator(".flatmtl-stage").first.scroll_into_view_if_needed()
+        page.wait_for_selector(".flatmtl-stage .front .js-line", state="attached", timeout=60_000)
+        print(f"Run All to first plot: {time.perf_counter() - start:.1f} s")
+        harness.wait_until_run(page, 120)
+        stage = page.locator(".flatmtl-stage").first
+        stage.scroll_into_view_if_needed()
+        page.wait_for_timeout(3000)  # the tables of the other methods
+        page.evaluate(WATCH)
+        slider, x = stage.get_by_role("slider", name="ρ"), stage.get_by_label("start x")
+        slider.focus()
+        waits = presses(page, lambda k: page.keyboard.press("ArrowRight"))
+        print(f"ρ, table in the page:          {milliseconds(waits)}")
+        x.focus()
+        waits = presses(page, lambda k: page.keyboard.press("ArrowUp" if k % 2 else "ArrowDown"))
+        print(f"start, the kernel answers:     {milliseconds(waits)}")
+        page.wait_for_timeout(3000)
+        names = list(FLAT_DESCENTS)
+        method = stage.get_by_label("method")
+        waits = presses(page, lambda k: method.select_option(names[k % len(names)]))
+        print(f"method, table in the page:     {milliseconds(waits)}")
+
+
+def in_the_kernel() -> None:
+    """Print what a new start costs in Python."""
+    torch.set_num_threads(1)
+    rhos = torch.linspace(0, 1, 81, dtype=torch.float64)
+    start = torch.tensor(PROBLEMS["valleys"].starts[0], dtype=torch.float64)
+    for name, make in FLAT_DESCENTS.items():
+        times = []
+        for _ in range(15):
+            begin = time.perf_counter()
+            descend(PROBLEMS["valleys"], start, rhos, [make()], steps=60)
+            times.append(1000 * (time.perf_counter() - begin))
+        print(f"81 radii x 60 steps, {name:<20} {statistics.median(times):4.0f} ms")
+    for make in (lab.rho_instrument, lab.descent_instrument, lab.ball_instrument):
+        stage, times = make(), []
+        for k in range(15):
+            begin = time.perf_counter()
+            stage.point = [stage.point[0] + (0.1 if k % 2 else -0.1), stage.point[1]]
+            times.append(1000 * (time.perf_counter() - begin))
+        print(f"{make.__name__}, a new point:   {statistics.median(times):4.0f} ms")
+
+
+if __name__ == "__main__":
+    print(
+        f"{datetime.date.today()}, {platform.machine()} CPU, {PRESSES} presses each, Chromium without GPU\n"
+    )
+    in_the_browser()
+    print()
+    in_the_kernel()
