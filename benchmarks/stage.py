@@ -68,7 +68,7 @@ def in_the_browser() -> None:
         harness.run_all(page)
         page.wait_for_selector(".flatmtl-stage", state="attached", timeout=60_000)
         page.locator(".flatmtl-stage").first.scroll_into_view_if_needed()
-        page.wait_for_selector(".flatmtl-stage .front .js-line", state="attached", timeout=60_000)
+        page.wait_for_selector(".flatmtl-stage .moving .js-line", state="attached", timeout=60_000)
         print(f"Run All to first plot: {time.perf_counter() - start:.1f} s")
         harness.wait_until_run(page, 120)
         stage = page.locator(".flatmtl-stage").first

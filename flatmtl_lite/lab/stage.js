@@ -43,46 +43,47 @@ function render({ model, el }) {
 
   // a figure can be drawn only when the page has given it a width
   draw(model, stage, changed, stop.signal).then(() => {
-    if (stage.x) letDrag(model, stage.plot, move);
+    if (stage.x) letDrag(model, stage.moving, move);
   });
   return () => stop.abort();
 }
 
 async function draw(model, stage, changed, signal) {
   const Plotly = await plotly(model);
-  const { back, front, places } = layers(JSON.parse(model.get("figure")));
+  const { still, resting, moving, places } = layers(
+    JSON.parse(model.get("figure")),
+    model.get("resting"),
+    model.get("moving"),
+  );
+  const plots = [stage.still, stage.resting, stage.moving];
   const width = await new Promise((resolve) => {
     const observer = new ResizeObserver(() => {
       const width = stage.figure.clientWidth;
       if (!width) return;
-      if (stage.drawn) for (const plot of [stage.back, stage.plot]) Plotly.relayout(plot, { width });
+      if (stage.drawn) for (const plot of plots) Plotly.relayout(plot, { width });
       resolve(width);
     });
     observer.observe(stage.figure);
     signal.addEventListener("abort", () => observer.disconnect());
   });
-  await Plotly.newPlot(stage.back, back.data, { ...back.layout, width }, { staticPlot: true });
-  await Plotly.newPlot(stage.plot, front.data, { ...front.layout, width }, { displayModeBar: false });
+  const contents = [still, resting, moving];
+  for (const [k, { data, layout }] of contents.entries())
+    await Plotly.newPlot(plots[k], data, { ...layout, width }, { staticPlot: true });
   stage.drawn = true;
-  signal.addEventListener("abort", () => [stage.back, stage.plot].forEach(Plotly.purge));
+  signal.addEventListener("abort", () => plots.forEach(Plotly.purge));
 
-  let tables;
-  const animate = (traces, data) => {
+  const animate = (plot, traces, data) => {
     const options = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
-    Plotly.animate(stage.plot, { data, traces: traces.map((trace) => places.get(trace)) }, options);
+    if (traces.length) Plotly.animate(plot, { data, traces: traces.map(([trace]) => places.get(trace)) }, options);
   };
+  let tables;
   const show = (withResting) => {
     const table = tables[model.get("choice")];
     showState(model, stage, table !== null);
     if (table === null) return;
-    const moving = model.get("moving");
-    let traces = moving;
-    let data = points(table.rows, moving, model.get("index") * table.width);
-    if (withResting) {
-      traces = [...model.get("resting"), ...moving];
-      data = [...points(table.resting, model.get("resting"), 0), ...data];
-    }
-    animate(traces.map(([trace]) => trace), data);
+    const [resting, moving] = [model.get("resting"), model.get("moving")];
+    if (withResting) animate(stage.resting, resting, points(table.resting, resting, 0));
+    animate(stage.moving, moving, points(table.rows, moving, model.get("index") * table.width));
   };
   const newTables = () => {
     tables = decode(model);
@@ -94,7 +95,8 @@ async function draw(model, stage, changed, signal) {
   changed("point", () => {
     const [x, y] = model.get("point");
     showState(model, stage, true);
-    animate([model.get("handle")], [{ x: [x], y: [y] }]); // at once; the rest follows when the kernel answers
+    // the handle at once, the rest when the kernel answers; the kernel is asked before anything is drawn
+    requestAnimationFrame(() => animate(stage.resting, [[model.get("handle")]], [{ x: [x], y: [y] }]));
   });
   newTables();
 }
@@ -121,22 +123,27 @@ function plotly(model) {
   return window.flatmtlPlotly;
 }
 
-// Two plots, one behind the other with the same axes: plotly computes every trace of a plot anew when one
-// moves, and contours are slow. Behind: axes, titles, and the traces without a uid; before: the others.
-// `places` tells where in front a trace of the figure stands.
-function layers({ data, layout }) {
-  const isStill = (trace) => !trace.uid;
+// Three plots with the same axes, one before the other: plotly computes every trace of a plot anew when one
+// of them moves, and contours are slow. `still`: axes, titles, the legend, and traces without a uid;
+// `resting` and `moving`: as in the table. Each holds data and layout; `places` tells where in its plot a
+// trace of the figure stands.
+function layers({ data, layout }, resting, moving) {
+  const clear = {
+    ...structuredClone(layout),
+    ...{ annotations: [], shapes: [], showlegend: false },
+    ...{ paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" },
+  };
+  for (const name of Object.keys(clear)) if (/^[xy]axis/.test(name)) clear[name].visible = false;
   const names = data
-    .filter((trace) => isStill(trace) && trace.showlegend)
-    .map(({ name, line }) => ({ type: "scatter", mode: "lines", x: [null], y: [null], name, line }));
-  const moving = data.filter((trace) => !isStill(trace));
-  const places = new Map(data.map((trace, k) => [k, names.length + moving.indexOf(trace)]));
-  const clear = { annotations: [], shapes: [], paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
-  const front = { ...structuredClone(layout), ...clear };
-  for (const name of Object.keys(front)) if (/^[xy]axis/.test(name)) front[name].visible = false;
+    .filter(({ uid, showlegend }) => showlegend ?? uid)
+    .map(({ uid, z, contours, ...look }) => ({ ...look, type: "scatter", mode: look.mode ?? "lines", x: [null], y: [null] }));
+  const still = data.filter((trace) => !trace.uid).map((trace) => ({ ...trace, showlegend: false }));
+  const places = new Map();
+  const pick = (traces) => traces.map(([trace], place) => (places.set(trace, place), data[trace]));
   return {
-    back: { data: data.filter(isStill), layout: { ...layout, showlegend: false } },
-    front: { data: [...names, ...moving], layout: front },
+    still: { data: [...still, ...names], layout: { ...layout, showlegend: true } },
+    resting: { data: pick(resting), layout: clear },
+    moving: { data: pick(moving), layout: structuredClone(clear) },
     places,
   };
 }
@@ -206,8 +213,7 @@ function build(model, el) {
   }
   stage.lock = add(root, "p", { className: "lock" });
   stage.figure = add(root, "div", { className: "figure" }, { role: "img" });
-  stage.back = add(stage.figure, "div");
-  stage.plot = add(stage.figure, "div", { className: "front" });
+  for (const layer of ["still", "resting", "moving"]) stage[layer] = add(stage.figure, "div", { className: layer });
   stage.state = add(root, "output", { className: "state" }, { "aria-live": "polite" });
   return stage;
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..aggregation import Aggregator, Mean
+from ..aggregation import Aggregator, GramianAggregator, Mean
 from ..decomposition import RULES, Decomposition, combine
 from ..perturbation import worst_case
 from .problems import Problem
@@ -52,11 +52,17 @@ def epsilon(gradients: Tensor, theta: Tensor, rho: float | Tensor, method: Metho
 
 
 def decompose(problem: Problem, theta: Tensor, rho: float | Tensor, method: Method) -> Decomposition:
-    """Loss and flat parts, (..., T, 2) each, at points ``theta`` (..., 2); ρ is a number or (...)."""
+    """Loss and flat parts, (..., T, 2) each, at points ``theta`` (..., 2); ρ is a number or (...).
+
+    The flat part is left out where the rule is "erm", and the losses where the aggregator reads none.
+    """
     together = theta.unsqueeze(-2)
     loss = problem.gradients(together)
+    losses = None if isinstance(method.aggregate, GramianAggregator) else problem.losses(together)
+    if method.combine == "erm":
+        return Decomposition(loss, losses=losses)
     perturbed = problem.gradients(together + epsilon(loss, theta, rho, method))
-    return Decomposition(loss, perturbed - loss, losses=problem.losses(together))
+    return Decomposition(loss, perturbed - loss, losses=losses)
 
 
 def descend(

@@ -10,7 +10,8 @@ from flatmtl_lite.toy import PROBLEMS, Method, descend
 pytestmark = pytest.mark.browser
 
 TRACE = """uid => {
-    const trace = document.querySelector('.flatmtl-stage .front')._fullData.find(trace => trace.uid === uid);
+    const plots = document.querySelector('.flatmtl-stage').querySelectorAll('.js-plotly-plot');
+    const trace = [...plots].flatMap(plot => plot._fullData).find(trace => trace.uid === uid);
     return [...trace.x].map((x, k) => [x, trace.y[k]]);
 }"""
 
@@ -33,7 +34,7 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
     stage = page.locator(".flatmtl-stage").first
     slider, state = stage.get_by_role("slider", name="ρ"), stage.locator(".state")
     stage.scroll_into_view_if_needed()  # a stage out of sight is not drawn
-    stage.locator(".front .js-line").first.wait_for(state="attached", timeout=30_000)
+    stage.locator(".moving .js-line").first.wait_for(state="attached", timeout=30_000)
 
     # locked until the prediction is recorded
     assert slider.is_disabled()
@@ -42,14 +43,14 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
     page.wait_for_function("() => !document.querySelector('.flatmtl-stage input').disabled", timeout=10_000)
 
     # the keyboard moves ρ, and what is drawn is the core's own
-    before = stage.locator(".front .js-line").first.get_attribute("d")
+    before = stage.locator(".moving .js-line").first.get_attribute("d")
     slider.focus()
     for _ in range(33):
         page.keyboard.press("ArrowRight")
     assert stage.locator(".value").text_content() == "0.4125"
     assert slider.get_attribute("aria-valuetext") == "0.4125"
     assert "ρ = 0.4125, mean, ε per task" in state.text_content()
-    assert stage.locator(".front .js-line").first.get_attribute("d") != before
+    assert stage.locator(".moving .js-line").first.get_attribute("d") != before
     start = list(PROBLEMS["valleys"].starts[0])
     method = FLAT_DESCENTS["mean, ε per task"]()
     assert near(drawn(page, "path"), path_of("valleys", start, 0.4125, method))
@@ -57,7 +58,7 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
     # dragging the start asks the kernel for a new table
     box = page.evaluate(
         """() => {
-            const plot = document.querySelector('.flatmtl-stage .front');
+            const plot = document.querySelector('.flatmtl-stage .moving');
             plot.scrollIntoView({block: 'center'});
             const {left, top} = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
             const place = (x, y) => [left + xaxis._offset + xaxis.d2p(x), top + yaxis._offset + yaxis.d2p(y)];
@@ -71,7 +72,7 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
     moved = [float(stage.get_by_label(f"start {axis}").input_value()) for axis in "xy"]
     assert moved == pytest.approx([0.5, 1.0], abs=0.02)
     page.wait_for_function(
-        "([x, y]) => { const t = document.querySelector('.flatmtl-stage .front')._fullData"
+        "([x, y]) => { const t = document.querySelector('.flatmtl-stage .moving')._fullData"
         ".find(t => t.uid === 'path'); return Math.hypot(t.x[0] - x, t.y[0] - y) < 1e-9; }",
         arg=moved,
         timeout=10_000,
@@ -119,7 +120,7 @@ def test_a_page_of_its_own_needs_no_kernel_and_no_network(page, tmp_path):
     page.on("request", lambda request: requests.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(file.as_uri())
-    page.locator(".front .js-line").first.wait_for(state="attached", timeout=30_000)
+    page.locator(".moving .js-line").first.wait_for(state="attached", timeout=30_000)
     slider = page.get_by_role("slider", name="ρ")
     start, tasks = list(PROBLEMS["triangle"].starts[0]), PROBLEMS["triangle"].tasks
     for key, rho in (("ArrowRight", 0.2625), ("End", 1.0), ("Home", 0.0), ("PageUp", None)):
