@@ -7,6 +7,8 @@ import os
 import plotly.graph_objects as go
 from IPython.display import display
 
+from .style import COLORS
+
 
 def show(figure: go.Figure, text: str) -> None:
     """Display a plotly figure; its one-line ``text`` stands for it where no picture can be drawn.
@@ -32,11 +34,20 @@ def static_picture(figure: go.Figure) -> str:
 
 
 def _small_png(figure: go.Figure) -> bytes:
-    """A picture of 960 pixels' width in 64 colours: a notebook full of them stays small."""
+    """A picture 960 pixels wide in greys and tints of the house's colours: small, and none is lost."""
     from PIL import Image  # a tool of ``make notebooks``: learners need not have it
 
     drawn = figure.to_image(format="png", width=960, height=figure.layout.height or 450)
-    picture = Image.open(io.BytesIO(drawn)).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([value for color in _tints() for value in color])
+    picture = Image.open(io.BytesIO(drawn)).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
     file = io.BytesIO()
     picture.save(file, format="png", optimize=True)
     return file.getvalue()
+
+
+def _tints() -> list[tuple[int, ...]]:
+    """64 greys, and each colour of the house in eight steps towards white."""
+    greys = [(level, level, level) for level in (round(255 * k / 63) for k in range(64))]
+    pure = [tuple(int(color[k : k + 2], 16) for k in (1, 3, 5)) for color in COLORS]
+    return greys + [tuple(round(255 - (255 - v) * k / 8) for v in c) for c in pure for k in range(1, 9)]

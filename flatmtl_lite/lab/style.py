@@ -7,6 +7,8 @@ BLACK, GREY, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
     *("#009E73", "#0072B2", "#D55E00", "#CC79A7"),
 )
 
+COLORS = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
+
 # the same through the whole course
 TASKS = (BLUE, VERMILLION, SKY)
 TASK_DASHES = ("solid", "dash", "dot")

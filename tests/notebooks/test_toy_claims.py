@@ -1,0 +1,99 @@
+"""What notebooks 01 and 02 say in words is what the toy problems do."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+import flatmtl_lite as fm
+from flatmtl_lite.toy import PROBLEMS, Method, descend
+
+RIDGES, VALLEYS = PROBLEMS["ridges"], PROBLEMS["valleys"]
+PLAIN = [Method(fm.Mean(), "erm")]
+SAM, ADAPTIVE = Method(fm.Mean(), "direct"), Method(fm.Mean(), "direct", adaptive=True)
+
+
+def prose(name: str) -> str:
+    cells = nbformat.read(Path(__file__).parents[2] / "notebooks" / name, as_version=4).cells
+    return re.sub(r"[*\s]+", " ", " ".join(cell.source for cell in cells))
+
+
+def says(name: str, sentence: str) -> None:
+    assert sentence in prose(name), f"{name} no longer says: {sentence}"
+
+
+def test_01_task_2_pays_on_a_third_of_the_steps():
+    says("01_two_tasks_one_landscape.ipynb", "On a third of the steps task 2 got worse")
+    path = descend(RIDGES, torch.tensor(RIDGES.starts[0]), 0.0, PLAIN)[0]
+    losses = RIDGES.losses(path.unsqueeze(-2))
+    share = (losses[1:] > losses[:-1]).double().mean(0)
+    assert 0.3 < share[1] < 0.37
+    assert losses[:, 1].min() < losses[-1, 1] - 1  # it had come further down than it ends
+
+
+def test_01_the_mean_goes_to_one_point_and_pcgrad_spreads():
+    says("01_two_tasks_one_landscape.ipynb", "it has one best point on the front, and goes there")
+    side = torch.linspace(-10, 10, 10, dtype=torch.float64)
+    methods = [*PLAIN, Method(fm.PCGrad(), "erm")]
+    x = descend(RIDGES, torch.cartesian_prod(side, side), 0.0, methods)[..., -1, 0]
+    assert x[0].abs().max() < 0.5
+    assert x[1].min() < -5
+    assert x[1].max() > 5
+
+
+def test_01_small_steps_stay_in_the_narrow_valley():
+    says("01_two_tasks_one_landscape.ipynb", "stuck in the narrow valley above")
+    end = descend(RIDGES, torch.tensor(RIDGES.starts[0]), 0.0, PLAIN, lr=0.01, steps=2000)[0, -1]
+    assert end[1] > 2
+
+
+@pytest.fixture(scope="module")
+def bottoms():
+    near = torch.tensor([[-1.0, -0.1], [1.2, -0.8]])
+    return descend(VALLEYS, near, 0.0, PLAIN, steps=300)[0, :, -1]
+
+
+@pytest.fixture(scope="module")
+def counts(bottoms):
+    """Of 100 starts: rule -> (ρ, [sharp, flat]), after 60 and after 200 steps."""
+    (left, right), (low, high) = VALLEYS.window
+    x = torch.linspace(left + 0.2, right - 0.2, 10, dtype=torch.float64)
+    y = torch.linspace(low + 0.2, high - 0.2, 10, dtype=torch.float64)
+    starts, rhos = torch.cartesian_prod(x, y), torch.linspace(0, 1, 21, dtype=torch.float64)
+    path = descend(VALLEYS, starts, rhos[:, None], [SAM, ADAPTIVE], steps=200)
+    near = [(path[..., step, None, :] - bottoms).norm(dim=-1) < 0.4 for step in (60, 200)]
+    return [inside.sum(2) for inside in near]
+
+
+def test_02_the_sharp_valley_empties_and_the_flat_one_hardly_fills(counts):
+    says("02_sharp_and_flat.ipynb", "SAM empties the sharp valley")
+    says("02_sharp_and_flat.ipynb", "68 of 100 starts")
+    sam = counts[0][0]
+    assert sam[0].tolist() == [32, 68]
+    assert sam[16].tolist() == [0, 63]
+    assert (sam[:, 1] <= 71).all()
+
+
+def test_02_more_steps_hardly_change_the_counts(counts):
+    says("02_sharp_and_flat.ipynb", "with 200 steps they are the same within six starts")
+    assert (counts[0] - counts[1]).abs().max() <= 6
+
+
+def test_02_the_sharp_valley_is_about_four_times_as_sharp(bottoms):
+    says("02_sharp_and_flat.ipynb", "about four times as sharp")
+    rises = []
+    for bottom in bottoms:
+        w = (bottom + 0.02).requires_grad_()
+        rises.append(
+            fm.diagnostics.sharpness(lambda w=w: VALLEYS.losses(w.unsqueeze(-2)).mean(), [w], rho=0.4)
+        )
+    assert 3.5 < rises[0] / rises[1] < 4.5
+
+
+def test_02_sam_rests_where_its_look_uphill_finds_the_bottom(bottoms):
+    says("02_sharp_and_flat.ipynb", "about ρ away from the sharp bottom")
+    path = descend(VALLEYS, torch.tensor([-1.9, -1.0]), 0.8, [SAM])[0]
+    assert (path[-1] - bottoms[0]).norm().item() == pytest.approx(0.8, abs=0.1)
+    assert 0 < VALLEYS.losses(bottoms[1][None]).mean() - VALLEYS.losses(bottoms[0][None]).mean() < 0.05
