@@ -63,11 +63,11 @@ def descent_instrument(
     low, high = (low - 0.05 * (high - low)).tolist(), high.tolist()
     figure, on = _panels(
         landscape,
-        gradients=dict(x=(_RIGHT, 0.75), y=(0.56, 1), title="gradients here, longest = 1", **_UNIT),
+        gradients=dict(x=(_RIGHT, 0.75), y=(0.56, 1), title="gradients here", **_UNIT),
         angle=dict(
             x=(0.82, 1),
             y=(0.62, 1),
-            title="angle of the gradients",
+            title="their angle",
             xaxis=dict(range=[0, landscape.steps], title="step"),
             yaxis=_DEGREES,
         ),
@@ -82,18 +82,17 @@ def descent_instrument(
     for points, axes in zip(front(landscape), (on["landscape"], on["plane"]), strict=True):
         look = dict(color=BLACK, dash="dot", width=3)
         figure.add_scatter(x=points[:, 0], y=points[:, 1], mode="lines", line=look, showlegend=False, **axes)
-    _add_path(figure, on["landscape"])
+    _add_handle(figure, on["landscape"])
     here = dict(symbol="circle", size=13, color=PATH, line=dict(width=2, color=BLACK))
-    for uid, panel in (("here", "landscape"), ("losses", "plane"), ("angle", "angle")):
-        if uid != "here":
-            line = dict(color=PATH if uid == "losses" else GREY, width=2.5)
-            figure.add_scatter(uid=f"{uid}-path", mode="lines", line=line, showlegend=False, **on[panel])
+    for uid, panel, color in (
+        ("here", "landscape", PATH),
+        ("losses", "plane", PATH),
+        ("angle", "angle", GREY),
+    ):
+        trail = dict(mode="lines", line=dict(color=color, width=3), name="path", showlegend=uid == "here")
+        figure.add_scatter(uid=f"{uid}-trail", **trail, **on[panel])
         figure.add_scatter(uid=uid, mode="markers", marker=here, showlegend=False, **on[panel])
-    names = {
-        "gradient-1": "task 1",
-        "gradient-2": "task 2",
-        "direction": "direction (the step is against it)",
-    }
+    names = {"gradient-1": "task 1", "gradient-2": "task 2", "direction": "direction"}
     looks = ((TASKS[0], "solid"), (TASKS[1], "dash"), (BLACK, "dot"))
     for (uid, name), (color, dash) in zip(names.items(), looks, strict=True):
         figure.add_trace(arrow(uid, color, dash, name=name, legend="legend2", **on["gradients"]))
@@ -108,11 +107,9 @@ def descent_instrument(
         rows = rows / rows.norm(dim=-1, keepdim=True).amax(-2, keepdim=True).clamp_min(1e-12)
         values = landscape.losses(path.unsqueeze(-2))
         curve = torch.stack([torch.arange(len(path), dtype=path.dtype), degrees], -1)
-        traces = {"point": path[None, :1], "path": _thin(path)[None], "end": path[None, -1:]}
+        traces = {"point": path[None, :1]}
         for uid, points in (("here", path), ("losses", values), ("angle", curve)):
-            traces[uid] = points[steps].unsqueeze(1)
-            if uid != "here":
-                traces[f"{uid}-path"] = points[None]
+            traces[uid], traces[f"{uid}-trail"] = points[steps].unsqueeze(1), _trail(points[steps])
         traces |= {uid: _arrow(row) for uid, row in zip(names, rows.unbind(1), strict=True)}
         states = [
             f"Step {s} of {choice} at ({x:.2f}, {y:.2f}): gradients {a:.0f}° apart{_conflict(a)}; "
@@ -195,7 +192,7 @@ def rho_instrument(
         marker = dict(size=[0, 11], color=TASKS[k], symbol="star", line=dict(width=1, color=BLACK))
         figure.add_scatter(
             uid=f"perturbed-{k}",
-            name="θ+ε of each task",
+            name="θ+ε",
             showlegend=k == 0,
             mode="lines+markers",
             line=dict(color=TASKS[k], width=2),
@@ -209,8 +206,8 @@ def rho_instrument(
                 arrow(f"{part}-{k}", **look, name=name, showlegend=k == 0, legend="legend2", **panel)
             )
     _add_dial(figure, on["dial"])
-    between = "between the tasks: " if landscape.tasks == 2 else "largest between tasks: "
-    for legend, text in (("legend3", between), ("legend4", "loss to flat, within: ")):
+    between = "between tasks: " if landscape.tasks == 2 else "largest between: "
+    for legend, text in (("legend3", between), ("legend4", "within, loss to flat: ")):
         figure.update_layout({legend: dict(title=dict(text=text, side="left", font_size=13))})
     shown = {
         f"between-{part}": ("SAM" if part == "sam" else part, look, "legend3") for part, look in PARTS.items()
@@ -323,17 +320,13 @@ def ball_instrument(
         ),
     )
     looks = {
-        "ball": ("ball ‖ε‖ ≤ ρ", dict(color=GREY, dash="dot", width=2), None),
-        "one": ("one step: SAM's ε", dict(color=SAM, width=3), dict(symbol="star", color=SAM)),
-        "ten": (
-            "ten steps of ascent",
-            dict(color=FLAT, width=3, dash="dash"),
-            dict(symbol="diamond", color=FLAT),
-        ),
+        "ball": ("ball of radius ρ", dict(color=GREY, dash="dot", width=2), None),
+        "one": ("one step", dict(color=SAM, width=3), dict(symbol="star", color=SAM)),
+        "ten": ("ten steps", dict(color=FLAT, width=3, dash="dash"), dict(symbol="diamond", color=FLAT)),
     }
-    _add_handle(figure, on["landscape"], "θ")
+    _add_handle(figure, on["landscape"])
     for uid, (name, line, _) in looks.items():
-        figure.add_scatter(uid=uid, name=name, mode="lines", line=line, **on["landscape"])
+        figure.add_scatter(uid=uid, name=name, mode="lines", line=line, legend="legend2", **on["landscape"])
     figure.add_scatter(
         uid="section", mode="lines", line=dict(color=BLACK, width=2.5), showlegend=False, **on["line"]
     )
@@ -484,17 +477,15 @@ def _panels(problem: Problem, **panels: Mapping) -> tuple[go.Figure, dict[str, d
     return figure, on
 
 
-def _add_handle(figure: go.Figure, axes: Mapping, name: str) -> None:
+def _add_handle(figure: go.Figure, axes: Mapping) -> None:
     marker = dict(symbol="circle-cross", size=17, color="white", line=dict(width=2.5, color=BLACK))
-    figure.add_scatter(
-        uid="point", mode="markers", marker=marker, name=f"{name} (drag it)", showlegend=False, **axes
-    )
+    figure.add_scatter(uid="point", mode="markers", marker=marker, showlegend=False, **axes)
 
 
 def _add_path(figure: go.Figure, axes: Mapping) -> None:
     marker = dict(symbol="diamond", size=13, color=PATH, line=dict(width=1.5, color=BLACK))
     figure.add_scatter(uid="path", mode="lines", line=dict(color=PATH, width=3.5), name="path", **axes)
-    _add_handle(figure, axes, "start")
+    _add_handle(figure, axes)
     figure.add_scatter(uid="end", mode="markers", marker=marker, showlegend=False, **axes)
 
 
@@ -532,6 +523,12 @@ def _arrow(tips: Tensor, tails: Tensor | None = None) -> Tensor:
     tails = torch.zeros_like(tips) if tails is None else tails
     ends = torch.stack([tails, tails + tips], 1)
     return ends.masked_fill((tips.norm(dim=-1) < 1e-9)[:, None, None], torch.nan)
+
+
+def _trail(points: Tensor) -> Tensor:
+    """Points (N, 2) as they are walked: in row k (N, N, 2), those after the k-th are NaN."""
+    later = torch.ones(len(points), len(points), dtype=torch.bool).triu(1)
+    return points.expand(len(points), *points.shape).masked_fill(later.unsqueeze(-1), torch.nan)
 
 
 def _thin(path: Tensor) -> Tensor:

@@ -184,28 +184,23 @@ function build(model, el) {
   const controls = add(root, "div", { className: "controls" });
   const stage = { root };
 
-  add(controls, "label", { textContent: model.get("label"), htmlFor: `${id}-slider` });
+  const field = (name, text, tag, properties) => {
+    const pair = add(controls, "span", { className: name }); // a label and its control stay together
+    add(pair, "label", { textContent: text, htmlFor: `${id}-${name}` });
+    return add(pair, tag, { ...properties, id: `${id}-${name}` }, ours);
+  };
   const last = model.get("values").length - 1;
-  stage.slider = add(
-    controls,
-    "input",
-    { type: "range", id: `${id}-slider`, min: 0, max: last, step: 1, value: model.get("index") },
-    ours,
-  );
-  stage.value = add(controls, "output", { className: "value", htmlFor: `${id}-slider` });
+  stage.slider = field("slider", model.get("label"), "input", { type: "range", min: 0, max: last, step: 1 });
+  stage.value = add(stage.slider.parentElement, "output", { className: "value", htmlFor: `${id}-slider` });
 
   const choices = model.get("choices");
   if (choices.length > 1) {
-    add(controls, "label", { textContent: model.get("choice_label"), htmlFor: `${id}-choice` });
-    stage.choice = add(controls, "select", { id: `${id}-choice` }, ours);
+    stage.choice = field("choice", model.get("choice_label"), "select", {});
     for (const name of choices) add(stage.choice, "option", { textContent: name });
   }
   if (model.get("point").length && model.get("live")) {
-    for (const axis of ["x", "y"]) {
-      const label = `${model.get("point_label")} ${axis}`;
-      add(controls, "label", { textContent: label, htmlFor: `${id}-${axis}` });
-      stage[axis] = add(controls, "input", { type: "number", step: 0.1, id: `${id}-${axis}` }, ours);
-    }
+    for (const axis of ["x", "y"])
+      stage[axis] = field(axis, `${model.get("point_label")} ${axis}`, "input", { type: "number", step: 0.1 });
   }
   if (model.get("recipe")) {
     stage.copy = add(controls, "button", { type: "button", textContent: "Copy this state" }, ours);

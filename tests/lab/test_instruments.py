@@ -70,6 +70,9 @@ def test_the_descent_instrument_shows_the_core(method):
     step = int(stage.values[stage.index])
     assert step == 50
     assert torch.allclose(shown(stage, "here")[0], path[step])
+    trail = shown(stage, "here-trail")  # what is not walked yet is not shown
+    assert torch.allclose(trail[: stage.index + 1], path[: step + 1 : 2])
+    assert trail[stage.index + 1 :].isnan().all()
     assert torch.allclose(shown(stage, "losses")[0], ridges.losses(path[step][None]))
     G = ridges.gradients(path[step][None])
     assert shown(stage, "angle")[0, 1].item() == pytest.approx(fm.diagnostics.angles(G)[0, 1].item())
