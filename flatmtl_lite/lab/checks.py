@@ -60,8 +60,9 @@ class Exercise:
         if not callable(answer):
             what = f"Got {answer!r}; hand over the function itself, its name without brackets."
             return Feedback("missing" if answer in (None, ...) else "keep working", what)
+        used = [_copies(case) for case in self.cases]
         try:
-            given = [answer(*_copies(case)) for case in self.cases]
+            given = [answer(*arguments) for arguments in used]
         except NotImplementedError:
             given = [None]
         except Exception as error:
@@ -73,6 +74,12 @@ class Exercise:
         expected = [self.right(*_copies(case)) for case in self.cases]
         agrees = [_equal(value, truth) for value, truth in zip(given, expected, strict=True)]
         if all(agrees):
+            if spoiled := self._changed(used):
+                return Feedback(
+                    "almost",
+                    f"the answer is right, but your function changes {spoiled} in place (as += does), which "
+                    "its caller still needs: make a new tensor.",
+                )
             return Feedback("correct", self.praise)
         for message, mistaken in self.mistakes.items():
             wrong = [mistaken(*_copies(case)) for case in self.cases]
@@ -86,6 +93,14 @@ class Exercise:
             "keep working",
             f"for {case} yours gives {_text(given[first])}, expected {_text(expected[first])}.",
         )
+
+    def _changed(self, used: Sequence[list]) -> str | None:
+        """The name of an argument that is no longer what it was."""
+        for arguments, case in zip(used, self.cases, strict=True):
+            for name, value, original in zip(self.arguments, arguments, case, strict=True):
+                if isinstance(original, Tensor) and not torch.equal(value, original):
+                    return name
+        return None
 
 
 def _vector(*numbers: float) -> Tensor:
@@ -201,7 +216,7 @@ perturbation = Exercise(
 )
 
 
-def _bowl(theta: Tensor) -> Tensor:
+def gradient_of_a_bowl(theta: Tensor) -> Tensor:
     """Gradient of (x² + 9 y²)/2."""
     return theta * _vector(1, 9)
 
@@ -212,7 +227,11 @@ def _moved(theta: Tensor, gradient: Callable, rho: float) -> Tensor:
 
 sam_gradient = Exercise(
     arguments=("gradient", "theta", "rho"),
-    cases=[(_bowl, _vector(1, 1), 0.1), (_bowl, _vector(-2, 0.3), 0.5), (torch.sin, _vector(0.4, 1), 0.3)],
+    cases=[
+        (gradient_of_a_bowl, _vector(1, 1), 0.1),
+        (gradient_of_a_bowl, _vector(-2, 0.3), 0.5),
+        (torch.sin, _vector(0.4, 1), 0.3),
+    ],
     right=lambda gradient, theta, rho: gradient(_moved(theta, gradient, rho)),
     mistakes={
         "this is the gradient at θ; SAM takes it at θ+ε.": lambda gradient, theta, rho: gradient(theta),

@@ -91,7 +91,9 @@ def descent_instrument(
     ):
         trail = dict(mode="lines", line=dict(color=color, width=3), name="path", showlegend=uid == "here")
         figure.add_scatter(uid=f"{uid}-trail", **trail, **on[panel])
-        figure.add_scatter(uid=uid, mode="markers", marker=here, showlegend=False, **on[panel])
+        figure.add_scatter(
+            uid=uid, mode="markers", marker=here, cliponaxis=False, showlegend=False, **on[panel]
+        )
     names = {"gradient-1": "task 1", "gradient-2": "task 2", "direction": "direction"}
     looks = ((TASKS[0], "solid"), (TASKS[1], "dash"), (BLACK, "dot"))
     for (uid, name), (color, dash) in zip(names.items(), looks, strict=True):
@@ -127,7 +129,7 @@ def descent_instrument(
     return _stage(
         figure,
         compute,
-        recipe=f"descent_instrument({problem!r}, step={{value}}, start={{point}}, method={{choice}})",
+        recipe=f"lab.descent_instrument({problem!r}, step={{value}}, start={{point}}, method={{choice}})",
         title="Descent instrument",
         label="step",
         values=[str(s) for s in steps.tolist()],
@@ -221,7 +223,9 @@ def rho_instrument(
             uid=f"{uid}-curve", mode="lines", line=line, name=label, legend=legend, **on["curve"]
         )
         here = dict(size=9, color=look["color"], line=dict(width=1.5, color=BLACK))
-        figure.add_scatter(uid=f"{uid}-here", mode="markers", marker=here, showlegend=False, **on["curve"])
+        figure.add_scatter(
+            uid=f"{uid}-here", mode="markers", marker=here, cliponaxis=False, showlegend=False, **on["curve"]
+        )
 
     def compute(choice: str, point: tuple[float, float]) -> Table:
         method = FLAT_DESCENTS[choice]()
@@ -266,7 +270,7 @@ def rho_instrument(
     return _stage(
         figure,
         compute,
-        recipe=f"rho_instrument({problem!r}, rho={{value}}, start={{point}}, method={{choice}})",
+        recipe=f"lab.rho_instrument({problem!r}, rho={{value}}, start={{point}}, method={{choice}})",
         title="ρ instrument",
         label="ρ",
         values=[f"{value:.4g}" for value in rhos.tolist()],
@@ -307,7 +311,7 @@ def ball_instrument(
         line=dict(
             x=(0.6, 1),
             y=(0.62, 1),
-            title="the loss along the one step, through θ",
+            title="the loss through θ, along the one step",
             xaxis=dict(range=[-1.05 * landscape.rho, 1.05 * landscape.rho], title="distance from θ"),
             yaxis=dict(range=[low, high], title="loss"),
         ),
@@ -333,7 +337,7 @@ def ball_instrument(
     for uid in ("one", "ten"):
         _, line, marker = looks[uid]
         marker = marker | dict(size=13, line=dict(width=1.5, color=BLACK))
-        look = dict(mode="markers", marker=marker, showlegend=False)
+        look = dict(mode="markers", marker=marker, cliponaxis=False, showlegend=False)
         figure.add_scatter(uid=f"{uid}-at", **look, **on["landscape"])
         figure.add_scatter(uid=f"{uid}-loss", **look, **on["line"])
         figure.add_scatter(uid=f"{uid}-rise", mode="lines", line=line, showlegend=False, **on["rise"])
@@ -375,8 +379,8 @@ def ball_instrument(
             "section": torch.stack([landscape.rho * along, section], -1)[None],
         }
         for uid, where in (("one", theta + one), ("ten", ten)):
-            distance = (where - theta) @ unit / (unit @ unit).clamp_min(1e-12)
             traces[f"{uid}-at"] = where.unsqueeze(1)
+            distance = (where - theta).norm(dim=-1)
             traces[f"{uid}-loss"] = torch.stack([distance, value(where)], -1).unsqueeze(1)
             curve = torch.stack([rhos, rises[uid]], -1)
             traces[f"{uid}-rise"], traces[f"{uid}-here"] = curve[None], curve.unsqueeze(1)
@@ -390,7 +394,7 @@ def ball_instrument(
     return _stage(
         figure,
         compute,
-        recipe=f"ball_instrument({problem!r}, rho={{value}}, point={{point}}, loss={{choice}})",
+        recipe=f"lab.ball_instrument({problem!r}, rho={{value}}, point={{point}}, loss={{choice}})",
         title="Ball instrument",
         label="ρ",
         values=[f"{value:.4g}" for value in rhos.tolist()],
@@ -465,8 +469,8 @@ def _panels(problem: Problem, **panels: Mapping) -> tuple[go.Figure, dict[str, d
     fixed = dict(orientation="h", x=0, font_size=13, itemclick=False, itemdoubleclick=False)
     figure.update_layout(
         template=TEMPLATE,
-        height=620,
-        margin=dict(l=50, r=15, t=60, b=75, autoexpand=False),
+        height=550,
+        margin=dict(l=50, r=15, t=55, b=72, autoexpand=False),
         dragmode=False,
         hovermode=False,
         legend=fixed | dict(y=1.01, yanchor="bottom"),

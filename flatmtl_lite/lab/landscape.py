@@ -93,6 +93,11 @@ def where_starts_end(
     for k, end in enumerate(ends, 1):
         for trace in contours(problem):
             figure.add_trace(trace.update(showlegend=bool(trace.showlegend) and k == 1), 1, k)
+        line = dict(color="black", dash="dot", width=3)
+        x, y = front(problem)[0].T
+        figure.add_scatter(
+            x=x, y=y, mode="lines", line=line, name="Pareto front", showlegend=k == 1, row=1, col=k
+        )
         looks = {
             "start": (starts, dict(size=5, color="#444444")),
             "end": (end, dict(size=10, color=PATH, symbol="diamond", line=dict(width=1, color="black"))),

@@ -112,7 +112,8 @@ class Prediction(ipywidgets.VBox):
         if answer is not None:
             self.choice.value = answer if answer in self.answers else None
             self.choice.disabled = self.button.disabled = True
-            self.note.value = f"Recorded: {escape(answer)}"
+            kept = f"kept in {record_file().name}; the first answer counts"
+            self.note.value = f"Recorded: {escape(answer)} <small>({escape(kept)})</small>"
 
     def _repr_mimebundle_(self, **kwargs):
         answers = " / ".join(self.answers)
@@ -128,14 +129,12 @@ def predict(key: str, question: str, answers: Sequence[str]) -> Prediction:
 class Comparison:
     """A table of questions, recorded answers and measured ones; ``rows`` holds its lines."""
 
-    def __init__(self, measured: Mapping[str, str]):
-        found = recorded()
+    def __init__(self, measured: Mapping[Prediction, str]):
         self.rows = []
-        for key, truth in measured.items():
-            entry = found.get(key)
-            verdict = "" if entry is None else "as predicted" if entry["answer"] == truth else "a surprise"
-            asked, said = (entry["question"], entry["answer"]) if entry else (key, "not recorded")
-            self.rows.append((asked, said, truth, verdict))
+        for prediction, truth in measured.items():
+            said = prediction.answer
+            verdict = "" if said is None else "as predicted" if said == truth else "a surprise"
+            self.rows.append((prediction.question, said or "not recorded", truth, verdict))
 
     @property
     def summary(self) -> str:
@@ -158,10 +157,10 @@ class Comparison:
         return f"<table><thead>{head}</thead><tbody>{body}</tbody></table><p>{self.summary}</p>"
 
 
-def compare(measured: Mapping[str, str]) -> Comparison:
+def compare(measured: Mapping[Prediction, str]) -> Comparison:
     """The recorded predictions beside what was measured.
 
     Args:
-        measured: key of a prediction -> the answer that the measurement gives.
+        measured: prediction -> the one of its answers that the measurement gives.
     """
     return Comparison(measured)

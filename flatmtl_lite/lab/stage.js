@@ -1,6 +1,8 @@
 // A stage: a plotly figure whose moving traces follow a slider through a table that lies in the page.
 // The kernel is asked only when the draggable point moves, or a choice whose table is not here yet.
 
+const NO_ANSWER = "The kernel has not answered yet: it is busy, or was restarted; then run this cell again.";
+
 // Both jupyter's widgets and a page of its own (stage.py, `page`) call this with a model: get, set,
 // save_changes, on, off, send.
 function render({ model, el }) {
@@ -31,13 +33,18 @@ function render({ model, el }) {
     const within = (value, low, high) => Math.round(1e3 * Math.min(Math.max(value, low), high)) / 1e3;
     model.set("point", [within(x, left, right), within(y, bottom, top)]);
     model.save_changes();
+    clearTimeout(stage.waiting);
+    stage.waiting = setTimeout(() => (stage.state.textContent = NO_ANSWER), 4000);
   };
-  for (const input of [stage.x, stage.y])
-    listen(input, "change", () => {
-      const [x, y] = [stage.x.valueAsNumber, stage.y.valueAsNumber];
-      if (Number.isFinite(x) && Number.isFinite(y)) move(x, y);
-      else showState(model, stage, true); // puts back what was there
-    });
+  const typed = () => {
+    const [x, y] = [stage.x.valueAsNumber, stage.y.valueAsNumber];
+    if (Number.isFinite(x) && Number.isFinite(y)) move(x, y);
+    [stage.x.value, stage.y.value] = model.get("point"); // within bounds; what was there if it is no number
+  };
+  for (const input of [stage.x, stage.y]) {
+    listen(input, "change", typed);
+    listen(input, "keydown", (event) => event.key === "Enter" && typed());
+  }
   listen(stage.copy, "click", () => copyRecipe(model, stage));
   changed("locked", () => showState(model, stage, true));
 
@@ -74,7 +81,9 @@ async function draw(model, stage, changed, signal) {
 
   const animate = (plot, traces, data) => {
     const options = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
-    if (traces.length) Plotly.animate(plot, { data, traces: traces.map(([trace]) => places.get(trace)) }, options);
+    if (!traces.length) return;
+    const frame = { data, traces: traces.map(([trace]) => places.get(trace)) };
+    Plotly.animate(plot, frame, options).catch(() => {}); // a later frame took its place
   };
   let tables;
   const show = (withResting) => {
@@ -86,6 +95,7 @@ async function draw(model, stage, changed, signal) {
     animate(stage.moving, moving, points(table.rows, moving, model.get("index") * table.width));
   };
   const newTables = () => {
+    clearTimeout(stage.waiting);
     tables = decode(model);
     show(true);
   };
@@ -222,7 +232,8 @@ function showState(model, stage, known) {
   stage.value.textContent = model.get("values")[index];
   stage.slider.setAttribute("aria-valuetext", model.get("values")[index]);
   if (stage.choice) stage.choice.selectedIndex = choice;
-  if (stage.x) [stage.x.value, stage.y.value] = model.get("point");
+  for (const [k, input] of [stage.x, stage.y].entries())
+    if (input && input !== document.activeElement) input.value = model.get("point")[k]; // not under the fingers
   for (const control of [stage.slider, stage.choice, stage.x, stage.y]) if (control) control.disabled = !!locked;
   stage.lock.textContent = locked;
   stage.lock.hidden = !locked;

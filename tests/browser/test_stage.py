@@ -16,6 +16,12 @@ TRACE = """uid => {
 }"""
 
 
+HAS_PATH_FROM = """([x, y]) => {
+    const path = document.querySelector('.flatmtl-stage .moving')._fullData.find(t => t.uid === 'path');
+    return Math.hypot(path.x[0] - x, path.y[0] - y) < 1e-9;
+}"""
+
+
 def drawn(page, uid: str) -> torch.Tensor:
     """The points of a trace of the first stage, as plotly has them."""
     return torch.tensor(page.evaluate(TRACE, uid), dtype=torch.float64)
@@ -47,7 +53,7 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
     slider.focus()
     for _ in range(33):
         page.keyboard.press("ArrowRight")
-    assert stage.locator(".value").text_content() == "0.4125"
+    page.wait_for_function("() => document.querySelector('.flatmtl-stage .value').textContent === '0.4125'")
     assert slider.get_attribute("aria-valuetext") == "0.4125"
     assert "ρ = 0.4125, mean, ε per task" in state.text_content()
     assert stage.locator(".moving .js-line").first.get_attribute("d") != before
@@ -71,19 +77,24 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
     page.mouse.up()
     moved = [float(stage.get_by_label(f"start {axis}").input_value()) for axis in "xy"]
     assert moved == pytest.approx([0.5, 1.0], abs=0.02)
-    page.wait_for_function(
-        "([x, y]) => { const t = document.querySelector('.flatmtl-stage .moving')._fullData"
-        ".find(t => t.uid === 'path'); return Math.hypot(t.x[0] - x, t.y[0] - y) < 1e-9; }",
-        arg=moved,
-        timeout=10_000,
-    )
+    page.wait_for_function(HAS_PATH_FROM, arg=moved, timeout=10_000)
     assert near(drawn(page, "path"), path_of("valleys", moved, 0.4125, method))
 
     # the state can be copied, and one call opens it again
     stage.get_by_role("button", name="Copy this state").click()
     recipe = stage.locator(".recipe").text_content()
-    again = eval(f"lab.{recipe}", {"lab": lab})
+    again = eval(recipe, {"lab": lab})
     assert (again.index, again.point) == (33, moved)
+
+    # typed coordinates count on Enter, and are not overwritten under the fingers
+    y = stage.get_by_label("start y")
+    y.fill("99")
+    assert y.input_value() == "99"
+    y.press("Enter")
+    assert y.input_value() == "2"  # the upper end of the picture
+    y.fill(str(moved[1]))
+    y.press("Enter")
+    page.wait_for_function(HAS_PATH_FROM, arg=moved, timeout=10_000)
 
     # another method: its table is in the page or comes from the kernel
     stage.get_by_label("method").select_option("PCGrad, decomposed")

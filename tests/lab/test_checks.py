@@ -109,6 +109,21 @@ def test_an_answer_cannot_spoil_the_cases():
     assert checks.perturbation(WRITTEN["perturbation"]).state == "correct"
 
 
+@pytest.mark.parametrize("name", ["sam_gradient", "mean_step"])
+def test_a_right_answer_that_changes_its_argument_is_only_almost_right(name):
+    def never_comes_back(gradient, theta, rho):
+        theta += rho * gradient(theta) / gradient(theta).norm()
+        return gradient(theta)
+
+    def steps_in_place(theta, G, lr):
+        theta -= lr * G.mean(0)
+        return theta
+
+    feedback = EXERCISES[name](never_comes_back if name == "sam_gradient" else steps_in_place)
+    assert feedback.state == "almost"
+    assert "changes theta in place" in feedback.message
+
+
 def test_half_an_answer_is_not_missing():
     assert checks.angle(lambda g1, g2: None if g1[0] == 1 else 45.0).state == "keep working"
 

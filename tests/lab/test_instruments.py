@@ -119,7 +119,7 @@ def test_the_recipe_opens_the_same_state(name):
     stage = MAKERS[name]()
     stage.index, stage.choice, stage.point = 17, 1, [0.5, -1.25]
     parts = {"value": stage.values[17], "choice": repr(stage.choices[1]), "point": "(0.5, -1.25)"}
-    again = eval("lab." + stage.recipe.format(**parts), {"lab": lab})
+    again = eval(stage.recipe.format(**parts), {"lab": lab})
     assert (again.index, again.choice, again.point) == (stage.index, stage.choice, stage.point)
     assert again.tables[1] == stage.tables[1]
 

@@ -82,19 +82,23 @@ def test_a_damaged_file_is_left_as_it_is(file, text):
 
 
 def test_compare_shows_question_answer_and_measurement(file):
-    lab.predict("t-rise", QUESTION, ANSWERS).record("yes")
-    lab.predict("t-fall", "Does it fall?", ANSWERS).record("yes")
-    compared = lab.compare({"t-rise": "yes", "t-fall": "no", "t-never": "no"})
-    lines = repr(compared).splitlines()
-    assert lines[0] == "Does it rise? | yes | yes | as predicted"
-    assert lines[1] == "Does it fall? | yes | no | a surprise"
-    assert lines[2].startswith("t-never | not recorded | no")
-    assert lines[3] == "1 of 2 predictions held."
+    rise, fall = lab.predict("t-rise", QUESTION, ANSWERS), lab.predict("t-fall", "Does it fall?", ANSWERS)
+    rise.record("yes")
+    fall.record("yes")
+    never = lab.predict("t-never", "Does it rest?", ANSWERS)
+    compared = lab.compare({rise: "yes", fall: "no", never: "no"})
+    assert repr(compared).splitlines() == [
+        "Does it rise? | yes | yes | as predicted",
+        "Does it fall? | yes | no | a surprise",
+        "Does it rest? | not recorded | no | ",
+        "1 of 2 predictions held.",
+    ]
     assert "<td style='text-align:left'>a surprise</td>" in compared._repr_html_()
 
 
 def test_compare_without_any_prediction():
-    assert repr(lab.compare({"t-rise": "yes"})).endswith("No prediction was recorded.")
+    guess = lab.predict("t-rise", QUESTION, ANSWERS)
+    assert repr(lab.compare({guess: "yes"})).endswith("No prediction was recorded.")
 
 
 def test_a_question_reads_without_a_widget():

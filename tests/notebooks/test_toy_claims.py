@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import flatmtl_lite as fm
-from flatmtl_lite.toy import PROBLEMS, Method, descend
+from flatmtl_lite.toy import PROBLEMS, Method, decompose, descend
 
 RIDGES, VALLEYS = PROBLEMS["ridges"], PROBLEMS["valleys"]
 PLAIN = [Method(fm.Mean(), "erm")]
@@ -56,13 +56,33 @@ def bottoms():
 
 
 @pytest.fixture(scope="module")
-def counts(bottoms):
-    """Of 100 starts: rule -> (ρ, [sharp, flat]), after 60 and after 200 steps."""
+def saddle():
+    """Where the mean loss has no slope between the valleys, by Newton's method."""
+
+    def mean(w):
+        return VALLEYS.losses(w.unsqueeze(-2)).mean()
+
+    point = torch.tensor([-0.3, -0.4], dtype=torch.float64)
+    for _ in range(20):
+        hessian = torch.autograd.functional.hessian(mean, point)
+        point = point - torch.linalg.solve(hessian, VALLEYS.gradients(point[None]).mean(0))
+    curvature = torch.linalg.eigvalsh(hessian)
+    assert curvature[0] < 0 < curvature[1]
+    return point
+
+
+def hundred_starts() -> torch.Tensor:
     (left, right), (low, high) = VALLEYS.window
     x = torch.linspace(left + 0.2, right - 0.2, 10, dtype=torch.float64)
     y = torch.linspace(low + 0.2, high - 0.2, 10, dtype=torch.float64)
-    starts, rhos = torch.cartesian_prod(x, y), torch.linspace(0, 1, 21, dtype=torch.float64)
-    path = descend(VALLEYS, starts, rhos[:, None], [SAM, ADAPTIVE], steps=200)
+    return torch.cartesian_prod(x, y)
+
+
+@pytest.fixture(scope="module")
+def counts(bottoms):
+    """Of 100 starts: (rule, ρ, [sharp, flat]), after 60 and after 200 steps."""
+    rhos = torch.linspace(0, 1, 21, dtype=torch.float64)
+    path = descend(VALLEYS, hundred_starts(), rhos[:, None], [SAM, ADAPTIVE], steps=200)
     near = [(path[..., step, None, :] - bottoms).norm(dim=-1) < 0.4 for step in (60, 200)]
     return [inside.sum(2) for inside in near]
 
@@ -92,8 +112,25 @@ def test_02_the_sharp_valley_is_about_four_times_as_sharp(bottoms):
     assert 3.5 < rises[0] / rises[1] < 4.5
 
 
-def test_02_sam_rests_where_its_look_uphill_finds_the_bottom(bottoms):
-    says("02_sharp_and_flat.ipynb", "about ρ away from the sharp bottom")
-    path = descend(VALLEYS, torch.tensor([-1.9, -1.0]), 0.8, [SAM])[0]
-    assert (path[-1] - bottoms[0]).norm().item() == pytest.approx(0.8, abs=0.1)
-    assert 0 < VALLEYS.losses(bottoms[1][None]).mean() - VALLEYS.losses(bottoms[0][None]).mean() < 0.05
+def test_02_sam_rests_at_the_saddle_between_the_valleys(bottoms, saddle):
+    says("02_sharp_and_flat.ipynb", "The path stops at the saddle between the valleys")
+    says("02_sharp_and_flat.ipynb", "at ρ = 0.25 from the first start too")
+    ends = descend(VALLEYS, hundred_starts(), 0.8, [SAM])[0, :, -1]
+    lost = ((ends.unsqueeze(-2) - bottoms).norm(dim=-1) > 0.4).all(-1)
+    assert lost.sum() == 37
+    assert ((ends[lost] - saddle).norm(dim=-1) < 0.15).all()
+    for start, rho in (((-1.9, -1.0), 0.8), (VALLEYS.starts[0], 0.25)):
+        assert (descend(VALLEYS, torch.tensor(start), rho, [SAM])[0, -1] - saddle).norm() < 0.15
+
+
+def test_02_the_narrow_valley_is_a_little_deeper(bottoms):
+    says("02_sharp_and_flat.ipynb", "(mean loss -0.999 against -0.986)")
+    losses = VALLEYS.losses(bottoms.unsqueeze(-2)).mean(-1)
+    assert [f"{loss:.3f}" for loss in losses] == ["-0.999", "-0.986"]
+
+
+def test_02_going_uphill_task_1s_gradient_turns():
+    says("02_sharp_and_flat.ipynb", "about 97° to its loss part")
+    d = decompose(VALLEYS, torch.tensor(VALLEYS.starts[0]).double(), 0.0125, SAM)
+    angle = fm.diagnostics.angles(torch.stack([d.loss[0], d.flat[0]]))[0, 1]
+    assert angle.item() == pytest.approx(97, abs=0.5)
