@@ -217,9 +217,9 @@ function build(model, el) {
     stage.recipe = add(root, "code", { className: "recipe", hidden: true });
   }
   stage.lock = add(root, "p", { className: "lock" });
+  stage.state = add(root, "output", { className: "state" }, { "aria-live": "polite" });
   stage.figure = add(root, "div", { className: "figure" }, { role: "img" });
   for (const layer of ["still", "resting", "moving"]) stage[layer] = add(stage.figure, "div", { className: layer });
-  stage.state = add(root, "output", { className: "state" }, { "aria-live": "polite" });
   return stage;
 }
 
