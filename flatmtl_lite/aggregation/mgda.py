@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from .base import GramianAggregator, zero_where_cancelling
-from .simplex import hull_minimum
+from .cone import cone_minimum
+from .simplex import simplex_scale
 
 
 class MGDA(GramianAggregator):
@@ -22,8 +23,9 @@ class MGDA(GramianAggregator):
     """
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
-        u = hull_minimum(C, norms, h=torch.zeros_like(norms), c=1.0, eps=eps)
+        # ⟨gᵢ, d⟩ >= ‖d‖², divided by ‖gᵢ‖ and by ‖d‖², are the conditions of the minimum over a cone
+        v = cone_minimum(C, simplex_scale(norms), eps)
         zero_rows = (norms == 0).to(norms.dtype)
-        weights = torch.where(norms > 0, u / norms, 0.0)
+        weights = torch.where(norms > 0, v / norms, 0.0)
         weights = torch.where(zero_rows.any(-1, keepdim=True), zero_rows, weights)
         return zero_where_cancelling(weights / weights.sum(-1, keepdim=True), C, norms)

@@ -1,17 +1,16 @@
-"""The exact minimum over a convex hull of gradients that MGDA and CAGrad need."""
+"""The exact minimum over a convex hull of gradients that CAGrad and ConicGrad need."""
 
 import torch
 from torch import Tensor
 
+from .active_set import active_set, on_face
 from .base import length
 
 
 def hull_minimum(C: Tensor, norms: Tensor, h: Tensor, c: float, eps: float) -> Tensor:
     """Minimise f(w) = <g_w, h> + c ‖g_w‖, g_w = Σ wᵢ gᵢ, over the simplex; exact and batched.
 
-    An active-set method: the minimum over the affine hull of a face has a closed form, so each round
-    solves one T x T system, walks to that minimum or to the first side of the face on the way, and
-    then adds the row that promises the steepest descent. It ends at the optimality conditions.
+    The minimum over the affine hull of a face has a closed form, so each round solves one T x T system.
 
     The unknown is u, uᵢ proportional to wᵢ‖gᵢ‖, so that norms far apart do no harm. A ridge of 8 eps on
     the cosines (``eps``: their accuracy) lifts a Gramian that is singular or, through rounding, slightly
@@ -27,39 +26,22 @@ def hull_minimum(C: Tensor, norms: Tensor, h: Tensor, c: float, eps: float) -> T
     Returns:
         u (..., T) >= 0, the unit-row coefficients of g_w/‖g_w‖; w is u / norms, normalised to sum to 1.
     """
-    T = norms.shape[-1]
-    shape = norms.shape
+    shape, T = norms.shape, norms.shape[-1]
     ridge = 8 * eps
     C = C.reshape(-1, T, T) + ridge * torch.eye(T, dtype=C.dtype)
     h = h.reshape(-1, T)
     a = simplex_scale(norms).reshape(-1, T)
 
+    def toward(face: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        return _to_face_minimum(C, a, h, c, face, u)
+
+    def slope(u: Tensor) -> Tensor:
+        slope = h + c * (C @ u.unsqueeze(-1)).squeeze(-1) / _ridged_length(C, u, ridge)
+        return slope - a * (u * slope).sum(-1, keepdim=True)
+
     start = ((h + c * C.diagonal(dim1=-2, dim2=-1).sqrt()) / a).argmin(-1, keepdim=True)
     face = torch.zeros_like(a, dtype=torch.bool).scatter_(-1, start, True)
-    u = face / a
-    newest = torch.full_like(start, -1)
-    done = torch.zeros_like(start, dtype=torch.bool)
-    for _ in range(10 + 8 * T):
-        step, bounded = _to_face_minimum(C, a, h, c, face, u)
-        reach = torch.where(face & (step < 0), u / -step, torch.inf)
-        limit, side = reach.min(-1, keepdim=True)
-        blocked = limit.isfinite() & ((limit < 1) | ~bounded) & ~done
-        fraction = torch.where(blocked, limit, bounded.to(u.dtype)).masked_fill(done, 0.0)
-        u = (u + fraction * step).clamp_min(0.0)
-
-        done = done | (blocked & (side == newest) & (limit == 0))
-        on_side = torch.zeros_like(face).scatter_(-1, side, blocked)
-        face, u = face & ~on_side, u.masked_fill(on_side, 0.0)
-
-        slope = h + c * (C @ u.unsqueeze(-1)).squeeze(-1) / _ridged_length(C, u, ridge)
-        gain = (slope - a * (u * slope).sum(-1, keepdim=True)).masked_fill(face, torch.inf)
-        best, entering = gain.min(-1, keepdim=True)
-        enters = (best < -1e-11) & ~blocked & ~done
-        done = done | (~enters & ~blocked)
-        face = face | torch.zeros_like(face).scatter_(-1, entering, enters)
-        newest = torch.where(enters, entering, torch.where(blocked, -1, newest))
-        if bool(done.all()):
-            break
+    u = active_set(face, face / a, toward, slope)
     return (u / _ridged_length(C, u, ridge)).reshape(shape)
 
 
@@ -77,14 +59,13 @@ def _to_face_minimum(
     Stationarity on the face reads C u + t h = ν a with t = ‖g‖/c, so u = u0 + t u1, where u0 is the
     point nearest to the origin and u1 is C-orthogonal to it: ‖g‖² = ‖u0‖² + t²‖u1‖² = c² t².
     """
-    inside = face.unsqueeze(-1) & face.unsqueeze(-2)
-    system = torch.where(inside, C, 0.0) + torch.diag_embed((~face).to(C.dtype))
     right = torch.stack([a, h], -1).masked_fill(~face.unsqueeze(-1), 0.0)
-    p, r = torch.linalg.solve_ex(system, right)[0].unbind(-1)
-    total = (a * p).sum(-1, keepdim=True)
-    u0 = p / total
-    u1 = u0 * (a * r).sum(-1, keepdim=True) - r
-    room = c**2 - length(C, u1) ** 2
+    solved = torch.linalg.solve_ex(on_face(C, face), right)[0]
+    aa, ah, _, hh = (right.mT @ solved).flatten(-2).split(1, -1)
+    p, r = solved.unbind(-1)
+    u0 = p / aa
+    u1 = u0 * ah - r
+    room = c**2 - (hh - ah * ah / aa)
     bounded = room > 0
     t = length(C, u0) / torch.where(bounded, room, 1.0).sqrt()
     step = torch.where(bounded, u0 + t * u1 - u, u1)

@@ -1,0 +1,80 @@
+"""The active-set method that the exact solvers share: it finds which gradients carry weight."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+GUESSES = 8
+ENTERS = -1e-11  # a slope above this is rounding: its row stays out
+
+
+def active_set(
+    face: Tensor,
+    u: Tensor,
+    toward: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    slope: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Minimise a convex f over u >= 0, and whatever ``toward`` keeps to, given its minima over faces.
+
+    First it guesses: rows that are negative at the minimum over the face leave it, rows that would
+    descend enter, all at once. Mostly two or three rounds find the optimality conditions; what is
+    left after ``GUESSES`` walks, where f falls in every round, and so gets there surely.
+
+    Args:
+        face: the rows that are free to be above 0 at first (n, T), bool.
+        u: a feasible start (n, T), 0 outside the face.
+        toward: (face, u) -> the step (n, T) from u to the minimum over the face, and True (n, 1); or
+            a ray along which f falls for ever, and False.
+        slope: u -> the slopes of f (n, T), scale-free, 0 within the face at its minimum.
+
+    Returns:
+        The minimum, u (n, T).
+    """
+    guess, best, done = face, u, torch.zeros_like(face[:, :1])
+    for _ in range(GUESSES):
+        step, bounded = toward(guess, u)
+        point = u + step
+        leaves = guess & (torch.where(bounded, point, step) < 0)
+        wrong = leaves | (bounded & ~guess & (slope(point) < ENTERS))
+        found = bounded & ~wrong.any(-1, keepdim=True)
+        best = torch.where(found & ~done, point, best)
+        done = done | found
+        if bool(done.all()):
+            return best
+        guess = guess ^ wrong
+    return torch.where(done, best, _walk(face, u, toward, slope, done))
+
+
+def _walk(face: Tensor, u: Tensor, toward: Callable, slope: Callable, done: Tensor) -> Tensor:
+    """Go to the minimum over the face or to the first side on the way, which then leaves the face; at
+    a minimum the row of the steepest descent enters.
+    """
+    newest = torch.full_like(done, -1, dtype=torch.long)
+    for _ in range(10 + 8 * u.shape[-1]):
+        step, bounded = toward(face, u)
+        reach = torch.where(face & (step < 0), u / -step, torch.inf)
+        limit, side = reach.min(-1, keepdim=True)
+        blocked = limit.isfinite() & ((limit < 1) | ~bounded) & ~done
+        fraction = torch.where(blocked, limit, bounded.to(u.dtype)).masked_fill(done, 0.0)
+        u = (u + fraction * step).clamp_min(0.0)
+
+        # a row that entered and leaves at once was let in by rounding
+        done = done | (blocked & (side == newest) & (limit == 0))
+        on_side = torch.zeros_like(face).scatter_(-1, side, blocked)
+        face, u = face & ~on_side, u.masked_fill(on_side, 0.0)
+
+        steepest, entering = slope(u).masked_fill(face, torch.inf).min(-1, keepdim=True)
+        enters = (steepest < ENTERS) & ~blocked & ~done
+        done = done | (~enters & ~blocked)
+        face = face | torch.zeros_like(face).scatter_(-1, entering, enters)
+        newest = torch.where(enters, entering, torch.where(blocked, -1, newest))
+        if bool(done.all()):
+            break
+    return u
+
+
+def on_face(C: Tensor, face: Tensor) -> Tensor:
+    """``C`` (n, T, T) with the rows and columns outside the face (n, T) replaced by the identity's."""
+    inside = face.unsqueeze(-1) & face.unsqueeze(-2)
+    return torch.where(inside, C, torch.eye(C.shape[-1], dtype=C.dtype))
