@@ -1,11 +1,17 @@
 """T task gradients -> one direction. One file per method; each is a weighting of the Gramian."""
 
+from .aligned_mtl import AlignedMTL
 from .base import Aggregator, GramianAggregator, NonFiniteGradient, gramian
 from .cagrad import CAGrad
+from .conicgrad import ConicGrad
+from .fairgrad import FairGrad
 from .imtl_g import IMTLG
 from .mean import Mean
 from .mgda import MGDA
+from .nash_mtl import NashMTL
+from .ngdiff import NGDiff
 from .pcgrad import PCGrad
+from .upgrad import UPGrad
 
 AGGREGATORS: dict[str, type[Aggregator]] = {
     "mean": Mean,
@@ -13,6 +19,12 @@ AGGREGATORS: dict[str, type[Aggregator]] = {
     "pcgrad": PCGrad,
     "cagrad": CAGrad,
     "imtl_g": IMTLG,
+    "nash_mtl": NashMTL,
+    "fairgrad": FairGrad,
+    "upgrad": UPGrad,
+    "aligned_mtl": AlignedMTL,
+    "conicgrad": ConicGrad,
+    "ngdiff": NGDiff,
 }
 
 
@@ -33,14 +45,20 @@ def aggregator(name: str, **options) -> Aggregator:
 
 __all__ = [
     "AGGREGATORS",
-    "CAGrad",
     "IMTLG",
     "MGDA",
     "Aggregator",
+    "AlignedMTL",
+    "CAGrad",
+    "ConicGrad",
+    "FairGrad",
     "GramianAggregator",
     "Mean",
+    "NGDiff",
+    "NashMTL",
     "NonFiniteGradient",
     "PCGrad",
+    "UPGrad",
     "aggregator",
     "gramian",
 ]

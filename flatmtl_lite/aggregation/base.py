@@ -85,6 +85,21 @@ def zero_where_cancelling(weights: Tensor, C: Tensor, norms: Tensor) -> Tensor:
     return weights.masked_fill(length(C, terms) <= 1e-7 * terms.abs().sum(-1, keepdim=True), 0.0)
 
 
+def cancels(C: Tensor, u: Tensor, eps: float) -> Tensor:
+    """Whether Σ uᵢ ĝᵢ is shorter than √(45 eps) of its terms: 1e-7 in float64, 2e-3 in float32. (..., 1)
+
+    A direction that is then stretched to a length of its own would be mostly rounding of ``C``.
+    """
+    return length(C, u) <= (45 * eps) ** 0.5 * u.abs().sum(-1, keepdim=True)
+
+
+def with_mean_norm(u: Tensor, norms: Tensor) -> Tensor:
+    """Weights (..., T) of Σ uᵢ ĝᵢ, a unit vector, times the mean norm of the rows that are not 0."""
+    live = norms > 0
+    mean = norms.sum(-1, keepdim=True) / live.sum(-1, keepdim=True).clamp_min(1)
+    return torch.where(live, u * mean / norms, 0.0)
+
+
 def length(C: Tensor, u: Tensor) -> Tensor:
     """‖Σ uᵢ ĝᵢ‖ of unit rows ĝ with cosines ``C`` (..., T, T): (..., T) -> (..., 1)."""
     return (u * (C @ u.unsqueeze(-1)).squeeze(-1)).sum(-1, keepdim=True).clamp_min(0.0).sqrt()

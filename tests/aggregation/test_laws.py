@@ -66,7 +66,10 @@ def test_direction_is_weights_times_gradients(name, T, P, nature, dtype, sample)
     assert weights.shape == (50, T)
     assert weights.dtype == torch.float64
     expected = (weights.unsqueeze(-2) @ G.double()).squeeze(-2)
-    assert error(fm.aggregator(name)(G), expected, G) <= TOLERANCE[dtype]
+    # terms that cancel bring the rounding of their own size
+    terms = (weights.abs() * G.double().norm(dim=-1)).sum(-1) / G.double().norm(dim=-1).amax(-1)
+    distance = (fm.aggregator(name)(G) - expected).norm(dim=-1) / G.double().norm(dim=-1).amax(-1)
+    assert (distance <= TOLERANCE[dtype] * terms.clamp_min(1)).all()
 
 
 def test_rotated_gradients_give_the_rotated_direction(name, sample):

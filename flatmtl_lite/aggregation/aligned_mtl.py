@@ -1,0 +1,39 @@
+"""Aligned-MTL: the gradients are made orthogonal and equally long, then the mean is taken."""
+
+import torch
+from torch import Tensor
+
+from .base import GramianAggregator
+
+
+class AlignedMTL(GramianAggregator):
+    """Independent component alignment (Senushkin et al., CVPR 2023, arXiv 2305.19000, Alg. 1).
+
+    d = σ Σ wᵢ ĝᵢ', w = 1/T, where the rows ĝ' = (G Gᵀ)^(-1/2) G are the orthonormal ones nearest to G,
+    and σ, the smallest singular value of G, is their length: no component of G is ever amplified.
+    Scale: as it is. Gradients of 0 are left out.
+
+    Of a G of lower rank, only the singular vectors of its rank r take part. r counts eigenvalues of the
+    cosines above 10 T eps of the largest (eps: the accuracy of the Gramian), and singular values of G
+    above 10 T 2e-16 of the largest. d jumps there: σ is the smallest one that counts.
+
+    Example:
+        >>> AlignedMTL()(torch.tensor([[1.0, 0.0], [0.0, 3.0]]))
+        tensor([0.5000, 0.5000])
+    """
+
+    def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
+        T = norms.shape[-1]
+        live = (norms > 0).to(norms.dtype)
+        values, vectors = torch.linalg.eigh(C)
+        values = values.masked_fill(values <= 10 * T * eps * values[..., -1:], 0.0)
+        # a factor of G Gᵀ: its singular values keep the digits that the eigenvalues of G Gᵀ would lose
+        factor = norms.unsqueeze(-1) * vectors * values.sqrt().unsqueeze(-2)
+        U, S, _ = torch.linalg.svd(factor)
+        noise = 10 * T * torch.finfo(S.dtype).eps * S[..., :1]
+        counts = (noise < S) & (values.flip(-1) > 0)
+        smallest = S.masked_fill(~counts, torch.inf).amin(-1, keepdim=True)
+        shrink = torch.where(counts, smallest / S, 0.0)
+        mean = live / live.sum(-1, keepdim=True).clamp_min(1.0)
+        along = (U.mT @ mean.unsqueeze(-1)).squeeze(-1)
+        return live * (U @ (shrink * along).unsqueeze(-1)).squeeze(-1)

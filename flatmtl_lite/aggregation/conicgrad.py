@@ -1,0 +1,60 @@
+"""ConicGrad: the direction within a cone around the mean that improves the worst task most."""
+
+import torch
+from torch import Tensor
+
+from .base import GramianAggregator, cancels, length
+from .cone import cone_minimum
+from .simplex import hull_minimum, simplex_scale
+
+
+class ConicGrad(GramianAggregator):
+    """A max-min problem on a cone around the mean gradient g₀ (Hassanpour et al., arXiv 2502.00217).
+
+    d = argmax minᵢ ⟨gᵢ, d⟩ over ‖d‖ <= ‖g₀‖, ⟨g₀, d⟩ >= c‖g₀‖². Only the abstract is public, so this
+    solves the problem that it states, exactly, with a method of our own: where MGDA's direction lies
+    within the cone it is the one; else the best is on the surface, d = ‖g₀‖ (c ĝ₀ + √(1-c²) v), and v
+    solves the same problem, without the cone, for what is orthogonal to g₀. Gradients of 0 count in g₀
+    but not as the worst task. Scale: as it is, ‖d‖ = ‖g₀‖. At a Pareto-stationary point (see Nash-MTL),
+    where no d is better for the worst task than none, d jumps to the axis: d = g₀.
+
+    Args:
+        c: cosine of the cone's half-angle, from 0 to 1 (1: the mean); the default is ours.
+
+    Raises:
+        ValueError: ``c`` lies outside.
+
+    Example:
+        >>> ConicGrad(c=0.8)(torch.tensor([[1.0, 0.0], [0.0, 3.0]]))
+        tensor([1.3000, 0.9000])
+    """
+
+    def __init__(self, c: float = 0.5):
+        super().__init__()
+        if not 0 <= c <= 1:
+            raise ValueError(f"Got c={c}; expected a cosine from 0 to 1. A usual choice is c=0.5.")
+        self.c = c
+
+    def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
+        live = norms > 0
+        mean = norms / norms.shape[-1]
+        mean_length = length(C, mean)
+        along = (C @ mean.unsqueeze(-1)).squeeze(-1) / mean_length.masked_fill(mean_length == 0, 1.0)
+        u = cone_minimum(C, simplex_scale(norms).masked_fill(~live, 0.0), eps)
+        size = length(C, u)
+        stationary = cancels(C, u, eps)
+        inside = (u * along).sum(-1, keepdim=True) >= self.c * size
+        u = u * mean_length / size.masked_fill(stationary, 1.0)
+        across = (1 - self.c**2) ** 0.5
+        if across > 0 and not bool((inside | stationary).all()):
+            beside = C - along.unsqueeze(-1) * along.unsqueeze(-2)
+            # of the other rows, the shortest has at most √2: at 2, a zero row is never the worst
+            h = torch.where(live, self.c * along, 2.0)
+            v = across * hull_minimum(beside, norms, h, across, 8 * eps)
+            surface = mean_length * v + mean * (self.c - (v * along).sum(-1, keepdim=True))
+            u = torch.where(inside, u, surface)
+        u = torch.where(stationary | (across == 0), mean, u)
+        return torch.where(live, u / norms, 0.0)
+
+    def extra_repr(self) -> str:
+        return f"c={self.c}"

@@ -1,0 +1,57 @@
+"""The exact solution of ⟨gᵢ, d⟩ = wᵢ^(-1/α), which Nash-MTL and FairGrad need."""
+
+import torch
+from torch import Tensor
+
+from .base import cancels, length
+
+ROUNDS = 300
+CLOSE = 1e-6  # of the last step: Newton's error is then its square
+FAINT = 1e-30  # a coefficient below this share of the largest is lost in any sum
+SPREAD = 1e-8
+
+
+def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor:
+    """Solve ⟨gᵢ, d⟩ = wᵢ^(-1/α), d = Σ wᵢ gᵢ, for w > 0 up to a common factor; exact and batched.
+
+    In uᵢ = wᵢ‖gᵢ‖, with p = 1/α, this is the minimum of the convex
+    ½ ‖Σ uᵢ ĝᵢ‖² - Σ bᵢ uᵢ^(1-p)/(1-p), bᵢ = ‖gᵢ‖^(p-1) (p = 1: - Σ log uᵢ). Each round of Newton's method
+    takes the minimum of a quadratic that, along the step, lies above the function: it always falls.
+    The minimum is at infinity, and there is no solution, where 0 is in the convex hull of gradients.
+
+    Args:
+        C: cosines (..., T, T).
+        norms: row norms (..., T) with largest 1; below 1e-8 they count as 1e-8, but 0 is left out.
+        alpha: α.
+        eps: relative accuracy of ``C``, to which a ridge of 8 eps is added.
+
+    Returns:
+        The coefficients (..., T) of the unit rows in d/‖d‖; 0 where there is no solution.
+    """
+    p, live = 1 / alpha, norms > 0
+    logs = norms.clamp_min(SPREAD).log()
+    identity = torch.eye(C.shape[-1], dtype=C.dtype)
+    C = C + 8 * eps * identity
+    u = torch.where(live, (logs * (p - 1) / (p + 1)).exp(), 0.0)  # exact for orthogonal gradients
+    done = torch.zeros_like(live[..., :1])
+    for _ in range(ROUNDS):
+        u = torch.where(live, (u / u.amax(-1, keepdim=True)).clamp_min(FAINT), 0.0)
+        has = u * (C @ u.unsqueeze(-1)).squeeze(-1)
+        # b matters up to a factor only; with this one, u is the lowest point of its ray
+        asked = ((1 - p) * (u.log() - logs)).masked_fill(~live, -torch.inf).softmax(-1)
+        asked = torch.where(live, asked * has.sum(-1, keepdim=True), 0.0)
+        # a row far above what it asks for falls at once by the factor at which the quadratic still holds
+        far = has > 4 * max(1.0, p) * asked
+        factor = torch.where(far, p * asked / has, 0.0) ** (1 / (1 + p))
+        curvature = torch.where(far, has / (1 - factor), torch.where(live, p * asked, 1.0))
+        system = u.unsqueeze(-1) * C * u.unsqueeze(-2) + curvature.unsqueeze(-1) * identity
+        step = torch.linalg.solve_ex(system, asked - has)[0]
+        fall = step.masked_fill(far, 0.0).amin(-1, keepdim=True).clamp_max(0.0)
+        step = step / (1 - (1 + p) * fall)
+        moves = step.abs().masked_fill((u <= FAINT) & (step < 0), 0.0) > CLOSE
+        u = torch.where(done, u, u * (1 + step))
+        done = done | ~moves.any(-1, keepdim=True) | cancels(C, u, eps)
+        if bool(done.all()):
+            break
+    size = length(C, u)
+    return u.masked_fill(cancels(C, u, eps), 0.0) / torch.where(size > 0, size, 1.0)

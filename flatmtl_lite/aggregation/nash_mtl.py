@@ -1,0 +1,26 @@
+"""Nash-MTL: the direction on which the tasks would agree as bargaining parties."""
+
+from torch import Tensor
+
+from .base import GramianAggregator, with_mean_norm
+from .fairness import fair_direction
+
+
+class NashMTL(GramianAggregator):
+    """The Nash bargaining solution (Navon et al., ICML 2022, arXiv 2202.01017, Claim 3.1, Alg. 1).
+
+    d = Σ αᵢ gᵢ with α > 0 and G Gᵀ α = 1/α: of all directions of one length, that with the largest
+    product of the gains ⟨gᵢ, d⟩. Solved exactly; the published code takes at most 20 convex programs and
+    keeps its former weights where they fail. Norms do not matter to the direction.
+    Scale: the unit direction times the mean norm of the gradients (the paper's has norm √T; its code
+    clips it to 1). Gradients of 0 are left out. At a Pareto-stationary point (a positive combination of
+    the unit gradients cancels to 1e-7 of its terms; in float32 to 2e-3) there is no solution, d = 0.
+
+    Example:
+        >>> import torch
+        >>> NashMTL()(torch.tensor([[3.0, 0.0], [0.0, 5.0]]))
+        tensor([2.8284, 2.8284])
+    """
+
+    def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
+        return with_mean_norm(fair_direction(C, norms, 1.0, eps), norms)

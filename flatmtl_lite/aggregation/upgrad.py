@@ -1,0 +1,26 @@
+"""UPGrad: every gradient is turned until it opposes none, then the mean is taken."""
+
+import torch
+from torch import Tensor
+
+from .base import GramianAggregator
+from .cone import cone_minimum
+
+
+class UPGrad(GramianAggregator):
+    """Unconflicting projection of gradients (Quinton and Rey 2024, arXiv 2406.16232, Eq. 3 and 4).
+
+    d = the mean of the projections of the gᵢ onto {d: ⟨gⱼ, d⟩ >= 0 for all j}, the nearest directions
+    that ascend on no task; so d too ascends on none. Solved exactly: TorchJD adds 1e-4 to the
+    normalised Gramian. Scale: as it is (the paper's weights are 1/T).
+
+    Example:
+        >>> UPGrad()(torch.tensor([[1.0, 0.0], [-1.0, 1.0]]))
+        tensor([0.2500, 0.7500])
+    """
+
+    def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
+        # row i: what is added to the unit gradient i, as coefficients of the unit gradients
+        added = cone_minimum(C.unsqueeze(-3), -C, eps)
+        u = norms + (norms.unsqueeze(-2) @ added).squeeze(-2)
+        return torch.where(norms > 0, u / norms, 0.0) / norms.shape[-1]
