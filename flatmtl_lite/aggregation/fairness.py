@@ -46,10 +46,9 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
         curvature = torch.where(far, has / (1 - factor), torch.where(live, p * asked, 1.0))
         system = u.unsqueeze(-1) * C * u.unsqueeze(-2) + curvature.unsqueeze(-1) * identity
         step = torch.linalg.solve_ex(system, asked - has)[0]
-        fall = step.masked_fill(far, 0.0).amin(-1, keepdim=True).clamp_max(0.0)
-        step = step / (1 - (1 + p) * fall)
         moves = step.abs().masked_fill((u <= FAINT) & (step < 0), 0.0) > CLOSE
-        u = torch.where(done, u, u * (1 + step))
+        fall = step.masked_fill(far, 0.0).amin(-1, keepdim=True).clamp_max(0.0)
+        u = torch.where(done, u, u * (1 + step / (1 - (1 + p) * fall)))
         done = done | ~moves.any(-1, keepdim=True) | cancels(C, u, eps)
         if bool(done.all()):
             break

@@ -1,0 +1,63 @@
+"""Aligned-MTL and NGDiff: against the singular value decomposition of the gradients, and by hand."""
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+import flatmtl_lite as fm
+
+
+def aligned(G, rank):
+    """σ U Vᵀ of the rows (..., T, P), and its mean: the definition, on whole vectors."""
+    U, S, Vh = torch.linalg.svd(G, full_matrices=False)
+    rows = S[..., rank - 1 : rank, None] * (U[..., :rank] @ Vh[..., :rank, :])
+    return rows.mean(-2)
+
+
+@pytest.mark.parametrize("decades", [0, 6])
+@pytest.mark.parametrize(
+    ("nature", "T", "P", "rank"),
+    [
+        *[("normal", T, P, T) for T, P in [(2, 5), (3, 50), (10, 60), (40, 200)]],
+        *[("descent", T, P, T) for T, P in [(2, 5), (3, 50), (10, 60), (40, 200)]],
+        *[("no_descent", T, P, T - 1) for T, P in [(2, 5), (3, 50), (10, 60), (40, 200)]],
+        *[("rank_2", T, 30, 2) for T in (3, 10, 40)],
+        ("normal", 3, 2, 2),
+        ("normal", 40, 10, 10),
+    ],
+)
+def test_aligned_mtl_is_its_definition(nature, T, P, rank, decades, sample):
+    G = sample(nature, T, P, batch=30 if T < 40 else 8, decades=decades)
+    d, expected = fm.AlignedMTL()(G), aligned(G, rank)
+    # the smallest singular value has the digits that lie between it and the largest
+    accuracy = 1e-8 if decades == 0 else 1e-7
+    assert ((d - expected).norm(dim=-1) <= accuracy * aligned_length(G, rank)).all()
+
+
+def aligned_length(G, rank):
+    return torch.linalg.svdvals(G)[..., rank - 1]
+
+
+@pytest.mark.parametrize("T", [2, 3, 10])
+def test_orthogonal_gradients_get_the_length_of_the_shortest(T):
+    norms = torch.arange(1.0, T + 1, dtype=torch.float64)
+    torch.testing.assert_close(fm.AlignedMTL()(norms.diag()), torch.full_like(norms, 1 / T))
+
+
+def test_of_rank_1_is_the_mean(sample):
+    G = sample("normal", 4, 1) * sample("normal", 1, 7)
+    torch.testing.assert_close(fm.AlignedMTL()(G), G.mean(-2), rtol=1e-8, atol=1e-10)
+
+
+def test_jumps_where_the_rank_falls_as_documented():
+    for angle, expected in [(1e-3, 1e-3 / 2), (1e-9, 1.0)]:
+        G = torch.tensor([[1.0, angle / 2], [1.0, -angle / 2]], dtype=torch.float64)
+        assert fm.AlignedMTL()(G).norm().item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("decades", [0, 6])
+@pytest.mark.parametrize(("T", "P"), [(1, 3), (2, 5), (3, 50), (10, 4), (40, 200)])
+def test_ngdiff_is_the_unit_sum_of_unit_gradients(T, P, decades, sample):
+    G = sample("normal", T, P, decades=decades)
+    expected = normalize(normalize(G, dim=-1).sum(-2), dim=-1) * G.norm(dim=-1).mean(-1, keepdim=True)
+    assert ((fm.NGDiff()(G) - expected).norm(dim=-1) <= 1e-8 * expected.norm(dim=-1)).all()

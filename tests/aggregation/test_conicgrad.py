@@ -1,0 +1,87 @@
+"""ConicGrad: the optimality conditions of its max-min problem, solved here by another method."""
+
+import math
+
+import pytest
+import torch
+from scipy.optimize import nnls
+from torch.nn.functional import normalize
+
+import flatmtl_lite as fm
+
+CS = [0.0, 0.25, 0.5, 0.9]
+
+
+@pytest.mark.parametrize("c", CS)
+@pytest.mark.parametrize("decades", [0, 6])
+@pytest.mark.parametrize("nature", ["normal", "descent", "rank_2"])
+@pytest.mark.parametrize(("T", "P"), [(2, 5), (3, 2), (3, 50), (10, 4), (10, 60), (40, 10), (40, 200)])
+def test_optimal_row_by_row(T, P, nature, decades, c, sample):
+    """d is on the cone or within it and is a positive combination of the worst tasks' gradients, and, if
+    it is on the surface, of g₀: by convexity no other direction does better for the worst task."""
+    G = sample(nature, T, P, batch=10 if T < 40 else 4, decades=decades)
+    d, mean = fm.ConicGrad(c)(G), G.mean(-2)
+    torch.testing.assert_close(d.norm(dim=-1), mean.norm(dim=-1), rtol=1e-8, atol=0)
+    cosine = torch.cosine_similarity(d, mean, dim=-1)
+    assert (cosine >= c - 1e-8).all()
+    improvable = (fm.MGDA()(G) != 0).any(-1)
+    assert ((d - mean).norm(dim=-1) <= 1e-12 * mean.norm(dim=-1))[~improvable].all()
+    for g, x, axis, on in zip(
+        G[improvable], normalize(d, dim=-1)[improvable], mean[improvable], cosine[improvable] < c + 1e-8
+    ):
+        gains, size = g @ x, g.norm(dim=-1)
+        worst = gains - gains.min() <= 1e-8 * size
+        rows = [*(g[worst] / size[worst, None]), *([axis / axis.norm()] if on else [])]
+        _, residual = nnls(torch.stack(rows, -1).numpy(), x.numpy())
+        assert residual <= 1e-7
+
+
+@pytest.mark.parametrize("c", CS)
+def test_no_random_direction_of_the_cone_is_better(c, sample):
+    G = sample("descent", 3, 3)
+    axis = normalize(G.mean(-2, keepdim=True), dim=-1)
+    generator = torch.Generator().manual_seed(0)
+    others = normalize(torch.randn(50, 4000, 3, generator=generator, dtype=torch.float64), dim=-1)
+    within = (others * axis).sum(-1) >= c
+    found = (others @ G.mT).amin(-1).masked_fill(~within, -torch.inf).amax(-1)
+    best = (G @ normalize(fm.ConicGrad(c)(G), dim=-1).unsqueeze(-1)).squeeze(-1).amin(-1)
+    assert (best >= found).all()
+    assert (best - found <= 0.2).all()  # the search is dense enough to tell
+
+
+@pytest.mark.parametrize(
+    ("c", "expected"),
+    [
+        # g₀ = (.5, 1.5); MGDA's direction (.9, .3) has cosine .6 with it
+        (0.5, [1.5, 0.5]),
+        (0.8, [1.3, 0.9]),  # turned from g₀ by the 3-4-5 triangle towards the worst, first task
+        (1.0, [0.5, 1.5]),
+    ],
+)
+def test_pinned(c, expected):
+    G = torch.tensor([[1.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
+    expected = torch.tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(fm.ConicGrad(c)(G), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_c_1_is_the_mean(sample):
+    G = sample("normal", 5, 9, decades=2)
+    torch.testing.assert_close(fm.ConicGrad(c=1)(G), G.mean(-2), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("c", CS)
+def test_a_zero_row_counts_in_the_mean_and_is_never_the_worst(c, sample):
+    G = sample("descent", 3, 8, decades=1)
+    with_zero = torch.cat([G, torch.zeros(50, 1, 8, dtype=torch.float64)], 1)
+    torch.testing.assert_close(fm.ConicGrad(c)(with_zero), 0.75 * fm.ConicGrad(c)(G), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("c", [-0.1, 1.1, math.nan, math.inf])
+def test_a_cosine_that_is_none(c):
+    with pytest.raises(ValueError, match=rf"c={c}.*expected a cosine from 0 to 1"):
+        fm.ConicGrad(c=c)
+
+
+def test_shows_its_cosine():
+    assert repr(fm.ConicGrad(c=0.25)) == "ConicGrad(c=0.25)"
+    assert fm.ConicGrad().c == 0.5
