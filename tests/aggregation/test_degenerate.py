@@ -28,19 +28,40 @@ ROWS = {
 L = (14**0.5, 10**0.5)
 SAME = dict.fromkeys(fm.AGGREGATORS, g)
 NOTHING = dict.fromkeys(fm.AGGREGATORS, ZERO)
+LEFT_OUT = dict.fromkeys(("imtl_g", "nash_mtl", "fairgrad", "aligned_mtl", "ngdiff"), g)
 EXPECTED = {
     "one task": SAME,
     "one task, zero": NOTHING,
     "all zero": NOTHING,
-    # MGDA keeps a zero row: a task at its minimum stops all. IMTL-G leaves it out.
-    "a zero row": {"mean": g / 2, "mgda": ZERO, "pcgrad": g / 2, "imtl_g": g},
-    "two zero rows of four": {"mean": g / 2, "mgda": ZERO, "pcgrad": g / 2, "imtl_g": g},
+    # MGDA keeps a zero row: a task at its minimum stops all. Five methods leave it out.
+    "a zero row": {
+        **LEFT_OUT,
+        "mean": g / 2,
+        "mgda": ZERO,
+        "pcgrad": g / 2,
+        "upgrad": g / 2,
+        "conicgrad": g / 2,
+    },
+    "two zero rows of four": {
+        **LEFT_OUT,
+        "mean": g / 2,
+        "mgda": ZERO,
+        "pcgrad": g / 2,
+        "upgrad": g / 2,
+        "conicgrad": g / 2,
+    },
     "equal rows": SAME,
     "equal rows and another": {
         "mean": (2 * g + e) / 3,
         "mgda": (10 * g + 14 * e) / 24,
         "pcgrad": (2 * g + e) / 3,
         "imtl_g": (g / L[0] + e / L[1]) / (1 / L[0] + 1 / L[1]),
+        # u₁ = u₂ = 1/√2 and u₃ = 1 solve Cu = 1/u
+        "nash_mtl": (2**0.5 * g / L[0] + e / L[1]) / 3**0.5 * (2 * L[0] + L[1]) / 3,
+        "upgrad": (2 * g + e) / 3,
+        # singular values √28 and √10
+        "aligned_mtl": (2 * (10 / 28) ** 0.5 * g + e) / 3,
+        "ngdiff": (2 * g / L[0] + e / L[1]) / 5**0.5 * (2 * L[0] + L[1]) / 3,
     },
     "opposite, equal norms": NOTHING,
     # CAGrad's ball of radius 0.4 ‖g₀‖ about g₀ = -g ends at -0.6 g; then 1 + c divides.
@@ -50,6 +71,12 @@ EXPECTED = {
         "pcgrad": ZERO,
         "cagrad": -0.6 / 1.4 * g,
         "imtl_g": ZERO,
+        "nash_mtl": ZERO,
+        "fairgrad": ZERO,
+        "upgrad": ZERO,
+        "aligned_mtl": -g,
+        "conicgrad": -g,
+        "ngdiff": ZERO,
     },
     "opposite pairs": NOTHING,
     "rank 1, same direction": {
@@ -58,8 +85,25 @@ EXPECTED = {
         "pcgrad": 8 / 3 * g,
         "cagrad": 8 / 3 * g,
         "imtl_g": 3 / 1.7 * g,  # equal projections: the harmonic mean of the lengths
+        "nash_mtl": 8 / 3 * g,
+        "fairgrad": 8 / 3 * g,
+        "upgrad": 8 / 3 * g,
+        "aligned_mtl": 8 / 3 * g,
+        "conicgrad": 8 / 3 * g,
+        "ngdiff": 8 / 3 * g,
     },
-    "rank 1, both directions": {"mean": -2 / 3 * g, "mgda": ZERO, "pcgrad": ZERO, "cagrad": -0.4 / 1.4 * g},
+    "rank 1, both directions": {
+        "mean": -2 / 3 * g,
+        "mgda": ZERO,
+        "pcgrad": ZERO,
+        "cagrad": -0.4 / 1.4 * g,
+        "nash_mtl": ZERO,
+        "fairgrad": ZERO,
+        "upgrad": ZERO,
+        "aligned_mtl": -2 / 3 * g,
+        "conicgrad": -2 / 3 * g,
+        "ngdiff": 8 / 3 * g,
+    },
 }
 RANGE = {
     torch.float64: (1e-30, 1e30),

@@ -197,15 +197,15 @@ def test_any_matrix_alone_or_in_a_batch(name, G):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_20000_gramians_over_60_orders_of_magnitude(name, dtype):
+def test_100000_gramians_over_60_orders_of_magnitude(name, dtype):
     """Row norms over 60 decades (float32: Gramian entries over 60), all ranks; never NaN, never too long."""
     decades = 60 if dtype == torch.float64 else 30
-    for T in (2, 3, 5, 8):
+    for T, count in {2: 25_000, 3: 25_000, 4: 25_000, 5: 20_000, 8: 5000}.items():
         generator = torch.Generator().manual_seed(T)
-        G = torch.randn(5000, T, T, generator=generator, dtype=torch.float64)
-        rank = torch.randint(1, T + 1, (5000, 1, 1), generator=generator)
+        G = torch.randn(count, T, T, generator=generator, dtype=torch.float64)
+        rank = torch.randint(1, T + 1, (count, 1, 1), generator=generator)
         G = torch.nn.functional.normalize(G * (torch.arange(T) < rank), dim=-1)
-        norms = 10 ** (decades * (torch.rand(5000, T, generator=generator, dtype=torch.float64) - 0.5))
+        norms = 10 ** (decades * (torch.rand(count, T, generator=generator, dtype=torch.float64) - 0.5))
         C = G @ G.mT
         M = (C * norms.unsqueeze(-1) * norms.unsqueeze(-2)).to(dtype)
         weights = fm.aggregator(name).weights(M)

@@ -1,8 +1,12 @@
-"""Directions agree with TorchJD's; lengths differ by its own scales, so cosines are compared."""
+"""Directions agree with TorchJD's; lengths differ by its own scales, so cosines are compared.
+
+A peer whose own solver is not installed is skipped: UPGrad needs quadprog, Nash-MTL needs ECOS.
+"""
 
 import pytest
 import torch
 import torchjd.aggregation as torchjd
+import torchjd.linalg as torchjd_linalg
 
 import flatmtl_lite as fm
 
@@ -44,3 +48,40 @@ def test_mean(sample):
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 10), (6, 40)])
 def test_cagrad(T, P, c, sample):
     agree(fm.CAGrad(c=c), torchjd.CAGrad(c=c, norm_eps=1e-9), sample("normal", T, P, batch=8))
+
+
+@pytest.mark.parametrize("decades", [0, 1])
+@pytest.mark.parametrize("nature", ["normal", "descent"])
+@pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 10), (6, 40)])
+def test_upgrad(T, P, nature, decades, sample):
+    pytest.importorskip("quadprog")
+    projector = torchjd_linalg.QuadprogProjector(norm_eps=1e-12, reg_eps=1e-12)
+    G = sample(nature, T, P, batch=8, decades=decades)
+    agree(fm.UPGrad(), torchjd.UPGrad(projector=projector), G)
+
+
+@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem:UserWarning")
+@pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 10), (6, 40)])
+def test_nash_mtl(T, P, sample):
+    """Its rounds of convex programs end at residuals of 1e-3 or changes of 1e-6."""
+    pytest.importorskip("ecos")
+    G = sample("descent", T, P, batch=4)
+    found = fm.NashMTL()(G)
+    expected = torch.stack([torchjd.NashMTL(n_tasks=T, optim_niter=100)(g) for g in G])
+    assert (torch.cosine_similarity(found, expected, dim=-1) > 1 - 1e-4).all()
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 10), (6, 40)])
+def test_fairgrad(T, P, alpha, sample):
+    """Its least squares end at relative changes of 1e-8."""
+    agree(fm.FairGrad(alpha=alpha), torchjd.FairGrad(alpha=alpha), sample("descent", T, P, batch=8))
+
+
+@pytest.mark.parametrize("decades", [0, 2])
+@pytest.mark.parametrize(("nature", "T", "P"), [("normal", 2, 5), ("normal", 6, 40), ("rank_2", 5, 9)])
+def test_aligned_mtl(nature, T, P, decades, sample):
+    G = sample(nature, T, P, decades=decades)
+    agree(fm.AlignedMTL(), torchjd.AlignedMTL(), G)
+    lengths = torch.stack([torchjd.AlignedMTL()(g).norm() for g in G])
+    torch.testing.assert_close(fm.AlignedMTL()(G).norm(dim=-1), lengths, rtol=1e-6, atol=0)
