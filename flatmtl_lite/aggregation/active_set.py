@@ -35,11 +35,9 @@ def active_set(
     for _ in range(GUESSES):
         step, bounded = toward(guess, u)
         point = u + step
-        leaves = guess & (torch.where(bounded, point, step) < 0)
-        wrong = leaves | (bounded & ~guess & (slope(point) < ENTERS))
-        found = bounded & ~wrong.any(-1, keepdim=True)
-        best = torch.where(found & ~done, point, best)
-        done = done | found
+        wrong = torch.where(guess, torch.where(bounded, point, step) < 0, bounded & (slope(point) < ENTERS))
+        best = torch.where(done, best, point)
+        done = done | (bounded & ~wrong.any(-1, keepdim=True))
         if bool(done.all()):
             return best
         guess = guess ^ wrong
@@ -74,7 +72,6 @@ def _walk(face: Tensor, u: Tensor, toward: Callable, slope: Callable, done: Tens
     return u
 
 
-def on_face(C: Tensor, face: Tensor) -> Tensor:
+def on_face(C: Tensor, face: Tensor, identity: Tensor) -> Tensor:
     """``C`` (n, T, T) with the rows and columns outside the face (n, T) replaced by the identity's."""
-    inside = face.unsqueeze(-1) & face.unsqueeze(-2)
-    return torch.where(inside, C, torch.eye(C.shape[-1], dtype=C.dtype))
+    return torch.where(face.unsqueeze(-1) & face.unsqueeze(-2), C, identity)

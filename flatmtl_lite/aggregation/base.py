@@ -172,7 +172,7 @@ def gramian(*blocks: Tensor) -> Tensor:
     squares = M.diagonal(dim1=-2, dim2=-1)
     info = torch.finfo(M.dtype)
     smallest = blocks[0].shape[-1] * info.tiny / info.eps
-    if bool((squares.isfinite() & (squares >= smallest)).all()):
+    if bool(((squares >= smallest) & (squares <= info.max)).all()):
         return M
     largest = check_finite(*blocks).double().unsqueeze(-1)
     scales = torch.where(largest > 0, largest, 1.0).split([b.shape[-2] for b in blocks], -2)
@@ -193,6 +193,8 @@ def scale_free(M: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _inner_products(blocks: tuple[Tensor, ...]) -> Tensor:
+    if len(blocks) == 1:
+        return blocks[0] @ blocks[0].mT
     rows = []
     for i, a in enumerate(blocks):
         left = [rows[j][i].mT for j in range(i)]

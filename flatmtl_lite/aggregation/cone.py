@@ -24,17 +24,18 @@ def cone_minimum(C: Tensor, b: Tensor, eps: float) -> Tensor:
         v (..., T).
     """
     shape, T = b.shape, b.shape[-1]
-    C = (C + 8 * eps * torch.eye(T, dtype=C.dtype)).expand(*shape, T).reshape(-1, T, T)
+    identity = torch.eye(T, dtype=C.dtype)
+    C = (C + 8 * eps * identity).expand(*shape, T).reshape(-1, T, T)
     b = b.reshape(-1, T)
     bounded = torch.ones(len(b), 1, dtype=torch.bool)
 
     def toward(face: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        minimum = torch.linalg.solve_ex(on_face(C, face), b.masked_fill(~face, 0.0))[0]
+        minimum = torch.linalg.solve_ex(on_face(C, face, identity), b.masked_fill(~face, 0.0))[0]
         return minimum - v, bounded
 
     def slope(v: Tensor) -> Tensor:
         inner = (C @ v.unsqueeze(-1)).squeeze(-1)
         size = (v * inner).sum(-1, keepdim=True).clamp_min(0.0).sqrt()
-        return (inner - b) / torch.where(size > 0, size, 1.0)
+        return (inner - b) / size.masked_fill(size == 0, 1.0)
 
     return active_set(b > 0, torch.zeros_like(b), toward, slope).reshape(shape)

@@ -8,7 +8,7 @@ from .base import cancels, length
 ROUNDS = 300
 CLOSE = 1e-6  # of the last step: Newton's error is then its square
 FAINT = 1e-30  # a coefficient below this share of the largest is lost in any sum
-SPREAD = 1e-8
+SPREAD = 1e-8  # of norms: bounds how far the weights can lie apart, and with it the rounds
 
 
 def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor:
@@ -32,25 +32,29 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
     logs = norms.clamp_min(SPREAD).log()
     identity = torch.eye(C.shape[-1], dtype=C.dtype)
     C = C + 8 * eps * identity
-    u = torch.where(live, (logs * (p - 1) / (p + 1)).exp(), 0.0)  # exact for orthogonal gradients
+    log_b = torch.where(live, (p - 1) * logs, -1e4)
+    u = torch.where(live, (log_b / (p + 1)).exp(), FAINT)  # exact for orthogonal gradients
     done = torch.zeros_like(live[..., :1])
     for _ in range(ROUNDS):
-        u = torch.where(live, (u / u.amax(-1, keepdim=True)).clamp_min(FAINT), 0.0)
+        u = (u / u.amax(-1, keepdim=True)).clamp_min(FAINT)
         has = u * (C @ u.unsqueeze(-1)).squeeze(-1)
+        total = has.sum(-1, keepdim=True)
         # b matters up to a factor only; with this one, u is the lowest point of its ray
-        asked = ((1 - p) * (u.log() - logs)).masked_fill(~live, -torch.inf).softmax(-1)
-        asked = torch.where(live, asked * has.sum(-1, keepdim=True), 0.0)
-        # a row far above what it asks for falls at once by the factor at which the quadratic still holds
+        asked = torch.add(log_b, u.log(), alpha=1 - p).softmax(-1) * total
+        curvature = p * asked
         far = has > 4 * max(1.0, p) * asked
-        factor = torch.where(far, p * asked / has, 0.0) ** (1 / (1 + p))
-        curvature = torch.where(far, has / (1 - factor), torch.where(live, p * asked, 1.0))
+        if bool(far.any()):
+            # a row far above what it asks for falls by the factor down to which the quadratic still holds
+            factor = torch.where(far, curvature / has, 0.0) ** (1 / (1 + p))
+            curvature = torch.where(far, has / (1 - factor), curvature)
         system = u.unsqueeze(-1) * C * u.unsqueeze(-2) + curvature.unsqueeze(-1) * identity
         step = torch.linalg.solve_ex(system, asked - has)[0]
-        moves = step.abs().masked_fill((u <= FAINT) & (step < 0), 0.0) > CLOSE
+        moves = torch.where(u > FAINT, step, step.clamp_min(0.0)).abs() > CLOSE
         fall = step.masked_fill(far, 0.0).amin(-1, keepdim=True).clamp_max(0.0)
         u = torch.where(done, u, u * (1 + step / (1 - (1 + p) * fall)))
-        done = done | ~moves.any(-1, keepdim=True) | cancels(C, u, eps)
+        done = done | ~moves.any(-1, keepdim=True) | (total <= 45 * eps * u.sum(-1, keepdim=True) ** 2)
         if bool(done.all()):
             break
+    u = torch.where(live & ~cancels(C, u, eps), u, 0.0)
     size = length(C, u)
-    return u.masked_fill(cancels(C, u, eps), 0.0) / torch.where(size > 0, size, 1.0)
+    return u / size.masked_fill(size == 0, 1.0)

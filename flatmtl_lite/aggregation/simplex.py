@@ -28,12 +28,13 @@ def hull_minimum(C: Tensor, norms: Tensor, h: Tensor, c: float, eps: float) -> T
     """
     shape, T = norms.shape, norms.shape[-1]
     ridge = 8 * eps
-    C = C.reshape(-1, T, T) + ridge * torch.eye(T, dtype=C.dtype)
+    identity = torch.eye(T, dtype=C.dtype)
+    C = C.reshape(-1, T, T) + ridge * identity
     h = h.reshape(-1, T)
     a = simplex_scale(norms).reshape(-1, T)
 
     def toward(face: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        return _to_face_minimum(C, a, h, c, face, u)
+        return _to_face_minimum(C, identity, a, h, c, face, u)
 
     def slope(u: Tensor) -> Tensor:
         slope = h + c * (C @ u.unsqueeze(-1)).squeeze(-1) / _ridged_length(C, u, ridge)
@@ -52,7 +53,7 @@ def simplex_scale(norms: Tensor) -> Tensor:
 
 
 def _to_face_minimum(
-    C: Tensor, a: Tensor, h: Tensor, c: float, face: Tensor, u: Tensor
+    C: Tensor, identity: Tensor, a: Tensor, h: Tensor, c: float, face: Tensor, u: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The step from u to the minimum of f over the affine hull of a face; a ray where f has none.
 
@@ -60,7 +61,7 @@ def _to_face_minimum(
     point nearest to the origin and u1 is C-orthogonal to it: ‖g‖² = ‖u0‖² + t²‖u1‖² = c² t².
     """
     right = torch.stack([a, h], -1).masked_fill(~face.unsqueeze(-1), 0.0)
-    solved = torch.linalg.solve_ex(on_face(C, face), right)[0]
+    solved = torch.linalg.solve_ex(on_face(C, face, identity), right)[0]
     aa, ah, _, hh = (right.mT @ solved).flatten(-2).split(1, -1)
     p, r = solved.unbind(-1)
     u0 = p / aa

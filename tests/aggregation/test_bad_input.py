@@ -122,6 +122,8 @@ def test_an_unknown_name_gets_the_list_of_known_ones(name):
 
 def test_the_table_of_names():
     methods = {"mean": fm.Mean, "mgda": fm.MGDA, "pcgrad": fm.PCGrad, "cagrad": fm.CAGrad, "imtl_g": fm.IMTLG}
+    methods |= {"nash_mtl": fm.NashMTL, "fairgrad": fm.FairGrad, "upgrad": fm.UPGrad, "ngdiff": fm.NGDiff}
+    methods |= {"aligned_mtl": fm.AlignedMTL, "conicgrad": fm.ConicGrad}
     assert methods.items() <= fm.AGGREGATORS.items()
     for name, method in methods.items():
         assert type(fm.aggregator(name)) is method
