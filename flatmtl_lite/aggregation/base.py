@@ -50,7 +50,8 @@ class GramianAggregator(Aggregator):
     @torch.no_grad()
     def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
         check_rows(G)
-        return weighted_sum(self.weights(gramian(G), relative_accuracy(G)), G)
+        M = gramian(G).double()
+        return weighted_sum(self.solve(*scale_free(M), relative_accuracy(G)), G)
 
     @torch.no_grad()
     def weights(self, M: Tensor, eps: float | None = None) -> Tensor:
@@ -143,7 +144,7 @@ def weighted_sum(weights: Tensor, G: Tensor) -> Tensor:
     """
     info = torch.finfo(G.dtype)
     size = weights.abs()
-    if bool(((size > info.max) | ((size < info.tiny) & (size > 0))).any()):
+    if G.dtype != weights.dtype and bool(((size > info.max) | ((size < info.tiny) & (size > 0))).any()):
         scale = G.abs().amax(-1, keepdim=True)
         G = G / torch.where(scale > 0, scale, 1.0)
         weights = weights * scale.squeeze(-1).to(weights)
