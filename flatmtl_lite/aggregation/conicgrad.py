@@ -9,7 +9,7 @@ from .simplex import hull_minimum, simplex_scale
 
 
 class ConicGrad(GramianAggregator):
-    """A max-min problem on a cone around the mean gradient g₀ (Hassanpour et al., arXiv 2502.00217).
+    """A max-min problem on a cone around the mean gradient g₀ (ConicGrad, arXiv 2502.00217).
 
     d = argmax minᵢ ⟨gᵢ, d⟩ over ‖d‖ <= ‖g₀‖, ⟨g₀, d⟩ >= c‖g₀‖². Only the abstract is public, so this
     solves the problem that it states, exactly, with a method of our own: where MGDA's direction lies
@@ -32,7 +32,7 @@ class ConicGrad(GramianAggregator):
     def __init__(self, c: float = 0.5):
         super().__init__()
         if not 0 <= c <= 1:
-            raise ValueError(f"Got c={c}; expected a cosine from 0 to 1. A usual choice is c=0.5.")
+            raise ValueError(f"Got c={c}; expected a cosine from 0 to 1. The default is c=0.5.")
         self.c = c
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:

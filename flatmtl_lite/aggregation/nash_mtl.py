@@ -7,7 +7,7 @@ from .fairness import fair_direction
 
 
 class NashMTL(GramianAggregator):
-    """The Nash bargaining solution (Navon et al., ICML 2022, arXiv 2202.01017, Claim 3.1, Alg. 1).
+    """The Nash bargaining solution (Navon et al., ICML 2022, arXiv 2202.01017, Alg. 1).
 
     d = Σ αᵢ gᵢ with α > 0 and G Gᵀ α = 1/α: of all directions of one length, that with the largest
     product of the gains ⟨gᵢ, d⟩. Solved exactly; the published code takes at most 20 convex programs and

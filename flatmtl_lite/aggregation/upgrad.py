@@ -8,7 +8,7 @@ from .cone import cone_minimum
 
 
 class UPGrad(GramianAggregator):
-    """Unconflicting projection of gradients (Quinton and Rey 2024, arXiv 2406.16232, Eq. 3 and 4).
+    """Unconflicting projection of gradients (Quinton and Rey 2024, arXiv 2406.16232, Eq. 3).
 
     d = the mean of the projections of the gᵢ onto {d: ⟨gⱼ, d⟩ >= 0 for all j}, the nearest directions
     that ascend on no task; so d too ascends on none. Solved exactly: TorchJD adds 1e-4 to the
