@@ -198,9 +198,12 @@ def test_any_matrix_alone_or_in_a_batch(name, G):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_100000_gramians_over_60_orders_of_magnitude(name, dtype):
-    """Row norms over 60 decades (float32: Gramian entries over 60), all ranks; never NaN, never too long."""
+    """Row norms over 60 decades (float32: Gramian entries over 60), all ranks; never NaN, never too long.
+
+    50,000 of each dtype.
+    """
     decades = 60 if dtype == torch.float64 else 30
-    for T, count in {2: 25_000, 3: 25_000, 4: 25_000, 5: 20_000, 8: 5000}.items():
+    for T, count in {2: 15_000, 3: 15_000, 4: 10_000, 5: 8000, 8: 2000}.items():
         generator = torch.Generator().manual_seed(T)
         G = torch.randn(count, T, T, generator=generator, dtype=torch.float64)
         rank = torch.randint(1, T + 1, (count, 1, 1), generator=generator)
