@@ -10,8 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .aggregation import Aggregator, GramianAggregator, NonFiniteGradient, gramian
-from .aggregation.base import check_finite, relative_accuracy, weighted_sum
+from .aggregation import Aggregator, GramianAggregator, Mean, gramian, relative_accuracy, weighted_sum
 from .gradients import Features, Losses, Split, TaskGradients, TaskPass, flatten, task_gradients, unflatten
 from .perturbation import Perturbation, StateGuard, perturbed
 
@@ -122,35 +121,30 @@ def run_passes(
         passes: the micro-batches that make one batch.
         split: shared and head parameters.
         perturbation: None, or a zero one: no perturbed pass runs.
-        weigh: see :func:`~flatmtl_lite.gradients.task_gradients`; for no perturbation or
-            ``perturb="mean"``.
+        weigh: losses at θ (T,) -> weights (T,). If given, one backward of the weighted sum does, and loss
+            and flat have one row, of which only their sum, with a perturbation, is so weighted: the clean
+            pass is that of the mean loss, to which ε belongs. Not for ``perturb="task"``.
         average: called on every set of gradients, to average it over processes in place.
     """
     tasks = range(len(passes[0].losses))
     split.check_tasks(len(tasks))
-    try:
-        with StateGuard() as state:
-            clean = task_gradients(passes, split, tasks, weigh)
-            state.keep()
-            average(clean)
-            _mark_nonfinite_heads(clean)
-            check_finite(clean.shared)
-            if perturbation is None or perturbation.is_zero:
-                grads = _per_head(clean.heads, split)
-                return Decomposition(clean.shared, None, grads, grads, clean.losses)
-            sam = _perturbed_gradients(passes, split, clean, perturbation, weigh)
+    is_erm = perturbation is None or perturbation.is_zero
+    with StateGuard() as state:
+        clean = task_gradients(passes, split, tasks, weigh if is_erm else weigh and Mean().loss_weights)
+        state.keep()
+        average(clean)
+        _mark_nonfinite_heads(clean)
+        heads = _per_head(clean.heads, split)
+        d = Decomposition(clean.shared, None, heads, heads, clean.losses)
+        if not is_erm:
+            weights = weigh and weigh(clean.losses)
+            sam = _perturbed_gradients(passes, split, clean, perturbation, weigh and (lambda _: weights))
             average(sam)
             _mark_nonfinite_heads(sam)
-            heads = _per_head(sam.heads, split), _per_head(clean.heads, split)
-            flat = sam.shared.sub_(clean.shared)
-            d = Decomposition(clean.shared, flat, *heads, clean.losses, sam.losses)
-            _ = d.gramian  # taken here because it finds what is not finite while all can be put back
-            return d
-    except NonFiniteGradient:
-        if weigh is None:
-            raise
-        # one row for all tasks cannot tell which of them it was
-        return run_passes(passes, split, perturbation, None, average)
+            flat, sam_heads = sam.shared.sub_(clean.shared), _per_head(sam.heads, split)
+            d = Decomposition(clean.shared, flat, sam_heads, heads, clean.losses, sam.losses)
+        _ = d.gramian  # taken here because it finds what is not finite while all can be put back
+        return d
 
 
 def _perturbed_gradients(
@@ -162,9 +156,7 @@ def _perturbed_gradients(
 ) -> TaskGradients:
     """The tasks' gradients at θ+ε, ε from the clean gradients: one per task, or one for all."""
     theta = flatten(split.shared)
-    theta_heads = [
-        flatten(head) if head else vector for head, vector in zip(split.heads, clean.heads, strict=True)
-    ]
+    theta_heads = [flatten(head) if head else empty for head, empty in zip(split.heads, clean.heads)]
     if perturbation.perturb == "mean":
         mean_head = torch.cat(clean.heads) / len(clean.heads)
         all_heads = torch.cat(theta_heads)
@@ -207,18 +199,26 @@ def each(d: Decomposition, aggregate: Aggregator) -> Tensor:
 
 
 RULES = {
-    "erm": lambda A, loss, flat: A(loss),
-    "direct": lambda A, loss, flat: A(loss + flat),
-    "decomposed": lambda A, loss, flat: A(loss) + A(flat),
+    "erm": lambda A, loss, flat: A(loss, "loss"),
+    "direct": lambda A, loss, flat: A(loss + flat, "sam"),
+    "decomposed": lambda A, loss, flat: A(loss, "loss") + A(flat, "flat"),
     "second": lambda A, loss, flat: 2 * A(torch.stack([A(loss), A(flat)], -2)),
     "each": lambda A, loss, flat: 2 * A(A(torch.stack([loss, flat], -2))),
 }
 
 
 def combine(d: Decomposition, aggregate: Aggregator, rule: str) -> Tensor:
-    """The direction (..., P) by the rule of that name in ``RULES``."""
+    """The direction (..., P) by the rule of that name in ``RULES``.
+
+    ``A`` is there given the name of the part too, for aggregators that remember each part by itself.
+
+    Raises:
+        ValueError: the aggregator reads losses and there are none, or it cannot take the rule's rows.
+    """
+    aggregate.check_rule(rule)
     if not isinstance(aggregate, GramianAggregator):
-        return RULES[rule](lambda rows: aggregate(rows, losses=d.losses), d.loss, d.flat)
+        _ = d.gramian  # finds what is not finite
+        return RULES[rule](aggregate.for_step(d.losses), d.loss, d.flat)
     c = coefficients(d.gramian, aggregate, rule, relative_accuracy(d.loss))
     of_loss, of_flat = c.split(d.loss.shape[-2], -1)
     direction = weighted_sum(of_loss, d.loss)
@@ -237,9 +237,9 @@ def coefficients(M: Tensor, aggregate: GramianAggregator, rule: str, eps: float 
     eps = torch.finfo(M.dtype).eps if eps is None else eps
     M = M.double()
 
-    def A(rows: Tensor) -> Tensor:
+    def A(rows: Tensor, part: str | None = None) -> Tensor:
         metric = M.reshape(*batch, *[1] * (rows.ndim - M.ndim), n, n)
-        weights = aggregate.weights(rows @ metric @ rows.mT, eps)
+        weights = aggregate.weights(rows @ metric @ rows.mT, eps, part)
         return (weights.unsqueeze(-2) @ rows).squeeze(-2)
 
     loss, flat = torch.eye(n, dtype=torch.float64).expand(*batch, n, n).split(n // 2, dim=-2)

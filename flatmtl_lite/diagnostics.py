@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from .aggregation import GramianAggregator, gramian
+from .aggregation import GramianAggregator, gramian, state_kept
 from .aggregation.base import scale_free
 from .decomposition import coefficients
 from .gradients import flatten
@@ -48,8 +48,13 @@ def rule_cosine(M: Tensor, aggregate: GramianAggregator, one: str, other: str) -
         M: (2T, 2T), ``Decomposition.gramian`` or ``Report.gramian``.
         aggregate: the aggregator that both use.
         one, other: keys of ``flatmtl_lite.decomposition.RULES``.
+
+    The aggregator's memory and generator are afterwards as before.
     """
-    rows = torch.stack([coefficients(M, aggregate, rule) for rule in (one, other)])
+    for rule in (one, other):
+        aggregate.check_rule(rule)
+    with state_kept(aggregate):
+        rows = torch.stack([coefficients(M, aggregate, rule) for rule in (one, other)])
     return scale_free(rows @ M.double() @ rows.mT)[0][0, 1].item()
 
 

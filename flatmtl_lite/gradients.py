@@ -85,7 +85,8 @@ class Split:
     def resolve(self, losses: Sequence[Tensor], tasks: Sequence[int]) -> None:
         """Find from the graph what was not given; check that every parameter has its place.
 
-        What every loss reaches is shared, what one loss reaches is its head. Runs once.
+        What every loss reaches is shared, what one loss reaches is its head. Runs once. Parameters keep
+        the optimizer's order where it is known: that of the graph's walk means nothing to a user.
 
         Raises:
             ValueError: a parameter that the losses reach fits neither; the message names it.
@@ -100,7 +101,6 @@ class Split:
         found.shared = list(self.shared or [])
         found.heads = [list(head) for head in self.heads or [[] for _ in losses]]
         shared, owner = set(found.shared), {p: i for i, head in enumerate(found.heads) for p in head}
-        # in the optimizer's order where it is known: an order of the graph's walk means nothing to a user
         order = {p: k for k, p in enumerate(self.trained)}
         for leaf, users in sorted(reached_by.items(), key=lambda item: order.get(item[0], -1)):
             if leaf in owner and users != [owner[leaf]]:
@@ -223,8 +223,9 @@ def task_gradients(
         passes: the micro-batches.
         split: shared and head parameters; resolved at the first run.
         tasks: indices of the tasks to run.
-        weigh: losses (T,) -> weights (T,). If given, one backward of the weighted sum does, and
-            ``shared`` has that one row.
+        weigh: losses (T,) -> weights (T,), called for every micro-batch. If given, one backward of the
+            weighted sum does, and ``shared`` has that one row. Each head still follows its own loss, its
+            gradient being divided by its weight again, which is therefore at least eps².
 
     Returns:
         Rows and vectors in the order of ``tasks``.
@@ -246,13 +247,12 @@ def task_gradients(
                 _add(totals.shared[k], trunk_grads, split.shared, share)
                 _add(totals.heads[k], head_grads, head, share)
         else:
-            weights = weigh(losses)
+            weights = weigh(losses).to(losses).clamp_min(torch.finfo(losses.dtype).eps ** 2)
             all_heads = [p for head in heads for p in head]
             trunk_grads, head_grads = _grad((weights * torch.stack(values)).sum(), split.shared, all_heads)
             _add(totals.shared[0], trunk_grads, split.shared, share)
             for k, head in enumerate(heads):
                 own, head_grads = head_grads[: len(head)], head_grads[len(head) :]
-                # each head follows its own loss, whatever weight the trunk gave it
                 _add(totals.heads[k], [None if g is None else g / weights[k] for g in own], head, share)
     return totals
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .aggregation import Aggregator, Mean, NonFiniteGradient
+from .aggregation import Aggregator, LossWeighting, Mean, NonFiniteGradient, state_kept
 from .decomposition import RULES, combine, run_passes
 from .diagnostics import conflict_ratio, cosines_of_gramian
 from .gradients import Features, Losses, Split, TaskGradients, TaskPass, unflatten
@@ -22,7 +22,7 @@ class Report:
         losses: task losses at θ, (T,); None in a skipped step.
         perturbed_losses: task losses at θ+ε, (T,), or None where no perturbed pass ran.
         gramian: inner products of [loss; flat], (2T, 2T), on the CPU; None where the step needed no
-            task gradients (Mean with one single backward) or was skipped.
+            task gradients (one single backward, of Mean or a loss weighting) or was skipped.
         skipped: the step met NaN or infinity and changed nothing (``on_nonfinite="skip"``).
     """
 
@@ -89,7 +89,8 @@ class FlatMTL:
         optimizer: any torch optimizer over trunk and heads; stepped by ``step(...)``.
         shared, heads: parameters of the trunk, and per task of the head; left out, they are found
             from the graph at the first step (two tasks or more).
-        aggregate: an aggregator.
+        aggregate: an aggregator. One with ``parameters()`` of its own wants them in ``optimizer``; their
+            ``.grad`` is filled too.
         rho, rho_heads, adaptive, norm, perturb: see :class:`~flatmtl_lite.perturbation.Perturbation`.
         combine: "erm", "direct", "decomposed", "second" or "each", see ``decomposition.RULES``.
         process_group: a torch.distributed group (``torch.distributed.group.WORLD``); gradients are
@@ -133,10 +134,11 @@ class FlatMTL:
             raise ValueError(f"Got aggregate={aggregate!r}; expected an aggregator, such as CAGrad(c=0.4).")
         if combine not in RULES:
             raise ValueError(f"Got combine={combine!r}; expected one of {', '.join(RULES)}.")
+        self.aggregate = Mean() if aggregate is None else aggregate
+        self.aggregate.check_rule(combine)
         if on_nonfinite not in ("raise", "skip"):
             raise ValueError(f'Got on_nonfinite={on_nonfinite!r}; expected "raise" or "skip".')
         self.optimizer = optimizer
-        self.aggregate = Mean() if aggregate is None else aggregate
         self.split = Split(shared, heads, _trained(optimizer, self.aggregate))
         self.perturbation = Perturbation(rho, rho_heads, adaptive, norm, perturb)
         self.combine = combine
@@ -161,7 +163,7 @@ class FlatMTL:
         Raises:
             ValueError: losses that do not fit the heads, are no scalars, ...
             NonFiniteGradient: a gradient holds NaN or infinity (``on_nonfinite="raise"``). In both
-                cases weights, gradients, buffers and generators are as before.
+                cases weights, gradients, buffers, generators and the aggregator's state are as before.
         """
         passes = [TaskPass(features, losses) for features, losses in batches]
         counts = sorted({len(one.losses) for one in passes})
@@ -171,8 +173,12 @@ class FlatMTL:
                 "micro-batch, and the same number of losses in each."
             )
         self.split.check()
+        self.aggregate.check_rule(self.combine)
+        # a loss weighting reads the losses of the whole batch: before them, no part can be weighed
+        in_parts = len(passes) > 1 or self.process_group is not None
+        reads_whole = in_parts and self.rule == "erm" and isinstance(self.aggregate, LossWeighting)
         try:
-            return self._backward(passes)
+            return self._backward(passes, per_task=reads_whole or self.needs_task_gradients)
         except NonFiniteGradient:
             if self.on_nonfinite == "raise":
                 raise
@@ -181,11 +187,8 @@ class FlatMTL:
 
     def state_dict(self) -> dict[str, Any]:
         """The aggregator's state and the count of skipped steps; save it beside the optimizer's."""
-        return {
-            "aggregator": type(self.aggregate).__name__,
-            "aggregate": self.aggregate.state_dict(),
-            "skipped": self.skipped,
-        }
+        name = type(self.aggregate).__name__
+        return {"aggregator": name, "aggregate": self.aggregate.state_dict(), "skipped": self.skipped}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a state that :meth:`state_dict` returned.
@@ -212,22 +215,32 @@ class FlatMTL:
 
     @property
     def needs_task_gradients(self) -> bool:
-        """False where one backward of the mean loss does; reports then hold no angles."""
-        return not (
-            isinstance(self.aggregate, Mean) and (self.rule == "erm" or self.perturbation.perturb == "mean")
-        )
+        """False where one backward of the weighted losses does; reports then hold no angles.
 
-    def _backward(self, passes: list[TaskPass]) -> Report:
+        (A loss weighting with "erm" takes them all the same for micro-batches and for ``process_group``.)
+        """
+        known = isinstance(self.aggregate, (Mean, LossWeighting))
+        return not (known and (self.rule == "erm" or self.perturbation.perturb == "mean"))
+
+    def _backward(self, passes: list[TaskPass], per_task: bool) -> Report:
         perturbation = None if self.rule == "erm" else self.perturbation
-        weigh = None if self.needs_task_gradients else self.aggregate.loss_weights
-        d = run_passes(passes, self.split, perturbation, weigh, self._average)
-        direction = combine(d, self.aggregate, self.rule)
+        weigh = None if per_task else self.aggregate.loss_weights
+        try:
+            with state_kept(self.aggregate, only_on_error=True):
+                d = run_passes(passes, self.split, perturbation, weigh, self._average)
+                direction = combine(d, self.aggregate if per_task else Mean(), self.rule)
+        except NonFiniteGradient:
+            if per_task:
+                raise
+            # one row for all tasks cannot tell which of them it was
+            return self._backward(passes, per_task=True)
 
+        self.aggregate.learn()
         shared = zip(self.split.shared, unflatten(direction, self.split.shared), strict=True)
         heads = zip(self.split.heads, d.head_grads, strict=True)
         for p, grad in [*shared, *(pair for head, grads in heads for pair in zip(head, grads, strict=True))]:
             p.grad = grad.to(p.dtype)
-        return Report(d.losses, d.perturbed_losses, d.gramian if self.needs_task_gradients else None)
+        return Report(d.losses, d.perturbed_losses, d.gramian if per_task else None)
 
     def _average(self, gradients: TaskGradients) -> None:
         if self.process_group is not None:

@@ -17,7 +17,8 @@ def worst_case(gradient: Tensor, rho: float | Tensor, weights: Tensor | None = N
 
     SAM (Foret et al. 2021, arXiv 2010.01412, eq. 2; arXiv 2211.13723, eqs. 7 and 11). With ``weights``
     the adaptive form, ε = ρ D²g/‖Dg‖ with D = |w|, so that ‖D⁻¹ε‖ = ρ (Kwon et al. 2021, arXiv
-    2102.11600). Where the gradient is 0, so is ε.
+    2102.11600). Where the gradient is 0 or not finite, ε is 0. No square overflows or underflows: entries
+    are taken relative to the largest.
 
     Args:
         gradient: (..., P).
@@ -32,11 +33,10 @@ def worst_case(gradient: Tensor, rho: float | Tensor, weights: Tensor | None = N
         tensor([0.3000, 0.4000])
     """
     scaled = gradient if weights is None else weights.abs() * gradient
-    # divided by the largest entry first, so that no square overflows or underflows
     largest = scaled.abs().amax(-1, keepdim=True)
     scaled = scaled / torch.where(largest > 0, largest, 1.0)
     length = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
-    epsilon = scaled * (rho / torch.where(length > 0, length, 1.0))
+    epsilon = torch.where(length > 0, scaled * (rho / length), 0.0)
     return epsilon if weights is None else weights.abs() * epsilon
 
 

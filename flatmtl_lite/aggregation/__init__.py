@@ -1,11 +1,20 @@
 """T task gradients -> one direction. One file per method; each is a weighting of the Gramian."""
 
 from .aligned_mtl import AlignedMTL
-from .base import Aggregator, GramianAggregator, NonFiniteGradient, gramian
+from .base import (
+    Aggregator,
+    GramianAggregator,
+    NonFiniteGradient,
+    gramian,
+    relative_accuracy,
+    state_kept,
+    weighted_sum,
+)
 from .cagrad import CAGrad
 from .conicgrad import ConicGrad
 from .fairgrad import FairGrad
 from .imtl_g import IMTLG
+from .loss_weighting import LearnedWeighting, LossWeighting
 from .mean import Mean
 from .mgda import MGDA
 from .nash_mtl import NashMTL
@@ -53,6 +62,8 @@ __all__ = [
     "ConicGrad",
     "FairGrad",
     "GramianAggregator",
+    "LearnedWeighting",
+    "LossWeighting",
     "Mean",
     "NGDiff",
     "NashMTL",
@@ -61,4 +72,7 @@ __all__ = [
     "UPGrad",
     "aggregator",
     "gramian",
+    "relative_accuracy",
+    "state_kept",
+    "weighted_sum",
 ]

@@ -1,16 +1,20 @@
 """What every aggregator shares: the contract, the Gramian, and its scale-free form."""
 
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
 
 class NonFiniteGradient(ValueError):
-    """A task gradient holds NaN or infinity; ``tasks`` lists the indices of the tasks."""
+    """A task gradient (or loss) holds NaN or infinity; ``tasks`` lists the indices of the tasks."""
 
-    def __init__(self, tasks: list[int]):
+    def __init__(self, tasks: list[int], what: str = "gradient"):
         self.tasks = tasks
         super().__init__(
-            f"The gradient of task {', '.join(map(str, tasks))} holds NaN or infinity; expected finite "
+            f"The {what} of task {', '.join(map(str, tasks))} holds NaN or infinity; expected finite "
             "numbers. Look at the batch and that task's loss (log of 0, overflow, too large a learning "
             'rate or rho), or let FlatMTL pass over such steps with on_nonfinite="skip".'
         )
@@ -21,7 +25,13 @@ class Aggregator(nn.Module):
 
     All aggregators keep two laws of scale. *Unanimity*: if every task has the gradient g, the
     direction is g. *Homogeneity*: A(sG) = s A(G) for s > 0.
+
+    Attributes:
+        needs_tasks: the rows must be the tasks, since the method reads their losses or remembers them;
+            the rules "second" and "each", which aggregate other rows too, refuse it.
     """
+
+    needs_tasks = False
 
     def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
         """Aggregate ``G`` of shape (..., T, P) to a direction of shape (..., P).
@@ -37,8 +47,58 @@ class Aggregator(nn.Module):
         raise NotImplementedError
 
     def loss_weights(self, losses: Tensor) -> Tensor | None:
-        """Weights (T,) if they are known before any gradient is, else None."""
+        """Weights (T,), float64 on the CPU, if they are known before any gradient is, else None."""
         return None
+
+    def for_step(self, losses: Tensor | None) -> Callable[[Tensor, str | None], Tensor]:
+        """The map (rows known to be finite, name of the part) -> direction of one training step.
+
+        What comes from the losses is fixed here, so that it is the same for every part of the step.
+        """
+        return lambda rows, part=None: self(rows, losses=losses)
+
+    def learn(self) -> None:
+        """Fill ``.grad`` of the aggregator's own parameters, if it has any, for the last losses seen."""
+
+    @classmethod
+    def check_rule(cls, rule: str) -> None:
+        """Raise ValueError if the rule of that name aggregates rows that this method cannot take."""
+        if cls.needs_tasks and rule in ("second", "each"):
+            raise ValueError(
+                f'Got {cls.__name__} with the rule "{rule}", which aggregates rows that are no tasks; '
+                "expected an aggregator that neither reads losses nor remembers gradients. Take the rule "
+                '"decomposed", "direct" or "erm".'
+            )
+
+
+class Drawing(Aggregator):
+    """An aggregator that draws from a generator, whose state is part of ``state_dict``.
+
+    Args:
+        generator: by default an own one with seed 0. Several processes need equal ones.
+    """
+
+    def __init__(self, generator: torch.Generator | None = None):
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(0) if generator is None else generator
+
+    def get_extra_state(self) -> Tensor:
+        return self.generator.get_state()
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.generator.set_state(state.cpu())
+
+
+@contextmanager
+def state_kept(aggregate: Aggregator, only_on_error: bool = False) -> Iterator[None]:
+    """Put the aggregator's state (memory, generators) back on leaving the block, or only if it raises."""
+    before, failed = copy.deepcopy(aggregate.state_dict()), True
+    try:
+        yield
+        failed = False
+    finally:
+        if failed or not only_on_error:
+            aggregate.load_state_dict(before)
 
 
 class GramianAggregator(Aggregator):
@@ -54,10 +114,11 @@ class GramianAggregator(Aggregator):
         return weighted_sum(self.solve(*scale_free(M), relative_accuracy(G)), G)
 
     @torch.no_grad()
-    def weights(self, M: Tensor, eps: float | None = None) -> Tensor:
+    def weights(self, M: Tensor, eps: float | None = None, part: str | None = None) -> Tensor:
         """Weights (..., T) for a Gramian ``M`` = G Gᵀ of shape (..., T, T), in float64 on the CPU.
 
         ``eps`` is the relative accuracy of ``M``, by default that of its dtype; rank tolerances follow it.
+        ``part`` names whose gradients these are ("loss", "flat", "sam") to a method that remembers them.
 
         Raises:
             ValueError: ``M`` is no floating (..., T, T), or not finite.

@@ -11,6 +11,11 @@ class Mean(GramianAggregator):
 
     Linear in the gradients, so decomposing changes nothing: A(loss) + A(flat) = A(loss + flat).
 
+    Guarantees: descends on the mean loss, at whatever price for one task.
+    Scale: as it is.
+    Cost: one backward for all tasks (where the rule takes no flat part of each task).
+    Paper: linear scalarisation, the baseline of all of them.
+
     Example:
         >>> Mean()(torch.tensor([[2.0, 0.0], [0.0, 4.0]]))
         tensor([1., 2.])
@@ -29,4 +34,4 @@ class Mean(GramianAggregator):
         return torch.full_like(norms, 1.0 / norms.shape[-1])
 
     def loss_weights(self, losses: Tensor) -> Tensor:
-        return torch.full_like(losses, 1.0 / losses.shape[-1])
+        return torch.full(losses.shape, 1.0 / losses.shape[-1], dtype=torch.float64)

@@ -1,0 +1,157 @@
+"""Weights that come from the task losses: what these methods share."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .base import Aggregator, NonFiniteGradient, check_finite, check_rows, weighted_sum
+
+
+class LossWeighting(Aggregator):
+    """An aggregator whose weights come from the losses alone: w G with Σ w = 1.
+
+    A method implements :meth:`solve`. In a training step the weights are found once, from the losses
+    at θ, and used for every part, so that A(loss) + A(flat) = A(loss + flat). Only the trunk is
+    weighted; each head follows its own task's loss, and the ε of perturb="mean" the plain mean loss.
+    """
+
+    needs_tasks = True
+
+    @torch.no_grad()
+    def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
+        check_rows(G)
+        check_finite(G)
+        if losses is not None and losses.shape != G.shape[:-1]:
+            raise ValueError(
+                f"Got losses of shape {tuple(losses.shape)} for task gradients of shape {tuple(G.shape)}; "
+                f"expected one loss per gradient, shape {tuple(G.shape[:-1])}."
+            )
+        return self.for_step(losses)(G)
+
+    def for_step(self, losses: Tensor | None) -> Callable[[Tensor, str | None], Tensor]:
+        weights = self.loss_weights(losses)
+        return lambda rows, part=None: weighted_sum(weights, rows)
+
+    @torch.no_grad()
+    def loss_weights(self, losses: Tensor | None) -> Tensor:
+        """Weights (..., T) for losses (..., T), in float64 on the CPU. Moves memory and generator on.
+
+        Raises:
+            ValueError: losses are missing, have no task dimension, or the method has no weights for them.
+            NonFiniteGradient: a loss is NaN or infinite; ``tasks`` lists which.
+        """
+        if losses is None:
+            raise ValueError(
+                f"Got no losses, which {type(self).__name__} takes its weights from; expected one per task. "
+                "Call A(G, losses=...), or give the Decomposition its losses."
+            )
+        if losses.ndim == 0 or losses.shape[-1] == 0 or not losses.is_floating_point():
+            raise ValueError(
+                f"Got losses of shape {tuple(losses.shape)} and dtype {losses.dtype}; expected a floating "
+                "tensor (..., T), T >= 1. Stack the task losses."
+            )
+        losses = losses.detach().to(device="cpu", dtype=torch.float64)
+        if bad := tasks_where(~losses.isfinite()):
+            raise NonFiniteGradient(bad, "loss")
+        return self.solve(losses)
+
+    def solve(self, losses: Tensor) -> Tensor:
+        """Weights (..., T) summing to 1 from finite losses (..., T) in float64."""
+        raise NotImplementedError
+
+    def check_positive(self, losses: Tensor) -> None:
+        """Raise ValueError unless all losses are > 0."""
+        if bad := tasks_where(losses <= 0):
+            raise ValueError(
+                f"Got a loss of {losses[..., bad[0]].min().item():g} for task {bad[0]}; expected losses > 0, "
+                f"whose ratios {type(self).__name__} takes. Add a constant to that loss, or weigh otherwise."
+            )
+
+
+class RunningWeighting(LossWeighting):
+    """A loss weighting that remembers earlier losses, in ``memory``, which is part of ``state_dict``.
+
+    The number of tasks is that of the first call.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.memory: dict[str, Tensor] = {}
+
+    def check_memory(self, losses: Tensor) -> None:
+        """Raise ValueError unless the losses have the shape of those remembered."""
+        for old in self.memory.values():
+            if old.ndim and old.shape != losses.shape:
+                raise ValueError(
+                    f"Got losses of shape {tuple(losses.shape)}, but {type(self).__name__} remembers some of "
+                    f"shape {tuple(old.shape)}; expected the same tasks at every step. Make a new one."
+                )
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.memory.items()}
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        self.memory = {name: value.cpu().clone() for name, value in state.items()}
+
+
+class LearnedWeighting(LossWeighting):
+    """A loss weighting with one parameter ``s`` per task, learnt by an objective of its own.
+
+    Give ``parameters()`` to the optimizer; a step of FlatMTL fills their ``.grad``.
+
+    Args:
+        tasks: the number of tasks.
+
+    Raises:
+        ValueError: ``tasks`` is not a whole number >= 1.
+    """
+
+    def __init__(self, tasks: int):
+        super().__init__()
+        if not (isinstance(tasks, int) and tasks >= 1):
+            raise ValueError(f"Got tasks={tasks!r}; expected the number of tasks, a whole number >= 1.")
+        self.s = nn.Parameter(torch.zeros(tasks))
+        self._losses: Tensor | None = None
+
+    def solve(self, losses: Tensor) -> Tensor:
+        if losses.shape[-1] != len(self.s):
+            raise ValueError(
+                f"Got {losses.shape[-1]} losses for {type(self).__name__}(tasks={len(self.s)}); expected as "
+                f"many as tasks. Make it with tasks={losses.shape[-1]}, before the optimizer."
+            )
+        s = self.s.detach().to(device="cpu", dtype=torch.float64)
+        if bad := tasks_where(~s.isfinite()):
+            raise ValueError(
+                f"Got {type(self).__name__} with s = {s[bad[0]]} for task {bad[0]}; expected finite numbers. "
+                "Lower the learning rate of its parameters."
+            )
+        self._losses = losses
+        return self.log_weights(s).softmax(-1).expand(losses.shape)
+
+    def learn(self) -> None:
+        s = self.s.detach().to(device="cpu", dtype=torch.float64)
+        self.s.grad = self.slope(s, self._losses).to(self.s)
+
+    def log_weights(self, s: Tensor) -> Tensor:
+        """Logarithms of the weights, up to a common constant."""
+        raise NotImplementedError
+
+    def slope(self, s: Tensor, losses: Tensor) -> Tensor:
+        """The derivative (T,) of the method's own objective with respect to ``s``."""
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        return f"tasks={len(self.s)}"
+
+
+def tasks_where(bad: Tensor) -> list[int]:
+    """Indices of the tasks that a mask (..., T) marks anywhere in the batch."""
+    return bad.reshape(-1, bad.shape[-1]).any(0).nonzero().flatten().tolist()
+
+
+def check_temperature(temperature: float) -> float:
+    """The temperature; raises ValueError unless it is finite and > 0."""
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"Got temperature={temperature}; expected a finite number > 0.")
+    return temperature
