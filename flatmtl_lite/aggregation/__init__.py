@@ -1,4 +1,4 @@
-"""T task gradients -> one direction. One file per method; each is a weighting of the Gramian."""
+"""T task gradients -> one direction. One file per method."""
 
 from .aligned_mtl import AlignedMTL
 from .base import (
@@ -10,17 +10,26 @@ from .base import (
     state_kept,
     weighted_sum,
 )
+from .bmtl import BMTL
 from .cagrad import CAGrad
 from .conicgrad import ConicGrad
+from .dwa import DWA
 from .fairgrad import FairGrad
+from .graddrop import GradDrop
+from .gradvac import GradVac
 from .imtl_g import IMTLG
+from .imtl_l import IMTLL
 from .loss_weighting import LearnedWeighting, LossWeighting
 from .mean import Mean
 from .mgda import MGDA
 from .nash_mtl import NashMTL
 from .ngdiff import NGDiff
 from .pcgrad import PCGrad
+from .rlw import RLW
+from .si import SI
+from .slaw import SLAW
 from .upgrad import UPGrad
+from .uw import UW
 
 AGGREGATORS: dict[str, type[Aggregator]] = {
     "mean": Mean,
@@ -33,12 +42,21 @@ AGGREGATORS: dict[str, type[Aggregator]] = {
     "upgrad": UPGrad,
     "aligned_mtl": AlignedMTL,
     "conicgrad": ConicGrad,
+    "gradvac": GradVac,
     "ngdiff": NGDiff,
+    "graddrop": GradDrop,
+    "rlw": RLW,
+    "dwa": DWA,
+    "uw": UW,
+    "si": SI,
+    "slaw": SLAW,
+    "imtl_l": IMTLL,
+    "bmtl": BMTL,
 }
 
 
 def aggregator(name: str, **options) -> Aggregator:
-    """Make an aggregator by its key in ``AGGREGATORS``.
+    """Make an aggregator by its key in ``AGGREGATORS``; ``options`` are its own arguments.
 
     Raises:
         ValueError: no aggregator has that name.
@@ -54,22 +72,31 @@ def aggregator(name: str, **options) -> Aggregator:
 
 __all__ = [
     "AGGREGATORS",
-    "IMTLG",
-    "MGDA",
     "Aggregator",
     "AlignedMTL",
+    "BMTL",
     "CAGrad",
     "ConicGrad",
+    "DWA",
     "FairGrad",
+    "GradDrop",
+    "GradVac",
     "GramianAggregator",
+    "IMTLG",
+    "IMTLL",
     "LearnedWeighting",
     "LossWeighting",
+    "MGDA",
     "Mean",
     "NGDiff",
     "NashMTL",
     "NonFiniteGradient",
     "PCGrad",
+    "RLW",
+    "SI",
+    "SLAW",
     "UPGrad",
+    "UW",
     "aggregator",
     "gramian",
     "relative_accuracy",

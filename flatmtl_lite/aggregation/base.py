@@ -110,8 +110,7 @@ class GramianAggregator(Aggregator):
     @torch.no_grad()
     def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
         check_rows(G)
-        M = gramian(G).double()
-        return weighted_sum(self.solve(*scale_free(M), relative_accuracy(G)), G)
+        return weighted_sum(self.weigh(gramian(G), relative_accuracy(G)), G)
 
     @torch.no_grad()
     def weights(self, M: Tensor, eps: float | None = None, part: str | None = None) -> Tensor:
@@ -129,8 +128,11 @@ class GramianAggregator(Aggregator):
                 f"Got a Gramian of shape {tuple(M.shape)} and dtype {M.dtype}; expected (..., T, T), T >= 1, "
                 "of finite floating numbers. Pass G @ G.mT, G holding one task gradient per row."
             )
-        eps = torch.finfo(M.dtype).eps if eps is None else eps
-        return self.solve(*scale_free(M.to(device="cpu", dtype=torch.float64)), eps)
+        return self.weigh(M.cpu(), torch.finfo(M.dtype).eps if eps is None else eps, part)
+
+    def weigh(self, M: Tensor, eps: float, part: str | None = None) -> Tensor:
+        """:meth:`weights` for a Gramian that is known to be finite, and on the CPU."""
+        return self.solve(*scale_free(M.double()), eps)
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
         """Weights (..., T) from cosines ``C`` (..., T, T) and row norms (..., T), the largest being 1.

@@ -10,12 +10,16 @@ from .simplex import hull_minimum
 
 
 class CAGrad(GramianAggregator):
-    """Conflict-averse gradient descent (Liu et al., NeurIPS 2021, arXiv 2110.14048, Alg. 1).
+    """Conflict-averse gradient descent: the direction near the mean that improves the worst task most.
 
-    d = argmax minᵢ ⟨gᵢ, d⟩ subject to ‖d - g₀‖ <= c‖g₀‖, g₀ the mean gradient, through the dual
-    min over the simplex of ⟨g_w, g₀⟩ + c‖g₀‖‖g_w‖, d = g₀ + c‖g₀‖ g_w/‖g_w‖; solved exactly.
-    Scale: divided by 1 + c, so that equal gradients give themselves; the published code divides by
-    1 + c², which with c = 0.4 makes a step 1.21 times as long.
+    d = argmax minᵢ ⟨gᵢ, d⟩ subject to ‖d - g₀‖ <= c‖g₀‖, g₀ the mean gradient (Alg. 1), through the
+    dual min over the simplex of ⟨g_w, g₀⟩ + c‖g₀‖‖g_w‖, d = g₀ + c‖g₀‖ g_w/‖g_w‖; solved exactly.
+
+    Guarantees: with c < 1 descends on the mean loss; within its ball no direction helps the worst task more.
+    Scale: divided by 1 + c, so that equal gradients give themselves (the published code divides by
+        1 + c², which with c = 0.4 makes a step 1.21 times as long).
+    Cost: G Gᵀ and w G, and an active-set search on T × T numbers.
+    Paper: Liu et al., NeurIPS 2021, arXiv 2110.14048.
 
     Args:
         c: radius of the search around the mean, >= 0 (0: the mean; about 0.4 is usual; towards 1 and

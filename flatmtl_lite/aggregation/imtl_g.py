@@ -8,12 +8,17 @@ from .simplex import simplex_scale
 
 
 class IMTLG(GramianAggregator):
-    """Impartial multi-task learning, gradient part (Liu et al., ICLR 2021).
+    """Impartial multi-task learning, gradient part: the direction with equal projections on all gradients.
 
-    β solves ⟨gᵢ, d⟩ = ‖gᵢ‖ for all i (equal projections), by the pseudo-inverse; zero rows are left
-    out. Scale: divided by Σ|β|. The paper divides by Σβ, which may be negative for T >= 3 and then
-    ascends on every task. Cosine eigenvalues below 10 T eps of the largest count as 0, so the weights
-    jump where rows become equal (T >= 3) or opposite; where only 0 has equal projections, d = 0.
+    β solves ⟨gᵢ, d⟩ = ‖gᵢ‖ for all i, by the pseudo-inverse; zero rows are left out. Cosine eigenvalues
+    below 10 T eps of the largest count as 0, so the weights jump where rows become equal (T >= 3) or
+    opposite; where only 0 has equal projections, d = 0.
+
+    Guarantees: descends on every task equally fast, per unit of its gradient, or is 0.
+    Scale: divided by Σ|β| (the paper divides by Σβ, which may be negative for T >= 3 and then ascends
+        on every task).
+    Cost: G Gᵀ and w G, and a T × T pseudo-inverse.
+    Paper: Liu et al., ICLR 2021 (https://openreview.net/forum?id=IMPnRXEWpvr).
 
     Example:
         >>> IMTLG()(torch.tensor([[1.0, 0.0], [0.0, 3.0]]))

@@ -9,13 +9,16 @@ from .simplex import simplex_scale
 
 
 class MGDA(GramianAggregator):
-    """The multiple-gradient descent algorithm: d = argmin ‖g‖ over the convex hull of the gradients.
+    """The multiple-gradient descent algorithm: the shortest vector in the convex hull of the gradients.
 
-    d descends on every task (⟨gᵢ, d⟩ >= ‖d‖²) or, at a Pareto-stationary point, is 0 (‖d‖ below 1e-7 of
-    Σ wᵢ‖gᵢ‖; the weights then are 0); a task whose gradient is 0 therefore stops all. Solved exactly,
-    where the published code iterates (Désidéri 2012, https://doi.org/10.1016/j.crma.2012.03.014; Sener
-    and Koltun, NeurIPS 2018, arXiv 1810.04650). Scale: as it is (some published code multiplies by T
-    or 40).
+    d = argmin ‖g‖ over the hull; 0 means ‖d‖ below 1e-7 of Σ wᵢ‖gᵢ‖ (the weights then are 0). A task
+    whose gradient is 0 stops all. Solved exactly, where the published code iterates.
+
+    Guarantees: descends on every task, ⟨gᵢ, d⟩ >= ‖d‖², or is 0 at a Pareto-stationary point.
+    Scale: as it is (some published code multiplies by T or 40).
+    Cost: G Gᵀ and w G, and an active-set search on T × T numbers.
+    Paper: Désidéri 2012, https://doi.org/10.1016/j.crma.2012.03.014; Sener and Koltun, NeurIPS 2018,
+        arXiv 1810.04650.
 
     Example:
         >>> MGDA()(torch.tensor([[2.0, 0.0], [0.0, 2.0]]))

@@ -3,15 +3,20 @@
 import torch
 from torch import Tensor
 
-from .base import GramianAggregator
+from .base import Drawing, GramianAggregator
 
 
-class PCGrad(GramianAggregator):
-    """Projecting conflicting gradients (Yu et al., NeurIPS 2020, arXiv 2001.06782, Alg. 1).
+class PCGrad(Drawing, GramianAggregator):
+    """Projecting conflicting gradients: every gradient gives up what conflicts with the others, then average.
 
     For each task, in random order over the others: where ⟨vᵢ, gⱼ⟩ < 0, vᵢ loses its component along
-    gⱼ. Run on the Gramian: the coefficients of every vᵢ are followed, never a vector of length P.
+    gⱼ (Alg. 1). Run on the Gramian: the coefficients of every vᵢ are followed, never a vector of
+    length P.
+
+    Guarantees: for two tasks, no vᵢ conflicts with the other's gradient; without conflict, the mean.
     Scale: the mean of the vᵢ (the paper and its code sum).
+    Cost: G Gᵀ and w G, and T rounds on T × T numbers.
+    Paper: Yu et al., NeurIPS 2020, arXiv 2001.06782.
 
     Args:
         generator: source of the orders, one (T, T) draw per call, shared by the batch; by default an
@@ -21,10 +26,6 @@ class PCGrad(GramianAggregator):
         >>> PCGrad()(torch.tensor([[1.0, 0.0], [-1.0, 1.0]]))
         tensor([0.2500, 0.7500])
     """
-
-    def __init__(self, generator: torch.Generator | None = None):
-        super().__init__()
-        self.generator = torch.Generator().manual_seed(0) if generator is None else generator
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
         T = norms.shape[-1]
@@ -36,9 +37,3 @@ class PCGrad(GramianAggregator):
             conflict = (v * C[..., j, :]).sum(-1, keepdim=True).clamp_max(0.0)
             v = v - conflict * other
         return torch.where(norms > 0, v.sum(-2) / norms, 0.0) / T
-
-    def get_extra_state(self) -> Tensor:
-        return self.generator.get_state()
-
-    def set_extra_state(self, state: Tensor) -> None:
-        self.generator.set_state(state.cpu())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..aggregation import AGGREGATORS
+from ..aggregation import AGGREGATORS, Aggregator, LearnedWeighting
 
 _PREFIXES = {
     "": ("erm", "task"),
@@ -28,13 +28,18 @@ class Method:
     combine: str
     perturb: str
 
+    def make_aggregator(self, tasks: int) -> Aggregator:
+        """The aggregator, told the number of tasks if it learns a parameter for each."""
+        method = AGGREGATORS[self.aggregator]
+        return method(tasks) if issubclass(method, LearnedWeighting) else method()
+
 
 def parse_method(name: str) -> Method:
     """Read a name: an aggregator ("mean" is linear scalarisation), optionally after ``f-`` (the
     F-method), ``direct-``, ``second-``, ``each-`` or ``sam-`` (one ε from the mean loss).
 
     Raises:
-        ValueError: unknown name.
+        ValueError: unknown name, or an aggregator that cannot be used that way.
 
     Example:
         >>> parse_method("f-cagrad")
@@ -46,4 +51,6 @@ def parse_method(name: str) -> Method:
             f"Got method {name!r}; expected one of {', '.join(AGGREGATORS)}, alone or after "
             f"{', '.join(p + '-' for p in _PREFIXES if p)} (for example f-cagrad)."
         )
-    return Method(key, *_PREFIXES[prefix])
+    method = Method(key, *_PREFIXES[prefix])
+    AGGREGATORS[key].check_rule(method.combine)
+    return method

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ..aggregation import aggregator
+from ..aggregation import GramianAggregator
 from ..decomposition import decompose
 from ..diagnostics import rule_cosine, sharpness
 from ..optim import FlatMTL, Report
@@ -22,6 +22,8 @@ from .networks import MultiTaskNet, mlp
 @dataclass(frozen=True)
 class Config:
     """One training run: SGD with momentum, the learning rate falling to 0 along a cosine.
+
+    An aggregator's own parameters are trained with the network's, without weight decay.
 
     Attributes:
         method: see :func:`~flatmtl_lite.runs.methods.parse_method`.
@@ -105,15 +107,18 @@ def train(
         model = network()
     run = Run(config, model)
     method = parse_method(config.method)
-    optimizer = torch.optim.SGD(
-        model.parameters(), config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-    )
+    aggregate = method.make_aggregator(tasks=len(model.heads))
+    groups = [
+        {"params": list(model.parameters()), "weight_decay": config.weight_decay},
+        {"params": list(aggregate.parameters())},
+    ]
+    optimizer = torch.optim.SGD(groups, config.lr, momentum=config.momentum)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * steps)
     step = FlatMTL(
         optimizer,
         shared=model.trunk.parameters(),
         heads=[head.parameters() for head in model.heads],
-        aggregate=aggregator(method.aggregator),
+        aggregate=aggregate,
         rho=config.rho,
         combine=method.combine,
         perturb=method.perturb,
@@ -202,7 +207,7 @@ def _angles(gramian: Tensor, step: FlatMTL, compare_rules: bool) -> dict:
     angles = {"loss": seen.cosines[upper].tolist()}
     if bool(seen.flat_norms.any()):
         angles["flat"] = seen.flat_cosines[upper].tolist()
-        if compare_rules:
+        if compare_rules and isinstance(step.aggregate, GramianAggregator):
             angles["same"] = rule_cosine(gramian, step.aggregate, "decomposed", "direct")
     return angles
 

@@ -8,6 +8,9 @@ import torch
 import flatmtl_lite as fm
 
 every_aggregator = pytest.mark.parametrize("name", fm.AGGREGATORS)
+gramian_methods = pytest.mark.parametrize(
+    "name", [name for name, method in fm.AGGREGATORS.items() if issubclass(method, fm.GramianAggregator)]
+)
 
 
 @every_aggregator
@@ -24,12 +27,12 @@ every_aggregator = pytest.mark.parametrize("name", fm.AGGREGATORS)
         (torch.ones(2, 3, dtype=torch.complex64), "dtype torch.complex64"),
     ],
 )
-def test_a_matrix_that_holds_no_task_gradients(name, G, named):
+def test_a_matrix_that_holds_no_task_gradients(name, G, named, make):
     with pytest.raises(ValueError, match=rf"{named}.*expected a floating tensor \(\.\.\., T, P\).*Stack"):
-        fm.aggregator(name)(G)
+        make(name)(G, losses=torch.ones(3))
 
 
-@every_aggregator
+@gramian_methods
 @pytest.mark.parametrize(
     ("M", "named"),
     [
@@ -51,43 +54,43 @@ def test_a_matrix_that_is_no_gramian(name, M, named):
     [(math.nan, torch.float64), (math.inf, torch.float32), (-math.inf, torch.float16)],
 )
 @pytest.mark.parametrize(("rows", "tasks"), [([1], [1]), ([0, 2], [0, 2]), ([0, 1, 2, 3], [0, 1, 2, 3])])
-def test_a_gradient_that_is_not_finite_is_named(name, rows, tasks, dtype, value):
+def test_a_gradient_that_is_not_finite_is_named(name, rows, tasks, dtype, value, fresh):
     G = torch.ones(4, 5, dtype=dtype)
     G[rows, 3] = value
     listed = ", ".join(map(str, tasks))
     with pytest.raises(fm.NonFiniteGradient, match=f"of task {listed} holds NaN") as caught:
-        fm.aggregator(name)(G)
+        fresh(name)(G)
     assert caught.value.tasks == tasks
     assert isinstance(caught.value, ValueError)
 
 
 @every_aggregator
-def test_within_a_batch_the_task_is_named_too(name):
+def test_within_a_batch_the_task_is_named_too(name, fresh):
     G = torch.ones(2, 3, 4, 5)
     G[0, 2, 1, 0] = math.nan
     G[1, 0, 3, 4] = math.inf
     with pytest.raises(fm.NonFiniteGradient) as caught:
-        fm.aggregator(name)(G)
+        fresh(name)(G)
     assert caught.value.tasks == [1, 3]
 
 
 @every_aggregator
-def test_rows_are_named_when_another_row_is_out_of_the_range_of_squares(name):
+def test_rows_are_named_when_another_row_is_out_of_the_range_of_squares(name, fresh):
     G = torch.full((3, 4), 1e30)
     G[0] = 0
     G[2, 2] = math.nan
     with pytest.raises(fm.NonFiniteGradient) as caught:
-        fm.aggregator(name)(G)
+        fresh(name)(G)
     assert caught.value.tasks == [2]
 
 
 @every_aggregator
-def test_large_but_finite_gradients_are_not_refused(name):
+def test_large_but_finite_gradients_are_not_refused(name, fresh):
     G = torch.full((3, 4), 1e38)
-    torch.testing.assert_close(fm.aggregator(name)(G), G[0])
+    torch.testing.assert_close(fresh(name)(G), G[0])
 
 
-@every_aggregator
+@gramian_methods
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_gramian_that_is_not_finite_is_refused(name, value):
     M = torch.eye(3)

@@ -1,0 +1,60 @@
+"""DWA: more weight where the loss falls more slowly."""
+
+import torch
+from torch import Tensor
+
+from .loss_weighting import RunningWeighting, check_temperature
+
+
+class DWA(RunningWeighting):
+    """Dynamic weight average: weigh each task by how slowly its loss fell over the last two windows.
+
+    w = softmax(r / temperature), r the ratio of the mean loss in the last full window of steps to that
+    in the one before; equal weights until two windows are full (eq. 7). The paper's window is an epoch:
+    give ``window`` the steps of one.
+
+    Guarantees: does not change when a loss is multiplied by a constant.
+    Scale: Σ w = 1 (the paper: T).
+    Cost: one backward for all tasks (where the rule takes no flat part of each task).
+    Paper: Liu, Johns and Davison, CVPR 2019, arXiv 1803.10704.
+
+    Args:
+        window: steps over which losses are averaged, >= 1.
+        temperature: > 0; larger is more equal.
+
+    Raises:
+        ValueError: an argument is out of range; later, a loss is not > 0, which has no ratio.
+
+    Example:
+        >>> A = DWA(window=1)
+        >>> for losses in ([1.0, 1.0], [1.0, 0.5], [1.0, 0.5]):
+        ...     d = A(torch.eye(2), losses=torch.tensor(losses))
+        >>> d
+        tensor([0.5622, 0.4378])
+    """
+
+    def __init__(self, window: int = 25, temperature: float = 2.0):
+        super().__init__()
+        if not (isinstance(window, int) and window >= 1):
+            raise ValueError(f"Got window={window!r}; expected a number of steps >= 1, such as an epoch's.")
+        self.window = window
+        self.temperature = check_temperature(temperature)
+
+    def solve(self, losses: Tensor) -> Tensor:
+        self.check_positive(losses)
+        self.check_memory(losses)
+        seen = self.memory
+        rates = torch.ones_like(losses)
+        if "before" in seen:
+            # a ratio beyond the range of float64 would be inf, and inf - inf in the softmax NaN
+            rates = (seen["last"] / seen["before"]).clamp_max(torch.finfo(losses.dtype).max)
+        total, count = seen.get("total", 0) + losses, seen.get("count", torch.tensor(0)) + 1
+        if count < self.window:
+            self.memory = {**seen, "total": total, "count": count}
+        else:
+            older = {"before": seen["last"]} if "last" in seen else {}
+            self.memory = {**older, "last": total / count}
+        return (rates / self.temperature).softmax(-1)
+
+    def extra_repr(self) -> str:
+        return f"window={self.window}, temperature={self.temperature}"

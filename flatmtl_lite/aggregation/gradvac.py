@@ -1,0 +1,88 @@
+"""GradVac: every gradient is turned towards the others until their usual angle is reached."""
+
+import torch
+from torch import Tensor
+
+from .base import Drawing, GramianAggregator, length
+
+
+class GradVac(Drawing, GramianAggregator):
+    """Gradient vaccine: where two gradients agree less than usual, turn one towards the other, then average.
+
+    For each task i, in random order over the others: where cos(vᵢ, gⱼ) is below the running mean φ̂ᵢⱼ of
+    that cosine, vᵢ gets as much of gⱼ as brings it to φ̂ᵢⱼ (eq. 3); then φ̂ᵢⱼ ← (1 - β)φ̂ᵢⱼ + β cos (eq. 4),
+    also where nothing was turned (one published code then keeps φ̂). φ̂ starts at 0, so the first call is
+    PCGrad. Run on the Gramian. A running mean for every part ("loss", "flat", "sam"), shape (..., T, T).
+    A zero row, or a vᵢ of which only rounding is left, is left out, from the mean of the vᵢ too if it is
+    a row. φ̂ beyond 1 - 1e-6, where the formula divides by 0, counts as that.
+
+    Guarantees: for two tasks, no vᵢ agrees less with the other's gradient than usual.
+    Scale: the mean of the vᵢ (the paper and its code sum); it may be longer than every gradient.
+    Cost: G Gᵀ and w G, and T rounds on T × T numbers.
+    Paper: Wang et al., ICLR 2021, arXiv 2010.05874.
+
+    Args:
+        beta: weight of the present cosine in the running mean, in [0, 1]; 0 stays PCGrad.
+        generator: source of the orders, one (T, T) draw per call, shared by the batch; by default an
+            own one with seed 0. Its state and the running means are part of ``state_dict``.
+
+    Raises:
+        ValueError: ``beta`` is out of range; later, the number of tasks or the batch changes.
+
+    Example:
+        >>> A = GradVac()
+        >>> A(torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+        tensor([1., 0.])
+        >>> A(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))  # the usual cosine is 1/2 by now
+        tensor([0.7887, 0.7887])
+    """
+
+    LIMIT = 1 - 1e-6
+    needs_tasks = True
+
+    def __init__(self, beta: float = 0.5, generator: torch.Generator | None = None):
+        super().__init__(generator)
+        if not 0 <= beta <= 1:
+            raise ValueError(f"Got beta={beta}; expected a number in [0, 1]. Published code has 0.5.")
+        self.beta = beta
+        self.part = "loss"
+        self.usual: dict[str, Tensor] = {}
+
+    def weigh(self, M: Tensor, eps: float, part: str | None = None) -> Tensor:
+        self.part = part or "loss"
+        return super().weigh(M, eps)
+
+    def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
+        T = norms.shape[-1]
+        usual = self.usual.get(self.part, torch.zeros_like(C))
+        if usual.shape != C.shape:
+            raise ValueError(
+                f"Got a Gramian of shape {tuple(C.shape)}, but GradVac remembers cosines of shape "
+                f"{tuple(usual.shape)}; expected the same tasks at every step. Make a new one."
+            )
+        order = torch.rand(T, T, generator=self.generator, dtype=torch.float64).argsort(-1)
+        live = (norms > 0).to(C.dtype)
+        v = torch.diag_embed(live)  # on unit rows: the length of gᵢ comes back at the end
+        for j in order.unbind(-1):
+            pair = torch.nn.functional.one_hot(j, T).bool() & ~torch.eye(T, dtype=torch.bool)
+            size = length(C.unsqueeze(-3), v)
+            there = pair & (live[..., j] > 0).unsqueeze(-1) & (size**2 > 10 * T * eps)
+            cosine = (v * C[..., j, :]).sum(-1, keepdim=True) / torch.where(size > 0, size, 1.0)
+            cosine = cosine.clamp(-1.0, 1.0)
+            goal = usual.clamp(-self.LIMIT, self.LIMIT)
+            turn = size * ((1 - cosine**2).sqrt() * goal / (1 - goal**2).sqrt() - cosine)
+            v = v + torch.where(there & (cosine < goal), turn, 0.0)
+            usual = torch.where(there, (1 - self.beta) * usual + self.beta * cosine, usual)
+        self.usual = {**self.usual, self.part: usual}
+        weights = (v * norms.unsqueeze(-1)).sum(-2) / torch.where(norms > 0, norms, 1.0)
+        return weights / live.sum(-1, keepdim=True).clamp_min(1.0)
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        return {"generator": super().get_extra_state(), **{k: v.clone() for k, v in self.usual.items()}}
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        super().set_extra_state(state["generator"])
+        self.usual = {part: value.cpu().clone() for part, value in state.items() if part != "generator"}
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta}"

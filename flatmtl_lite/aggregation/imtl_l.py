@@ -1,0 +1,38 @@
+"""IMTL-L: learnt scales that bring all losses to the same size."""
+
+import torch
+from torch import Tensor
+
+from .loss_weighting import LearnedWeighting
+
+
+class IMTLL(LearnedWeighting):
+    """Impartial multi-task learning, loss part: learn scales that bring all losses to the same size.
+
+    s follows the gradient of Σ (eˢ l - s), whose minimum for fixed losses is eˢ l = 1; the trunk takes
+    w = eˢ / Σ eˢ. Give ``parameters()`` to the optimizer, best without weight decay. Losses should be
+    > 0: below, the objective has no minimum.
+
+    Guarantees: for fixed losses s settles where the scaled losses wᵢlᵢ are all equal.
+    Scale: Σ w = 1 (the paper's weights eˢ also change the length of the step).
+    Cost: one backward for all tasks (where the rule takes no flat part of each task); T parameters.
+    Paper: Liu et al., ICLR 2021 (https://openreview.net/forum?id=IMPnRXEWpvr).
+
+    Args:
+        tasks: the number of tasks, so that the parameters exist before the optimizer is made.
+
+    Example:
+        >>> A = IMTLL(tasks=2)
+        >>> optimizer = torch.optim.SGD(A.parameters(), lr=0.1)
+        >>> A(torch.eye(2), losses=torch.tensor([1.0, 3.0]))
+        tensor([0.5000, 0.5000])
+        >>> A.learn()
+        >>> A.s.grad
+        tensor([0., 2.])
+    """
+
+    def log_weights(self, s: Tensor) -> Tensor:
+        return s
+
+    def slope(self, s: Tensor, losses: Tensor) -> Tensor:
+        return torch.exp(s) * losses - 1

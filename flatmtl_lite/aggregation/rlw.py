@@ -1,0 +1,34 @@
+"""RLW: random weights, anew at every step."""
+
+import torch
+from torch import Tensor
+
+from .base import Drawing
+from .loss_weighting import LossWeighting
+
+
+class RLW(Drawing, LossWeighting):
+    """Weigh the tasks at random, anew at every step: the baseline a clever weighting has to beat.
+
+    w = softmax(z), z standard normal, one draw of T numbers per step, shared by the batch. Published
+    code for the F-method draws once for the loss part and again for the flat part; here one draw
+    serves both.
+
+    Guarantees: none for one step; on average over steps, the mean's direction.
+    Scale: Σ w = 1.
+    Cost: one backward for all tasks (where the rule takes no flat part of each task).
+    Paper: Lin et al., TMLR 2022, arXiv 2111.10603.
+
+    Args:
+        generator: source of the weights; by default an own one with seed 0. Its state is part of
+            ``state_dict``.
+
+    Example:
+        >>> G, losses = torch.eye(2), torch.tensor([1.0, 2.0])
+        >>> RLW(torch.Generator().manual_seed(3))(G, losses=losses).sum()
+        tensor(1.)
+    """
+
+    def solve(self, losses: Tensor) -> Tensor:
+        z = torch.randn(losses.shape[-1], generator=self.generator, dtype=torch.float64)
+        return z.softmax(-1).expand(losses.shape)

@@ -1,0 +1,57 @@
+"""SLAW: weights from how much the losses vary."""
+
+import torch
+from torch import Tensor
+
+from .loss_weighting import RunningWeighting
+
+
+class SLAW(RunningWeighting):
+    """Scaled loss approximate weighting: weigh each task by the inverse spread of its loss over time.
+
+    w ∝ 1/s, s the running standard deviation of the loss, which stands in for the norm of its gradient:
+    plain moments at first, exponential ones once 1/step is below 1 - decay, s at least 1e-5; the
+    present loss counts. It equals √(mean of l² - (mean of l)²) of the paper, computed without that
+    cancellation. Equal weights at the first step; losses of any sign.
+
+    Guarantees: does not change when a constant is added to a loss.
+    Scale: Σ w = 1 (the paper: T).
+    Cost: one backward for all tasks (where the rule takes no flat part of each task).
+    Paper: Crawshaw and Košecká, 2021, arXiv 2109.08218.
+
+    Args:
+        decay: of the running moments, in [0, 1).
+
+    Raises:
+        ValueError: ``decay`` is out of range.
+
+    Example:
+        >>> A = SLAW()
+        >>> for losses in ([1.0, 1.0], [2.0, 4.0]):
+        ...     d = A(torch.eye(2), losses=torch.tensor(losses))
+        >>> d
+        tensor([0.7500, 0.2500])
+    """
+
+    FLOOR = 1e-5
+
+    def __init__(self, decay: float = 0.99):
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f"Got decay={decay}; expected a number in [0, 1). The paper's code has 0.99.")
+        self.decay = decay
+
+    def solve(self, losses: Tensor) -> Tensor:
+        self.check_memory(losses)
+        count = self.memory.get("count", torch.tensor(0)) + 1
+        mean = self.memory.get("mean", losses)
+        variance = self.memory.get("variance", torch.zeros_like(losses))
+        share = max(1 / count.item(), 1 - self.decay)
+        off = losses - mean
+        mean = mean + share * off
+        variance = (1 - share) * (variance + share * off**2)
+        self.memory = {"count": count, "mean": mean, "variance": variance}
+        return (-variance.sqrt().clamp_min(self.FLOOR).log()).softmax(-1)
+
+    def extra_repr(self) -> str:
+        return f"decay={self.decay}"
