@@ -85,3 +85,19 @@ def test_aligned_mtl(nature, T, P, decades, sample):
     agree(fm.AlignedMTL(), torchjd.AlignedMTL(), G)
     lengths = torch.stack([torchjd.AlignedMTL()(g).norm() for g in G])
     torch.testing.assert_close(fm.AlignedMTL()(G).norm(dim=-1), lengths, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5])
+def test_gradvac_of_two_tasks_over_several_calls(beta, sample):
+    G = sample("descent", 2, 8, batch=12)
+    agree(fm.GradVac(beta), torchjd.GradVac(beta, eps=0.0), G)
+    A = fm.GradVac(beta)
+    differs = [not A(g).allclose(fm.PCGrad()(g)) for g in G]
+    assert sum(differs) >= 3  # goals other than 0 were turned to
+
+
+def test_graddrop_with_the_same_draws_is_their_sum_divided_by_the_number_of_tasks(sample):
+    G = sample("normal", 4, 50, batch=1)[0].float()
+    torch.manual_seed(3)
+    expected = torchjd.GradDrop()(G) / 4
+    torch.testing.assert_close(fm.GradDrop(torch.Generator().manual_seed(3))(G), expected)

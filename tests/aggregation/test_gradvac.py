@@ -1,0 +1,238 @@
+"""GradVac: the published algorithm on whole vectors over several calls, its memory, orders and generator."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import flatmtl_lite as fm
+from flatmtl_lite.decomposition import coefficients
+
+
+def published(G, usual, orders, beta):
+    """One call of Algorithm 1 as it is printed, on vectors of length P; moves ``usual`` (T, T) on."""
+    total = torch.zeros_like(G[0])
+    for i, order in enumerate(orders):
+        v = G[i].clone()
+        for j in order:
+            if j == i:
+                continue
+            cosine, goal = v @ G[j] / (v.norm() * G[j].norm()), usual[i, j].clone()
+            if cosine < goal:
+                up = v.norm() * (goal * (1 - cosine**2).sqrt() - cosine * (1 - goal**2).sqrt())
+                v = v + up / (G[j].norm() * (1 - goal**2).sqrt()) * G[j]
+            usual[i, j] = (1 - beta) * goal + beta * cosine
+        total += v
+    return total
+
+
+def draw(generator, T):
+    """The orders of one call: row i ranks the tasks for task i."""
+    return torch.rand(T, T, generator=generator, dtype=torch.float64).argsort(-1)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("decades", [0, 6])
+@pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 4), (5, 20), (8, 6)])
+def test_is_the_published_algorithm_divided_by_the_number_of_tasks(T, P, decades, beta, sample):
+    """Over calls with gradients that mostly agree, so that most pairs have a goal above 0 to be turned to."""
+    A, orders = fm.GradVac(beta, torch.Generator().manual_seed(3)), torch.Generator().manual_seed(3)
+    usual = torch.zeros(T, T, dtype=torch.float64)
+    turned = 0
+    for G in sample("descent", T, P, batch=10, decades=decades):
+        turned += (usual > 0).sum().item()
+        expected = published(G, usual, draw(orders, T), beta) / T
+        assert (A(G) - expected).norm() <= 1e-10 * G.norm(dim=-1).max() + 1e-10 * expected.norm()
+        torch.testing.assert_close(A.usual["loss"], usual, rtol=1e-9, atol=1e-10)
+    assert turned > 0 or beta == 0
+
+
+@pytest.mark.parametrize("decades", [0, 2])
+@pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 10), (6, 4)])
+def test_the_first_call_and_every_call_with_beta_0_is_pcgrad(T, P, decades, sample):
+    for beta, calls in ((0.5, 1), (0.0, 3)):
+        A, pcgrad = fm.GradVac(beta), fm.PCGrad()
+        for G in sample("normal", T, P, batch=calls, decades=decades):
+            torch.testing.assert_close(A(G), pcgrad(G), rtol=1e-9, atol=1e-12)
+
+
+def test_pinned():
+    A = fm.GradVac(beta=0.5)
+    equal = torch.tensor([[1.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
+    assert A(equal).tolist() == [1.5, 0.0]
+    assert A.usual["loss"].tolist() == [[0.0, 0.5], [0.5, 0.0]]
+    # At right angles, each is turned to 60 degrees: v₁ = (1, 1/√3), v₂ = (2/√3, 2).
+    G = torch.tensor([[1.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
+    expected = torch.tensor([1 + 2 / 3**0.5, 1 / 3**0.5 + 2], dtype=torch.float64) / 2
+    torch.testing.assert_close(A(G), expected)
+    assert A.usual["loss"].tolist() == [[0.0, 0.25], [0.25, 0.0]]
+    # The mean moves on also where nothing is turned (cosine 1 is above it).
+    A(equal)
+    assert A.usual["loss"].tolist() == [[0.0, 0.625], [0.625, 0.0]]
+
+
+@pytest.mark.parametrize("i", [0, 1])
+def test_after_turning_the_cosine_is_the_usual_one(i, sample):
+    for G in sample("normal", 2, 5, batch=10):
+        A = fm.GradVac()
+        usual = torch.full((2, 2), -0.999, dtype=torch.float64)  # the other one is not turned
+        usual[i, 1 - i] = 0.95
+        A.usual["loss"] = usual
+        v = 2 * A(G) - G[1 - i]
+        assert torch.cosine_similarity(v, G[1 - i], dim=0).item() == pytest.approx(0.95)
+
+
+def test_a_zero_row_is_left_out_and_not_remembered(sample):
+    A, alone = fm.GradVac(), fm.GradVac()
+    G = sample("descent", 2, 6, batch=5)
+    for g in G:
+        with_zero = torch.stack([g[0], torch.zeros(6), g[1]])
+        torch.testing.assert_close(A(with_zero), alone(g))
+    torch.testing.assert_close(A.usual["loss"][::2, ::2], alone.usual["loss"])
+    assert not A.usual["loss"][1].any()
+    assert not A.usual["loss"][:, 1].any()
+
+
+def test_a_gradient_that_is_used_up_is_left_as_it_is():
+    """Opposite rows leave nothing but rounding of v: its cosines would be noise, and are not remembered."""
+    A = fm.GradVac(beta=1.0)
+    g, e = torch.tensor([[1.0, 2.0, -3.0], [0.3, 1.0, 0.7]], dtype=torch.float64)
+    for _ in range(4):
+        direction = A(torch.stack([g, -3 * g, e]))
+        assert direction.isfinite().all()
+    usual = A.usual["loss"]
+    assert usual[:2, :2].tolist() == [[0, -1], [-1, 0]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_usual_cosine_of_1_stays_finite(dtype):
+    """Where gradients were equal for long the formula divides by 0: counted as 1 - 1e-6."""
+    A = fm.GradVac(beta=1.0)
+    equal = torch.tensor([[1.0, 0.0], [1.0, 0.0]], dtype=dtype)
+    A(equal)
+    assert A.usual["loss"].tolist() == [[0, 1], [1, 0]]
+    direction = A(torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=dtype))
+    assert direction.isfinite().all()
+    slope = (1 - 1e-6) / (1 - (1 - 1e-6) ** 2) ** 0.5
+    torch.testing.assert_close(direction.double(), torch.full((2,), (1 + slope) / 2, dtype=torch.float64))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32),
+    T=st.integers(1, 6),
+    P=st.integers(1, 6),
+    beta=st.sampled_from([0.01, 0.5, 1.0]),
+    dtype=st.sampled_from([torch.float64, torch.float32]),
+)
+def test_any_run_stays_finite_homogeneous_and_within_cosines(seed, T, P, beta, dtype):
+    generator = torch.Generator().manual_seed(seed)
+    one, other = fm.GradVac(beta), fm.GradVac(beta)
+    base = torch.randn(1, P, generator=generator, dtype=torch.float64)
+    for call in range(8):
+        rank = base * torch.randn(T, 1, generator=generator, dtype=torch.float64).abs() * (call % 2)
+        G = rank + torch.randn(T, P, generator=generator, dtype=torch.float64) * 10.0 ** -(call % 4)
+        G[torch.rand(T, generator=generator) < 0.1] = 0
+        G = G.to(dtype)
+        direction = one(G)
+        assert direction.isfinite().all()
+        assert torch.equal(other(G * 2.0**30), direction * 2.0**30)
+        assert (one.usual["loss"].abs() <= 1).all()
+
+
+# memory and rules -------------------------------------------------------------------------------------------
+
+
+def agreeing(seed=0, shape=(3, 8)):
+    """Loss and flat rows whose tasks agree differently."""
+    generator = torch.Generator().manual_seed(seed)
+    common = torch.randn(2, *shape[:-2], 1, shape[-1], generator=generator, dtype=torch.float64)
+    noise = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
+    return (common * torch.tensor([2.0, 0.5]).view(2, *[1] * len(shape)) + noise).unbind(0)
+
+
+def test_within_decomposed_each_part_has_a_memory_that_moves_on_once_a_step():
+    A = fm.GradVac(0.3, torch.Generator().manual_seed(1))
+    shared = torch.Generator().manual_seed(1)
+    parts = [fm.GradVac(0.3, shared), fm.GradVac(0.3, shared)]
+    for seed in range(6):
+        loss, flat = agreeing(seed)
+        expected = parts[0](loss) + parts[1](flat)
+        found = fm.decomposed(fm.Decomposition(loss, flat), A)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    assert sorted(A.usual) == ["flat", "loss"]
+    torch.testing.assert_close(A.usual["loss"], parts[0].usual["loss"])
+    torch.testing.assert_close(A.usual["flat"], parts[1].usual["loss"])
+    assert not A.usual["loss"].allclose(A.usual["flat"])
+
+
+def test_direct_remembers_the_sam_gradients_and_erm_the_loss():
+    A = fm.GradVac()
+    d = fm.Decomposition(*agreeing())
+    fm.direct(d, A)
+    assert sorted(A.usual) == ["sam"]
+    fm.erm(d, A)
+    assert sorted(A.usual) == ["loss", "sam"]
+    alone = fm.GradVac()
+    alone(d.sam)
+    torch.testing.assert_close(A.usual["sam"], alone.usual["loss"])
+
+
+def test_a_batch_has_a_memory_for_each_problem():
+    A, alone = fm.GradVac(), [fm.GradVac() for _ in range(4)]
+    for seed in range(5):
+        loss, _ = agreeing(seed, (4, 3, 8))
+        torch.testing.assert_close(A(loss), torch.stack([a(g) for a, g in zip(alone, loss, strict=True)]))
+
+
+def test_measuring_angles_of_rules_moves_nothing_on():
+    A = fm.GradVac()
+    d = fm.Decomposition(*agreeing())
+    fm.decomposed(d, A)
+    before = A.get_extra_state()
+    fm.diagnostics.rule_cosine(d.gramian, A, "decomposed", "direct")
+    after = A.get_extra_state()
+    assert sorted(after) == sorted(before)
+    assert all(after[key].equal(before[key]) for key in before)
+    with pytest.raises(ValueError, match=r'Got GradVac with the rule "each"'):
+        fm.diagnostics.rule_cosine(d.gramian, A, "decomposed", "each")
+
+
+def test_weights_of_a_part_by_name():
+    A = fm.GradVac()
+    M = torch.eye(3, dtype=torch.float64)
+    for part in ("flat", None):
+        A.weights(M, part=part)
+    assert sorted(A.usual) == ["flat", "loss"]
+    assert coefficients(torch.eye(6), A, "decomposed").shape == (6,)
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (4, 5), (7, 3, 5)])
+def test_another_number_of_tasks_is_an_error_and_changes_nothing(shape):
+    A = fm.GradVac()
+    A(torch.eye(3, 5))
+    before = A.get_extra_state()
+    with pytest.raises(ValueError, match=r"Got a Gramian of shape .* remembers cosines of shape \(3, 3\)"):
+        A(torch.ones(shape))
+    assert all(A.get_extra_state()[key].equal(before[key]) for key in before)
+
+
+@pytest.mark.parametrize("beta", [-0.1, 1.1, float("nan")])
+def test_a_beta_that_is_none(beta):
+    with pytest.raises(ValueError, match=rf"Got beta={beta}; expected a number in \[0, 1\]"):
+        fm.GradVac(beta)
+
+
+@pytest.mark.parametrize("calls", [0, 3])
+def test_state_goes_through_a_file_into_a_fresh_object(calls, tmp_path):
+    def run(A, seeds):
+        return [fm.decomposed(fm.Decomposition(*agreeing(seed)), A).tolist() for seed in seeds]
+
+    old = fm.GradVac(0.3, torch.Generator().manual_seed(5))
+    run(old, range(calls))
+    torch.save(old.state_dict(), tmp_path / "state.pt")
+    expected = run(old, range(10, 16))
+    fresh = fm.GradVac(0.3)
+    assert run(fresh, range(10, 16)) != expected
+    fresh.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert run(fresh, range(10, 16)) == expected
