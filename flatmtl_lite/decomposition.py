@@ -105,10 +105,12 @@ def decompose(
                 [0.0000, 0.0000]]))
     """
     perturbation = Perturbation(rho, rho_heads, adaptive, norm, perturb)
-    return run_passes([TaskPass(features, losses)], Split(shared, heads), perturbation)
+    with StateGuard() as state:
+        return run_passes(state, [TaskPass(features, losses)], Split(shared, heads), perturbation)
 
 
 def run_passes(
+    state: StateGuard,
     passes: Sequence[TaskPass],
     split: Split,
     perturbation: Perturbation | None,
@@ -118,6 +120,7 @@ def run_passes(
     """:func:`decompose` over micro-batches: first gradients, ε, second gradients, difference.
 
     Args:
+        state: the guard in whose block this runs, so that all can be put back.
         passes: the micro-batches that make one batch.
         split: shared and head parameters.
         perturbation: None, or a zero one: no perturbed pass runs.
@@ -129,22 +132,21 @@ def run_passes(
     tasks = range(len(passes[0].losses))
     split.check_tasks(len(tasks))
     is_erm = perturbation is None or perturbation.is_zero
-    with StateGuard() as state:
-        clean = task_gradients(passes, split, tasks, weigh if is_erm else weigh and Mean().loss_weights)
-        state.keep()
-        average(clean)
-        _mark_nonfinite_heads(clean)
-        heads = _per_head(clean.heads, split)
-        d = Decomposition(clean.shared, None, heads, heads, clean.losses)
-        if not is_erm:
-            weights = weigh and weigh(clean.losses)
-            sam = _perturbed_gradients(passes, split, clean, perturbation, weigh and (lambda _: weights))
-            average(sam)
-            _mark_nonfinite_heads(sam)
-            flat, sam_heads = sam.shared.sub_(clean.shared), _per_head(sam.heads, split)
-            d = Decomposition(clean.shared, flat, sam_heads, heads, clean.losses, sam.losses)
-        _ = d.gramian  # taken here because it finds what is not finite while all can be put back
-        return d
+    clean = task_gradients(passes, split, tasks, weigh if is_erm else weigh and Mean().loss_weights)
+    state.keep()
+    average(clean)
+    _mark_nonfinite_heads(clean)
+    heads = _per_head(clean.heads, split)
+    d = Decomposition(clean.shared, None, heads, heads, clean.losses)
+    if not is_erm:
+        weights = weigh and weigh(clean.losses)
+        sam = _perturbed_gradients(passes, split, clean, perturbation, weigh and (lambda _: weights))
+        average(sam)
+        _mark_nonfinite_heads(sam)
+        flat, sam_heads = sam.shared.sub_(clean.shared), _per_head(sam.heads, split)
+        d = Decomposition(clean.shared, flat, sam_heads, heads, clean.losses, sam.losses)
+    _ = d.gramian  # finds what is not finite
+    return d
 
 
 def _perturbed_gradients(

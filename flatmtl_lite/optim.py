@@ -11,7 +11,7 @@ from .aggregation import Aggregator, LossWeighting, Mean, NonFiniteGradient, sta
 from .decomposition import RULES, combine, run_passes
 from .diagnostics import conflict_ratio, cosines_of_gramian
 from .gradients import Features, Losses, Split, TaskGradients, TaskPass, unflatten
-from .perturbation import Perturbation
+from .perturbation import Perturbation, StateGuard
 
 
 @dataclass
@@ -226,8 +226,8 @@ class FlatMTL:
         perturbation = None if self.rule == "erm" else self.perturbation
         weigh = None if per_task else self.aggregate.loss_weights
         try:
-            with state_kept(self.aggregate, only_on_error=True):
-                d = run_passes(passes, self.split, perturbation, weigh, self._average)
+            with state_kept(self.aggregate, only_on_error=True), StateGuard() as state:
+                d = run_passes(state, passes, self.split, perturbation, weigh, self._average)
                 direction = combine(d, self.aggregate if per_task else Mean(), self.rule)
         except NonFiniteGradient:
             if per_task:

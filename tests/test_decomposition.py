@@ -627,7 +627,8 @@ def test_micro_batches_are_one_batch(adaptive, norm, perturb):
         losses = [partial(net.loss, i, part=part) for i in range(3)]
         passes.append(TaskPass(features, losses))
     perturbation = Perturbation(0.3, adaptive=adaptive, norm=norm, perturb=perturb)
-    found = run_passes(passes, Split(net.shared, net.head_lists), perturbation)
+    with StateGuard() as state:
+        found = run_passes(state, passes, Split(net.shared, net.head_lists), perturbation)
     for name in ("loss", "flat", "head_grads", "head_loss_grads", "losses", "perturbed_losses"):
         close(getattr(found, name), getattr(whole, name))
 

@@ -253,7 +253,7 @@ def count_passes(net, monkeypatch, **options):
         z.register_hook(lambda gradient: through_trunk.append(1))
         return z
 
-    step = net.step(rho=0.3, **options)
+    step = net.step(**{"rho": 0.3, **options})
     report = step(watched, [lambda z, i=i: ran.append(i) or losses[i](z) for i in range(3)])
     return report, "".join(map(str, ran)).replace("trunk", "t"), len(calls), len(through_trunk)
 
@@ -268,6 +268,13 @@ PER_TASK = "t012" + "t0t1t2"
         ({"aggregate": fm.Mean(), "combine": "direct", "perturb": "mean"}, "t012t012", 2),
         ({"aggregate": fm.Mean(), "combine": "each", "perturb": "mean"}, "t012t012", 2),
         ({"aggregate": fm.Mean()}, PER_TASK, 6),
+        ({"aggregate": fm.SI(), "combine": "erm"}, "t012", 1),
+        ({"aggregate": fm.UW(3), "rho": 0.0}, "t012", 1),
+        ({"aggregate": fm.RLW(), "combine": "direct", "perturb": "mean"}, "t012t012", 2),
+        ({"aggregate": fm.DWA(), "combine": "decomposed", "perturb": "mean"}, "t012t012", 2),
+        ({"aggregate": fm.SI()}, PER_TASK, 6),
+        ({"aggregate": fm.GradVac(), "combine": "erm"}, "t012", 3),
+        ({"aggregate": fm.GradDrop()}, PER_TASK, 6),
         ({"aggregate": fm.CAGrad(), "combine": "erm"}, "t012", 3),
         ({"aggregate": fm.CAGrad()}, PER_TASK, 6),
         ({"aggregate": fm.CAGrad(), "combine": "each"}, PER_TASK, 6),
@@ -316,6 +323,232 @@ def test_a_step_leaves_the_state_of_one_clean_pass(rule, perturb):
     net.step(aggregate=fm.CAGrad(), rho=0.3, combine=rule, perturb=perturb)(*net.batch())
     assert torch.get_rng_state().equal(generator)
     assert [b.tolist() for b in net.buffers()] == [b.tolist() for b in twin.buffers()]
+
+
+# aggregators that read losses, remember or learn ------------------------------------------------------------
+
+WEIGHTINGS = [name for name, method in fm.AGGREGATORS.items() if issubclass(method, fm.LossWeighting)]
+WAYS = [
+    {"combine": "erm"},
+    {"combine": "direct", "perturb": "mean"},
+    {"combine": "direct"},
+    {"combine": "decomposed"},
+]
+
+
+def noted_weights(aggregate):
+    """The weights that every call of ``loss_weights`` returns from now on."""
+    found, method = [], aggregate.loss_weights
+
+    def loss_weights(losses):
+        found.append(method(losses))
+        return found[-1]
+
+    aggregate.loss_weights = loss_weights
+    return found
+
+
+@pytest.mark.parametrize("options", WAYS)
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("name", WEIGHTINGS)
+def test_weights_are_found_once_a_step_on_the_clean_losses_and_serve_both_parts(
+    net, name, parts, options, make
+):
+    A, twin = make(name), make(name)
+    step = net.step(aggregate=A, rho=0.3, **options)
+    found = noted_weights(A)
+    for count in (1, 2, 3):
+        perturb = options.get("perturb", "task")
+        d = fm.decompose(*net.batch(), net.shared, net.head_lists, rho=0.3, perturb=perturb)
+        weights = twin.loss_weights(d.losses)
+        report = step.backward([net.batch()] if parts == 1 else halves(net))
+        close(found[-1], weights)
+        assert len(found) == count
+        rows = d.loss if options["combine"] == "erm" else d.sam
+        close(flatten([p.grad for p in net.shared]), weights @ rows)
+        close(report.losses, d.losses)
+        step.optimizer.step()
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_random_weights_cost_one_draw_a_step(net, options):
+    A, generator = fm.RLW(), torch.Generator().manual_seed(0)
+    step = net.step(aggregate=A, rho=0.3, **options)
+    for batches in ([net.batch()], halves(net), [net.batch()]):
+        step.backward(batches)
+        torch.randn(3, generator=generator, dtype=torch.float64)
+        assert A.generator.get_state().equal(generator.get_state())
+
+
+@pytest.mark.parametrize("options", WAYS[:2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_heads_follow_their_own_loss_though_their_task_has_no_weight(options, dtype):
+    """One single backward gives a head its weight times its gradient, and the weight may underflow."""
+    net = Net(dtype=dtype)
+    perturb = options.get("perturb", "task")
+    d = fm.decompose(*net.batch(), net.shared, net.head_lists, rho=0.3, perturb=perturb)
+    A = fm.BMTL(temperature=1e-5)
+    assert sorted(A.loss_weights(d.losses).tolist()) == [0, 0, 1]
+    net.step(aggregate=A, rho=0.3, **options).backward([net.batch()])
+    expected = d.head_loss_grads if options["combine"] == "erm" else d.head_grads
+    found = [[p.grad for p in head] for head in net.head_lists]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    rows = d.loss if options["combine"] == "erm" else d.sam
+    torch.testing.assert_close(
+        flatten([p.grad for p in net.shared]), rows[d.losses.argmax()], rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_what_gradvac_remembers_moves_on_once_a_step_for_each_part(net, options):
+    A, twin = fm.GradVac(0.3), fm.GradVac(0.3)
+    step = net.step(aggregate=A, rho=0.3, **options)
+    for _ in range(4):
+        perturb = options.get("perturb", "task")
+        d = fm.decompose(*net.batch(), net.shared, net.head_lists, rho=0.3, perturb=perturb)
+        direction = combine(d, twin, options["combine"])
+        step.backward([net.batch()])
+        close(flatten([p.grad for p in net.shared]), direction)
+        close(A.usual, twin.usual)
+        step.optimizer.step()
+    parts = {"erm": ["loss"], "direct": ["sam"], "decomposed": ["flat", "loss"]}
+    assert sorted(A.usual) == parts[options["combine"]]
+
+
+OBJECTIVES = {
+    "uw": lambda s, losses: (0.5 * (torch.exp(-s) * losses + s)).sum(),
+    "imtl_l": lambda s, losses: (torch.exp(s) * losses - s).sum(),
+}
+
+
+@pytest.mark.parametrize("options", WAYS)
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_learnt_scales_get_the_gradient_of_their_own_objective_and_are_trained(net, name, parts, options):
+    A = fm.aggregator(name, tasks=3)
+    optimizer = torch.optim.SGD([*net.parameters(), *A.parameters()], lr=0.1)
+    step = net.step(optimizer, aggregate=A, rho=0.3, **options)
+    for _ in range(4):
+        s = A.s.detach().clone().requires_grad_()
+        report = step.backward([net.batch()] if parts == 1 else halves(net))
+        (expected,) = torch.autograd.grad(OBJECTIVES[name](s, report.losses), s)
+        torch.testing.assert_close(A.s.grad, expected, rtol=1e-6, atol=1e-7)
+        before = A.s.detach().clone()
+        step.optimizer.step()
+        torch.testing.assert_close(A.s.detach(), before - 0.1 * expected)
+    assert A.s.detach().unique().numel() == 3
+
+
+def test_learnt_scales_are_told_from_the_parameters_to_find_in_the_graph(net):
+    A = fm.UW(tasks=3)
+    step = fm.FlatMTL(torch.optim.Adam([*net.parameters(), *A.parameters()]), aggregate=A)
+    step(*net.batch())
+    assert len(step.split.shared) == len(net.shared)
+    assert A.s.grad is not None
+
+
+@pytest.mark.parametrize("rule", ["second", "each"])
+@pytest.mark.parametrize("name", [*WEIGHTINGS, "gradvac"])
+def test_second_and_each_refuse_what_needs_tasks_before_anything_runs(net, name, rule, make):
+    message = rf'with the rule "{rule}", which aggregates rows that are no tasks; expected an aggregator that'
+    with pytest.raises(ValueError, match=message):
+        net.step(aggregate=make(name), combine=rule)
+    for change in ({"combine": rule}, {"aggregate": make(name)}):
+        step = net.step(aggregate=make(name)) if "combine" in change else net.step(combine=rule)
+        for key, value in change.items():
+            setattr(step, key, value)
+        ran = []
+        with pytest.raises(ValueError, match=message):
+            step(lambda ran=ran: ran.append(1), net.batch()[1])
+        assert ran == []
+
+
+@pytest.mark.parametrize("options", WAYS)
+@pytest.mark.parametrize("name", fm.AGGREGATORS)
+def test_a_skipped_step_leaves_the_aggregator_as_it_was(name, options, make):
+    """A gradient that is not finite, at once or only when perturbed, and a loss that is not."""
+    net = Net()
+    A, twin = make(name), make(name)
+    optimizer = torch.optim.SGD([*net.parameters(), *A.parameters()], lr=0.0)
+    step = net.step(optimizer, aggregate=A, rho=0.3, on_nonfinite="skip", **options)
+    other = net.step(aggregate=twin, rho=0.3, **options)
+    for report in (step.backward([net.batch()]), other.backward([net.batch()])):
+        assert not report.skipped
+    learnt = [p.grad.clone() for p in A.parameters()]
+    features, losses = net.batch()
+    bad = [breaks(net, 1, "trunk"), breaks(net, 1, "head")]
+    if options["combine"] != "erm":
+        bad.append(breaks(net, 1, "trunk", moved_only=True))
+    if name in WEIGHTINGS:
+        bad.append((features, [losses[0], lambda z: losses[1](z) + float("nan"), losses[2]]))
+    for batch in bad:
+        assert step.backward([batch]).skipped
+    assert [p.grad.tolist() for p in A.parameters()] == [grad.tolist() for grad in learnt]
+    for _ in range(2):
+        step.backward([net.batch()])
+        found = net.gradients()
+        other.backward([net.batch()])
+        assert all(a.equal(b) for a, b in zip(found, net.gradients(), strict=True))
+
+
+@pytest.mark.parametrize("options", WAYS)
+@pytest.mark.parametrize("name", WEIGHTINGS)
+def test_a_loss_that_is_not_finite_though_its_gradient_is_names_the_task(prepared, name, options, make):
+    step = prepared.step(torch.optim.Adam(prepared.parameters()), aggregate=make(name), rho=0.3, **options)
+    features, losses = prepared.batch()
+    broken = [losses[0], lambda z: losses[1](z) + float("inf"), losses[2]]
+    before = everything(prepared, step)
+    with pytest.raises(fm.NonFiniteGradient, match="The loss of task 1 holds NaN or infinity") as caught:
+        step(features, broken)
+    assert caught.value.tasks == [1]
+    assert everything(prepared, step) == before
+
+
+@pytest.mark.parametrize("options", WAYS)
+@pytest.mark.parametrize(
+    ("aggregate", "message"),
+    [
+        (fm.SI(), "Got a loss of -.* for task 1; expected losses > 0"),
+        (fm.DWA(), "Got a loss of -.* for task 1; expected losses > 0"),
+        (fm.UW(2), r"Got 3 losses for UW\(tasks=2\)"),
+    ],
+)
+def test_losses_that_a_weighting_cannot_take_change_nothing(prepared, options, aggregate, message):
+    step = prepared.step(
+        torch.optim.Adam(prepared.parameters()), aggregate=aggregate, on_nonfinite="skip", **options
+    )
+    features, losses = prepared.batch()
+    before = everything(prepared, step)
+    with pytest.raises(ValueError, match=message):
+        step(features, [losses[0], lambda z: losses[1](z) - 10, losses[2]])
+    assert everything(prepared, step) == before
+    assert step.skipped == 0
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+@pytest.mark.parametrize("name", fm.AGGREGATORS)
+def test_training_goes_on_identically_from_a_file_in_a_fresh_object(name, steps, make):
+    def prepare():
+        net, A = Net(), make(name)
+        if name == "dwa":
+            A.window = 2
+        optimizer = torch.optim.Adam([*net.parameters(), *A.parameters()], lr=0.05)
+        return net, net.step(optimizer, aggregate=A, rho=0.3)
+
+    def run(net, step, count):
+        return [step(*net.batch()).losses.tolist() for _ in range(count)]
+
+    net, step = prepare()
+    run(net, step, steps)
+    file = io.BytesIO()
+    torch.save([net.state_dict(), step.optimizer.state_dict(), step.state_dict()], file)
+    expected = run(net, step, 5)
+    net, step = prepare()
+    file.seek(0)
+    states = torch.load(file, weights_only=True)
+    for part, state in zip((net, step.optimizer, step), states, strict=True):
+        part.load_state_dict(state)
+    assert run(net, step, 5) == expected
 
 
 # micro-batches ----------------------------------------------------------------------------------------------
@@ -727,6 +960,14 @@ SETTINGS = [
         ("mean", "erm", "task", "separate"),
         ("mean", "direct", "mean", "separate"),
         ("pcgrad", "second", "task", "separate"),
+        ("si", "erm", "task", "separate"),
+        ("si", "direct", "mean", "separate"),
+        ("bmtl", "decomposed", "task", "separate"),
+        ("rlw", "erm", "task", "separate"),
+        ("uw", "direct", "mean", "together"),
+        ("imtl_l", "erm", "task", "separate"),
+        ("gradvac", "decomposed", "task", "separate"),
+        ("graddrop", "direct", "task", "separate"),
     ]
 ]
 
@@ -734,9 +975,12 @@ SETTINGS = [
 def gradients_by_setting(net, batches, process_group=None):
     results = []
     for setting in SETTINGS:
-        options = {**setting, "aggregate": fm.aggregator(setting["aggregate"])}
+        method = fm.AGGREGATORS[setting["aggregate"]]
+        aggregate = method(3) if issubclass(method, fm.LearnedWeighting) else method()
+        options = {**setting, "aggregate": aggregate}
         report = net.step(rho=0.3, process_group=process_group, **options).backward(batches)
-        results.append((net.gradients(), report.losses, report.perturbed_losses, report.gramian))
+        learnt = [p.grad for p in aggregate.parameters()]
+        results.append((net.gradients(), report.losses, report.perturbed_losses, report.gramian, learnt))
     return results
 
 

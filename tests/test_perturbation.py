@@ -64,6 +64,17 @@ def test_no_gradient_no_step(weights):
     assert worst_case(torch.zeros(3), 0.5, weights).tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("weights", [None, torch.tensor([[2.0, 0.0, 1.0]])])
+def test_a_gradient_that_is_not_finite_moves_nothing(value, weights):
+    """So that no closure meets weights that are NaN; other rows of the batch move as ever."""
+    g = torch.tensor([[3.0, value, 4.0], [3.0, 0.0, 4.0]])
+    found = worst_case(g, 0.5, weights)
+    assert found[0].tolist() == [0, 0, 0]
+    assert found[1].equal(worst_case(g[1:], 0.5, weights)[0])
+    assert found[1].abs().sum() > 0
+
+
 def test_zero_weights_do_not_move_in_the_adaptive_form():
     assert worst_case(torch.tensor([1.0, 1.0]), 0.5, weights=torch.tensor([0.0, 4.0])).tolist() == [0, 2]
     assert worst_case(torch.ones(2), 0.5, weights=torch.zeros(2)).tolist() == [0, 0]
