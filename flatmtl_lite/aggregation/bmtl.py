@@ -14,7 +14,7 @@ class BMTL(LossWeighting):
 
     Guarantees: of two tasks, the one with the larger loss never gets less weight.
     Scale: Σ w = 1 (the sum's own weights h' change the length of the step).
-    Cost: one backward for all tasks (where the rule takes no flat part of each task).
+    Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean".
     Paper: Liang and Zhang, 2020, arXiv 2002.04792.
 
     Args:

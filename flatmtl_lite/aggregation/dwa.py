@@ -13,9 +13,9 @@ class DWA(RunningWeighting):
     in the one before; equal weights until two windows are full (eq. 7). The paper's window is an epoch:
     give ``window`` the steps of one.
 
-    Guarantees: does not change when a loss is multiplied by a constant.
+    Guarantees: the weights do not change when a loss is multiplied by a constant.
     Scale: Σ w = 1 (the paper: T).
-    Cost: one backward for all tasks (where the rule takes no flat part of each task).
+    Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean".
     Paper: Liu, Johns and Davison, CVPR 2019, arXiv 1803.10704.
 
     Args:

@@ -16,7 +16,7 @@ class GradDrop(Drawing):
     paper drops signs of gradients at the features; here, as in later comparisons, at the parameters.
 
     Guarantees: where all signs agree, the mean; nowhere larger than the mean of |gᵢ|.
-    Scale: the mean of the rows that are left (the paper: their sum).
+    Scale: what is let through, divided by T (the paper: its sum).
     Cost: a few passes over G, no Gramian; P random numbers, from the CPU unless the generator is elsewhere.
     Paper: Chen et al., NeurIPS 2020, arXiv 2010.06808.
 

@@ -15,7 +15,7 @@ class IMTLL(LearnedWeighting):
 
     Guarantees: for fixed losses s settles where the scaled losses wᵢlᵢ are all equal.
     Scale: Σ w = 1 (the paper's weights eˢ also change the length of the step).
-    Cost: one backward for all tasks (where the rule takes no flat part of each task); T parameters.
+    Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean"; T parameters.
     Paper: Liu et al., ICLR 2021 (https://openreview.net/forum?id=IMPnRXEWpvr).
 
     Args:

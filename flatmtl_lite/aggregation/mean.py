@@ -13,7 +13,7 @@ class Mean(GramianAggregator):
 
     Guarantees: descends on the mean loss, at whatever price for one task.
     Scale: as it is.
-    Cost: one backward for all tasks (where the rule takes no flat part of each task).
+    Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean".
     Paper: linear scalarisation, the baseline of all of them.
 
     Example:

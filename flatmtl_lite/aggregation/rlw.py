@@ -16,7 +16,7 @@ class RLW(Drawing, LossWeighting):
 
     Guarantees: none for one step; on average over steps, the mean's direction.
     Scale: Σ w = 1.
-    Cost: one backward for all tasks (where the rule takes no flat part of each task).
+    Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean".
     Paper: Lin et al., TMLR 2022, arXiv 2111.10603.
 
     Args:

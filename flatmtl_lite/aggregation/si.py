@@ -12,7 +12,7 @@ class SI(LossWeighting):
 
     Guarantees: the direction, but for its length, does not change when a loss is multiplied by a constant.
     Scale: Σ w = 1 (published code takes 1/l or 1/(T l): a step of another length).
-    Cost: one backward for all tasks (where the rule takes no flat part of each task).
+    Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean".
     Paper: a baseline of Navon et al., ICML 2022, arXiv 2202.01017.
 
     Raises:

@@ -14,9 +14,9 @@ class SLAW(RunningWeighting):
     present loss counts. It equals √(mean of l² - (mean of l)²) of the paper, computed without that
     cancellation. Equal weights at the first step; losses of any sign.
 
-    Guarantees: does not change when a constant is added to a loss.
+    Guarantees: the weights do not change when a constant is added to a loss.
     Scale: Σ w = 1 (the paper: T).
-    Cost: one backward for all tasks (where the rule takes no flat part of each task).
+    Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean".
     Paper: Crawshaw and Košecká, 2021, arXiv 2109.08218.
 
     Args:

@@ -15,7 +15,7 @@ class UW(LearnedWeighting):
 
     Guarantees: for fixed losses s settles where wᵢ ∝ 1/lᵢ, so that equal shares of loss remain.
     Scale: Σ w = 1 (the paper's weights ½e⁻ˢ also change the length of the step).
-    Cost: one backward for all tasks (where the rule takes no flat part of each task); T parameters.
+    Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean"; T parameters.
     Paper: Kendall, Gal and Cipolla, CVPR 2018, arXiv 1705.07115.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a notebook shows: live stages, figures with static twins, checks, predictions, live progress."""
+"""What a notebook shows: live stages, figures with static twins, checks, predictions, progress, the zoo."""
 
 from . import checks, figures
 from .display import show
@@ -7,6 +7,7 @@ from .landscape import where_starts_end
 from .predictions import compare, predict, unlock
 from .progress import ProgressTable
 from .stage import Stage, Table, page
+from .zoo import zoo
 
 __all__ = [
     "ProgressTable",
@@ -23,4 +24,5 @@ __all__ = [
     "show",
     "unlock",
     "where_starts_end",
+    "zoo",
 ]

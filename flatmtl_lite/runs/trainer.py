@@ -66,7 +66,8 @@ class Run:
             labels without noise), ``val`` and ``test`` accuracy in per cent.
         steps: one entry a measured step: ``epoch`` (a fraction), ``loss`` (cosines between the loss
             gradients of each pair of tasks), and, where flat gradients were taken, ``flat`` (the same
-            for them) and, now and then, ``same`` (cosine of the decomposed update with the direct one).
+            for them) and, now and then, ``same`` (cosine of the decomposed update with the direct one;
+            only where the aggregator is a weighting of the Gramian).
         sharpness: per task the ten-step rise of the training loss within radius 0.05.
         seconds: wall time of training, evaluations included.
     """

@@ -92,6 +92,25 @@ def test_bad_settings(options, message):
         Config(**options)
 
 
+@pytest.mark.parametrize("name", AGGREGATORS)
+@pytest.mark.parametrize("prefix", ["f-", "", "sam-"])
+def test_every_aggregator_trains_and_repeats(name, prefix, data):
+    config = replace(SMALL, method=prefix + name, epochs=1)
+    one, other = train(data, config), train(data, replace(config, measure_every=99))
+    for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert one.steps[0]["loss"]
+
+
+def test_learnt_scales_are_trained_without_weight_decay(data, monkeypatch):
+    made, sgd = [], torch.optim.SGD
+    monkeypatch.setattr(torch.optim, "SGD", lambda *a, **k: made.append(sgd(*a, **k)) or made[-1])
+    train(data, replace(SMALL, method="uw", weight_decay=0.1, epochs=1))
+    network, scales = made[0].param_groups
+    assert (network["weight_decay"], scales["weight_decay"]) == (0.1, 0)
+    assert scales["params"][0].detach().abs().min() > 0  # it starts at 0
+
+
 def test_too_few_images(data):
     with pytest.raises(ValueError, match="Got 160 training images for batch_size=161"):
         train(data, replace(SMALL, batch_size=161))
@@ -102,9 +121,24 @@ def test_method_names():
     assert parse_method("sam-mean").perturb == "mean"
     assert parse_method("each-imtl_g").combine == "each"
     assert all(parse_method(f"direct-{key}").aggregator == key for key in AGGREGATORS)
+    for key, method in AGGREGATORS.items():
+        assert type(parse_method(f"f-{key}").make_aggregator(tasks=3)) is method
     for name in ("", "f-", "-mean", "x-mean", "cagrad-f"):
         with pytest.raises(ValueError, match="expected one of"):
             parse_method(name)
+
+
+@pytest.mark.parametrize("key", AGGREGATORS)
+@pytest.mark.parametrize("prefix", ["second", "each"])
+def test_method_names_that_join_what_does_not_fit(prefix, key):
+    if AGGREGATORS[key].needs_tasks:
+        message = f'Got {AGGREGATORS[key].__name__} with the rule "{prefix}"'
+        with pytest.raises(ValueError, match=message):
+            parse_method(f"{prefix}-{key}")
+        with pytest.raises(ValueError, match=message):
+            Config(method=f"{prefix}-{key}")
+    else:
+        assert parse_method(f"{prefix}-{key}").combine == prefix
 
 
 def test_record_is_written_whole_and_a_changed_one_is_refused(tmp_path, monkeypatch):
