@@ -78,11 +78,11 @@ class GradVac(Drawing, GramianAggregator):
         return weights / live.sum(-1, keepdim=True).clamp_min(1.0)
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        return {"generator": super().get_extra_state(), **{k: v.clone() for k, v in self.usual.items()}}
+        return {"generator": super().get_extra_state(), **self.usual}
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         super().set_extra_state(state["generator"])
-        self.usual = {part: value.cpu().clone() for part, value in state.items() if part != "generator"}
+        self.usual = {part: value.cpu() for part, value in state.items() if part != "generator"}
 
     def extra_repr(self) -> str:
         return f"beta={self.beta}"

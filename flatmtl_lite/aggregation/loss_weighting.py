@@ -72,7 +72,8 @@ class LossWeighting(Aggregator):
 class RunningWeighting(LossWeighting):
     """A loss weighting that remembers earlier losses, in ``memory``, which is part of ``state_dict``.
 
-    The number of tasks is that of the first call.
+    The number of tasks is that of the first call. Methods replace ``memory`` and its tensors, and change
+    none in place, so that a state once read stays what it was.
     """
 
     def __init__(self):
@@ -89,10 +90,10 @@ class RunningWeighting(LossWeighting):
                 )
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        return {name: value.clone() for name, value in self.memory.items()}
+        return self.memory
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        self.memory = {name: value.cpu().clone() for name, value in state.items()}
+        self.memory = {name: value.cpu() for name, value in state.items()}
 
 
 class LearnedWeighting(LossWeighting):

@@ -93,6 +93,31 @@ def test_a_zero_row_is_left_out_and_not_remembered(sample):
     assert not A.usual["loss"][:, 1].any()
 
 
+def test_a_row_that_becomes_zero_is_left_out_though_its_angles_are_known(sample):
+    A, alone = fm.GradVac(beta=0.5), fm.GradVac(beta=0.5)
+    G = sample("descent", 3, 6, batch=1)[0]
+    A(G)
+    known = A.usual["loss"]
+    assert (known[0, 1:] > 0).any()
+    alone.usual["loss"] = known[1:, 1:]
+    found = A(torch.cat([torch.zeros(1, 6), G[1:]]))
+    torch.testing.assert_close(found, alone(G[1:]))
+    assert A.usual["loss"][0].equal(known[0])
+    assert A.usual["loss"][:, 0].equal(known[:, 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_what_is_left_of_opposite_gradients_is_rounding_and_not_remembered(dtype, sample):
+    """v₁ without its part along g₂ ~ -g₁ is noise: its cosine with g₃ is remembered only if seen before."""
+    for order, (g, e) in enumerate(sample("normal", 2, 50).to(dtype)):
+        A = fm.GradVac(1.0, torch.Generator().manual_seed(order))
+        A(torch.stack([g, -0.3 * g, e]))
+        true = torch.cosine_similarity(g.double(), e.double(), dim=0)
+        for i, sign in ((0, 1), (1, -1)):
+            seen = A.usual["loss"][i, 2]
+            assert seen == 0 or (seen - sign * true).abs() < 1e-6
+
+
 def test_a_gradient_that_is_used_up_is_left_as_it_is():
     """Opposite rows leave nothing but rounding of v: its cosines would be noise, and are not remembered."""
     A = fm.GradVac(beta=1.0)

@@ -258,6 +258,26 @@ def test_state_kept_puts_memory_and_generators_back(name, fails, make, sample):
     assert A(G[8:10], losses=losses[8:10]).equal(twin(G[8:10], losses=losses[8:10]))
 
 
+class Counting(fm.Aggregator):
+    """A user's own, with a buffer that is changed in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, G, losses=None):
+        self.calls += 1
+        return G.mean(-2)
+
+
+def test_state_kept_puts_back_what_was_changed_in_place():
+    A = Counting()
+    A(torch.eye(2))
+    with state_kept(A):
+        A(torch.eye(2))
+    assert A.calls == 1
+
+
 # rules ------------------------------------------------------------------------------------------------------
 
 
