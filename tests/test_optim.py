@@ -380,23 +380,28 @@ def test_random_weights_cost_one_draw_a_step(net, options):
         assert A.generator.get_state().equal(generator.get_state())
 
 
+class FirstTask(fm.LossWeighting):
+    """All weight on the first task; of the others, one has a weight that float32 barely knows."""
+
+    def solve(self, losses):
+        return torch.tensor([1.0, 0.0, 1e-43], dtype=torch.float64)
+
+
 @pytest.mark.parametrize("options", WAYS[:2])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_heads_follow_their_own_loss_though_their_task_has_no_weight(options, dtype):
-    """One single backward gives a head its weight times its gradient, and the weight may underflow."""
+    """One single backward gives a head its weight times its gradient, which may be nothing."""
     net = Net(dtype=dtype)
     perturb = options.get("perturb", "task")
     d = fm.decompose(*net.batch(), net.shared, net.head_lists, rho=0.3, perturb=perturb)
-    A = fm.BMTL(temperature=1e-5)
-    assert sorted(A.loss_weights(d.losses).tolist()) == [0, 0, 1]
-    net.step(aggregate=A, rho=0.3, **options).backward([net.batch()])
-    expected = d.head_loss_grads if options["combine"] == "erm" else d.head_grads
+    report = net.step(aggregate=FirstTask(), rho=0.3, **options).backward([net.batch()])
+    assert report.gramian is None  # it was one backward, and not a second try with one for each task
+    erm = options["combine"] == "erm"
+    tolerance = {"rtol": 1e-4, "atol": 1e-6} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-12}
     found = [[p.grad for p in head] for head in net.head_lists]
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
-    rows = d.loss if options["combine"] == "erm" else d.sam
-    torch.testing.assert_close(
-        flatten([p.grad for p in net.shared]), rows[d.losses.argmax()], rtol=1e-4, atol=1e-6
-    )
+    torch.testing.assert_close(found, d.head_loss_grads if erm else d.head_grads, **tolerance)
+    trunk = flatten([p.grad for p in net.shared])
+    torch.testing.assert_close(trunk, (d.loss if erm else d.sam)[0], **tolerance)
 
 
 @pytest.mark.parametrize("options", WAYS)

@@ -12,8 +12,9 @@ class GradDrop(Drawing):
     """Gradient sign dropout: at every parameter draw a sign, and let only the gradients of that sign through.
 
     The positive sign is drawn with probability p = ½(1 + Σ gᵢ/Σ |gᵢ|), the positive sign purity (eq. 1;
-    Alg. 1 without leak). Works on elements, not on the Gramian: rotating the gradients changes it. The
-    paper drops signs of gradients at the features; here, as in later comparisons, at the parameters.
+    Alg. 1 without leak), which is the share of Σ |gᵢ| that is positive. Works on elements, not on the
+    Gramian: rotating the gradients changes it. The paper drops signs of gradients at the features; here,
+    as in later comparisons, at the parameters.
 
     Guarantees: where all signs agree, the mean; nowhere larger than the mean of |gᵢ|.
     Scale: what is let through, divided by T (the paper: its sum).
@@ -40,11 +41,9 @@ class GradDrop(Drawing):
     @torch.no_grad()
     def drop(self, G: Tensor) -> Tensor:
         """The direction (..., P) for finite rows (..., T, P)."""
-        # in units of each column's largest entry no sum overflows
-        largest = G.abs().amax(-2, keepdim=True)
-        rows = (G / torch.where(largest > 0, largest, 1.0)).to(torch.promote_types(G.dtype, torch.float32))
-        purity = (1 + rows.sum(-2) / rows.abs().sum(-2).clamp_min(1.0)) / 2
+        # divided by T first, so that no sum overflows
+        rows = G.to(torch.promote_types(G.dtype, torch.float32)) / G.shape[-2]
+        plus, minus = rows.clamp_min(0.0).sum(-2), rows.clamp_max(0.0).sum(-2)
         draw = torch.rand(G.shape[-1], generator=self.generator, device=self.generator.device)
-        positive = (draw.to(G.device) < purity).unsqueeze(-2)
-        kept = torch.where(positive, rows.clamp_min(0.0), rows.clamp_max(0.0))
-        return (kept.mean(-2) * largest.squeeze(-2)).to(G.dtype)
+        positive = draw.to(G.device) * (plus - minus) < plus
+        return torch.where(positive, plus, minus).to(G.dtype)

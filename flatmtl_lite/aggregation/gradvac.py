@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .base import Drawing, GramianAggregator, length
+from .base import Drawing, GramianAggregator
 
 
 class GradVac(Drawing, GramianAggregator):
@@ -61,21 +61,26 @@ class GradVac(Drawing, GramianAggregator):
                 f"{tuple(usual.shape)}; expected the same tasks at every step. Make a new one."
             )
         order = torch.rand(T, T, generator=self.generator, dtype=torch.float64).argsort(-1)
-        live = (norms > 0).to(C.dtype)
-        v = torch.diag_embed(live)  # on unit rows: the length of gᵢ comes back at the end
+        live = norms > 0
+        pairs = live.unsqueeze(-1) & live.unsqueeze(-2) & ~torch.eye(T, dtype=torch.bool)
+        goal = usual.clamp(-self.LIMIT, self.LIMIT)
+        slope = goal / (1 - goal**2).sqrt()
+        seen, rows = usual.clone(), torch.arange(T)
+        # coefficients on unit rows, and inner products with them; the lengths come back at the end
+        v, inner = torch.diag_embed(live.to(C.dtype)), C
         for j in order.unbind(-1):
-            pair = torch.nn.functional.one_hot(j, T).bool() & ~torch.eye(T, dtype=torch.bool)
-            size = length(C.unsqueeze(-3), v)
-            there = pair & (live[..., j] > 0).unsqueeze(-1) & (size**2 > 10 * T * eps)
-            cosine = (v * C[..., j, :]).sum(-1, keepdim=True) / torch.where(size > 0, size, 1.0)
-            cosine = cosine.clamp(-1.0, 1.0)
-            goal = usual.clamp(-self.LIMIT, self.LIMIT)
-            turn = size * ((1 - cosine**2).sqrt() * goal / (1 - goal**2).sqrt() - cosine)
-            v = v + torch.where(there & (cosine < goal), turn, 0.0)
-            usual = torch.where(there, (1 - self.beta) * usual + self.beta * cosine, usual)
-        self.usual = {**self.usual, self.part: usual}
+            square = (v * inner).sum(-1)
+            there = pairs[..., rows, j] & (square > 10 * T * eps)
+            size = torch.where(there, square, 1.0).sqrt()
+            cosine = (inner[..., rows, j] / size).clamp(-1.0, 1.0)
+            turn = size * ((1 - cosine**2).sqrt() * slope[..., rows, j] - cosine)
+            turn = torch.where(there & (cosine < goal[..., rows, j]), turn, 0.0)
+            v[..., rows, j] += turn
+            inner = inner + turn.unsqueeze(-1) * C[..., j, :]
+            seen[..., rows, j] = torch.where(there, cosine, seen[..., rows, j])
+        self.usual = {**self.usual, self.part: (1 - self.beta) * usual + self.beta * seen}
         weights = (v * norms.unsqueeze(-1)).sum(-2) / torch.where(norms > 0, norms, 1.0)
-        return weights / live.sum(-1, keepdim=True).clamp_min(1.0)
+        return weights / live.sum(-1, keepdim=True).clamp_min(1)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return {"generator": super().get_extra_state(), **self.usual}
