@@ -77,6 +77,14 @@ def test_sums_beyond_the_range_of_the_dtype_do_not_occur(dtype):
     torch.testing.assert_close(found[3], G[0, 3] / 3)
 
 
+def test_where_all_agree_no_draw_can_drop_them(monkeypatch):
+    """Draws are in [0, 1): 0 is one of them, and must not let through what has purity 0."""
+    G = torch.tensor([[4.0, -2.0], [2.0, -1.0]])
+    for value in (0.0, 1 - 2**-24):
+        monkeypatch.setattr(torch, "rand", lambda size, value=value, **_: torch.full((size,), value))
+        assert fm.GradDrop()(G).tolist() == [3.0, -1.5]
+
+
 def test_a_call_draws_once_for_the_whole_batch(sample):
     G = sample("normal", 3, 30, batch=1).expand(6, 3, 30)
     A = fm.GradDrop()
