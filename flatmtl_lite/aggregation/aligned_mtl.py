@@ -7,15 +7,20 @@ from .base import GramianAggregator
 
 
 class AlignedMTL(GramianAggregator):
-    """Independent component alignment (Senushkin et al., CVPR 2023, arXiv 2305.19000, Alg. 1).
+    """Independent component alignment: make the gradients orthogonal and equally long, then take the mean.
 
     d = σ Σ wᵢ ĝᵢ', w = 1/T, where the rows ĝ' = (G Gᵀ)^(-1/2) G are the orthonormal ones nearest to G,
-    and σ, the smallest singular value of G, is their length: no component of G is ever amplified.
-    Scale: as it is. Gradients of 0 are left out.
+    and σ, the smallest singular value of G, is their length: no component of G is ever amplified (Alg. 1).
+    Gradients of 0 are left out.
 
     Of a G of lower rank, only the singular vectors of its rank r take part. r counts eigenvalues of the
     cosines above 10 T eps of the largest (eps: the accuracy of the Gramian), and singular values of G
     above 10 T 2e-16 of the largest. d jumps there: σ is the smallest one that counts.
+
+    Guarantees: descends on the mean loss; with full rank ‖d‖ = σ/√T. A single task may ascend.
+    Scale: as it is.
+    Cost: G Gᵀ and w G, an eigenvalue and a singular value decomposition of T × T numbers.
+    Paper: Senushkin et al., CVPR 2023, arXiv 2305.19000.
 
     Example:
         >>> AlignedMTL()(torch.tensor([[1.0, 0.0], [0.0, 3.0]]))

@@ -9,14 +9,20 @@ from .simplex import hull_minimum, simplex_scale
 
 
 class ConicGrad(GramianAggregator):
-    """A max-min problem on a cone around the mean gradient g₀ (ConicGrad, arXiv 2502.00217).
+    """A cone around the mean gradient: the direction within it that improves the worst task most.
 
-    d = argmax minᵢ ⟨gᵢ, d⟩ over ‖d‖ <= ‖g₀‖, ⟨g₀, d⟩ >= c‖g₀‖². Only the abstract is public, so this
-    solves the problem that it states, exactly, with a method of our own: where MGDA's direction lies
-    within the cone it is the one; else the best is on the surface, d = ‖g₀‖ (c ĝ₀ + √(1-c²) v), and v
-    solves the same problem, without the cone, for what is orthogonal to g₀. Gradients of 0 count in g₀
-    but not as the worst task. Scale: as it is, ‖d‖ = ‖g₀‖. At a Pareto-stationary point (see Nash-MTL),
-    where no d is better for the worst task than none, d jumps to the axis: d = g₀.
+    d = argmax minᵢ ⟨gᵢ, d⟩ over ‖d‖ <= ‖g₀‖, ⟨g₀, d⟩ >= c‖g₀‖², g₀ the mean gradient. Only the abstract
+    is public, so this solves the problem that it states, exactly, with a method of our own: where MGDA's
+    direction lies within the cone it is the one; else the best is on the surface, d = ‖g₀‖ (c ĝ₀ +
+    √(1-c²) v), and v solves the same problem, without the cone, for what is orthogonal to g₀. Gradients
+    of 0 count in g₀ but not as the worst task. At a Pareto-stationary point (see Nash-MTL), where no d
+    is better for the worst task than none, d jumps to the axis: d = g₀.
+
+    Guarantees: with c > 0 descends on the mean loss; except at a Pareto-stationary point, within its cone
+        no direction of its length helps the worst task more.
+    Scale: as it is, ‖d‖ = ‖g₀‖.
+    Cost: G Gᵀ and w G, and one or two active-set searches on T × T numbers.
+    Paper: arXiv 2502.00217.
 
     Args:
         c: cosine of the cone's half-angle, from 0 to 1 (1: the mean); the default is ours.

@@ -8,11 +8,15 @@ from .cone import cone_minimum
 
 
 class UPGrad(GramianAggregator):
-    """Unconflicting projection of gradients (Quinton and Rey 2024, arXiv 2406.16232, Eq. 3).
+    """Unconflicting projection: every gradient is turned until it opposes none, then the mean is taken.
 
     d = the mean of the projections of the gᵢ onto {d: ⟨gⱼ, d⟩ >= 0 for all j}, the nearest directions
-    that ascend on no task; so d too ascends on none. Solved exactly: TorchJD adds 1e-4 to the
-    normalised Gramian. Scale: as it is (the paper's weights are 1/T).
+    that ascend on no task (Eq. 3). Solved exactly: TorchJD adds 1e-4 to the normalised Gramian.
+
+    Guarantees: ascends on no task.
+    Scale: as it is (the paper's weights are 1/T).
+    Cost: G Gᵀ and w G, and T active-set searches at once on T × T numbers.
+    Paper: Quinton and Rey 2024, arXiv 2406.16232.
 
     Example:
         >>> UPGrad()(torch.tensor([[1.0, 0.0], [-1.0, 1.0]]))
