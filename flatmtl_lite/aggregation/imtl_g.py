@@ -10,11 +10,12 @@ from .simplex import simplex_scale
 class IMTLG(GramianAggregator):
     """Impartial multi-task learning, gradient part: the direction with equal projections on all gradients.
 
-    β solves ⟨gᵢ, d⟩ = ‖gᵢ‖ for all i, by the pseudo-inverse; zero rows are left out. Cosine eigenvalues
-    below 10 T eps of the largest count as 0, so the weights jump where rows become equal (T >= 3) or
-    opposite; where only 0 has equal projections, d = 0.
+    β solves ⟨gᵢ, d⟩ = ‖gᵢ‖ for all i by the pseudo-inverse: for dependent gradients without a solution,
+    the nearest in least squares of ⟨gᵢ, d⟩/‖gᵢ‖, which is 0 where the unit gradients sum to 0. Zero rows
+    are left out. Cosine eigenvalues below 10 T eps of the largest count as 0, so the weights jump where
+    rows become equal (T >= 3) or opposite.
 
-    Guarantees: descends on every task equally fast, per unit of its gradient, or is 0.
+    Guarantees: independent gradients: descends on every task, equally fast per unit of its gradient.
     Scale: divided by Σ|β| (the paper divides by Σβ, which may be negative for T >= 3 and then ascends
         on every task).
     Cost: G Gᵀ and w G, and a T × T pseudo-inverse.

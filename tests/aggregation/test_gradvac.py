@@ -33,13 +33,18 @@ def draw(generator, T):
 
 @pytest.mark.parametrize("beta", [0.0, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("decades", [0, 6])
-@pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 4), (5, 20), (8, 6)])
-def test_is_the_published_algorithm_divided_by_the_number_of_tasks(T, P, decades, beta, sample):
-    """Over calls with gradients that mostly agree, so that most pairs have a goal above 0 to be turned to."""
+@pytest.mark.parametrize("nature", ["normal", "descent", "no_descent"])
+@pytest.mark.parametrize(("T", "P", "calls"), [(2, 3, 10), (3, 4, 10), (5, 20, 10), (10, 30, 4), (40, 60, 2)])
+def test_is_the_published_algorithm_divided_by_the_number_of_tasks(
+    T, P, calls, nature, decades, beta, sample
+):
+    """Over calls, so that pairs have a goal above 0 to be turned to."""
+    if nature == "no_descent" and T == 2:
+        pytest.skip("opposite gradients, of which the printed formula takes the root of a negative rounding")
     A, orders = fm.GradVac(beta, torch.Generator().manual_seed(3)), torch.Generator().manual_seed(3)
     usual = torch.zeros(T, T, dtype=torch.float64)
     turned = 0
-    for G in sample("descent", T, P, batch=10, decades=decades):
+    for G in sample(nature, T, P, batch=calls, decades=decades):
         turned += (usual > 0).sum().item()
         expected = published(G, usual, draw(orders, T), beta) / T
         assert (A(G) - expected).norm() <= 1e-10 * G.norm(dim=-1).max() + 1e-10 * expected.norm()

@@ -23,6 +23,24 @@ def test_projections_are_equal_and_positive(T, P, nature, decades, sample):
     torch.testing.assert_close(weights.abs().sum(-1), torch.ones(50, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("decades", [0, 6])
+@pytest.mark.parametrize(
+    ("nature", "T", "P"),
+    [
+        *[("normal", T, P) for T, P in [(3, 2), (10, 4), (40, 10)]],
+        *[("descent", T, P) for T, P in [(3, 2), (10, 4), (40, 10)]],
+        *[("rank_2", T, 30) for T in (3, 10, 40)],
+        *[("no_descent", T, P) for T, P in [(3, 50), (10, 60), (40, 200)]],
+    ],
+)
+def test_dependent_gradients_get_the_least_squares_fit_of_equal_projections(nature, T, P, decades, sample):
+    """The normal equations UᵀU d = κ Uᵀ1 of the unit gradients U, κ > 0, row by row of Uᵀ."""
+    G = sample(nature, T, P, decades=decades)
+    d, U = fm.IMTLG()(G), torch.nn.functional.normalize(G, dim=-1)
+    found = torch.nn.functional.normalize((U.mT @ projections(G, d).unsqueeze(-1)).squeeze(-1), dim=-1)
+    assert (found - torch.nn.functional.normalize(U.sum(-2), dim=-1)).abs().max() <= 1e-8
+
+
 # The third gradient is short and lies near the plane of the others; by hand, β = (55, 55, -1000)/49.
 TURNING = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.006, 0.006, 0.007]], dtype=torch.float64)
 
@@ -78,8 +96,8 @@ def test_dependent_gradients_that_allow_it_still_have_equal_projections(T, sampl
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("T", [2, 3, 4, 5, 6, 7])
-def test_is_0_where_only_0_has_equal_projections(T, dtype):
-    """Unit gradients that sum to 0, evenly round the circle: equal projections sum to 0, so all are 0."""
+def test_is_0_where_the_unit_gradients_sum_to_0(T, dtype):
+    """Evenly round the circle: equal projections sum to 0, so all are 0."""
     turn = torch.arange(10, dtype=torch.float64).unsqueeze(-1)
     angles = turn + torch.arange(T, dtype=torch.float64) * (2 * torch.pi / T)
     G = torch.stack([angles.cos(), angles.sin()], -1).to(dtype)
