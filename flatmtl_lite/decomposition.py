@@ -221,8 +221,7 @@ def combine(d: Decomposition, aggregate: Aggregator, rule: str) -> Tensor:
     if not isinstance(aggregate, GramianAggregator):
         _ = d.gramian  # finds what is not finite
         return RULES[rule](aggregate.for_step(d.losses), d.loss, d.flat)
-    c = coefficients(d.gramian, aggregate, rule, relative_accuracy(d.loss))
-    of_loss, of_flat = c.split(d.loss.shape[-2], -1)
+    of_loss, of_flat = coefficients(d.gramian, aggregate, rule, relative_accuracy(d.loss)).chunk(2, -1)
     direction = weighted_sum(of_loss, d.loss)
     return direction + weighted_sum(of_flat, d.flat) if d._has_flat else direction
 
@@ -232,16 +231,17 @@ def coefficients(M: Tensor, aggregate: GramianAggregator, rule: str, eps: float 
 
     Every vector of the rule is a combination of those rows, so the rule runs on coefficient vectors,
     whose inner products ``M`` = [loss; flat][loss; flat]ᵀ (..., 2T, 2T) gives; nothing is of length P.
-    ``eps`` is the relative accuracy of ``M``, by default that of its dtype: in float32, a sum of rows
-    that cancels to less than about 1e-3 of its terms has weights no better than rounding.
+    ``M`` must be finite. ``eps`` is its relative accuracy, by default that of its dtype: in float32, a sum
+    of rows that cancels to less than about 1e-3 of its terms has weights no better than rounding.
     """
-    batch, n = M.shape[:-2], M.shape[-1]
     eps = torch.finfo(M.dtype).eps if eps is None else eps
-    M = M.double()
+    batch, n, M = M.shape[:-2], M.shape[-1], M.double()
+    blocks = {"loss": M[..., : n // 2, : n // 2], "flat": M[..., n // 2 :, n // 2 :]}
 
     def A(rows: Tensor, part: str | None = None) -> Tensor:
         metric = M.reshape(*batch, *[1] * (rows.ndim - M.ndim), n, n)
-        weights = aggregate.weights(rows @ metric @ rows.mT, eps, part)
+        inner = blocks[part] if part in blocks else rows @ metric @ rows.mT
+        weights = aggregate.weigh(inner, eps, part)
         return (weights.unsqueeze(-2) @ rows).squeeze(-2)
 
     loss, flat = torch.eye(n, dtype=torch.float64).expand(*batch, n, n).split(n // 2, dim=-2)

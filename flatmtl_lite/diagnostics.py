@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .aggregation import GramianAggregator, gramian, state_kept
-from .aggregation.base import scale_free
+from .aggregation.base import check_gramian, scale_free
 from .decomposition import coefficients
 from .gradients import flatten
 from .perturbation import StateGuard, perturbed, worst_case
@@ -51,6 +51,7 @@ def rule_cosine(M: Tensor, aggregate: GramianAggregator, one: str, other: str) -
 
     The aggregator's memory and generator are afterwards as before.
     """
+    check_gramian(M)
     for rule in (one, other):
         aggregate.check_rule(rule)
     with state_kept(aggregate):

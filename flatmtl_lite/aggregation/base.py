@@ -122,12 +122,7 @@ class GramianAggregator(Aggregator):
         Raises:
             ValueError: ``M`` is no floating (..., T, T), or not finite.
         """
-        square = M.ndim >= 2 and M.shape[-1] == M.shape[-2] > 0
-        if not (square and M.is_floating_point() and bool(M.isfinite().all())):
-            raise ValueError(
-                f"Got a Gramian of shape {tuple(M.shape)} and dtype {M.dtype}; expected (..., T, T), T >= 1, "
-                "of finite floating numbers. Pass G @ G.mT, G holding one task gradient per row."
-            )
+        check_gramian(M)
         return self.weigh(M.cpu(), torch.finfo(M.dtype).eps if eps is None else eps, part)
 
     def weigh(self, M: Tensor, eps: float, part: str | None = None) -> Tensor:
@@ -194,6 +189,16 @@ def check_rows(G: Tensor) -> None:
         )
 
 
+def check_gramian(M: Tensor) -> None:
+    """Raise ValueError unless ``M`` is a floating tensor (..., T, T) of finite numbers, T >= 1."""
+    square = M.ndim >= 2 and M.shape[-1] == M.shape[-2] > 0
+    if not (square and M.is_floating_point() and bool(M.isfinite().all())):
+        raise ValueError(
+            f"Got a Gramian of shape {tuple(M.shape)} and dtype {M.dtype}; expected (..., T, T), T >= 1, "
+            "of finite floating numbers. Pass G @ G.mT, G holding one task gradient per row."
+        )
+
+
 def relative_accuracy(G: Tensor) -> float:
     """Relative accuracy of inner products of rows of ``G``, which are taken in float32 or better."""
     return torch.finfo(torch.promote_types(G.dtype, torch.float32)).eps
@@ -206,8 +211,8 @@ def weighted_sum(weights: Tensor, G: Tensor) -> Tensor:
     rescaled first.
     """
     info = torch.finfo(G.dtype)
-    size = weights.abs()
-    if G.dtype != weights.dtype and bool(((size > info.max) | ((size < info.tiny) & (size > 0))).any()):
+    within = torch.hardshrink(weights, info.tiny).clamp(-info.max, info.max)
+    if G.dtype != weights.dtype and not within.equal(weights):
         scale = G.abs().amax(-1, keepdim=True)
         G = G / torch.where(scale > 0, scale, 1.0)
         weights = weights * scale.squeeze(-1).to(weights)
@@ -226,6 +231,7 @@ def gramian(*blocks: Tensor) -> Tensor:
 
     Raises:
         NonFiniteGradient: a row holds NaN or infinity.
+        ValueError: a square does not fit float64 either: an entry above 1e150 or so.
 
     Example:
         >>> gramian(torch.tensor([[4.0, 0.0], [0.0, 2.0**70]])).diagonal().log2().tolist()
@@ -236,12 +242,18 @@ def gramian(*blocks: Tensor) -> Tensor:
     squares = M.diagonal(dim1=-2, dim2=-1)
     info = torch.finfo(M.dtype)
     smallest = blocks[0].shape[-1] * info.tiny / info.eps
-    if bool(((squares >= smallest) & (squares <= info.max)).all()):
+    if squares.clamp(smallest, info.max).equal(squares):
         return M
     largest = check_finite(*blocks).double().unsqueeze(-1)
     scales = torch.where(largest > 0, largest, 1.0).split([b.shape[-2] for b in blocks], -2)
     rescaled = tuple(b / scale.to(b) for b, scale in zip(blocks, scales, strict=True))
-    return _inner_products(rescaled).cpu().double() * (largest * largest.mT)
+    M = _inner_products(rescaled).cpu().double() * (largest * largest.mT)
+    if not bool(M.isfinite().all()):
+        raise ValueError(
+            f"Got task gradients with entries up to {largest.max().item():.0e}; expected ones whose squares "
+            "are within float64, below 1e150. Scale the losses down."
+        )
+    return M
 
 
 def scale_free(M: Tensor) -> tuple[Tensor, Tensor]:
@@ -250,10 +262,10 @@ def scale_free(M: Tensor) -> tuple[Tensor, Tensor]:
     Cosines are clamped to [-1, 1]; those with a zero row are 0.
     """
     norms = M.diagonal(dim1=-2, dim2=-1).clamp_min(0.0).sqrt()
-    safe = torch.where(norms > 0, norms, 1.0)
+    safe = norms.masked_fill(norms == 0, 1.0)
     C = (M / safe.unsqueeze(-1) / safe.unsqueeze(-2)).clamp(-1.0, 1.0)
     largest = norms.amax(-1, keepdim=True)
-    return C, norms / torch.where(largest > 0, largest, 1.0)
+    return C, norms / largest.masked_fill(largest == 0, 1.0)
 
 
 def _inner_products(blocks: tuple[Tensor, ...]) -> Tensor:

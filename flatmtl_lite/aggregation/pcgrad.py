@@ -30,10 +30,10 @@ class PCGrad(Drawing, GramianAggregator):
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
         T = norms.shape[-1]
         order = torch.rand(T, T, generator=self.generator, dtype=torch.float64).argsort(-1)
-        own = torch.eye(T, dtype=torch.bool)
-        v = torch.diag_embed(norms)
+        own = torch.eye(T, dtype=torch.float64)
+        v = norms.unsqueeze(-1) * own
         for j in order.unbind(-1):
-            other = torch.nn.functional.one_hot(j, T).bool() & ~own
             conflict = (v * C[..., j, :]).sum(-1, keepdim=True).clamp_max(0.0)
+            other = (own[j] - own).clamp_min(0.0)  # row i marks j, and nothing where j is i
             v = v - conflict * other
         return torch.where(norms > 0, v.sum(-2) / norms, 0.0) / T

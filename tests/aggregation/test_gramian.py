@@ -94,3 +94,11 @@ def test_scale_free_form_of_nothing_and_of_a_slightly_indefinite_matrix():
     C, norms = scale_free(torch.tensor([[1.0, 0.0], [0.0, -1e-9]], dtype=torch.float64))
     assert C.isfinite().all()
     assert norms.tolist() == [1, 0]
+
+
+def test_squares_beyond_float64_are_refused():
+    G = torch.tensor([[1e200, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"up to 1e\+200.*expected.*below 1e150.*Scale"):
+        gramian(G)
+    with pytest.raises(ValueError, match="below 1e150"):
+        fm.MGDA()(G)
