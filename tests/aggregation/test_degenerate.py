@@ -135,15 +135,15 @@ def test_finite_and_as_documented(name, case, dtype, fresh):
         assert (direction - EXPECTED[case][name]).norm() <= tolerance * longest
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", ROWS)
-def test_degenerate_at_both_ends_of_the_range(name, case, dtype, fresh):
+def test_degenerate_at_both_ends_of_the_range(name, case, fresh):
     G = torch.stack(ROWS[case])
     middle = fresh(name)(G)
-    for scale in RANGE[dtype]:
-        found = fresh(name)((scale * G).to(dtype)).double() / scale
+    for dtype in DTYPES:
         tolerance = {torch.float64: 1e-7, torch.float32: 1e-3}.get(dtype, 5e-2)
-        assert (found - middle).norm() <= tolerance * G.norm(dim=-1).max()
+        for scale in RANGE[dtype]:
+            found = fresh(name)((scale * G).to(dtype)).double() / scale
+            assert (found - middle).norm() <= tolerance * G.norm(dim=-1).max(), (dtype, scale)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -31,7 +31,7 @@ def draw(generator, T):
     return torch.rand(T, T, generator=generator, dtype=torch.float64).argsort(-1)
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("beta", [0.1, 0.5, 1.0])
 @pytest.mark.parametrize("decades", [0, 6])
 @pytest.mark.parametrize("nature", ["normal", "descent", "no_descent"])
 @pytest.mark.parametrize(("T", "P", "calls"), [(2, 3, 10), (3, 4, 10), (5, 20, 10), (10, 30, 4), (40, 60, 2)])
@@ -49,7 +49,7 @@ def test_is_the_published_algorithm_divided_by_the_number_of_tasks(
         expected = published(G, usual, draw(orders, T), beta) / T
         assert (A(G) - expected).norm() <= 1e-10 * G.norm(dim=-1).max() + 1e-10 * expected.norm()
         torch.testing.assert_close(A.usual["loss"], usual, rtol=1e-9, atol=1e-10)
-    assert turned > 0 or beta == 0
+    assert turned > 0
 
 
 @pytest.mark.parametrize("decades", [0, 2])
