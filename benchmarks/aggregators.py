@@ -1,9 +1,10 @@
 """Aggregators side by side in one process, as multiples of a floor: ``python benchmarks/aggregators.py``.
 
-The floor is what every Gramian method must do with the gradients: the products G Gᵀ and w G. One thread,
-float32. The contenders take turns; times are medians over the rounds. The gradients conflict: G is a normal
-T x T matrix times a normal T x P one, the same for all. The other peer, LibMTL, is not among them: on the
-package index is its version of 2021, which needs a torchvision that fits, and a live network to aggregate.
+The floor is what every Gramian method must do with the gradients: the products G Gᵀ and w G; GradDrop and
+the loss weightings need no G Gᵀ, and GradDrop no w G. One thread, float32. The contenders take turns; times
+are medians over the rounds. The gradients conflict: G is a normal T x T matrix times a normal T x P one, the
+same for all. The other peer, LibMTL, is not among them: on the package index is its version of 2021, which
+needs a torchvision that fits, and a live network to aggregate.
 """
 
 import datetime
@@ -29,6 +30,11 @@ def gradients(T: int, P: int, *batch: int) -> torch.Tensor:
     return mix @ torch.randn(*batch, T, P, generator=generator)
 
 
+def methods(T: int) -> dict[str, fm.Aggregator]:
+    learned = fm.LearnedWeighting
+    return {name: cls(T) if issubclass(cls, learned) else cls() for name, cls in fm.AGGREGATORS.items()}
+
+
 def peers(T: int) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
     """TorchJD's aggregators under our keys; those whose own solver is not installed are left out."""
     makers = {
@@ -42,6 +48,7 @@ def peers(T: int) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
         "upgrad": torchjd.UPGrad,
         "aligned_mtl": torchjd.AlignedMTL,
         "gradvac": torchjd.GradVac,
+        "graddrop": torchjd.GradDrop,
     }
     found = {}
     for name, make in makers.items():
@@ -69,31 +76,33 @@ def interleaved(contenders: dict[str, Callable[[], object]], rounds: int = ROUND
 def whole_calls(T: int, P: int) -> None:
     G = gradients(T, P)
     M = G @ G.mT
-    ours = {name: method() for name, method in fm.AGGREGATORS.items()}
-    ours = {name: method for name, method in ours.items() if isinstance(method, fm.GramianAggregator)}
-    theirs = peers(T)
+    losses = torch.linspace(0.5, 2.0, T)
+    ours, theirs = methods(T), peers(T)
+    gramian = {name: A for name, A in ours.items() if isinstance(A, fm.GramianAggregator)}
     half = torch.full((1, T), 1 / T)
     contenders = {"floor": lambda: (G @ G.mT, half @ G)}
-    contenders |= {f"ours {name}": lambda A=A: A(G) for name, A in ours.items()}
-    contenders |= {f"solver {name}": lambda A=A: A.weights(M) for name, A in ours.items()}
+    contenders |= {f"ours {name}": lambda A=A: A(G, losses=losses) for name, A in ours.items()}
+    contenders |= {f"solver {name}": lambda A=A: A.weights(M) for name, A in gramian.items()}
     contenders |= {f"TorchJD {name}": lambda A=A: A(G) for name, A in theirs.items()}
     ms = interleaved(contenders)
     print(f"\n{T} x {P:,}: floor {ms['floor']:.2f} ms; in brackets the multiple of the floor\n")
     print(f"{'':<14}{'flatmtl_lite':>20}{'its solver':>14}{'TorchJD':>20}")
     for name in ours:
         own, solver, peer = (ms.get(f"{who} {name}") for who in ("ours", "solver", "TorchJD"))
-        cells = f"{own:10.2f} ms ({own / ms['floor']:.2f}){solver:11.2f} ms"
+        cells = f"{own:10.2f} ms ({own / ms['floor']:.2f})"
+        cells += f"{solver:11.2f} ms" if solver is not None else f"{'':14}"
         if peer is not None:
             cells += f"{peer:10.2f} ms ({peer / ms['floor']:.2f})"
-        print(f"{name:<14}{cells}")
+        print(f"{name:<14}{cells}".rstrip())
 
 
 def batched_calls() -> None:
     G = gradients(3, 30, PROBLEMS)
     M = G @ G.mT
-    methods = {name: method() for name, method in fm.AGGREGATORS.items()}
     contenders = {
-        name: lambda A=A: A.weights(M) for name, A in methods.items() if isinstance(A, fm.GramianAggregator)
+        name: lambda A=A: A.weights(M)
+        for name, A in methods(3).items()
+        if isinstance(A, fm.GramianAggregator)
     }
     print(f"\n{PROBLEMS:,} Gramians of T = 3 in one call\n")
     for name, ms in interleaved(contenders, rounds=7).items():

@@ -180,6 +180,13 @@ def check_finite(*blocks: Tensor) -> Tensor:
     return largest
 
 
+def check_sum(G: Tensor) -> None:
+    """Raise NonFiniteGradient as :func:`check_finite` does, in one pass over ``G`` if all is well."""
+    # what is not finite shows in the sum; so does overflow, which is no fault
+    if not bool(G.sum().isfinite()):
+        check_finite(G)
+
+
 def check_rows(G: Tensor) -> None:
     """Raise ValueError unless ``G`` is a floating tensor (..., T, P) with T, P >= 1."""
     if G.ndim < 2 or 0 in G.shape[-2:] or not G.is_floating_point():

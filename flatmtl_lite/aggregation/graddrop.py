@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .base import Drawing, check_finite, check_rows
+from .base import Drawing, check_rows, check_sum
 
 
 class GradDrop(Drawing):
@@ -32,7 +32,7 @@ class GradDrop(Drawing):
 
     def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
         check_rows(G)
-        check_finite(G)
+        check_sum(G)
         return self.drop(G)
 
     def for_step(self, losses: Tensor | None) -> Callable[[Tensor, str | None], Tensor]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .base import Aggregator, NonFiniteGradient, check_finite, check_rows, weighted_sum
+from .base import Aggregator, NonFiniteGradient, check_rows, check_sum, weighted_sum
 
 
 class LossWeighting(Aggregator):
@@ -21,7 +21,7 @@ class LossWeighting(Aggregator):
     @torch.no_grad()
     def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
         check_rows(G)
-        check_finite(G)
+        check_sum(G)
         if losses is not None and losses.shape != G.shape[:-1]:
             raise ValueError(
                 f"Got losses of shape {tuple(losses.shape)} for task gradients of shape {tuple(G.shape)}; "
