@@ -9,6 +9,7 @@ needs a torchvision that fits, and a live network to aggregate.
 
 import datetime
 import platform
+import random
 import statistics
 import time
 import warnings
@@ -60,11 +61,11 @@ def peers(T: int) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
 
 
 def interleaved(contenders: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Milliseconds of each contender: the median over rounds in which all take turns."""
+    """Milliseconds of each contender: the median over rounds in which all take turns, in random order."""
     times = {name: [] for name in contenders}
-    order = list(contenders.items())
+    order, shuffled = list(contenders.items()), random.Random(0)
     for round_ in range(rounds + WARM_UP):
-        order.append(order.pop(0))  # nobody should always run on the caches that the same other left
+        shuffled.shuffle(order)  # nobody should always run on the caches that the same other left
         for name, run in order:
             start = time.perf_counter()
             run()
