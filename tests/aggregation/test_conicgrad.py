@@ -78,6 +78,13 @@ def test_pinned(c, expected):
     torch.testing.assert_close(fm.ConicGrad(c)(G), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("beyond", [-1e-7, 1e-7])
+def test_the_cone_is_kept_also_where_it_only_just_binds(beyond):
+    G = torch.tensor([[1.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
+    cosine = torch.cosine_similarity(fm.ConicGrad(0.6 + beyond)(G), G.mean(-2), dim=-1)
+    assert cosine.item() == pytest.approx(0.6 + max(beyond, 0.0), abs=1e-10)
+
+
 def test_c_1_is_the_mean(sample):
     G = sample("normal", 5, 9, decades=2)
     torch.testing.assert_close(fm.ConicGrad(c=1)(G), G.mean(-2), rtol=1e-12, atol=1e-12)
