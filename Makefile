@@ -21,6 +21,7 @@ test: .venv/.test  ## lint, then unit tests, doctests and every notebook in one 
 bench: .venv/.test  ## side-by-side timings, as ratios
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/aggregators.py
+	$(BIN)/python -m benchmarks.stage
 
 notebooks: .venv/.test  ## execute the notebooks again, as they are committed
 	$(BIN)/python -m flatmtl_lite.lab.build notebooks

@@ -50,7 +50,7 @@ function render({ model, el }) {
 
   // a figure can be drawn only when the page has given it a width
   draw(model, stage, changed, stop.signal).then(() => {
-    if (stage.x) letDrag(model, stage.moving, move);
+    if (stage.x) letDrag(model, stage, move);
   });
   return () => stop.abort();
 }
@@ -105,8 +105,8 @@ async function draw(model, stage, changed, signal) {
   changed("point", () => {
     const [x, y] = model.get("point");
     showState(model, stage, true);
-    // the handle at once, the rest when the kernel answers; the kernel is asked before anything is drawn
-    requestAnimationFrame(() => animate(stage.resting, [[model.get("handle")]], [{ x: [x], y: [y] }]));
+    // what is pulled must follow at once; the rest comes when the kernel answers, which is asked first
+    if (stage.held) requestAnimationFrame(() => animate(stage.resting, [[model.get("handle")]], [{ x: [x], y: [y] }]));
   });
   newTables();
 }
@@ -241,7 +241,8 @@ function showState(model, stage, known) {
 }
 
 // Press near the point and pull: pixels to data through the axes of the first panel.
-function letDrag(model, plot, move) {
+function letDrag(model, stage, move) {
+  const plot = stage.moving;
   const axes = () => [plot._fullLayout.xaxis, plot._fullLayout.yaxis];
   const pixels = (event) => {
     const box = plot.getBoundingClientRect();
@@ -252,7 +253,6 @@ function letDrag(model, plot, move) {
     const [x, y] = pixels(event);
     return !model.get("locked") && Math.hypot(x - at[0], y - at[1]) < 20;
   };
-  let held = false;
   const pull = (event) => {
     const [x, y] = axes().map((axis, k) => axis.p2d(pixels(event)[k] - axis._offset));
     move(x, y);
@@ -260,8 +260,8 @@ function letDrag(model, plot, move) {
   plot.addEventListener(
     "pointerdown",
     (event) => {
-      held = near(event);
-      if (!held) return;
+      stage.held = near(event);
+      if (!stage.held) return;
       plot.setPointerCapture(event.pointerId);
       event.preventDefault();
       event.stopPropagation();
@@ -269,11 +269,11 @@ function letDrag(model, plot, move) {
     { capture: true },
   );
   plot.addEventListener("pointermove", (event) => {
-    if (held) pull(event);
-    plot.style.cursor = held ? "grabbing" : near(event) ? "grab" : "";
+    if (stage.held) pull(event);
+    plot.style.cursor = stage.held ? "grabbing" : near(event) ? "grab" : "";
   });
-  plot.addEventListener("pointerup", () => (held = false));
-  plot.addEventListener("pointercancel", () => (held = false));
+  plot.addEventListener("pointerup", () => (stage.held = false));
+  plot.addEventListener("pointercancel", () => (stage.held = false));
 }
 
 // The call that opens the stage as it stands; shown as well, since a page may not be allowed to copy.

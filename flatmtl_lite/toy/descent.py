@@ -98,11 +98,11 @@ def descend(
     rho = torch.as_tensor(rho, dtype=torch.float64)
     starts = torch.as_tensor(starts, dtype=torch.float64)
     shape = _family_shape(starts, rho, methods)
-    theta = starts.expand(len(methods), *shape, 2).clone().requires_grad_()
+    theta = starts.expand(len(methods), *shape, 2).clone()
     optimizer = problem.optimizer([theta], lr=problem.lr if lr is None else lr)
     steps = problem.steps if steps is None else steps
     path = theta.new_empty(steps + 1, *theta.shape)
-    with torch.no_grad():
+    with torch.inference_mode():
         path[0] = theta
         for step in range(steps):
             theta.grad = torch.stack(
