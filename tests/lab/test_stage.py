@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import plotly.graph_objects as go
@@ -79,7 +80,8 @@ def test_the_others_are_filled_in_when_idle(stage, asked):
         assert stage.tables[1] == b""
         await asyncio.sleep(0.6)
 
-    asyncio.run(move_and_wait())
+    with ThreadPoolExecutor(1) as pool:  # the browser tests leave a loop running in this thread
+        pool.submit(lambda: asyncio.run(move_and_wait())).result()
     assert asked[1:] == [("near", (2.0, 0.0)), ("near", (3.0, 0.0)), ("far", (3.0, 0.0))]
     assert rows(stage, 1)[0].tolist() == [3, 0]
 
