@@ -249,9 +249,13 @@ def gramian(*blocks: Tensor) -> Tensor:
     squares = M.diagonal(dim1=-2, dim2=-1)
     info = torch.finfo(M.dtype)
     smallest = blocks[0].shape[-1] * info.tiny / info.eps
-    if squares.clamp(smallest, info.max).equal(squares):
+    in_range = squares.clamp(smallest, info.max)
+    if in_range.equal(squares):
         return M
-    largest = check_finite(*blocks).double().unsqueeze(-1)
+    largest = check_finite(*blocks)
+    if torch.where(largest > 0, in_range, 0.0).equal(squares):  # out of range are rows of zeros alone
+        return M
+    largest = largest.double().unsqueeze(-1)
     scales = torch.where(largest > 0, largest, 1.0).split([b.shape[-2] for b in blocks], -2)
     rescaled = tuple(b / scale.to(b) for b, scale in zip(blocks, scales, strict=True))
     M = _inner_products(rescaled).cpu().double() * (largest * largest.mT)
