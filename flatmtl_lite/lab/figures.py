@@ -8,7 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .style import FLAT, LOSS, METHODS, SAM, TASKS, TEMPLATE, line
+from .landscape import arrow
+from .style import METHODS, PARTS, TASKS, TEMPLATE, line
 
 
 def image_row(images, titles: Sequence[str]) -> go.Figure:
@@ -34,22 +35,11 @@ def arrows(vectors: Mapping[str, Mapping[str, Sequence[float]]], reach: float) -
         vectors: panel title -> part ("loss", "flat" or "sam") -> (x, y), numbers or a tensor.
     """
     figure = make_subplots(1, len(vectors), subplot_titles=list(vectors))
-    looks = {"loss": (LOSS, "solid"), "flat": (FLAT, "dash"), "sam": (SAM, "dot")}
     for column, parts in enumerate(vectors.values(), 1):
         for part, (x, y) in parts.items():
-            color, dash = looks[part]
-            x, y = round(float(x), 4), round(float(y), 4)
-            arrow = go.Scatter(
-                x=[0, x],
-                y=[0, y],
-                name=part,
-                legendgroup=part,
-                showlegend=column == 1,
-                mode="lines+markers",
-                line=dict(color=color, dash=dash, width=3.5),
-                marker=dict(symbol="arrow", angleref="previous", size=[0, 18], color=color, opacity=1),
-            )
-            figure.add_trace(arrow, 1, column)
+            legend = dict(name=part, legendgroup=part, showlegend=column == 1)
+            drawn = arrow(f"{part}-{column}", **PARTS[part], **legend)
+            figure.add_trace(drawn.update(x=[0, round(float(x), 4)], y=[0, round(float(y), 4)]), 1, column)
         figure.update_yaxes(scaleanchor=f"x{column if column > 1 else ''}", row=1, col=column)
     figure.update_yaxes(range=[-reach, reach]).update_xaxes(range=[-reach, reach])
     figure.update_xaxes(title_text="first weight").update_yaxes(title_text="second weight", col=1)

@@ -192,7 +192,7 @@ function build(model, el) {
 
   const root = add(el, "div", { className: "flatmtl-stage" }, { role: "group", "aria-label": model.get("title") });
   const controls = add(root, "div", { className: "controls" });
-  const stage = { root };
+  const stage = {};
 
   const field = (name, text, tag, properties) => {
     const pair = add(controls, "span", { className: name }); // a label and its control stay together
