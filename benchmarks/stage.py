@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from flatmtl_lite import lab
-from flatmtl_lite.lab.instruments import FLAT_DESCENTS
+from flatmtl_lite.lab.instruments.rho import FLAT_DESCENTS
 from flatmtl_lite.toy import PROBLEMS, descend
 from tests.browser import harness
 

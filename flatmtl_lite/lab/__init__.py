@@ -6,7 +6,8 @@ from .instruments import ball_instrument, descent_instrument, rho_instrument
 from .landscape import where_starts_end
 from .predictions import compare, predict, unlock
 from .progress import ProgressTable
-from .stage import Stage, Table, page
+from .site import page
+from .stage import Stage, Table
 from .zoo import zoo
 
 __all__ = [

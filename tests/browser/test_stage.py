@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from flatmtl_lite import lab
-from flatmtl_lite.lab.instruments import FLAT_DESCENTS
+from flatmtl_lite.lab.instruments.rho import FLAT_DESCENTS
 from flatmtl_lite.toy import PROBLEMS, Method, descend
 
 pytestmark = pytest.mark.browser

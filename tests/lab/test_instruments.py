@@ -6,7 +6,8 @@ import torch
 
 import flatmtl_lite as fm
 from flatmtl_lite import lab
-from flatmtl_lite.lab.instruments import DESCENTS, FLAT_DESCENTS
+from flatmtl_lite.lab.instruments.descent import DESCENTS
+from flatmtl_lite.lab.instruments.rho import FLAT_DESCENTS
 from flatmtl_lite.toy import PROBLEMS, Method, decompose, descend
 
 MAKERS = {

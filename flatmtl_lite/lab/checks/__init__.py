@@ -1,0 +1,17 @@
+"""Exercises that answer at once: missing, keep working, almost (naming the likely mistake), correct."""
+
+from .conflict import angle, mean_step, pcgrad
+from .exercise import Exercise, Feedback
+from .sharpness import adaptive_epsilon, perturbation, sam_gradient, shared_epsilon
+
+__all__ = [
+    "Exercise",
+    "Feedback",
+    "adaptive_epsilon",
+    "angle",
+    "mean_step",
+    "pcgrad",
+    "perturbation",
+    "sam_gradient",
+    "shared_epsilon",
+]

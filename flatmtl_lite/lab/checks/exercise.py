@@ -1,0 +1,124 @@
+"""Exercises that answer at once: missing, keep working, almost (naming the likely mistake), correct."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+import torch
+from torch import Tensor
+
+LOOKS = {
+    "missing": ("…", "#444444", "#eeeeee"),
+    "keep working": ("✗", "#8a3c00", "#fbe5d8"),
+    "almost": ("◑", "#6b4e00", "#fdf0cf"),
+    "correct": ("✓", "#00573f", "#d9f2ea"),
+}
+
+
+@dataclass
+class Feedback:
+    """What a check says: one of the four states of ``LOOKS``, and a sentence."""
+
+    state: str
+    message: str
+
+    def __repr__(self) -> str:
+        return f"{LOOKS[self.state][0]} {self.state}: {self.message}"
+
+    def _repr_html_(self) -> str:
+        mark, ink, paper = LOOKS[self.state]
+        box = f"color:{ink};background:{paper};border-left:6px solid {ink};padding:6px 10px;font-size:110%"
+        return f"<div role='status' style='{box}'><b>{mark} {self.state}</b>: {escape(self.message)}</div>"
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function to write, checked against the core and against the classic mistakes.
+
+    Call it with the learner's function.
+
+    Attributes:
+        arguments: their names.
+        cases: tuples of arguments to try.
+        right: the core's own answer.
+        mistakes: what to say -> a function that makes this mistake.
+        praise: what to say when all cases are right.
+    """
+
+    arguments: Sequence[str]
+    cases: Sequence[tuple]
+    right: Callable
+    mistakes: Mapping[str, Callable] = field(default_factory=dict)
+    praise: str = "it agrees with the core on every case."
+
+    def __call__(self, answer: Callable) -> Feedback:
+        """Try the learner's function on every case."""
+        if not callable(answer):
+            what = f"Got {answer!r}; hand over the function itself, its name without brackets."
+            return Feedback("missing" if answer in (None, ...) else "keep working", what)
+        used = [_copies(case) for case in self.cases]
+        try:
+            given = [answer(*arguments) for arguments in used]
+        except NotImplementedError:
+            given = [None]
+        except Exception as error:
+            return Feedback("keep working", f"your function raised {type(error).__name__}: {error}")
+        if all(value is None or value is ... for value in given):
+            return Feedback(
+                "missing", "your function returns nothing yet; write its body and run the cell again."
+            )
+        expected = [self.right(*_copies(case)) for case in self.cases]
+        agrees = [_equal(value, truth) for value, truth in zip(given, expected, strict=True)]
+        if all(agrees):
+            if spoiled := self._changed(used):
+                return Feedback(
+                    "almost",
+                    f"the answer is right, but your function changes {spoiled} in place (as += does), which "
+                    "its caller still needs: make a new tensor.",
+                )
+            return Feedback("correct", self.praise)
+        for message, mistaken in self.mistakes.items():
+            wrong = [mistaken(*_copies(case)) for case in self.cases]
+            if all(map(_equal, given, wrong)):
+                return Feedback("almost", message)
+        first = agrees.index(False)
+        case = ", ".join(
+            f"{name} = {_text(value)}" for name, value in zip(self.arguments, self.cases[first], strict=True)
+        )
+        return Feedback(
+            "keep working",
+            f"for {case} yours gives {_text(given[first])}, expected {_text(expected[first])}.",
+        )
+
+    def _changed(self, used: Sequence[list]) -> str | None:
+        """The name of an argument that is no longer what it was."""
+        for arguments, case in zip(used, self.cases, strict=True):
+            for name, value, original in zip(self.arguments, arguments, case, strict=True):
+                if isinstance(original, Tensor) and not torch.equal(value, original):
+                    return name
+        return None
+
+
+def _copies(case: tuple) -> list:
+    return [value.clone() if isinstance(value, Tensor) else value for value in case]
+
+
+def _equal(value, truth) -> bool:
+    try:
+        value = torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    truth = torch.as_tensor(truth, dtype=torch.float64)
+    return value.shape == truth.shape and torch.allclose(value, truth, rtol=1e-6, atol=1e-9, equal_nan=True)
+
+
+def _text(value) -> str:
+    if callable(value):
+        return getattr(value, "__name__", "a function").lstrip("_")
+    if isinstance(value, Tensor):
+        return (
+            str([round(v, 4) for v in value.tolist()])
+            if value.ndim == 1
+            else str(value.detach().double().numpy().round(4).tolist())
+        )
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
