@@ -1,6 +1,7 @@
 """Execute the notebooks as they are committed: in order, a picture beside each figure, no widget state.
 
-``make notebooks``, or ``python -m flatmtl_lite.lab.build FOLDER_OR_NOTEBOOK ...``.
+``make notebooks``, or ``python -m flatmtl_lite.lab.build FOLDER_OR_NOTEBOOK ...``. The source is the
+instructor's edition; the learner's is derived from it, and both are executed.
 """
 
 import os
@@ -10,17 +11,31 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from .editions import INSTRUCTOR, learners_edition
+
 MOST_BYTES = 500_000
 
 
 def build(path: Path) -> None:
-    """Execute one notebook and replace it, if every cell ran and the result is small enough.
+    """Execute one notebook and replace it; in a folder "instructor", the learner's edition above it too.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: a cell failed; the file is as it was.
-        ValueError: the executed notebook exceeds 500 KB; the file is as it was.
+        nbclient.exceptions.CellExecutionError: a cell failed; the files are as they were.
+        ValueError: an executed notebook exceeds 500 KB, or an exercise has no stub or no solution; the
+            files are as they were.
     """
     notebook = nbformat.read(path, as_version=4)
+    texts = {path: _executed(notebook, path)}
+    if path.parent.name == INSTRUCTOR:
+        learners = path.parents[1] / path.name
+        texts[learners] = _executed(learners_edition(notebook), learners)
+    for file, text in texts.items():
+        part = file.with_name(file.name + ".part")
+        part.write_text(text)
+        part.replace(file)
+
+
+def _executed(notebook: nbformat.NotebookNode, path: Path) -> str:
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}})
     client.execute(env=os.environ | {"FLATMTL_STATIC": "1"})
     notebook.metadata.pop("widgets", None)
@@ -33,15 +48,14 @@ def build(path: Path) -> None:
     text = nbformat.writes(notebook) + "\n"
     if len(text.encode()) > MOST_BYTES:
         raise ValueError(f"{path}: {len(text.encode())} bytes when executed; expected at most {MOST_BYTES}.")
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    part.replace(path)
+    return text
 
 
 def main(names: list[str]) -> None:
-    """Build the named notebooks, and those in the named folders."""
+    """Build the named notebooks; of a folder, those in its "instructor" folder, or its own if it has none."""
     for name in map(Path, names):
-        for path in sorted(name.glob("*.ipynb")) if name.is_dir() else [name]:
+        folder = name / INSTRUCTOR if (name / INSTRUCTOR).is_dir() else name
+        for path in sorted(folder.glob("*.ipynb")) if name.is_dir() else [name]:
             print(path, flush=True)
             build(path)
 
