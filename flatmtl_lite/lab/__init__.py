@@ -1,6 +1,7 @@
 """What a notebook shows: live stages, figures with static twins, checks, predictions, progress, the zoo."""
 
 from . import checks, figures
+from .classroom import calibration, class_view, export_predictions
 from .display import show
 from .instruments import ball_instrument, descent_instrument, rho_instrument
 from .landscape import where_starts_end
@@ -15,9 +16,12 @@ __all__ = [
     "Stage",
     "Table",
     "ball_instrument",
+    "calibration",
     "checks",
+    "class_view",
     "compare",
     "descent_instrument",
+    "export_predictions",
     "figures",
     "page",
     "predict",

@@ -12,6 +12,7 @@ import ipywidgets
 from .stage import Stage
 
 WAITING = "Record your prediction above, then the controls unlock."
+SURE = (0.6, 0.8, 0.95)
 _unlocked = False
 
 
@@ -26,19 +27,24 @@ def record_file() -> Path:
     return Path(os.environ.get("FLATMTL_PREDICTIONS", "my_predictions.json"))
 
 
-def recorded() -> dict[str, dict]:
-    """All recorded predictions: key -> {"question", "answer", "time"}.
+def recorded(file: Path | None = None) -> dict[str, dict]:
+    """All recorded predictions: key -> {"question", "answer", "answers", "sure", ...}.
+
+    "sure" is the probability the learner gave, "measured" the right answer once :func:`compare` has run.
+
+    Args:
+        file: by default :func:`record_file`; none there reads as no prediction.
 
     Raises:
         ValueError: the file is damaged.
     """
-    file = record_file()
+    file = file or record_file()
     if not file.exists():
         return {}
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        if not all({"question", "answer", "time"} <= set(entry) for entry in found.values()):
-            raise ValueError("an entry lacks its question, answer or time")
+        if not all({"question", "answer", "answers", "sure"} <= set(entry) for entry in found.values()):
+            raise ValueError("an entry lacks its question, its answers or how sure it was")
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(
             f"Got a damaged file of predictions, {file} ({error}); expected what lab.predict wrote. "
@@ -47,8 +53,15 @@ def recorded() -> dict[str, dict]:
     return found
 
 
+def write(found: Mapping[str, dict], file: Path) -> None:
+    """Write predictions under a temporary name, then rename."""
+    part = file.with_name(file.name + ".part")
+    part.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+    part.replace(file)
+
+
 class Prediction(ipywidgets.VBox):
-    """A question with its answers to choose from; the first answer recorded is the one that counts.
+    """A question with its answers to choose from, and how sure one is; what is recorded first counts.
 
     Args:
         key: name of the prediction in the file, such as "02-valley".
@@ -69,9 +82,17 @@ class Prediction(ipywidgets.VBox):
         self.choice.tooltip = question
         self.button = ipywidgets.Button(description="Record my prediction", disabled=True, layout=wide)
         self.note = ipywidgets.HTML()
-        self.choice.observe(self._chosen, "index")
-        self.button.on_click(lambda _: self.record(self.choice.value))
-        super().__init__([ipywidgets.HTML(f"<b>{escape(question)}</b>"), self.choice, self.button, self.note])
+        levels = [("a guess", round(1 / len(answers), 2)), *((f"{s:.0%}", s) for s in SURE)]
+        self.sure = ipywidgets.RadioButtons(
+            options=levels, index=None, layout=wide, description="", orientation="horizontal"
+        )
+        self.sure.tooltip = "How sure are you?"
+        for choice in (self.choice, self.sure):
+            choice.observe(self._chosen, "index")
+        self.button.on_click(lambda _: self.record(self.choice.value, self.sure.value))
+        asked = ipywidgets.HTML(f"<b>{escape(question)}</b>")
+        how = ipywidgets.HBox([ipywidgets.HTML("How sure are you?"), self.sure])
+        super().__init__([asked, self.choice, how, self.button, self.note])
         self._show()
 
     @property
@@ -79,21 +100,25 @@ class Prediction(ipywidgets.VBox):
         """The recorded answer, or None."""
         return recorded().get(self.key, {}).get("answer")
 
-    def record(self, answer: str) -> None:
+    def record(self, answer: str, sure: float) -> None:
         """Write the answer to the file, and unlock what waits for it.
 
+        Args:
+            answer: one of the answers.
+            sure: the probability one gives it, 0 to 1.
+
         Raises:
-            ValueError: it is none of the answers.
+            ValueError: it is none of the answers, or ``sure`` is no probability.
         """
         if answer not in self.answers:
             raise ValueError(f"Got answer {answer!r}; expected one of {', '.join(map(repr, self.answers))}.")
+        if not 0 <= sure <= 1:
+            raise ValueError(f"Got sure={sure!r}; expected a probability from 0 to 1, such as 0.8.")
         found = recorded()
         if self.key not in found:
+            entry = dict(question=self.question, answer=answer, answers=self.answers, sure=sure)
             time = datetime.now().isoformat(timespec="minutes")
-            found[self.key] = {"question": self.question, "answer": answer, "time": time}
-            part = record_file().with_name(record_file().name + ".part")
-            part.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
-            part.replace(record_file())
+            write(found | {self.key: entry | {"time": time}}, record_file())
         self._show()
 
     def unlocks(self, stage: Stage) -> None:
@@ -102,7 +127,7 @@ class Prediction(ipywidgets.VBox):
         self._show()
 
     def _chosen(self, _) -> None:
-        self.button.disabled = self.choice.index is None
+        self.button.disabled = self.choice.index is None or self.sure.index is None
 
     def _show(self) -> None:
         answer = self.answer
@@ -111,7 +136,7 @@ class Prediction(ipywidgets.VBox):
             stage.locked = "" if answer is not None or open_to_all else WAITING
         if answer is not None:
             self.choice.value = answer if answer in self.answers else None
-            self.choice.disabled = self.button.disabled = True
+            self.choice.disabled = self.sure.disabled = self.button.disabled = True
             kept = f"kept in {record_file().name}; the first answer counts"
             self.note.value = f"Recorded: {escape(answer)} <small>({escape(kept)})</small>"
 
@@ -158,9 +183,23 @@ class Comparison:
 
 
 def compare(measured: Mapping[Prediction, str]) -> Comparison:
-    """The recorded predictions beside what was measured.
+    """The recorded predictions beside what was measured, which is written down with them.
 
     Args:
         measured: prediction -> the one of its answers that the measurement gives.
+
+    Raises:
+        ValueError: what was measured is none of the answers.
     """
+    found = recorded()
+    for prediction, truth in measured.items():
+        if truth not in prediction.answers:
+            raise ValueError(
+                f"Got {truth!r} measured for {prediction.key!r}; expected one of "
+                f"{', '.join(map(repr, prediction.answers))}."
+            )
+        if prediction.key in found:
+            found[prediction.key]["measured"] = truth
+    if found != recorded():
+        write(found, record_file())
     return Comparison(measured)

@@ -26,28 +26,32 @@ def test_a_stage_waits_for_its_prediction(file):
     assert not file.exists()
     assert guess.button.disabled  # nothing is chosen yet
     guess.choice.index = 1
+    assert guess.button.disabled  # nor how sure one is
+    guess.sure.index = 2
     guess.button.click()
     assert stage.locked == ""
     kept = json.loads(file.read_text())["t-rise"]
-    assert (kept["question"], kept["answer"]) == (QUESTION, "no")
+    assert (kept["question"], kept["answer"], kept["answers"]) == (QUESTION, "no", ANSWERS)
+    assert kept["sure"] == 0.8
+    assert "measured" not in kept
     assert list(file.parent.iterdir()) == [file]
 
 
 def test_the_first_answer_counts(file):
     guess = lab.predict("t-rise", QUESTION, ANSWERS)
-    guess.record("yes")
-    guess.record("no")
+    guess.record("yes", 0.8)
+    guess.record("no", 0.8)
     assert guess.answer == "yes"
     assert guess.button.disabled
     assert guess.choice.disabled
 
 
 def test_a_recorded_prediction_is_remembered(file):
-    lab.predict("t-rise", QUESTION, ANSWERS).record("yes")
+    lab.predict("t-rise", QUESTION, ANSWERS).record("yes", 0.8)
     again = lab.predict("t-rise", QUESTION, ANSWERS)
     assert (again.choice.value, again.choice.disabled) == ("yes", True)
     assert lab.rho_instrument(after=again).locked == ""
-    lab.predict("t-other", QUESTION, ANSWERS).record("no")
+    lab.predict("t-other", QUESTION, ANSWERS).record("no", 0.8)
     assert set(predictions.recorded()) == {"t-rise", "t-other"}
 
 
@@ -64,7 +68,7 @@ def test_in_ci_nothing_is_locked(file, monkeypatch):
 
 def test_an_answer_that_was_not_offered_is_refused(file):
     with pytest.raises(ValueError, match=r"'perhaps'.*expected one of 'yes', 'no'"):
-        lab.predict("t-rise", QUESTION, ANSWERS).record("perhaps")
+        lab.predict("t-rise", QUESTION, ANSWERS).record("perhaps", 0.8)
     assert not file.exists()
 
 
@@ -83,8 +87,8 @@ def test_a_damaged_file_is_left_as_it_is(file, text):
 
 def test_compare_shows_question_answer_and_measurement(file):
     rise, fall = lab.predict("t-rise", QUESTION, ANSWERS), lab.predict("t-fall", "Does it fall?", ANSWERS)
-    rise.record("yes")
-    fall.record("yes")
+    rise.record("yes", 0.8)
+    fall.record("yes", 0.8)
     never = lab.predict("t-never", "Does it rest?", ANSWERS)
     compared = lab.compare({rise: "yes", fall: "no", never: "no"})
     assert repr(compared).splitlines() == [
@@ -94,6 +98,23 @@ def test_compare_shows_question_answer_and_measurement(file):
         "1 of 2 predictions held.",
     ]
     assert "<td style='text-align:left'>a surprise</td>" in compared._repr_html_()
+    assert [entry["measured"] for entry in predictions.recorded().values()] == ["yes", "no"]
+
+
+def test_a_measurement_that_was_no_answer_is_refused(file):
+    rise = lab.predict("t-rise", QUESTION, ANSWERS)
+    rise.record("yes", 0.8)
+    before = file.read_text()
+    with pytest.raises(ValueError, match=r"'maybe' measured for 't-rise'; expected one of 'yes', 'no'"):
+        lab.compare({rise: "maybe"})
+    assert file.read_text() == before
+
+
+@pytest.mark.parametrize("sure", [-0.1, 1.2, float("nan")])
+def test_how_sure_is_a_probability(file, sure):
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        lab.predict("t-rise", QUESTION, ANSWERS).record("yes", sure)
+    assert not file.exists()
 
 
 def test_compare_without_any_prediction():
