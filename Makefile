@@ -1,4 +1,4 @@
-# make lab · make test · make bench · make notebooks · make clean
+# make lab · make test · make bench · make notebooks · make site · make clean
 # Everything lives in .venv; the stamps in it make a second call start at once.
 PYTHON ?= python3
 BIN    := .venv/bin
@@ -7,7 +7,7 @@ ROOT   := $(if $(filter 0,$(shell id -u)),--allow-root)# JupyterLab refuses to r
 LAB_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: lab test bench notebooks clean
+.PHONY: lab test bench notebooks site clean
 
 lab: .venv/.lab  ## open the first notebook in JupyterLab (loopback only, token kept)
 	$(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
@@ -23,8 +23,11 @@ bench: .venv/.test  ## side-by-side timings, as ratios
 	$(BIN)/python benchmarks/aggregators.py
 	$(BIN)/python -m benchmarks.stage
 
-notebooks: .venv/.test  ## execute the notebooks again, as they are committed
+notebooks: .venv/.test  ## execute both editions again, as they are committed
 	$(BIN)/python -m flatmtl_lite.lab.build notebooks
+
+site: .venv/.test  ## the course as web pages in out/site: no kernel, no network
+	$(BIN)/python -m flatmtl_lite.lab.site notebooks out/site
 
 clean:  ## results in out/ are yours and stay
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -23,6 +23,7 @@ MAY_IMPORT = {
         *("core", "toy", "lab", "torch", "numpy"),
         *("plotly", "ipywidgets", "anywidget", "IPython", "traitlets"),
         *("nbformat", "nbclient", "kaleido", "PIL"),  # executing the notebooks, drawing their static pictures
+        *("nbconvert", "pygments", "latex2mathml"),  # the static site
     },
     "runs": {"core", "runs", "torch", "numpy", "pooch", "requests", "tqdm"},  # requests: what pooch raises
     "command line": {"core", "runs"},

@@ -5,9 +5,9 @@ from .classroom import calibration, class_view, export_predictions
 from .display import show
 from .instruments import ball_instrument, descent_instrument, rho_instrument
 from .landscape import where_starts_end
+from .offline import page
 from .predictions import compare, predict, unlock
 from .progress import ProgressTable
-from .site import page
 from .stage import Stage, Table
 from .zoo import zoo
 

@@ -141,9 +141,10 @@ class Prediction(ipywidgets.VBox):
             self.note.value = f"Recorded: {escape(answer)} <small>({escape(kept)})</small>"
 
     def _repr_mimebundle_(self, **kwargs):
-        answers = " / ".join(self.answers)
         bundle = super()._repr_mimebundle_(**kwargs)
-        return bundle | {"text/plain": f"{self.question} ({answers})"}
+        items = "".join(f"<li>{escape(answer)}</li>" for answer in self.answers)
+        bundle["text/html"] = f"<p><b>Predict:</b> {escape(self.question)}</p><ul>{items}</ul>"
+        return bundle | {"text/plain": f"{self.question} ({' / '.join(self.answers)})"}
 
 
 def predict(key: str, question: str, answers: Sequence[str]) -> Prediction:

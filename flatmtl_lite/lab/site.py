@@ -1,31 +1,150 @@
-"""Stages without a kernel: pages of their own, with every asset inside."""
+"""The course as a static site: ``make site``.
 
-import base64
-import json
+Everything a page needs lies beside it or in it: nothing is fetched from elsewhere, and it works from a
+folder as well as from a server. Formulas become MathML.
+"""
 
+import ast
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+import nbformat
 from plotly.offline import get_plotlyjs
 
+from . import instruments
+from .offline import STATIC, data_script, filled, stage_js, stage_script
 from .stage import HERE, Stage
 
+PLOTLY = "application/vnd.plotly.v1+json"
+MATH = re.compile(r"```.*?```|`[^`\n]*`|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL)
+NO_KERNEL = (
+    "Sliders and choices work on this page. Dragging points, exercises and predictions need a kernel: "
+    "clone the project and run <code>make lab</code>."
+)
 
-def page(*stages: Stage, title: str = "flatmtl-lite") -> str:
-    """An HTML page of its own with these stages: their sliders move, nothing is fetched, no kernel runs."""
-    models = []
-    for stage in stages:
-        stage.fill()
-        model = {
-            name: getattr(stage, name) for name in Stage.class_own_traits(sync=True) if name != "plotly_js"
-        }
-        model |= {"live": False, "locked": "", "recipe": ""}
-        model["tables"] = [base64.b64encode(table).decode() for table in stage.tables]
-        models.append(model)
-    parts = {
-        "title": title,
-        "css": (HERE / "stage.css").read_text(),
-        "plotly": get_plotlyjs(),
-        "module": base64.b64encode((HERE / "stage.js").read_bytes()).decode(),
-        "models": json.dumps(models).replace("</", "<\\/"),
-    }
-    text = (HERE / "page.html").read_text()
-    before, *rest = text.split("{{")
-    return before + "".join(parts[part.split("}}", 1)[0]] + part.split("}}", 1)[1] for part in rest)
+
+def site(notebooks: Path, out: Path) -> list[Path]:
+    """Write the executed notebooks of a folder as HTML pages, with every asset beside them.
+
+    Stages are opened anew by the call that their output carries; everything else is as committed.
+
+    Args:
+        notebooks: the folder; ``images`` in it is copied.
+        out: the folder to write; what is there is replaced when all pages are made.
+
+    Returns:
+        The pages, in the order of the course; the first is ``index.html`` too.
+
+    Raises:
+        ValueError: the folder holds no notebook.
+    """
+    sources = {path.stem: nbformat.read(path, as_version=4) for path in sorted(notebooks.glob("*.ipynb"))}
+    if not sources:
+        raise ValueError(f"Got folder={str(notebooks)!r} without a notebook; expected the course's own.")
+    titles = {name: nb.cells[0].source.split("\n")[0].lstrip("# ") for name, nb in sources.items()}
+    fresh = out.with_name(out.name + ".part")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for name, notebook in sources.items():
+        print(name, file=sys.stderr)
+        (fresh / f"{name}.html").write_text(_course_page(name, notebook, titles), encoding="utf-8")
+    shutil.copy(fresh / f"{next(iter(sources))}.html", fresh / "index.html")
+    assets = {"plotly.js": get_plotlyjs(), "stage.js": stage_js(), "code.css": _code_css()}
+    for name, text in assets.items():
+        (fresh / name).write_text(text, encoding="utf-8")
+    for file in (HERE / "stage.css", STATIC / "site.css", STATIC / "static.js"):
+        shutil.copy(file, fresh)
+    if (notebooks / "images").is_dir():
+        shutil.copytree(notebooks / "images", fresh / "images")
+    shutil.rmtree(out, ignore_errors=True)
+    fresh.replace(out)
+    return [out / f"{name}.html" for name in sources]
+
+
+def _course_page(name: str, notebook: nbformat.NotebookNode, titles: Mapping[str, str]) -> str:
+    links = []
+    for other, title in titles.items():
+        here = ' aria-current="page"' if other == name else ""
+        links.append(f'<a href="{other}.html"{here}>{escape(title)}</a>')
+    body = (
+        f'<a class="skip" href="#course">Skip to the page</a><nav aria-label="course">{"".join(links)}</nav>'
+        f'<main id="course"><p class="kernel">{NO_KERNEL}</p>{_body(notebook)}</main>'
+    )
+    styles = ("site.css", "code.css", "stage.css")
+    scripts = ("plotly.js", "stage.js", "static.js")
+    return filled(
+        title=f"{titles[name]} · flatmtl-lite",
+        head="\n".join(f'<link rel="stylesheet" href="{style}">' for style in styles),
+        body=body,
+        scripts="\n".join(f'<script src="{script}"></script>' for script in scripts),
+    )
+
+
+def _body(notebook: nbformat.NotebookNode) -> str:
+    """The cells as HTML; formulas take no part in the conversion, so that no sign of theirs is markup."""
+    from latex2mathml.converter import convert  # tools of ``make site``: learners need not have them
+    from nbconvert import HTMLExporter
+
+    formulas = []
+
+    def keep(found: re.Match) -> str:
+        for display in ("block", "inline"):
+            if found[display]:
+                formulas.append(convert(found[display], display=display))
+                return f"formula{len(formulas) - 1}formula"
+        return found[0]
+
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = MATH.sub(keep, cell.source)
+        for output in cell.get("outputs", []):
+            if "data" in output:
+                output.data = _shown(output.data, output.metadata)
+    exporter = HTMLExporter(
+        template_name="basic", anchor_link_text="", exclude_input_prompt=True, exclude_output_prompt=True
+    )
+    text = exporter.from_notebook_node(notebook)[0]
+    text = re.sub(r"formula(\d+)formula", lambda found: formulas[int(found[1])], text)
+    return re.sub(r'href="([\w.-]+)\.ipynb', r'href="\1.html', text)
+
+
+def _shown(data: Mapping, metadata: Mapping) -> dict:
+    """What a page shows of an output: a stage, a live figure, or what was there."""
+    if call := metadata.get("flatmtl", {}).get("call"):
+        return {"text/html": stage_script(opened(call))}
+    if PLOTLY in data:
+        return {"text/html": data_script(data[PLOTLY], data["text/plain"])}
+    return dict(data)
+
+
+def opened(call: str) -> Stage:
+    """The stage that a call such as ``lab.rho_instrument('valleys', rho=0.4)`` opens; no other code runs.
+
+    Raises:
+        ValueError: it is no call of an instrument with plain values.
+    """
+    try:
+        tree = ast.parse(call, mode="eval").body
+        make = getattr(instruments, tree.func.attr)
+        values = [ast.literal_eval(value) for value in tree.args]
+        named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in tree.keywords}
+    except (SyntaxError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"Got {call!r}; expected the call of an instrument, such as lab.rho_instrument('valleys')."
+        ) from error
+    return make(*values, **named)
+
+
+def _code_css() -> str:
+    from pygments.formatters import HtmlFormatter
+
+    return HtmlFormatter(style="default").get_style_defs(".highlight")
+
+
+if __name__ == "__main__":
+    made = site(Path(sys.argv[1]), Path(sys.argv[2]))
+    print(f"{len(made)} pages; open {made[0].parent / 'index.html'}")

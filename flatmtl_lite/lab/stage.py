@@ -161,11 +161,17 @@ class Stage(anywidget.AnyWidget):
         """The one-line text of what is shown now."""
         return self.states[self.choice][self.index]
 
+    @property
+    def call(self) -> str:
+        """The call that opens this stage as it stands now."""
+        choice, point = self.choices[self.choice], ", ".join(map(str, self.point))
+        return self.recipe.format(value=self.values[self.index], choice=repr(choice), point=f"({point})")
+
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)[0] | {"text/plain": self.state}
         if picture := static_picture(self.drawn()):
             bundle["image/png"] = picture
-        return bundle, {}
+        return bundle, {"flatmtl": {"call": self.call}}
 
     def _show(self, _=None) -> None:
         """New tables for a new point: that of the shown choice now, the others when nothing else is asked."""

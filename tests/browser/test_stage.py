@@ -45,6 +45,7 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
     # locked until the prediction is recorded
     assert slider.is_disabled()
     page.get_by_label("changes over to the flat valley").first.check()
+    page.get_by_label("80%").first.check()
     page.get_by_role("button", name="Record my prediction").first.click()
     page.wait_for_function("() => !document.querySelector('.flatmtl-stage input').disabled", timeout=10_000)
 

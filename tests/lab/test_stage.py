@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -145,7 +146,8 @@ def test_a_page_carries_everything(stage):
     assert "<title>Mine</title>" in text
     assert get_plotlyjs()[:1000] in text
     assert "{{" not in text.replace(get_plotlyjs(), "")
-    (model,) = json.loads(text.split("for (const state of ", 1)[1].split(") {\n  state.tables", 1)[0])
+    (held,) = re.findall(r'<script class="flatmtl-data" [^>]*>(.*?)</script>', text)
+    model = json.loads(held)
     assert model["live"] is False
     assert (model["locked"], model["recipe"]) == ("", "")
     assert all(model["tables"])

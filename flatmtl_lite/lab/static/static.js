@@ -1,0 +1,38 @@
+// What a page without a kernel runs: its stages and its figures, from the data that lie in it.
+
+// the part of a Jupyter widget's model that stage.js uses
+class Model {
+  constructor(state) {
+    this.state = state;
+    this.reactions = {};
+  }
+  get(name) {
+    return this.state[name];
+  }
+  set(name, value) {
+    this.state[name] = value;
+    for (const react of this.reactions[`change:${name}`] ?? []) react();
+  }
+  on(event, react) {
+    (this.reactions[event] ??= []).push(react);
+  }
+  off() {}
+  save_changes() {}
+}
+
+const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+
+for (const script of document.querySelectorAll("script.flatmtl-data")) {
+  const data = JSON.parse(script.textContent);
+  const el = document.createElement("div");
+  script.after(el);
+  if (data.tables) {
+    data.tables = data.tables.map(bytes);
+    flatmtlStage.render({ model: new Model(data), el });
+  } else {
+    el.setAttribute("role", "img");
+    el.setAttribute("aria-label", script.dataset.text);
+    el.className = "flatmtl-figure";
+    Plotly.newPlot(el, data.data, data.layout, { ...data.config, responsive: true });
+  }
+}
