@@ -12,10 +12,17 @@ import pytest
 
 import flatmtl_lite as fm
 from flatmtl_lite.lab.build import MOST_BYTES
+from flatmtl_lite.lab.editions import EXERCISE, INSTRUCTOR, learners_edition, tags
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).parents[2] / "notebooks"
+LEARNERS, INSTRUCTORS = sorted(FOLDER.glob("*.ipynb")), sorted(FOLDER.glob("instructor/*.ipynb"))
+NOTEBOOKS = LEARNERS + INSTRUCTORS
 PLOTLY = "application/vnd.plotly.v1+json"
 MOST_PICTURE_BYTES = 60_000
+
+
+def edition(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
 
 
 def problems(notebook: nbformat.NotebookNode) -> list[str]:
@@ -56,19 +63,54 @@ def test_there_are_notebooks_with_checked_cells():
         assert "nbval-check-output" in tags, path.name
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=edition)
 def test_committed_notebook_is_whole(path):
     nbformat.validate(read(path))
     assert problems(read(path)) == []
     assert path.stat().st_size <= MOST_BYTES
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=edition)
 def test_links_lead_somewhere(path):
     text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
     without_code = re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", without_code):
         assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", INSTRUCTORS, ids=edition)
+def test_the_learners_edition_is_what_the_source_says(path):
+    derived, committed = learners_edition(read(path)), read(FOLDER / path.name)
+    assert [dict(c, outputs=0, execution_count=0) for c in committed.cells] == [
+        dict(c, outputs=0, execution_count=0) for c in derived.cells
+    ]
+
+
+def test_every_notebook_has_two_editions():
+    assert [path.name for path in LEARNERS] == [path.name for path in INSTRUCTORS]
+
+
+def checks(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if re.search(r"^lab\.checks\.", cell.source, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("path", INSTRUCTORS, ids=edition)
+def test_every_exercise_is_solved_and_answers(path):
+    """nbval compares the answers of the checks, which are tagged, so they are those of the present code."""
+    solved, missing = checks(read(path)), checks(read(FOLDER / path.name))
+    exercises = [cell for cell in read(path).cells if EXERCISE in tags(cell)]
+    assert len(solved) == len(missing) == len(exercises)
+    for cells, state in ((solved, "✓ correct: "), (missing, "… missing: ")):
+        for cell in cells:
+            assert "nbval-check-output" in tags(cell), cell.source
+            assert cell.outputs[0].data["text/plain"].startswith(state), cell.source
+
+
+@pytest.mark.parametrize("path", INSTRUCTORS, ids=edition)
+def test_teachers_find_notes(path):
+    notes = "\n".join(cell.source for cell in read(path).cells if INSTRUCTOR in tags(cell)).lower()
+    for part in ("**for teachers.**", "minutes", "take home", "project", "misconceptions", "to discuss"):
+        assert part in notes
 
 
 def spoil_order(notebook):
