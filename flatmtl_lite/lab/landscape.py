@@ -26,7 +26,7 @@ def contours(problem: Problem, levels: int = 13) -> list[go.Heatmap | go.Contour
             zmin=low,
             zmax=high,
             zsmooth="best",
-            colorscale=[(0, "#b4b4b4"), (0.6, "#fafafa"), (1, "#fff")],
+            colorscale=[(0, "#c8c8c8"), (0.6, "#fafafa"), (1, "#fff")],
             showscale=False,
             hoverinfo="skip",
         )

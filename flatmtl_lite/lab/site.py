@@ -53,7 +53,7 @@ def site(notebooks: Path, out: Path) -> list[Path]:
         print(name, file=sys.stderr)
         (fresh / f"{name}.html").write_text(_course_page(name, notebook, titles), encoding="utf-8")
     shutil.copy(fresh / f"{next(iter(sources))}.html", fresh / "index.html")
-    assets = {"plotly.js": get_plotlyjs(), "stage.js": stage_js(), "code.css": _code_css()}
+    assets = {"plotly.js": get_plotlyjs(), "stage.js": stage_js(), "code.css": code_css()}
     for name, text in assets.items():
         (fresh / name).write_text(text, encoding="utf-8")
     for file in (HERE / "stage.css", STATIC / "site.css", STATIC / "static.js"):
@@ -139,10 +139,11 @@ def opened(call: str) -> Stage:
     return make(*values, **named)
 
 
-def _code_css() -> str:
+def code_css() -> str:
+    """Colours of code, all with enough contrast."""
     from pygments.formatters import HtmlFormatter
 
-    return HtmlFormatter(style="default").get_style_defs(".highlight")
+    return HtmlFormatter(style="xcode").get_style_defs(".highlight")
 
 
 if __name__ == "__main__":

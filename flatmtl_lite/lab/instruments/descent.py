@@ -17,6 +17,7 @@ from .panels import (
     POSITIONS,
     RIGHT,
     UNIT,
+    add_edged_line,
     add_handle,
     arrow_points,
     conflict_text,
@@ -78,13 +79,11 @@ def descent_instrument(
         figure.add_scatter(x=points[:, 0], y=points[:, 1], mode="lines", line=look, showlegend=False, **axes)
     add_handle(figure, on["landscape"])
     here = dict(symbol="circle", size=13, color=PATH, line=dict(width=2, color=BLACK))
-    for uid, panel, color in (
-        ("here", "landscape", PATH),
-        ("losses", "plane", PATH),
-        ("angle", "angle", GREY),
-    ):
-        trail = dict(mode="lines", line=dict(color=color, width=3), name="path", showlegend=uid == "here")
-        figure.add_scatter(uid=f"{uid}-trail", **trail, **on[panel])
+    add_edged_line(figure, "here-trail", on["landscape"], name="path")
+    add_edged_line(figure, "losses-trail", on["plane"], showlegend=False)
+    grey = dict(color=GREY, width=3)
+    figure.add_scatter(uid="angle-trail", mode="lines", line=grey, showlegend=False, **on["angle"])
+    for uid, panel in (("here", "landscape"), ("losses", "plane"), ("angle", "angle")):
         figure.add_scatter(
             uid=uid, mode="markers", marker=here, cliponaxis=False, showlegend=False, **on[panel]
         )
@@ -106,6 +105,7 @@ def descent_instrument(
         traces = {"point": path[None, :1]}
         for uid, points in (("here", path), ("losses", values), ("angle", curve)):
             traces[uid], traces[f"{uid}-trail"] = points[steps].unsqueeze(1), walked(points[steps])
+        traces |= {f"{uid}-edge": traces[uid] for uid in ("here-trail", "losses-trail")}
         traces |= {uid: arrow_points(row) for uid, row in zip(names, rows.unbind(1), strict=True)}
         states = [
             f"Step {s} of {choice} at ({x:.2f}, {y:.2f}): gradients {a:.0f}° apart{conflict_text(a)}; "

@@ -106,9 +106,16 @@ def add_handle(figure: go.Figure, axes: Mapping) -> None:
     figure.add_scatter(uid="point", mode="markers", marker=marker, showlegend=False, **axes)
 
 
+def add_edged_line(figure: go.Figure, uid: str, axes: Mapping, **options) -> None:
+    """A line in the colour of paths, which is pale, so the trace uid + "-edge" frames it in black."""
+    edge = dict(color=BLACK, width=5.5)
+    figure.add_scatter(uid=f"{uid}-edge", mode="lines", line=edge, showlegend=False, **axes)
+    figure.add_scatter(uid=uid, mode="lines", line=dict(color=PATH, width=3), **options, **axes)
+
+
 def add_path(figure: go.Figure, axes: Mapping) -> None:
     marker = dict(symbol="diamond", size=13, color=PATH, line=dict(width=1.5, color=BLACK))
-    figure.add_scatter(uid="path", mode="lines", line=dict(color=PATH, width=3.5), name="path", **axes)
+    add_edged_line(figure, "path", axes, name="path")
     add_handle(figure, axes)
     figure.add_scatter(uid="end", mode="markers", marker=marker, showlegend=False, **axes)
 

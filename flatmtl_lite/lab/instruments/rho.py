@@ -135,6 +135,7 @@ def rho_instrument(
         loss, flat, sam = (rows / longest for rows in (d.loss, d.flat, d.sam))
         traces = {
             "point": theta[None, :1],
+            "path-edge": thin(path),
             "path": thin(path),
             "end": path[:, -1:],
             "ball": theta[:1] + rhos[:, None, None] * circle(theta[0] if method.adaptive else None),
