@@ -1,8 +1,8 @@
 """From a key press to the finished redraw, in the real JupyterLab. ``python -m benchmarks.stage``.
 
-Thirty presses each in notebook 02: ρ (the table lies in the page), the start and the method (the kernel
-answers). A redraw is finished when the frame that shows it has been painted. Then what the kernel needs
-for a new start, and the time from Run All to the first plot.
+Thirty presses each: in notebook 02 the start (the kernel answers) and the method, then the slider of every
+instrument of the course (the table lies in the page). A redraw is finished when the frame that shows it has
+been painted. Then what the kernel needs for a new start, and for a phase portrait.
 """
 
 import datetime
@@ -14,15 +14,15 @@ from pathlib import Path
 
 import torch
 
-from flatmtl_lite import lab
+from flatmtl_lite import MGDA, CAGrad, Mean, PCGrad, lab
 from flatmtl_lite.lab.instruments.rho import FLAT_DESCENTS
-from flatmtl_lite.toy import PROBLEMS, descend
+from flatmtl_lite.toy import PROBLEMS, Method, descend
 from tests.browser import harness
 
 PRESSES = 30
 # until the line of text says something else: it changes in the same turn as the figure
-WATCH = """() => {
-    const stage = document.querySelector('.flatmtl-stage'), state = stage.querySelector('.state');
+WATCH = """stage => {
+    const state = stage.querySelector('.state');
     window.waits = [];
     let pressed = 0, said = state.textContent;
     for (const event of ['keydown', 'input'])
@@ -59,7 +59,7 @@ def in_the_browser() -> None:
         raise SystemExit("no Chromium or Chrome on the PATH; install one to measure the stage")
     with (
         tempfile.TemporaryDirectory() as home,
-        harness.jupyter_lab(Path(home), CI="true") as url,
+        harness.jupyter_lab(Path(home), CI="true", FLATMTL_FAST="1") as url,
         harness.chromium(path) as browser,
     ):
         page = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -74,19 +74,46 @@ def in_the_browser() -> None:
         stage = page.locator(".flatmtl-stage").first
         stage.scroll_into_view_if_needed()
         page.wait_for_timeout(3000)  # the tables of the other methods
-        page.evaluate(WATCH)
-        slider, x = stage.get_by_role("slider", name="ρ"), stage.get_by_label("start x")
-        slider.focus()
-        waits = presses(page, lambda k: page.keyboard.press("ArrowRight"))
-        print(f"ρ, table in the page:          {milliseconds(waits)}")
+        stage.evaluate(WATCH)
+        x = stage.get_by_label("start x")
         x.focus()
         waits = presses(page, lambda k: page.keyboard.press("ArrowUp" if k % 2 else "ArrowDown"))
         print(f"start, the kernel answers:     {milliseconds(waits)}")
         page.wait_for_timeout(3000)
+        stage.evaluate(WATCH)
         names = list(FLAT_DESCENTS)
         method = stage.get_by_label("method")
         waits = presses(page, lambda k: method.select_option(names[k % len(names)]))
-        print(f"method, table in the page:     {milliseconds(waits)}")
+        print(f"method, table in the page:     {milliseconds(waits)}\n")
+        for notebook in sorted(harness.REPOSITORY.glob("notebooks/*.ipynb")):
+            if "_instrument(" in notebook.read_text():
+                sliders(browser, url, notebook.name)
+
+
+def sliders(browser, url: str, notebook: str) -> None:
+    """Print the waits of each slider of a notebook, its table in the page."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    harness.open_notebook(page, url, notebook)
+    harness.run_all(page)
+    harness.wait_until_run(page, 180)
+    page.wait_for_timeout(3000)
+    seen = set()
+    for stage in page.locator(".flatmtl-stage").all():
+        stage.scroll_into_view_if_needed()
+        title = stage.get_attribute("aria-label")
+        if title in seen:
+            continue
+        seen.add(title)
+        stage.locator(".moving .main-svg").first.wait_for(state="attached", timeout=30_000)
+        page.wait_for_timeout(1000)
+        stage.evaluate(WATCH)
+        slider = stage.get_by_role("slider")
+        slider.focus()
+        page.keyboard.press("Home")
+        last = int(slider.get_attribute("max"))  # to the end and back
+        waits = presses(page, lambda k: page.keyboard.press(f"Arrow{('Right', 'Left')[k // last % 2]}"))
+        print(f"{notebook[:2]} {title:<28} {milliseconds(waits)}")
+    page.close()
 
 
 def in_the_kernel() -> None:
@@ -101,6 +128,16 @@ def in_the_kernel() -> None:
             descend(PROBLEMS["valleys"], start, rhos, [make()], steps=60)
             times.append(1000 * (time.perf_counter() - begin))
         print(f"81 radii x 60 steps, {name:<20} {statistics.median(times):4.0f} ms")
+    starts = torch.rand(100, 2, dtype=torch.float64, generator=torch.manual_seed(0)) * 4 - 2
+    for A in (PCGrad, MGDA, CAGrad):
+        methods = [Method(Mean(), "erm"), Method(Mean(), "direct")]
+        methods += [Method(A(), rule) for rule in ("erm", "direct", "decomposed", "second")]
+        times = []
+        for _ in range(9):
+            begin = time.perf_counter()
+            descend(PROBLEMS["valleys"], starts, 0.4, methods, steps=200)
+            times.append(1000 * (time.perf_counter() - begin))
+        print(f"100 starts x 6 methods x 200 steps, {A.__name__:<7} {statistics.median(times):4.0f} ms")
     for make in (lab.rho_instrument, lab.descent_instrument, lab.ball_instrument):
         stage, times = make(), []
         for k in range(15):
