@@ -97,7 +97,7 @@ def sliders(browser, url: str, notebook: str) -> None:
     harness.run_all(page)
     harness.wait_until_run(page, 180)
     page.wait_for_timeout(3000)
-    seen = set()
+    seen, keys = set(), ("ArrowRight", "ArrowLeft")
     for stage in page.locator(".flatmtl-stage").all():
         stage.scroll_into_view_if_needed()
         title = stage.get_attribute("aria-label")
@@ -110,8 +110,8 @@ def sliders(browser, url: str, notebook: str) -> None:
         slider = stage.get_by_role("slider")
         slider.focus()
         page.keyboard.press("Home")
-        last = int(slider.get_attribute("max"))  # to the end and back
-        waits = presses(page, lambda k: page.keyboard.press(f"Arrow{('Right', 'Left')[k // last % 2]}"))
+        turns = int(slider.get_attribute("max"))  # to the end and back
+        waits = presses(page, lambda k, turns=turns: page.keyboard.press(keys[k // turns % 2]))
         print(f"{notebook[:2]} {title:<28} {milliseconds(waits)}")
     page.close()
 
