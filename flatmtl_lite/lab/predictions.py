@@ -92,6 +92,7 @@ class Prediction(ipywidgets.VBox):
         self.button.on_click(lambda _: self.record(self.choice.value, self.sure.value))
         asked = ipywidgets.HTML(f"<b>{escape(question)}</b>")
         how = ipywidgets.HBox([ipywidgets.HTML("How sure are you?"), self.sure])
+        how.layout.align_items = "center"
         super().__init__([asked, self.choice, how, self.button, self.note])
         self._show()
 
