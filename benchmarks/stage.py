@@ -142,7 +142,8 @@ def in_the_kernel() -> None:
         stage, times = make(), []
         for k in range(15):
             begin = time.perf_counter()
-            stage.point = [stage.point[0] + (0.1 if k % 2 else -0.1), stage.point[1]]
+            ((x, y),) = stage.points
+            stage.points = [[x + (0.1 if k % 2 else -0.1), y]]
             times.append(1000 * (time.perf_counter() - begin))
         print(f"{make.__name__}, a new point:   {statistics.median(times):4.0f} ms")
 

@@ -1,5 +1,5 @@
 // A stage: a plotly figure whose moving traces follow a slider through a table that lies in the page.
-// The kernel is asked only when the draggable point moves, or a choice whose table is not here yet.
+// The kernel is asked only when a draggable point moves, or a choice whose table is not here yet.
 
 const NO_ANSWER = "The kernel has not answered yet: it is busy, or was restarted; then run this cell again.";
 
@@ -28,29 +28,32 @@ function render({ model, el }) {
     model.set("choice", stage.choice.selectedIndex);
     save(0);
   });
-  const move = (x, y) => {
-    const [[left, right], [bottom, top]] = model.get("bounds");
-    const within = (value, low, high) => Math.round(1e3 * Math.min(Math.max(value, low), high)) / 1e3;
-    model.set("point", [within(x, left, right), within(y, bottom, top)]);
+  const move = (k, ...to) => {
+    const within = (value, [low, high]) => Math.round(1e3 * Math.min(Math.max(value, low), high)) / 1e3;
+    const point = to.map((value, axis) => within(value, model.get("bounds")[axis]));
+    if (rides(model, k)) model.set("index", 0);
+    model.set("points", model.get("points").with(k, point));
     model.save_changes();
     clearTimeout(stage.waiting);
     stage.waiting = setTimeout(() => (stage.state.textContent = NO_ANSWER), 4000);
   };
-  const typed = () => {
-    const [x, y] = [stage.x.valueAsNumber, stage.y.valueAsNumber];
-    if (Number.isFinite(x) && Number.isFinite(y)) move(x, y);
-    [stage.x.value, stage.y.value] = model.get("point"); // within bounds; what was there if it is no number
-  };
-  for (const input of [stage.x, stage.y]) {
-    listen(input, "change", typed);
-    listen(input, "keydown", (event) => event.key === "Enter" && typed());
+  for (const [k, [x, y]] of stage.points.entries()) {
+    const typed = () => {
+      const to = [x.valueAsNumber, y.valueAsNumber];
+      if (to.every(Number.isFinite)) move(k, ...to);
+      [x.value, y.value] = model.get("points")[k]; // within bounds; what was there if it is no number
+    };
+    for (const input of [x, y]) {
+      listen(input, "change", typed);
+      listen(input, "keydown", (event) => event.key === "Enter" && typed());
+    }
   }
   listen(stage.copy, "click", () => copyRecipe(model, stage));
   changed("locked", () => showState(model, stage, true));
 
   // a figure can be drawn only when the page has given it a width
   draw(model, stage, changed, stop.signal).then(() => {
-    if (stage.x) letDrag(model, stage, move);
+    if (stage.points.length) letDrag(model, stage, move);
   });
   return () => stop.abort();
 }
@@ -102,11 +105,18 @@ async function draw(model, stage, changed, signal) {
   changed("index", () => show(false));
   changed("choice", () => show(true));
   changed("tables", newTables);
-  changed("point", () => {
-    const [x, y] = model.get("point");
+  const layer = (k) => (rides(model, k) ? stage.moving : stage.resting);
+  stage.at = (k) => {
+    const { x, y } = layer(k).data[places.get(model.get("handles")[k])];
+    return [x[0], y[0]];
+  };
+  changed("points", () => {
     showState(model, stage, true);
+    const k = stage.held;
+    if (k === undefined) return;
     // what is pulled must follow at once; the rest comes when the kernel answers, which is asked first
-    if (stage.held) requestAnimationFrame(() => animate(stage.resting, [[model.get("handle")]], [{ x: [x], y: [y] }]));
+    const [x, y] = model.get("points")[k];
+    requestAnimationFrame(() => animate(layer(k), [[model.get("handles")[k]]], [{ x: [x], y: [y] }]));
   });
   newTables();
 }
@@ -208,10 +218,12 @@ function build(model, el) {
     stage.choice = field("choice", model.get("choice_label"), "select", {});
     for (const name of choices) add(stage.choice, "option", { textContent: name });
   }
-  if (model.get("point").length && model.get("live")) {
-    for (const axis of ["x", "y"])
-      stage[axis] = field(axis, `${model.get("point_label")} ${axis}`, "input", { type: "number", step: 0.1 });
-  }
+  stage.points = (model.get("live") ? model.get("point_labels") : []).map((name) => {
+    const pair = add(controls, "span", { className: "point" }, { role: "group", "aria-label": name });
+    add(pair, "span", { textContent: name });
+    const input = (axis) => add(pair, "input", { type: "number", step: 0.1 }, { ...ours, "aria-label": `${name} ${axis}` });
+    return ["x", "y"].map(input);
+  });
   if (model.get("recipe")) {
     stage.copy = add(controls, "button", { type: "button", textContent: "Copy this state" }, ours);
     stage.recipe = add(root, "code", { className: "recipe", hidden: true });
@@ -232,15 +244,19 @@ function showState(model, stage, known) {
   stage.value.textContent = model.get("values")[index];
   stage.slider.setAttribute("aria-valuetext", model.get("values")[index]);
   if (stage.choice) stage.choice.selectedIndex = choice;
-  for (const [k, input] of [stage.x, stage.y].entries())
-    if (input && input !== document.activeElement) input.value = model.get("point")[k]; // not under the fingers
-  for (const control of [stage.slider, stage.choice, stage.x, stage.y]) if (control) control.disabled = !!locked;
+  for (const [k, inputs] of stage.points.entries())
+    for (const [axis, input] of inputs.entries())
+      if (input !== document.activeElement) input.value = model.get("points")[k][axis]; // not under the fingers
+  for (const control of [stage.slider, stage.choice, ...stage.points.flat()]) if (control) control.disabled = !!locked;
   stage.lock.textContent = locked;
   stage.lock.hidden = !locked;
   if (stage.recipe) stage.recipe.hidden = true;
 }
 
-// Press near the point and pull: pixels to data through the axes of the first panel.
+// Whether a point's handle moves along with the slider.
+const rides = (model, k) => model.get("moving").some(([trace]) => trace === model.get("handles")[k]);
+
+// Press near a point and pull: pixels to data through the axes of the first panel.
 function letDrag(model, stage, move) {
   const plot = stage.moving;
   const axes = () => [plot._fullLayout.xaxis, plot._fullLayout.yaxis];
@@ -249,19 +265,21 @@ function letDrag(model, stage, move) {
     return [event.clientX - box.left, event.clientY - box.top];
   };
   const near = (event) => {
-    const at = axes().map((axis, k) => axis._offset + axis.d2p(model.get("point")[k]));
+    if (model.get("locked")) return undefined;
     const [x, y] = pixels(event);
-    return !model.get("locked") && Math.hypot(x - at[0], y - at[1]) < 20;
+    const away = stage.points.map((_, k) => {
+      const [left, top] = axes().map((axis, side) => axis._offset + axis.d2p(stage.at(k)[side]));
+      return Math.hypot(x - left, y - top);
+    });
+    const nearest = Math.min(...away);
+    return nearest < 20 ? away.indexOf(nearest) : undefined;
   };
-  const pull = (event) => {
-    const [x, y] = axes().map((axis, k) => axis.p2d(pixels(event)[k] - axis._offset));
-    move(x, y);
-  };
+  const pull = (event) => move(stage.held, ...axes().map((axis, side) => axis.p2d(pixels(event)[side] - axis._offset)));
   plot.addEventListener(
     "pointerdown",
     (event) => {
       stage.held = near(event);
-      if (!stage.held) return;
+      if (stage.held === undefined) return;
       plot.setPointerCapture(event.pointerId);
       event.preventDefault();
       event.stopPropagation();
@@ -269,19 +287,22 @@ function letDrag(model, stage, move) {
     { capture: true },
   );
   plot.addEventListener("pointermove", (event) => {
-    if (stage.held) pull(event);
-    plot.style.cursor = stage.held ? "grabbing" : near(event) ? "grab" : "";
+    const held = stage.held !== undefined;
+    if (held) pull(event);
+    plot.style.cursor = held ? "grabbing" : near(event) === undefined ? "" : "grab";
   });
-  plot.addEventListener("pointerup", () => (stage.held = false));
-  plot.addEventListener("pointercancel", () => (stage.held = false));
+  plot.addEventListener("pointerup", () => (stage.held = undefined));
+  plot.addEventListener("pointercancel", () => (stage.held = undefined));
 }
 
 // The call that opens the stage as it stands; shown as well, since a page may not be allowed to copy.
 function copyRecipe(model, stage) {
+  const pairs = model.get("points").map((point) => `(${point.join(", ")})`);
   const parts = {
     value: model.get("values")[model.get("index")],
     choice: JSON.stringify(model.get("choices")[model.get("choice")]),
-    point: `(${model.get("point").join(", ")})`,
+    point: pairs[0],
+    points: `[${pairs.join(", ")}]`,
   };
   const text = model.get("recipe").replace(/\{(\w+)\}/g, (_, part) => parts[part]);
   stage.recipe.textContent = text;

@@ -23,7 +23,7 @@ class Table:
 
     Attributes:
         traces: ``uid`` of a trace -> its points (positions, n, 2), or (1, n, 2) for one that rests while
-            the slider moves; NaN leaves a gap.
+            the slider moves; NaN leaves a gap. Handles rest on their points unless they are given too.
         states: one line of text for each position.
     """
 
@@ -35,24 +35,26 @@ class Stage(anywidget.AnyWidget):
     """A live figure: the table of all slider positions lies in the page, so moving it asks no kernel.
 
     plotly.py writes the figure, plotly.js draws it, and ``stage.js`` moves its traces. The kernel
-    computes a new table when the draggable point moves, and those of other choices when it is idle.
+    computes a new table when a draggable point moves, and those of other choices when it is idle.
 
     Args:
-        figure: traces that change have a ``uid``; the first panel's axes carry the draggable point.
-        compute: (choice, point) -> :class:`Table`; every table has the same shape.
+        figure: traces that change have a ``uid``; the first panel's axes carry the draggable points.
+        compute: (choice, point, ...) -> :class:`Table`; every table has the same shape.
         title: name of the group of controls, for screen readers.
         label: name of the slider.
         values: its readable values, one a position.
         index: the position to begin with.
         choices: names of what can be chosen beside the slider, with ``choice_label`` as their label.
         choice: the one to begin with.
-        point: the draggable point (x, y), or None; ``point_label`` names it, and the trace with the
-            ``uid`` "point" is its handle.
-        recipe: the call that opens this stage, with {value}, {choice} and {point} to be filled in.
+        points: the draggable points, name -> (x, y); the trace with the ``uid`` "point-0" is the handle of
+            the first, and so on. A handle that moves along with the slider shows its point at the first
+            position, to which the slider goes back when it is dragged.
+        recipe: the call that opens this stage, with {value}, {choice} and {points}, a list of pairs (or
+            {point}, the first of them) to be filled in.
 
     Raises:
-        ValueError: ``choice`` or ``index`` is none of those given, or the point is not two numbers
-            within the axes of the first panel.
+        ValueError: ``choice`` or ``index`` is none of those given, or a point is not two numbers within
+            the axes of the first panel.
     """
 
     _esm = HERE / "stage.js"
@@ -70,9 +72,9 @@ class Stage(anywidget.AnyWidget):
     choices = traitlets.List(traitlets.Unicode()).tag(sync=True)
     choice_label = traitlets.Unicode().tag(sync=True)
     choice = traitlets.Int().tag(sync=True, echo_update=False)
-    point = traitlets.List(traitlets.Float()).tag(sync=True, echo_update=False)
-    point_label = traitlets.Unicode().tag(sync=True)
-    handle = traitlets.Int(-1).tag(sync=True)
+    points = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True, echo_update=False)
+    point_labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    handles = traitlets.List(traitlets.Int()).tag(sync=True)
     bounds = traitlets.List().tag(sync=True)
     recipe = traitlets.Unicode().tag(sync=True)
     locked = traitlets.Unicode().tag(sync=True)
@@ -84,7 +86,7 @@ class Stage(anywidget.AnyWidget):
     def __init__(
         self,
         figure: go.Figure,
-        compute: Callable[[str, tuple[float, float]], Table],
+        compute: Callable[..., Table],
         *,
         title: str,
         label: str,
@@ -93,18 +95,18 @@ class Stage(anywidget.AnyWidget):
         choices: Sequence[str] = ("",),
         choice: str | None = None,
         choice_label: str = "method",
-        point: Sequence[float] | None = None,
-        point_label: str = "start",
+        points: Mapping[str, Sequence[float]] | None = None,
         recipe: str = "",
     ):
+        points = points or {}
         choice = choices[0] if choice is None else choice
         if choice not in choices:
             raise ValueError(f"Got {choice_label}={choice!r}; expected one of {', '.join(choices)}.")
         if not 0 <= index < len(values):
             raise ValueError(f"Got index={index}; expected 0 to {len(values) - 1}.")
         bounds = [list(figure.layout.xaxis.range), list(figure.layout.yaxis.range)]
-        if point is not None:
-            _check_point(point, bounds, point_label)  # before anything is made
+        for name, point in points.items():
+            _check_point(point, bounds, name)  # before anything is made
         self._figure, self._compute = figure, compute
         self._traces = {trace.uid: k for k, trace in enumerate(figure.data) if trace.uid}
         self._filling = None
@@ -116,9 +118,9 @@ class Stage(anywidget.AnyWidget):
             choices=list(choices),
             choice=list(choices).index(choice),
             choice_label=choice_label,
-            point=[] if point is None else [float(v) for v in point],
-            point_label=point_label,
-            handle=self._traces.get("point", -1),
+            points=[[float(v) for v in point] for point in points.values()],
+            point_labels=list(points),
+            handles=[self._traces[f"point-{k}"] for k in range(len(points))],
             bounds=bounds,
             recipe=recipe,
             plotly_js=b"" if Stage._carried else get_plotlyjs().encode(),
@@ -126,16 +128,18 @@ class Stage(anywidget.AnyWidget):
         Stage._carried = True
         self._show()
         self.figure = self.drawn().to_json(remove_uids=False)
-        self.observe(self._show, ["point"])
+        self.observe(self._show, ["points"])
         self.observe(self._fill_chosen, ["choice"])
         self.on_msg(self._answer)
 
-    @traitlets.validate("point")
-    def _check_point(self, proposal) -> list[float]:
-        point = proposal["value"]
-        if point:
-            _check_point(point, self.bounds, self.point_label)
-        return point
+    @traitlets.validate("points")
+    def _check_points(self, proposal) -> list[list[float]]:
+        points = proposal["value"]
+        if len(points) != len(self.point_labels):
+            raise ValueError(f"Got {len(points)} points; expected {len(self.point_labels)}, one a handle.")
+        for name, point in zip(self.point_labels, points, strict=True):
+            _check_point(point, self.bounds, name)
+        return points
 
     def fill(self) -> None:
         """Compute the tables of all choices that are still missing."""
@@ -174,7 +178,7 @@ class Stage(anywidget.AnyWidget):
         return bundle, {"flatmtl": {"call": self.call}}
 
     def _show(self, _=None) -> None:
-        """New tables for a new point: that of the shown choice now, the others when nothing else is asked."""
+        """New tables for new points: that of the shown choice now, the others when nothing else is asked."""
         self._keep({self.choice: self._table(self.choice)}, forget=True)
         self._fill_when_idle()
 
@@ -192,10 +196,11 @@ class Stage(anywidget.AnyWidget):
         self._filling = loop.call_later(0.4, self.fill)
 
     def _table(self, choice: int) -> tuple[bytes, list[str]]:
-        table = self._compute(self.choices[choice], tuple(self.point))
+        table = self._compute(self.choices[choice], *map(tuple, self.points))
+        traces = {f"point-{k}": [[point]] for k, point in enumerate(self.points)} | dict(table.traces)
         parts = {}
         for uid, trace in self._traces.items():
-            points = np.asarray(table.traces[uid], dtype="<f8")
+            points = np.asarray(traces[uid], dtype="<f8")
             parts.setdefault(len(points) == 1, []).append((trace, points))
         self._layout = {rests: [[t, p.shape[1]] for t, p in part] for rests, part in parts.items()}
         blocks = {

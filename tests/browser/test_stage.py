@@ -85,7 +85,7 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
     stage.get_by_role("button", name="Copy this state").click()
     recipe = stage.locator(".recipe").text_content()
     again = eval(recipe, {"lab": lab})
-    assert (again.index, again.point) == (33, moved)
+    assert (again.index, again.points) == (33, [moved])
 
     # typed coordinates count on Enter, and are not overwritten under the fingers
     y = stage.get_by_label("start y")

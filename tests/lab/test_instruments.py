@@ -118,10 +118,10 @@ def test_a_random_aggregator_shows_the_same_picture_again():
 @pytest.mark.parametrize("name", ["rho", "descent", "ball"])
 def test_the_recipe_opens_the_same_state(name):
     stage = MAKERS[name]()
-    stage.index, stage.choice, stage.point = 17, 1, [0.5, -1.25]
+    stage.index, stage.choice, stage.points = 17, 1, [[0.5, -1.25]]
     parts = {"value": stage.values[17], "choice": repr(stage.choices[1]), "point": "(0.5, -1.25)"}
     again = eval(stage.recipe.format(**parts), {"lab": lab})
-    assert (again.index, again.choice, again.point) == (stage.index, stage.choice, stage.point)
+    assert (again.index, again.choice, again.points) == (stage.index, stage.choice, stage.points)
     assert again.tables[1] == stage.tables[1]
 
 

@@ -31,13 +31,13 @@ def stage(asked):
         tips = torch.stack([point[0] + length, torch.full_like(length, point[1])], -1)
         line = torch.stack([torch.tensor(point, dtype=torch.float64).expand(3, 2), tips], 1)
         states = [f"{choice} {value} from {point[0]:g}" for value in VALUES]
-        return Table({"line": line, "point": line[:1, :1]}, states)
+        return Table({"line": line}, states)
 
     figure = go.Figure(layout=dict(xaxis_range=[-5, 5], yaxis_range=[-2, 2]))
     figure.add_scatter(x=[0, 1], y=[0, 1], name="still")
     figure.add_scatter(uid="line")
-    figure.add_scatter(uid="point")
-    options = dict(title="Test", label="ρ", values=VALUES, choices=["near", "far"], point=(1, 0))
+    figure.add_scatter(uid="point-0")
+    options = dict(title="Test", label="ρ", values=VALUES, choices=["near", "far"], points={"start": (1, 0)})
     return Stage(figure, compute, recipe="make({value}, {choice}, {point})", **options)
 
 
@@ -68,7 +68,7 @@ def test_only_the_shown_choice_is_computed_at_first(stage, asked):
 
 def test_a_moved_point_makes_old_tables_void(stage, asked):
     stage.fill()
-    stage.point = [-1, 1]
+    stage.points = [[-1, 1]]
     assert asked[2:] == [("near", (-1.0, 1.0))]
     assert rows(stage)[0].tolist() == [-1, 1]
     assert stage.tables[1] == b""
@@ -76,8 +76,8 @@ def test_a_moved_point_makes_old_tables_void(stage, asked):
 
 def test_the_others_are_filled_in_when_idle(stage, asked):
     async def move_and_wait():
-        stage.point = [2, 0]
-        stage.point = [3, 0]
+        stage.points = [[2, 0]]
+        stage.points = [[3, 0]]
         assert stage.tables[1] == b""
         await asyncio.sleep(0.6)
 
@@ -91,7 +91,7 @@ def test_tables_and_states_travel_in_one_message(stage):
     sent = []
     stage.comm = None
     stage.observe(lambda change: sent.append(change.name), ["tables", "states", "moving"])
-    stage.point = [2, 0]
+    stage.points = [[2, 0]]
     assert set(sent) == {"tables", "states"}
 
 
@@ -110,7 +110,7 @@ def test_its_text_stands_for_it(stage):
 
 
 def test_the_figure_keeps_the_names_of_its_traces(stage):
-    assert [trace.get("uid") for trace in json.loads(stage.figure)["data"]] == [None, "line", "point"]
+    assert [trace.get("uid") for trace in json.loads(stage.figure)["data"]] == [None, "line", "point-0"]
 
 
 @pytest.mark.parametrize(
@@ -119,10 +119,10 @@ def test_the_figure_keeps_the_names_of_its_traces(stage):
         (dict(choice="middle"), "'middle'"),
         (dict(index=3), "index=3"),
         (dict(index=-1), "index=-1"),
-        (dict(point=(9, 0)), "(9, 0)"),
-        (dict(point=(1,)), "(1,)"),
-        (dict(point="ab"), "'ab'"),
-        (dict(point=(float("nan"), 0)), "nan"),
+        (dict(points={"start": (9, 0)}), "(9, 0)"),
+        (dict(points={"start": (1,)}), "(1,)"),
+        (dict(points={"start": "ab"}), "'ab'"),
+        (dict(points={"start": (float("nan"), 0)}), "nan"),
     ],
 )
 def test_bad_input_is_named(options, word):
@@ -135,10 +135,45 @@ def test_bad_input_is_named(options, word):
 
 def test_a_point_from_the_page_outside_the_window_is_refused(stage):
     before = stage.tables
-    with pytest.raises(ValueError, match=r"\[99.*expected two numbers"):
-        stage.point = [99, 0]
-    assert stage.point == [1, 0]
+    with pytest.raises(ValueError, match=r"start=\[99.*expected two numbers"):
+        stage.points = [[99, 0]]
+    with pytest.raises(ValueError, match="Got 2 points; expected 1"):
+        stage.points = [[1, 0], [2, 0]]
+    assert stage.points == [[1, 0]]
     assert stage.tables == before
+
+
+def between(ride: bool) -> Stage:
+    """A line between two points; with ``ride`` the second handle moves up as the slider moves."""
+
+    def compute(choice, one, two):
+        up = torch.tensor([[0.0, 0.0], [0.0, 0.5], [0.0, 1.0]]) * ride
+        ends = torch.tensor([one, two], dtype=torch.float64).expand(3, 2, 2).clone()
+        ends[:, 1] += up
+        return Table({"line": ends} | ({"point-1": ends[:, 1:]} if ride else {}), VALUES)
+
+    figure = go.Figure(layout=dict(xaxis_range=[-5, 5], yaxis_range=[-2, 2]))
+    for uid in ("line", "point-0", "point-1"):
+        figure.add_scatter(uid=uid)
+    points = {"one": (1, 0), "two": (-1, 1)}
+    return Stage(figure, compute, title="Test", label="up", values=VALUES, points=points)
+
+
+def test_several_points_can_be_moved():
+    stage = between(ride=False)
+    assert (stage.resting, stage.handles) == ([[1, 1], [2, 1]], [1, 2])
+    stage.points = [[1, 0], [3, -2]]
+    assert [list(trace.x) for trace in stage.drawn().data] == [[1, 3], [1], [3]]
+    with pytest.raises(ValueError, match=r"Got two=\[0.0, 9.0\]"):
+        stage.points = [[1, 0], [0, 9]]
+
+
+def test_a_handle_may_ride_on_the_slider():
+    stage = between(ride=True)
+    assert (stage.resting, stage.moving) == ([[1, 1]], [[0, 2], [2, 1]])
+    stage.index = 2
+    assert list(stage.drawn().data[2].y) == [2]
+    assert stage.points == [[1, 0], [-1, 1]]
 
 
 def test_a_page_carries_everything(stage):

@@ -120,7 +120,6 @@ def ball_instrument(
         unit = one[-1] / landscape.rho
         section = value(theta[:1] + landscape.rho * along.unsqueeze(-1) * unit)
         traces = {
-            "point": theta[None, :1],
             "ball": theta[:1] + rhos[:, None, None] * circle(theta[0] if adaptive else None),
             "one": torch.stack([theta, theta + one], 1),
             "ten": ascent,
@@ -150,7 +149,6 @@ def ball_instrument(
         choices=list(BALLS),
         choice=loss,
         choice_label="loss",
-        point=landscape.starts[0] if point is None else point,
-        point_label="θ",
+        points={"θ": landscape.starts[0] if point is None else point},
         after=after,
     )

@@ -102,7 +102,7 @@ def descent_instrument(
         rows = rows / rows.norm(dim=-1, keepdim=True).amax(-2, keepdim=True).clamp_min(1e-12)
         values = landscape.losses(path.unsqueeze(-2))
         curve = torch.stack([torch.arange(len(path), dtype=path.dtype), degrees], -1)
-        traces = {"point": path[None, :1]}
+        traces = {}
         for uid, points in (("here", path), ("losses", values), ("angle", curve)):
             traces[uid], traces[f"{uid}-trail"] = points[steps].unsqueeze(1), walked(points[steps])
         traces |= {f"{uid}-edge": traces[uid] for uid in ("here-trail", "losses-trail")}
@@ -130,6 +130,6 @@ def descent_instrument(
         index=position(step, steps, "step"),
         choices=list(DESCENTS),
         choice=method,
-        point=landscape.starts[0] if start is None else start,
+        points={"start": landscape.starts[0] if start is None else start},
         after=after,
     )

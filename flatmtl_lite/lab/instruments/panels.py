@@ -101,9 +101,10 @@ def panelled(traces: Sequence[go.Scatter], **panels: Mapping) -> tuple[go.Figure
     return figure, on
 
 
-def add_handle(figure: go.Figure, axes: Mapping) -> None:
+def add_handle(figure: go.Figure, axes: Mapping, k: int = 0) -> None:
+    """The handle of the ``k``-th draggable point."""
     marker = dict(symbol="circle-cross", size=17, color="white", line=dict(width=2.5, color=BLACK))
-    figure.add_scatter(uid="point", mode="markers", marker=marker, showlegend=False, **axes)
+    figure.add_scatter(uid=f"point-{k}", mode="markers", marker=marker, showlegend=False, **axes)
 
 
 def add_edged_line(figure: go.Figure, uid: str, axes: Mapping, **options) -> None:

@@ -134,7 +134,6 @@ def rho_instrument(
         longest = torch.cat([d.loss, d.sam], 1).norm(dim=-1).amax()
         loss, flat, sam = (rows / longest for rows in (d.loss, d.flat, d.sam))
         traces = {
-            "point": theta[None, :1],
             "path-edge": thin(path),
             "path": thin(path),
             "end": path[:, -1:],
@@ -175,6 +174,6 @@ def rho_instrument(
         index=position(rho, rhos, "rho"),
         choices=list(FLAT_DESCENTS),
         choice=method,
-        point=landscape.starts[0] if start is None else start,
+        points={"start": landscape.starts[0] if start is None else start},
         after=after,
     )
