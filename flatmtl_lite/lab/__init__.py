@@ -1,9 +1,18 @@
 """What a notebook shows: live stages, figures with static twins, checks, predictions, progress, the zoo."""
 
 from . import checks, figures
+from .chance import angles_beside_chance
 from .classroom import calibration, class_view, export_predictions
 from .display import show
-from .instruments import ball_instrument, descent_instrument, rho_instrument
+from .instruments import (
+    ball_instrument,
+    chance_instrument,
+    cone_instrument,
+    descent_instrument,
+    gradients_instrument,
+    pole_instrument,
+    rho_instrument,
+)
 from .landscape import where_starts_end
 from .offline import page
 from .predictions import compare, predict, unlock
@@ -15,15 +24,20 @@ __all__ = [
     "ProgressTable",
     "Stage",
     "Table",
+    "angles_beside_chance",
     "ball_instrument",
     "calibration",
+    "chance_instrument",
     "checks",
     "class_view",
     "compare",
+    "cone_instrument",
     "descent_instrument",
     "export_predictions",
     "figures",
+    "gradients_instrument",
     "page",
+    "pole_instrument",
     "predict",
     "rho_instrument",
     "show",

@@ -1,7 +1,18 @@
 """Instruments: one slider and several linked views, computed by the core that trains networks."""
 
 from .ball import ball_instrument
+from .chance import chance_instrument
+from .cone import cone_instrument, pole_instrument
 from .descent import descent_instrument
+from .gradients import gradients_instrument
 from .rho import rho_instrument
 
-__all__ = ["ball_instrument", "descent_instrument", "rho_instrument"]
+__all__ = [
+    "ball_instrument",
+    "chance_instrument",
+    "cone_instrument",
+    "descent_instrument",
+    "gradients_instrument",
+    "pole_instrument",
+    "rho_instrument",
+]

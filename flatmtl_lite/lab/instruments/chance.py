@@ -1,0 +1,69 @@
+"""The chance instrument: angles between random vectors as the number of parameters grows."""
+
+import torch
+
+from ..chance import angle_density, nine_in_ten
+from ..predictions import Prediction
+from ..stage import Stage, Table
+from ..style import BLACK, GREY, PATH
+from .panels import panelled, position, staged
+
+SIZES = torch.tensor([m * 10**k for k in range(6) for m in (1, 2, 5)][1:] + [10**6], dtype=torch.float64)
+
+
+def chance_instrument(parameters: int = 2, after: Prediction | None = None) -> Stage:
+    """Angles between two random vectors, and the spread of their cosine, as they get more parameters.
+
+    Args:
+        parameters: P, where the slider begins, 2 to 1,000,000; the nearest of its positions is taken.
+        after: a prediction to record before the slider moves.
+
+    Raises:
+        ValueError: ``parameters`` lies outside that range.
+    """
+    density = dict(
+        x=(0, 0.53),
+        y=(0.1, 1),
+        title="how often each angle comes (highest = 1)",
+        xaxis=dict(range=[0, 180], tickvals=[0, 45, 90, 135, 180], ticksuffix="°", title="angle"),
+        yaxis=dict(range=[0, 1.08]),
+    )
+    spread = dict(
+        x=(0.64, 1),
+        y=(0.1, 1),
+        title="spread (standard deviation) of the cosine",
+        xaxis=dict(type="log", range=[0.1, 6.2], title="number of parameters P", dtick=1),
+        yaxis=dict(type="log", range=[-3.3, 0.1], dtick=1),
+    )
+    figure, on = panelled([], density=density, spread=spread)
+    figure.update_layout(height=470, margin_b=40)
+    fill = dict(mode="lines", fill="tozeroy", line=dict(color=BLACK, width=2.5), showlegend=False)
+    figure.add_scatter(uid="density", fillcolor="rgba(0, 0, 0, 0.09)", **fill, **on["density"])
+    line = dict(x=SIZES.tolist(), y=SIZES.rsqrt().tolist(), mode="lines", line=dict(color=GREY, width=3))
+    figure.add_scatter(**line, showlegend=False, **on["spread"])
+    here = dict(size=13, color=PATH, line=dict(width=2, color=BLACK))
+    figure.add_scatter(uid="here", mode="markers", marker=here, showlegend=False, **on["spread"])
+
+    # as many points within the peak as over the whole half circle
+    peak = 90 + torch.rad2deg(SIZES.rsqrt().clamp_max(0.7)).unsqueeze(-1) * torch.linspace(-2, 2, 61).double()
+    wide = torch.linspace(0, 180, 61, dtype=torch.float64).expand(len(SIZES), 61)
+    degrees = torch.cat([peak, wide], -1).clamp(0, 180).sort(-1).values
+    traces = {
+        "density": torch.stack([degrees, angle_density(degrees, SIZES.unsqueeze(-1))], -1),
+        "here": torch.stack([SIZES, SIZES.rsqrt()], -1).unsqueeze(1),
+    }
+    states = [
+        f"{size:,.0f} parameters: nine in ten angles lie between {90 - away:.1f}° and {90 + away:.1f}°; "
+        f"the cosine spreads by {size**-0.5:.2g} about 0."
+        for size, away in zip(SIZES.tolist(), nine_in_ten(SIZES).tolist(), strict=True)
+    ]
+    return staged(
+        figure,
+        lambda choice: Table(traces, states),
+        recipe="lab.chance_instrument({value})",
+        title="Chance instrument",
+        label="parameters",
+        values=[f"{size:.0f}" for size in SIZES.tolist()],
+        index=position(parameters, SIZES, "parameters"),
+        after=after,
+    )
