@@ -14,6 +14,7 @@ def test_there_are_at_least_three_a_notebook():
     assert set(EXERCISES) == {
         *("angle", "mean_step", "pcgrad"),
         *("perturbation", "sam_gradient", "shared_epsilon", "adaptive_epsilon"),
+        *("good_for_all", "mgda", "keeps_scale"),
     }
     assert min(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 4
 
@@ -31,6 +32,15 @@ WRITTEN = {
     ),
     "shared_epsilon": lambda G, rho: rho * G.mean(0) / G.mean(0).norm(),
     "adaptive_epsilon": lambda g, theta, rho: rho * theta**2 * g / (theta * g).norm(),
+    "good_for_all": lambda G, d: all(g @ d > 0 for g in G),
+    "mgda": lambda g1, g2: (
+        g2 if g1 @ g2 >= g2 @ g2
+        else g1 if g1 @ g2 >= g1 @ g1
+        else g1 - (g1 @ (g1 - g2)) / (g1 - g2).norm() ** 2 * (g1 - g2)
+    ),
+    "keeps_scale": lambda A, G: bool(
+        (A(torch.stack([G[1]] * len(G))) - G[1]).norm() < 1e-9 and (A(G / 2) - A(G) / 2).norm() < 1e-9
+    ),
 }
 
 
@@ -57,6 +67,9 @@ CLASSIC = [
     ("sam_gradient", lambda gradient, theta, rho: gradient(theta), "θ+ε"),
     ("shared_epsilon", lambda G, rho: (rho * G / G.norm(dim=1, keepdim=True)).mean(0), "shorter"),
     ("adaptive_epsilon", lambda g, theta, rho: rho * theta.abs() * g / (theta * g).norm(), "twice"),
+    ("good_for_all", lambda G, d: (G @ d).sum() > 0, "mean gains"),
+    ("mgda", lambda g1, g2: g2 - ((g2 - g1) @ g2) / ((g1 - g2) @ (g1 - g2)) * (g2 - g1), "not yet cut"),
+    ("keeps_scale", lambda A, G: torch.allclose(A(3 * G), 3 * A(G)), "equal gradients come back"),
 ]
 
 

@@ -1,5 +1,6 @@
 """Exercises that answer at once: missing, keep working, almost (naming the likely mistake), correct."""
 
+from .aggregators import good_for_all, keeps_scale, mgda
 from .conflict import angle, mean_step, pcgrad
 from .exercise import Exercise, Feedback
 from .sharpness import adaptive_epsilon, perturbation, sam_gradient, shared_epsilon
@@ -9,7 +10,10 @@ __all__ = [
     "Feedback",
     "adaptive_epsilon",
     "angle",
+    "good_for_all",
+    "keeps_scale",
     "mean_step",
+    "mgda",
     "pcgrad",
     "perturbation",
     "sam_gradient",

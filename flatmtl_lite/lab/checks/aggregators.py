@@ -1,0 +1,148 @@
+"""Exercises of notebook 04: the cone of common descent, MGDA for two tasks, the laws of scale."""
+
+import torch
+from torch import Tensor
+
+from ...aggregation import MGDA
+from .exercise import Exercise
+from .vectors import PAIRS, unit, vector
+
+OPPOSED = torch.stack([vector(1, 0), vector(-1, 0.5)])
+LIKE = torch.stack([vector(2, 1), vector(1, 3), vector(0.5, 0.1)])
+
+good_for_all = Exercise(
+    arguments=("G", "d"),
+    cases=[
+        (OPPOSED, vector(0.2, 1)),
+        (OPPOSED, vector(1, 0.5)),
+        (OPPOSED, vector(2, 4.5)),
+        (OPPOSED, vector(1, -0.2)),
+        (OPPOSED, vector(-0.2, -1)),
+        (LIKE, vector(1, 1)),
+        (LIKE, vector(1, -0.5)),
+        (LIKE, vector(-1, 4)),
+    ],
+    right=lambda G, d: bool((G @ d > 0).all()),
+    mistakes={
+        "the step goes against d, so a task gains where its inner product with d is positive.": (
+            lambda G, d: bool((G @ d < 0).all())
+        ),
+        "one task that gains is not enough: every inner product must be positive (.all()).": (
+            lambda G, d: bool((G @ d > 0).any())
+        ),
+        "that the mean gains says nothing about each task: look at every row of G by itself.": (
+            lambda G, d: bool(G.mean(0) @ d > 0)
+        ),
+        "these are the inner products; asked is one True or False: are all of them positive?": (
+            lambda G, d: G @ d
+        ),
+        "compare inner products, not single entries: which entries are positive depends on the axes.": (
+            lambda G, d: bool((G * d > 0).all())
+        ),
+    },
+    praise="that is the wedge of the instrument: it holds exactly the d for which this is True.",
+)
+
+
+def _on_the_segment(g1: Tensor, g2: Tensor, clip: float | None = 0.0, swap: bool = False) -> Tensor:
+    share = (g2 - g1) @ g2 / ((g1 - g2) @ (g1 - g2))
+    share = share if clip is None else share.clamp(clip, 1 - clip)
+    share = 1 - share if swap else share
+    return share * g1 + (1 - share) * g2
+
+
+mgda = Exercise(
+    arguments=("g1", "g2"),
+    cases=[*PAIRS, (vector(3, 1), vector(0.5, 0)), (vector(0.2, 0.3), vector(1, 2))],
+    right=lambda g1, g2: MGDA()(torch.stack([g1, g2])),
+    mistakes={
+        "γ is not yet cut to the range from 0 to 1: the shortest vector may lie off the segment.": (
+            lambda g1, g2: _on_the_segment(g1, g2, clip=None)
+        ),
+        "the weights are swapped: γ belongs to g₁, the other share to g₂.": (
+            lambda g1, g2: _on_the_segment(g1, g2, swap=True)
+        ),
+        "cut γ at 0 and 1; some published code cuts at 0.001 and 0.999, which is not the minimum.": (
+            lambda g1, g2: _on_the_segment(g1, g2, clip=0.001)
+        ),
+        "this is the shorter of the two gradients; between them there may be a shorter vector still.": (
+            lambda g1, g2: min(g1, g2, key=Tensor.norm)
+        ),
+        "this is the mean: right only for gradients of equal length.": lambda g1, g2: (g1 + g2) / 2,
+        "divide by the squared length of g₁ - g₂, not by its length.": (
+            lambda g1, g2: ((g2 - g1) @ g2 / (g1 - g2).norm()).clamp(0, 1) * (g1 - g2) + g2
+        ),
+        "multiplied by the number of tasks, as some published code does: equal gradients come out doubled.": (
+            lambda g1, g2: 2 * _on_the_segment(g1, g2)
+        ),
+    },
+    praise="that is MGDA for two tasks: the point of the dotted segment nearest to the origin.",
+)
+
+
+def _mean(G: Tensor) -> Tensor:
+    return G.mean(0)
+
+
+def _sum(G: Tensor) -> Tensor:
+    return G.sum(0)
+
+
+def _weighted(G: Tensor) -> Tensor:
+    return vector(0.1, 0.2, 0.7) @ G
+
+
+def _mgda(G: Tensor) -> Tensor:
+    return MGDA()(G)
+
+
+def _unit_mean(G: Tensor) -> Tensor:
+    return unit(G.mean(0))
+
+
+def _last_row_squared(G: Tensor) -> Tensor:
+    return G[-1] * G[-1].norm()
+
+
+def _unanimous(A, G: Tensor) -> bool:
+    return torch.allclose(A(G[:1].expand_as(G)), G[0])
+
+
+def _homogeneous(A, G: Tensor) -> bool:
+    return torch.allclose(A(10 * G), 10 * A(G))
+
+
+ROWS = torch.stack([vector(0.1, 0.7), vector(1, -2), vector(0.4, 0.4)])
+UNIT_FIRST = torch.stack([vector(0.6, 0.8), vector(1, -2), vector(0.4, 0.4)])
+
+keeps_scale = Exercise(
+    arguments=("A", "G"),
+    cases=[
+        (_mean, torch.stack([vector(1, 2), vector(3, -4)])),
+        (_mean, ROWS),
+        (_sum, ROWS),
+        (_mgda, ROWS),
+        (_weighted, ROWS),
+        (_unit_mean, UNIT_FIRST),
+        (_last_row_squared, UNIT_FIRST),
+        (_unit_mean, ROWS),
+    ],
+    right=lambda A, G: _unanimous(A, G) and _homogeneous(A, G),
+    mistakes={
+        "you test equal gradients only; test too that A(10 G) is 10 A(G).": _unanimous,
+        "you test A(10 G) only; test too that equal gradients come back unchanged.": _homogeneous,
+        "one law is not enough: both must hold (and, not or).": (
+            lambda A, G: _unanimous(A, G) or _homogeneous(A, G)
+        ),
+        "the gradients of G differ; make T equal rows first, such as G[:1].expand_as(G).": (
+            lambda A, G: torch.allclose(A(G), G[0]) and _homogeneous(A, G)
+        ),
+        "equal gradients should come back as that one gradient, not as their sum.": (
+            lambda A, G: torch.allclose(A(G[:1].expand_as(G)), len(G) * G[0]) and _homogeneous(A, G)
+        ),
+        "== asks for the last bit, and rounding spoils it; compare with torch.allclose.": (
+            lambda A, G: torch.equal(A(G[:1].expand_as(G)), G[0]) and torch.equal(A(10 * G), 10 * A(G))
+        ),
+    },
+    praise="both laws: agreement is passed on unchanged, and the unit of the loss is only a factor.",
+)
