@@ -125,7 +125,7 @@ def test_the_pole_instrument_shows_both_divisors():
             assert gain.std() < 1e-9
             assert shown[f"{uid}-here"][0, 1].item() == pytest.approx(gain[0].item())
         signs.add(bool(beta.sum() > 0))
-        assert ("every task worse" in stage.state) == (beta.sum().item() < 0)
+        assert ("all get worse" in stage.state) == (beta.sum().item() < 0)
     assert signs == {True, False}
 
 

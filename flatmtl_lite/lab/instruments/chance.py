@@ -6,7 +6,7 @@ from ..chance import angle_density, nine_in_ten
 from ..predictions import Prediction
 from ..stage import Stage, Table
 from ..style import BLACK, GREY, PATH
-from .panels import panelled, position, staged
+from .panels import panelled, position, staged, walked
 
 SIZES = torch.tensor([m * 10**k for k in range(6) for m in (1, 2, 5)][1:] + [10**6], dtype=torch.float64)
 
@@ -31,7 +31,7 @@ def chance_instrument(parameters: int = 2, after: Prediction | None = None) -> S
     spread = dict(
         x=(0.64, 1),
         y=(0.1, 1),
-        title="spread (standard deviation) of the cosine",
+        title="spread of the cosine",
         xaxis=dict(type="log", range=[0.1, 6.2], title="number of parameters P", dtick=1),
         yaxis=dict(type="log", range=[-3.3, 0.1], dtick=1),
     )
@@ -39,18 +39,20 @@ def chance_instrument(parameters: int = 2, after: Prediction | None = None) -> S
     figure.update_layout(height=470, margin_b=40)
     fill = dict(mode="lines", fill="tozeroy", line=dict(color=BLACK, width=2.5), showlegend=False)
     figure.add_scatter(uid="density", fillcolor="rgba(0, 0, 0, 0.09)", **fill, **on["density"])
-    line = dict(x=SIZES.tolist(), y=SIZES.rsqrt().tolist(), mode="lines", line=dict(color=GREY, width=3))
-    figure.add_scatter(**line, showlegend=False, **on["spread"])
+    line = dict(mode="lines", line=dict(color=GREY, width=3), showlegend=False)
+    figure.add_scatter(uid="trail", **line, **on["spread"])
     here = dict(size=13, color=PATH, line=dict(width=2, color=BLACK))
     figure.add_scatter(uid="here", mode="markers", marker=here, showlegend=False, **on["spread"])
 
-    # as many points within the peak as over the whole half circle
-    peak = 90 + torch.rad2deg(SIZES.rsqrt().clamp_max(0.7)).unsqueeze(-1) * torch.linspace(-2, 2, 61).double()
+    # more points within the peak than over the whole half circle
+    peak = 90 + torch.rad2deg(SIZES.rsqrt()).unsqueeze(-1) * torch.linspace(-4, 4, 81).double()
     wide = torch.linspace(0, 180, 61, dtype=torch.float64).expand(len(SIZES), 61)
     degrees = torch.cat([peak, wide], -1).clamp(0, 180).sort(-1).values
+    spreads = torch.stack([SIZES, SIZES.rsqrt()], -1)
     traces = {
         "density": torch.stack([degrees, angle_density(degrees, SIZES.unsqueeze(-1))], -1),
-        "here": torch.stack([SIZES, SIZES.rsqrt()], -1).unsqueeze(1),
+        "trail": walked(spreads),
+        "here": spreads.unsqueeze(1),
     }
     states = [
         f"{size:,.0f} parameters: nine in ten angles lie between {90 - away:.1f}° and {90 + away:.1f}°; "

@@ -12,7 +12,7 @@ from ..predictions import Prediction
 from ..stage import Stage, Table
 from ..style import BLACK, GREY, PURPLE, TASK_DASHES, TASKS
 from .panels import arrow_points, panelled, position, staged
-from .weighing import METHODS, add_rows, row_panels, row_traces, slopes, verdict, weigh_all, with_gaps
+from .weighing import METHODS, ROOM, add_rows, row_panels, row_traces, slopes, verdict, weigh_all, with_gaps
 
 GRADIENTS = ((1.5, 0.0, 0.1), (0.0, 0.8, 1.3), (-0.5, -0.4, -0.1))
 CAMERAS = torch.arange(0, 361, 5, dtype=torch.float64)
@@ -48,7 +48,7 @@ def cone_instrument(
     G = independent(gradients)
     space = dict(x=(0, 0.46), y=(0, 1), title="", **SPACE)
     figure, on = panelled([], space=space, **row_panels())
-    figure.update_layout(height=500, margin_b=36)
+    figure.update_layout(**ROOM)
     add_space(figure, on["space"])
     dots = dict(symbol="circle-open", size=9, color=GREY, line_width=2)
     figure.add_scatter(uid="others", mode="markers", marker=dots, name="others", **on["space"])
@@ -111,12 +111,12 @@ def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Sta
     gain = dict(
         x=(0.6, 1),
         y=(0.1, 1),
-        title="what a step gains for every task",
+        title="what each task gains",
         xaxis=dict(range=[0, 1.55], title="length of task 3's gradient"),
         yaxis=dict(range=[-1.7, 1.7], title="⟨gᵢ, d⟩ / ‖gᵢ‖, the same for all i"),
     )
     figure, on = panelled([], space=space, gain=gain)
-    figure.update_layout(height=500, margin_b=36)
+    figure.update_layout(**ROOM)
     add_space(figure, on["space"])
     figure.add_scatter(x=[0, 2], y=[0, 0], mode="lines", line=dict(color=BLACK, width=1), **on["gain"])
     figure.data[-1].showlegend = False
@@ -132,8 +132,8 @@ def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Sta
         traces[f"{uid}-here"] = curve.unsqueeze(1)
         traces[f"{uid}-curve"] = broken_at_poles(curve)[None]
     states = [
-        f"Task 3's gradient is {length:.2f} long. Gain of every task: divided by Σ|β| {one:.2f}, "
-        f"divided by Σβ {two:.2f}{'; it makes every task worse' if two < 0 else ''}."
+        f"Length {length:.2f}: divided by Σ|β| every task gains {one:.2f}, divided by Σβ {two:.2f}"
+        f"{' (all get worse)' if two < 0 else ''}."
         for length, one, two in zip(
             LENGTHS.tolist(),
             *(gains(G, d).tolist() for d, *_ in directions.values()),

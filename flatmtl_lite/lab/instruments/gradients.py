@@ -13,14 +13,14 @@ from ..predictions import Prediction
 from ..stage import Stage, Table
 from ..style import BLACK, GREY, TASK_DASHES, TASKS
 from .panels import add_handle, arrow_points, conflict_text, panelled, position, staged
-from .weighing import CONE, METHODS, add_rows, row_panels, row_traces, slopes, verdict, weigh_all
+from .weighing import CONE, METHODS, ROOM, add_rows, row_panels, row_traces, slopes, verdict, weigh_all
 
 REACH = 2.2
 TURNS = torch.arange(0, 361, 5, dtype=torch.float64)
 
 
 def gradients_instrument(
-    gradients: Sequence[Sequence[float]] = ((2.0, 0.0), (-0.7, 0.8)),
+    gradients: Sequence[Sequence[float]] = ((2.0, 0.0), (0.5, 0.87)),
     turn: float = 0.0,
     method: str = "mean",
     after: Prediction | None = None,
@@ -47,7 +47,7 @@ def gradients_instrument(
     axis = dict(range=[-REACH, REACH], tickvals=[-2, -1, 0, 1, 2])
     plane = dict(x=(0, 0.46), y=(0, 1), title="", equal=True, xaxis=axis, yaxis=axis)
     figure, on = panelled([], plane=plane, **row_panels())
-    figure.update_layout(height=500, margin_b=36)
+    figure.update_layout(**ROOM)
     wedge = dict(mode="lines", line_width=0, fill="toself", fillcolor=CONE)
     figure.add_scatter(uid="cone", name="good for all", **wedge, **on["plane"])
     edge = dict(mode="lines", line=dict(color=GREY, width=1.5, dash="dot"))

@@ -15,6 +15,10 @@ CONE = "rgba(0, 0, 0, 0.09)"
 CHOSEN = "rgba(230, 159, 0, 0.25)"
 
 
+# the legend in a row of its own, above the titles of the panels
+ROOM = dict(height=490, margin_t=78, margin_b=36, legend_y=1.065)
+
+
 def weigh_all(G: Tensor) -> Tensor:
     """Weights of all ``METHODS`` for gradients (N, T, P), each by a fresh aggregator: (methods, N, T)."""
     M = G @ G.mT
@@ -38,14 +42,14 @@ def row_panels() -> dict[str, dict]:
         "weights": dict(
             x=(0.61, 0.81),
             y=(0.06, 1),
-            title="weight of each task",
+            title="weights",
             xaxis=dict(range=[-0.7, 1.7]),
             yaxis=rows | dict(ticktext=METHODS),
         ),
         "worst": dict(
             x=(0.845, 1),
             y=(0.06, 1),
-            title="cosine with worst task",
+            title="worst cosine",
             xaxis=dict(range=[-1.1, 1.1], tickvals=[-1, 0, 1]),
             yaxis=rows | dict(showticklabels=False, ticks=""),
         ),

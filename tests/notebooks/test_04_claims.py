@@ -1,0 +1,123 @@
+"""What notebook 04 says in words is what the aggregators do."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+import flatmtl_lite as fm
+from flatmtl_lite.lab.instruments import cone
+from flatmtl_lite.lab.instruments.gradients import TURNS, turned
+from flatmtl_lite.lab.instruments.weighing import METHODS, slopes, weigh_all
+
+NOTEBOOK = nbformat.read(
+    Path(__file__).parents[2] / "notebooks" / "instructor" / "04_aggregators.ipynb", as_version=4
+)
+PROSE = re.sub(r"[*>\s]+", " ", " ".join(cell.source for cell in NOTEBOOK.cells))
+HALF = len(TURNS) // 2 + 1  # 0° to 180°
+
+
+def says(*sentences: str) -> None:
+    for sentence in sentences:
+        assert sentence in PROSE, f"notebook 04 no longer says: {sentence}"
+
+
+def directions(G: torch.Tensor) -> torch.Tensor:
+    return (weigh_all(G).unsqueeze(-2) @ G).squeeze(-2)
+
+
+def pair(one: float, two: float) -> torch.Tensor:
+    return turned(torch.tensor([[one, 0.0], [two, 0.0]], dtype=torch.float64))[:HALF]
+
+
+def who_pays(G: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Name -> (N, T), whether the method makes that task worse."""
+    return dict(zip(METHODS, slopes(G, directions(G)) < -1e-6, strict=True))
+
+
+def test_from_which_angle_on_each_method_pays():
+    says(
+        "the mean leaves the wedge above 120°, CAGrad at 145°, Aligned-MTL at 160°, ConicGrad at 165°;",
+        "the other eight never do.",
+    )
+    worse = who_pays(pair(2.0, 1.0))
+    first = {name: TURNS[:HALF][bad.any(-1)].tolist()[:1] for name, bad in worse.items() if bad.any()}
+    assert first == {"mean": [125], "cagrad": [145], "aligned_mtl": [160], "conicgrad": [165]}
+
+
+def test_the_shorter_gradient_has_the_larger_weight():
+    says("The shorter gradient gets the larger weight, from all three.")
+    weights = dict(zip(METHODS, weigh_all(pair(2.0, 1.0))[:, 24], strict=True))  # at 120°
+    for name in ("mgda", "imtl_g", "ngdiff"):
+        assert weights[name][1] > weights[name][0]
+
+
+def test_equal_lengths_leave_the_bisector():
+    says("With two equally long gradients all twelve point along the bisector")
+    d = torch.nn.functional.normalize(directions(pair(1.5, 1.5))[:, : HALF - 1], dim=-1)
+    half = torch.deg2rad(TURNS[: HALF - 1]) / 2
+    assert torch.allclose(d, torch.stack([half.cos(), half.sin()], -1).expand_as(d), atol=1e-9)
+
+
+def test_six_methods_make_task_3_worse_in_the_cone_instrument():
+    says("here six of the twelve do, all of them task 3, whose gradient is the shortest")
+    G = torch.tensor([cone.GRADIENTS], dtype=torch.float64)
+    worse = {name: bad[0].tolist() for name, bad in who_pays(G).items() if bad.any()}
+    assert len(worse) == 6
+    assert all(bad == [False, False, True] for bad in worse.values())
+    assert G.norm(dim=-1).argmin() == 2
+
+
+def test_five_methods_never_make_a_task_worse():
+    says("Five never do")
+    G = torch.randn(4000, 3, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    share = {name: bad.any(-1).double().mean().item() for name, bad in who_pays(G).items()}
+    assert [name for name, value in share.items() if value == 0] == [
+        *("mgda", "imtl_g", "nash_mtl", "fairgrad", "upgrad"),
+    ]
+    assert 1 / 10 < share["pcgrad"] < 1 / 6  # "in about one of eight draws"
+
+
+def test_two_tasks_never_suffer_from_pcgrad():
+    says("With two tasks PCGrad makes neither worse.")
+    G = torch.randn(2000, 2, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    assert not who_pays(G)["pcgrad"].any()
+
+
+def test_the_corners():
+    says("Six methods leave the zero row out and return 2;", "Eight methods stop; the mean, CAGrad,")
+    zero, opposite = (
+        [fm.aggregator(name)(torch.tensor([[2.0, 0.0], row]))[0].item() for name in METHODS]
+        for row in ([0.0, 0.0], [-1.0, 0.0])
+    )
+    assert sum(value == pytest.approx(2) for value in zero) == 6
+    assert [name for name, value in zip(METHODS, zero, strict=True) if value == 0] == ["mgda"]
+    on = [name for name, value in zip(METHODS, opposite, strict=True) if value > 1e-6]
+    assert on == ["mean", "cagrad", "aligned_mtl", "conicgrad"]
+
+
+def test_published_imtl_g_turns_round_though_all_agree():
+    says("no two of the three gradients are in conflict", "Between 0.45 and 0.4 the sum changes its sign.")
+    G = torch.tensor(cone.NARROW, dtype=torch.float64)
+    assert fm.diagnostics.cosines(G).min() > 0
+    sums = []
+    for length in (0.45, 0.4):
+        rows = torch.cat([G[:2], length * G[2:] / G[2].norm()])
+        sums.append(fm.IMTLG().weights(rows @ rows.T).sum().item())
+    assert sums[0] > 0 > sums[1]
+
+
+def test_the_committed_network_is_far_from_chance():
+    says("all but a few are far outside what chance allows: the spread is more than thirty times too wide")
+    (figure,) = (
+        output.data["application/vnd.plotly.v1+json"]
+        for cell in NOTEBOOK.cells
+        for output in cell.get("outputs", [])
+        if "application/vnd.plotly.v1+json" in output.get("data", {})
+    )
+    cosine = torch.cos(torch.deg2rad(torch.tensor(figure["data"][0]["x"], dtype=torch.float64)))
+    chance = 397_824**-0.5
+    assert (cosine.abs() < 3 * chance).sum() <= 5
+    assert cosine.square().mean().sqrt() > 30 * chance
