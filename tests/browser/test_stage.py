@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import flatmtl_lite as fm
 from flatmtl_lite import lab
 from flatmtl_lite.lab.instruments.rho import FLAT_DESCENTS
 from flatmtl_lite.toy import PROBLEMS, Method, descend
@@ -122,6 +123,81 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
             arg=verdict,
             timeout=10_000,
         )
+
+
+HANDLES = """() => {
+    const plots = [...document.querySelectorAll('.flatmtl-stage .js-plotly-plot')].slice(0, 3);
+    plots[2].scrollIntoView({block: 'center'});
+    const {left, top} = plots[2].getBoundingClientRect(), {xaxis, yaxis} = plots[2]._fullLayout;
+    const place = (x, y) => [left + xaxis._offset + xaxis.d2p(x), top + yaxis._offset + yaxis.d2p(y)];
+    const handle = k => plots.flatMap(plot => plot._fullData).find(trace => trace.uid === `point-${k}`);
+    return {at: [0, 1].map(k => place(handle(k).x[0], handle(k).y[0])), to: place(-1, -1)};
+}"""
+
+
+DIRECTION_IS = """([x, y]) => {
+    const trace = document.querySelector('.flatmtl-stage .moving')._fullData.find(t => t.uid === 'direction');
+    return Math.hypot(trace.x[1] - x, trace.y[1] - y) < 1e-6;
+}"""
+
+
+def test_four_drags_two_gradients(run_notebook, page):
+    run_notebook("instructor/04_aggregators.ipynb", timeout=120)
+    stage = page.locator(".flatmtl-stage").first
+    stage.scroll_into_view_if_needed()
+    stage.locator(".moving .js-line").first.wait_for(state="attached", timeout=30_000)
+    page.get_by_label("only above 120°").first.check()
+    page.get_by_role("button", name="Record my prediction").first.click()
+    page.wait_for_function("() => !document.querySelector('.flatmtl-stage input').disabled", timeout=10_000)
+    page.get_by_text("Recorded: only above").wait_for()  # that line moves the stage down
+    assert "Angle 60°" in stage.locator(".state").text_content()
+
+    def points() -> list[list[float]]:
+        labels = [[f"task {k} {axis}" for axis in "xy"] for k in (1, 2)]
+        return [[float(stage.get_by_label(label).input_value()) for label in pair] for pair in labels]
+
+    def shows(*gradients: list[float]) -> None:
+        d = fm.Mean()(torch.tensor(gradients, dtype=torch.float64))
+        page.wait_for_function(DIRECTION_IS, arg=d.tolist(), timeout=10_000)
+
+    # task 2's tip rides on the slider: pulled, it sends the slider back to 0 and is where it was let go
+    box = page.evaluate(HANDLES)
+    page.mouse.move(*box["at"][1])
+    page.mouse.down()
+    page.mouse.move(*box["to"], steps=6)
+    page.mouse.up()
+    assert points()[0] == [2, 0]
+    assert points()[1] == pytest.approx([-1, -1], abs=0.03)
+    assert stage.locator(".value").text_content() == "0"
+    shows(*points())
+
+    # task 1's rests; pulled from near its place it moves alone, and from far away nothing does
+    moved = points()[1]
+    box = page.evaluate(HANDLES)
+    x, y = box["at"][0]
+    page.mouse.move(x - 12, y)
+    page.mouse.down()
+    page.mouse.move(x - 60, y - 40, steps=4)
+    page.mouse.up()
+    one = points()[0]
+    assert one[0] < 2
+    assert one[1] > 0
+    assert points()[1] == moved
+    page.mouse.move(x - 120, y - 100)
+    page.mouse.down()
+    page.mouse.move(x, y, steps=4)
+    page.mouse.up()
+    assert points() == [one, moved]
+
+    # every coordinate can be typed, and the state copied
+    field = stage.get_by_label("task 1 y")
+    field.fill("1.5")
+    field.press("Enter")
+    shows([one[0], 1.5], moved)
+    stage.get_by_role("button", name="Copy this state").click()
+    again = eval(stage.locator(".recipe").text_content(), {"lab": lab})
+    assert again.points == [[one[0], 1.5], moved]
+    assert again.state == stage.locator(".state").text_content()
 
 
 def test_a_page_of_its_own_needs_no_kernel_and_no_network(page, tmp_path):
