@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ...aggregation import IMTLG
+from ...aggregation import IMTLG, weighted_sum
 from ..landscape import arrow
 from ..predictions import Prediction
 from ..stage import Stage, Table
@@ -17,7 +17,12 @@ from .weighing import METHODS, ROOM, add_rows, row_panels, row_traces, slopes, v
 GRADIENTS = ((1.5, 0.0, 0.1), (0.0, 0.8, 1.3), (-0.5, -0.4, -0.1))
 CAMERAS = torch.arange(0, 361, 5, dtype=torch.float64)
 SPACE = dict(
-    xaxis=dict(range=[-1.5, 1.5], visible=False), yaxis=dict(range=[-1.2, 1.8], visible=False), equal=True
+    x=(0, 0.46),
+    y=(0, 1),
+    title="",
+    equal=True,
+    xaxis=dict(range=[-1.5, 1.5], visible=False),
+    yaxis=dict(range=[-1.2, 1.8], visible=False),
 )
 FACE = "rgba(0, 0, 0, 0.08)"
 
@@ -46,8 +51,7 @@ def cone_instrument(
         ValueError: not three independent vectors, an unknown method, or a camera outside its range.
     """
     G = independent(gradients)
-    space = dict(x=(0, 0.46), y=(0, 1), title="", **SPACE)
-    figure, on = panelled([], space=space, **row_panels())
+    figure, on = panelled([], space=SPACE, **row_panels())
     figure.update_layout(**ROOM)
     add_space(figure, on["space"])
     dots = dict(symbol="circle-open", size=9, color=GREY, line_width=2)
@@ -55,7 +59,7 @@ def cone_instrument(
     figure.add_trace(arrow("direction", BLACK, name="direction", **on["space"]))
     add_rows(figure, on, 3)
     weights = weigh_all(G[None])
-    d = (weights @ G).squeeze(1)
+    d = weighted_sum(weights, G).squeeze(1)
     cosine = slopes(G[None], d.unsqueeze(1))
     scene = space_traces(G.expand(len(CAMERAS), 3, 3), CAMERAS)
     scene["others"] = seen(d.expand(len(CAMERAS), *d.shape), CAMERAS)
@@ -104,10 +108,9 @@ def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Sta
     G[:, 2] *= (LENGTHS / G[:, 2].norm(dim=-1)).unsqueeze(-1)
     ours = IMTLG().weights(G @ G.mT)
     directions = {
-        "ours": (weighted(ours, G), BLACK, "solid", "divided by Σ|β|"),
-        "published": (weighted(published_imtl_g(ours), G), PURPLE, "dash", "divided by Σβ"),
+        "ours": (weighted_sum(ours, G), BLACK, "solid", "divided by Σ|β|"),
+        "published": (weighted_sum(published_imtl_g(ours), G), PURPLE, "dash", "divided by Σβ"),
     }
-    space = dict(x=(0, 0.46), y=(0, 1), title="", **SPACE)
     gain = dict(
         x=(0.6, 1),
         y=(0.1, 1),
@@ -115,19 +118,20 @@ def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Sta
         xaxis=dict(range=[0, 1.55], title="length of task 3's gradient"),
         yaxis=dict(range=[-1.7, 1.7], title="⟨gᵢ, d⟩ / ‖gᵢ‖, the same for all i"),
     )
-    figure, on = panelled([], space=space, gain=gain)
+    figure, on = panelled([], space=SPACE, gain=gain)
     figure.update_layout(**ROOM)
     add_space(figure, on["space"])
-    figure.add_scatter(x=[0, 2], y=[0, 0], mode="lines", line=dict(color=BLACK, width=1), **on["gain"])
-    figure.data[-1].showlegend = False
-    traces = space_traces(G, torch.full_like(LENGTHS, 60.0))
+    zero = dict(mode="lines", line=dict(color=BLACK, width=1), showlegend=False)
+    figure.add_scatter(x=[0, 2], y=[0, 0], **zero, **on["gain"])
+    camera = torch.full_like(LENGTHS, 60.0)
+    traces = space_traces(G, camera)
     for uid, (d, color, dash, name) in directions.items():
         figure.add_trace(arrow(uid, color, dash, name=name, **on["space"]))
         look = dict(mode="lines", line=dict(color=color, dash=dash, width=3), showlegend=False)
         figure.add_scatter(uid=f"{uid}-curve", **look, **on["gain"])
         here = dict(size=11, color=color, line=dict(width=1.5, color=BLACK))
         figure.add_scatter(uid=f"{uid}-here", mode="markers", marker=here, showlegend=False, **on["gain"])
-        traces[uid] = arrow_points(seen(d.unsqueeze(1), torch.full_like(LENGTHS, 60.0))[:, 0])
+        traces[uid] = arrow_points(seen(d.unsqueeze(1), camera)[:, 0])
         curve = torch.stack([LENGTHS, gains(G, d)], -1)
         traces[f"{uid}-here"] = curve.unsqueeze(1)
         traces[f"{uid}-curve"] = broken_at_poles(curve)[None]
@@ -161,10 +165,6 @@ def independent(gradients: Sequence[Sequence[float]]) -> Tensor:
     if G.shape != (3, 3) or not G.isfinite().all() or torch.linalg.matrix_rank(G) < 3:
         raise ValueError(f"Got gradients={gradients!r}; expected three independent vectors (x, y, z).")
     return G
-
-
-def weighted(weights: Tensor, G: Tensor) -> Tensor:
-    return (weights.unsqueeze(-2) @ G).squeeze(-2)
 
 
 def gains(G: Tensor, d: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ...aggregation import weighted_sum
 from ...diagnostics import angles
 from ..landscape import arrow
 from ..predictions import Prediction
@@ -69,7 +70,7 @@ def gradients_instrument(
 
     def compute(choice: str, *points: tuple[float, float]) -> Table:
         G, weights = weighed(points)
-        d = (weights.unsqueeze(-2) @ G).squeeze(-2)
+        d = weighted_sum(weights, G)
         cosine, chosen = slopes(G, d), METHODS.index(choice)
         traces = row_traces(chosen, weights, cosine)
         traces |= {"cone": wedges(G), "hull": torch.cat([G, G[:, :1]], 1)}
