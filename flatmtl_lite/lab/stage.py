@@ -168,8 +168,9 @@ class Stage(anywidget.AnyWidget):
     @property
     def call(self) -> str:
         """The call that opens this stage as it stands now."""
-        choice, point = self.choices[self.choice], ", ".join(map(str, self.point))
-        return self.recipe.format(value=self.values[self.index], choice=repr(choice), point=f"({point})")
+        points = [tuple(point) for point in self.points]
+        shown = dict(value=self.values[self.index], choice=repr(self.choices[self.choice]), points=points)
+        return self.recipe.format(**shown, point=points[0] if points else "")
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)[0] | {"text/plain": self.state}
