@@ -20,7 +20,7 @@ from .offline import STATIC, data_script, filled, stage_js, stage_script
 from .stage import HERE, Stage
 
 PLOTLY = "application/vnd.plotly.v1+json"
-MATH = re.compile(r"```.*?```|`[^`\n]*`|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL)
+MATH = re.compile(r"```.*?```|`[^`\n]*`|\$\$(?P<block>.+?)\$\$|\$(?P<inline>(?:[^$\n]|\n(?!\s*\n))+)\$", re.DOTALL)
 NO_KERNEL = (
     "Sliders and choices work on this page. Dragging points, exercises and predictions need a kernel: "
     "clone the project and run <code>make lab</code>."

@@ -37,7 +37,7 @@ def made(tmp_path):
 
 
 def test_formulas_become_mathml_and_code_does_not(made):
-    text = "It is $a_1 * b_1 * c$, in `cost $5` and\n\n$$\\frac{a}{b}$$\n\n```\n$x$\n```"
+    text = "It is $a_1 *\nb_1 * c$, in `cost $5` and\n\n$$\\frac{a}{b}$$\n\n```\n$x$\n```"
     page = made(nbformat.v4.new_markdown_cell(text))
     assert page.count("<math ") == 2
     assert "<mfrac>" in page
