@@ -20,7 +20,8 @@ from .offline import STATIC, data_script, filled, stage_js, stage_script
 from .stage import HERE, Stage
 
 PLOTLY = "application/vnd.plotly.v1+json"
-MATH = re.compile(r"```.*?```|`[^`\n]*`|\$\$(?P<block>.+?)\$\$|\$(?P<inline>(?:[^$\n]|\n(?!\s*\n))+)\$", re.DOTALL)
+CODE = r"```.*?```|`[^`\n]*`"
+FORMULA = r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>(?:[^$\n]|\n(?!\s*\n))+)\$"  # inline: within a paragraph
 NO_KERNEL = (
     "Sliders and choices work on this page. Dragging points, exercises and predictions need a kernel: "
     "clone the project and run <code>make lab</code>."
@@ -100,7 +101,7 @@ def _body(notebook: nbformat.NotebookNode) -> str:
 
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = MATH.sub(keep, cell.source)
+            cell.source = re.sub(f"{CODE}|{FORMULA}", keep, cell.source, flags=re.DOTALL)
         for output in cell.get("outputs", []):
             if "data" in output:
                 output.data = _shown(output.data, output.metadata)
