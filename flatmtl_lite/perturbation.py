@@ -93,9 +93,8 @@ class Perturbation:
             epsilon = worst_case(torch.cat([shared, head]), self.rho, weights)
             return epsilon[: len(shared)], epsilon[len(shared) :]
         epsilon = worst_case(shared, self.rho, shared_weights if self.adaptive else None)
-        if not len(head):
-            return epsilon, head
-        return epsilon, worst_case(head, self.rho_heads, head_weights if self.adaptive else None)
+        own = head_weights if self.adaptive else None
+        return epsilon, worst_case(head, self.rho_heads, own) if len(head) else head
 
 
 @contextmanager
@@ -161,3 +160,4 @@ class StateGuard:
 @torch.no_grad()
 def _assign(parameters: Sequence[Tensor], vector: Tensor) -> None:
     torch._foreach_copy_(list(parameters), unflatten(vector, parameters))
+    torch.clear_autocast_cache()  # else a pass within one autocast block runs on casts of the old weights

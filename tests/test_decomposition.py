@@ -718,3 +718,17 @@ def test_the_guard_in_use_is_the_one_tested():
     assert len(hooks) == count
     with StateGuard():
         assert len(hooks) == count + 1
+
+
+def test_one_autocast_block_around_both_passes_hides_no_perturbation():
+    """PyTorch keeps the casts of weights until the outermost block ends; the second pass needs new ones."""
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(20, 5), torch.randn(30, 20)
+
+    def split():
+        task = [lambda z: z.float().square().mean()]
+        return fm.decompose(lambda: layer(x), task, shared=layer.parameters(), heads=[[]], rho=0.5)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        within = split()
+    assert torch.cosine_similarity(within.flat, split().flat).item() > 0.99
