@@ -12,6 +12,7 @@ from .instruments import (
     gradients_instrument,
     pole_instrument,
     rho_instrument,
+    split_instrument,
 )
 from .landscape import where_starts_end
 from .offline import page
@@ -41,6 +42,7 @@ __all__ = [
     "predict",
     "rho_instrument",
     "show",
+    "split_instrument",
     "unlock",
     "where_starts_end",
     "zoo",

@@ -6,6 +6,7 @@ from .cone import cone_instrument, pole_instrument
 from .descent import descent_instrument
 from .gradients import gradients_instrument
 from .rho import rho_instrument
+from .split import split_instrument
 
 __all__ = [
     "ball_instrument",
@@ -16,3 +17,4 @@ __all__ = [
     "pole_instrument",
     "rho_instrument",
 ]
+__all__ = ["ball_instrument", "descent_instrument", "rho_instrument", "split_instrument"]
