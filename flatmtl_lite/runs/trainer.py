@@ -32,6 +32,8 @@ class Config:
         lr, momentum, weight_decay: of SGD.
         seed: of the weights and of the order of the images (the data has its own).
         measure_every: epochs between evaluations; also steps between measurements that cost extra.
+        measure_rho: radius at which a method that takes no task gradients has its flat parts measured;
+            0: only its loss parts are.
     """
 
     method: str = "f-cagrad"
@@ -43,13 +45,14 @@ class Config:
     weight_decay: float = 0.0
     seed: int = 0
     measure_every: int = 4
+    measure_rho: float = 0.0
 
     def __post_init__(self):
         parse_method(self.method)
         for name in ("epochs", "batch_size", "measure_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Got {name}={getattr(self, name)}; expected at least 1.")
-        for name in ("lr", "momentum", "weight_decay", "rho"):
+        for name in ("lr", "momentum", "weight_decay", "rho", "measure_rho"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"Got {name}={value}; expected a finite number >= 0.")
@@ -66,8 +69,9 @@ class Run:
             labels without noise), ``val`` and ``test`` accuracy in per cent.
         steps: one entry a measured step: ``epoch`` (a fraction), ``loss`` (cosines between the loss
             gradients of each pair of tasks), and, where flat gradients were taken, ``flat`` (the same
-            for them) and, now and then, ``same`` (cosine of the decomposed update with the direct one;
-            only where the aggregator is a weighting of the Gramian).
+            for them), ``intra`` (cosine of each task's loss gradient with its own flat one) and, now and
+            then, ``same`` (cosine of the decomposed update with the direct one; only where the aggregator
+            is a weighting of the Gramian).
         sharpness: per task the ten-step rise of the training loss within radius 0.05.
         seconds: wall time of training, evaluations included.
     """
@@ -134,7 +138,7 @@ def train(
             task = task_closures(model, data.train_images[batch], data.train_labels[batch])
             measured = None
             if not step.needs_task_gradients and k % every == 0:
-                measured = _task_gramian(step, *task)
+                measured = _task_gramian(step, config.measure_rho, *task)
             report = step(*task)
             measured = report.gramian if measured is None else measured
             if measured is not None:
@@ -196,10 +200,11 @@ def task_sharpness(
     return rises
 
 
-def _task_gramian(step: FlatMTL, features: Callable, losses: list[Callable]) -> Tensor:
-    """Inner products of the loss gradients at a step that needs none of them; leaves no trace."""
+def _task_gramian(step: FlatMTL, rho: float, features: Callable, losses: list[Callable]) -> Tensor:
+    """Inner products of the task gradients at a step that needs none of them; leaves no trace."""
+    split = step.split
     with StateGuard():
-        return decompose(features, losses, step.split.shared, step.split.heads, rho=0).gramian
+        return decompose(features, losses, split.shared, split.heads, rho, norm="together").gramian
 
 
 def _angles(gramian: Tensor, step: FlatMTL, compare_rules: bool) -> dict:
@@ -208,6 +213,7 @@ def _angles(gramian: Tensor, step: FlatMTL, compare_rules: bool) -> dict:
     angles = {"loss": seen.cosines[upper].tolist()}
     if bool(seen.flat_norms.any()):
         angles["flat"] = seen.flat_cosines[upper].tolist()
+        angles["intra"] = seen.intra_cosines.tolist()
         if compare_rules and isinstance(step.aggregate, GramianAggregator):
             angles["same"] = rule_cosine(gramian, step.aggregate, "decomposed", "direct")
     return angles

@@ -1,0 +1,86 @@
+"""How often loss and flat parts conflict in training, with and without SAM: what notebook 03 quotes.
+
+``python -m flatmtl_lite.runs.splitting FILE`` trains the teaching setting by LS and by F-LS and records
+the shares; on LS the flat parts are measured at the radius of F-LS, and change nothing.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import mean
+
+import torch
+
+from .sources import shipped
+from .teaching import METHODS, teaching_config, teaching_data
+from .trainer import Config, Run, train
+
+KINDS = ("loss parts", "flat parts", "within task 1", "within task 2")
+
+
+def splitting_config(label: str, seed: int) -> Config:
+    """The configuration of "LS" or "F-LS" in the teaching setting, with the flat parts measured on both."""
+    return replace(teaching_config(label, seed), measure_rho=METHODS["F-LS"].rho)
+
+
+def conflict_by_third(run: Run) -> dict[str, list[float]]:
+    """Share of the measured steps with a negative cosine, per kind of ``KINDS`` and third of training.
+
+    "loss parts" and "flat parts" are the cosines between the two tasks, "within" those of a task's loss
+    part with its own flat part.
+    """
+    thirds = [[], [], []]
+    for step in run.steps:
+        cosines = [*step["loss"], *step["flat"], *step["intra"]]
+        thirds[int(3 * step["epoch"] / run.config.epochs)].append(cosines)
+    shares = [[mean(c < 0 for c in column) for column in zip(*third, strict=True)] for third in thirds]
+    return dict(zip(KINDS, map(list, zip(*shares, strict=True)), strict=True))
+
+
+def recorded() -> dict:
+    """The recorded runs that ship in ``data/results/splitting.json``: ``runs``, command, ..."""
+    return json.loads(shipped("results/splitting.json"))
+
+
+def recorded_conflict(record: dict, label: str) -> dict[str, list[float]]:
+    """:func:`conflict_by_third`, mean over the recorded seeds of a method."""
+    runs = [run["conflict_by_third"] for run in record["runs"] if run["label"] == label]
+    return {kind: [mean(third) for third in zip(*(run[kind] for run in runs), strict=True)] for kind in KINDS}
+
+
+def record(path: Path, seeds: list[int]) -> None:
+    """Train by LS and by F-LS with every seed; the file is written under another name, then renamed."""
+    words = " ".join(map(str, seeds))
+    machine = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
+    results = {
+        "command": f"python -m flatmtl_lite.runs.splitting {path.as_posix()} --seeds {words}",
+        "date": datetime.date.today().isoformat(),
+        "machine": machine,
+        "runs": [],
+    }
+    for seed in seeds:
+        data = teaching_data(seed)
+        results["data"] = data.origin
+        for label in ("LS", "F-LS"):
+            run = train(data, splitting_config(label, seed))
+            shares = {kind: [round(v, 3) for v in third] for kind, third in conflict_by_third(run).items()}
+            results["runs"].append({"label": label, **asdict(run.config), "conflict_by_third": shares})
+    part = path.with_name(path.name + ".part")
+    with part.open("w") as file:
+        file.write(json.dumps(results, indent=1))
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=record.__doc__.splitlines()[0])
+    parser.add_argument("path", type=Path, help="the JSON file to write")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    record(arguments.path, arguments.seeds)
