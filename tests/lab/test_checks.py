@@ -15,6 +15,7 @@ def test_there_are_at_least_three_a_notebook():
         *("angle", "mean_step", "pcgrad"),
         *("perturbation", "sam_gradient", "shared_epsilon", "adaptive_epsilon"),
         *("good_for_all", "mgda", "keeps_scale"),
+        *("flat_part", "predicted_flat", "conflicts", "unmoved"),
     }
     assert min(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 4
 
@@ -41,6 +42,18 @@ WRITTEN = {
     "keeps_scale": lambda A, G: bool(
         (A(torch.stack([G[1]] * len(G))) - G[1]).norm() < 1e-9 and (A(G / 2) - A(G) / 2).norm() < 1e-9
     ),
+    "flat_part": lambda gradient, theta, rho: (
+        gradient(theta + rho * gradient(theta) / gradient(theta).norm().clamp_min(1e-12)) - gradient(theta)
+    ),
+    "predicted_flat": lambda loss, theta, rho: (
+        torch.autograd.functional.hessian(loss, theta)
+        @ torch.func.grad(loss)(theta)
+        * (rho / torch.func.grad(loss)(theta).norm())
+    ),
+    "conflicts": lambda M: [
+        M[i, j] / (M[i, i] * M[j, j]).sqrt() for i, j in ((0, 1), (2, 3), (0, 2), (1, 3))
+    ],
+    "unmoved": lambda theta, epsilon: ((theta + epsilon).to(torch.bfloat16) == theta).float().mean(),
 }
 
 
@@ -53,6 +66,16 @@ def test_a_right_answer_is_correct(name):
 @pytest.mark.parametrize(("name", "message"), MISTAKES)
 def test_a_classic_mistake_is_named(name, message):
     assert EXERCISES[name](EXERCISES[name].mistakes[message]) == Feedback("almost", message)
+
+
+def step(gradient, theta, epsilon):
+    return gradient(theta + epsilon) - gradient(theta)
+
+
+def slope_of_twice(loss, theta, rho):
+    w = theta.clone().requires_grad_()
+    (g,) = torch.autograd.grad(loss(w), w, create_graph=True)
+    return rho * torch.autograd.grad(g @ g / g.norm().detach(), w)[0]
 
 
 CLASSIC = [
@@ -70,6 +93,15 @@ CLASSIC = [
     ("good_for_all", lambda G, d: (G @ d).sum() > 0, "mean gains"),
     ("mgda", lambda g1, g2: g2 - ((g2 - g1) @ g2) / ((g1 - g2) @ (g1 - g2)) * (g2 - g1), "not yet cut"),
     ("keeps_scale", lambda A, G: torch.allclose(A(3 * G), 3 * A(G)), "equal gradients come back"),
+    ("flat_part", lambda gradient, theta, rho: step(gradient, theta, rho * gradient(theta)), "own length"),
+    (
+        "flat_part",
+        lambda gradient, theta, rho: step(gradient, theta, rho * gradient(theta) / gradient(theta).norm()),
+        "NaN",
+    ),
+    ("predicted_flat", slope_of_twice, "counts H twice"),
+    ("conflicts", lambda M: [M[0, 1], M[2, 3], M[0, 2], M[1, 3]], "both lengths"),
+    ("unmoved", lambda theta, epsilon: (theta + epsilon == theta).float().mean(), "float32"),
 ]
 
 

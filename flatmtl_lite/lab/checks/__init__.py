@@ -4,6 +4,7 @@ from .aggregators import good_for_all, keeps_scale, mgda
 from .conflict import angle, mean_step, pcgrad
 from .exercise import Exercise, Feedback
 from .sharpness import adaptive_epsilon, perturbation, sam_gradient, shared_epsilon
+from .splitting import conflicts, flat_part, predicted_flat, unmoved
 
 __all__ = [
     "Exercise",
@@ -12,10 +13,14 @@ __all__ = [
     "angle",
     "good_for_all",
     "keeps_scale",
+    "conflicts",
+    "flat_part",
     "mean_step",
     "mgda",
     "pcgrad",
     "perturbation",
+    "predicted_flat",
     "sam_gradient",
     "shared_epsilon",
+    "unmoved",
 ]

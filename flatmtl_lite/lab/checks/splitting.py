@@ -1,0 +1,163 @@
+"""Exercises of notebook 03: the flat part, what the Hessian predicts, three kinds of conflict, bf16."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ...diagnostics import cosines_of_gramian
+from ...perturbation import worst_case
+from .exercise import Exercise
+from .sharpness import gradient_of_a_bowl
+from .vectors import unit, vector
+
+
+def _difference(gradient: Callable, theta: Tensor, eps: Tensor) -> Tensor:
+    return gradient(theta + eps) - gradient(theta)
+
+
+flat_part = Exercise(
+    arguments=("gradient", "theta", "rho"),
+    cases=[
+        (gradient_of_a_bowl, vector(1, 1), 0.1),
+        (torch.sin, vector(0.4, 1), 0.3),
+        (gradient_of_a_bowl, vector(-2, 0.3), 0.0),
+        (gradient_of_a_bowl, vector(0, 0), 0.2),
+    ],
+    right=lambda gradient, theta, rho: _difference(gradient, theta, worst_case(gradient(theta), rho)),
+    mistakes={
+        "this is SAM's gradient, loss and flat part together: take the gradient at θ away.": (
+            lambda gradient, theta, rho: gradient(theta + worst_case(gradient(theta), rho))
+        ),
+        "the difference is the wrong way round: SAM's gradient is loss part plus flat part.": (
+            lambda gradient, theta, rho: -_difference(gradient, theta, worst_case(gradient(theta), rho))
+        ),
+        "ρ is the length of ε: divide the gradient by its own length before the step.": (
+            lambda gradient, theta, rho: _difference(gradient, theta, rho * gradient(theta))
+        ),
+        "right but for one case: where the gradient is 0 yours is NaN; there nothing moves.": (
+            lambda gradient, theta, rho: _difference(gradient, theta, rho * unit(gradient(theta)))
+        ),
+        "this is the slope of the gradient along the step; the flat part is not divided by ρ (0 at ρ = 0).": (
+            lambda gradient, theta, rho: _difference(gradient, theta, rho * unit(gradient(theta))) / rho
+        ),
+        "this is the slope of the gradient along the step; the flat part is not divided by ρ.": (
+            lambda gradient, theta, rho: _difference(gradient, theta, worst_case(gradient(theta), rho)) / rho
+        ),
+    },
+    praise="a difference of two gradients, and 0 at ρ = 0.",
+)
+
+
+def quartic(theta: Tensor) -> Tensor:
+    """(x⁴ + y⁴)/4 + x y."""
+    return (theta**4).sum() / 4 + theta.prod()
+
+
+def logistic(theta: Tensor) -> Tensor:
+    """The logistic loss of three samples."""
+    samples = torch.tensor([[1.0, 2.0], [-1.0, 0.5], [3.0, -1.0]], dtype=torch.float64)
+    return torch.nn.functional.softplus(samples @ theta).mean()
+
+
+def _hessian_times(loss: Callable, theta: Tensor, direction: Callable[[Tensor], Tensor]) -> Tensor:
+    """H times a function of g, held fixed."""
+    w = theta.clone().requires_grad_()
+    (g,) = torch.autograd.grad(loss(w), w, create_graph=True)
+    return torch.autograd.grad(g, w, direction(g.detach()))[0]
+
+
+def _flat_of(loss: Callable, theta: Tensor, rho: float) -> Tensor:
+    gradient = torch.func.grad(loss)
+    return _difference(gradient, theta, worst_case(gradient(theta), rho))
+
+
+predicted_flat = Exercise(
+    arguments=("loss", "theta", "rho"),
+    cases=[(quartic, vector(1, -0.5), 0.1), (logistic, vector(0.3, 0.4), 0.5), (quartic, vector(2, 1), 0.2)],
+    right=lambda loss, theta, rho: _hessian_times(loss, theta, lambda g: worst_case(g, rho)),
+    mistakes={
+        "ρ is missing: this is Hg/‖g‖.": lambda loss, theta, rho: _hessian_times(loss, theta, unit),
+        "the gradient was not divided by its length: this is ρHg.": (
+            lambda loss, theta, rho: _hessian_times(loss, theta, lambda g: rho * g)
+        ),
+        "twice too long: with u = g/‖g‖, the slope of ⟨g, u⟩ counts H twice; hold u fixed (u.detach()).": (
+            lambda loss, theta, rho: _hessian_times(loss, theta, lambda g: 2 * worst_case(g, rho))
+        ),
+        "this is the curvature along g, one number; the whole vector Hg/‖g‖ is asked for.": (
+            lambda loss, theta, rho: (
+                _hessian_times(loss, theta, lambda g: worst_case(g, rho))
+                @ unit(torch.func.grad(loss)(theta))
+            )
+        ),
+        "this is the flat part itself; what the Hessian at θ predicts for it is asked for.": _flat_of,
+    },
+    praise="the Hessian was never written out. It is also the gradient of ρ‖g‖, a penalty on the slope.",
+)
+
+
+def _gramian(*rows: tuple[float, ...]) -> Tensor:
+    R = vector(*[v for row in rows for v in row]).view(len(rows), -1)
+    return R @ R.T
+
+
+def _of_pairs(C: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
+    return torch.stack([C[pair] for pair in pairs])
+
+
+KINDS = ((0, 1), (2, 3), (0, 2), (1, 3))
+
+conflicts = Exercise(
+    arguments=("M",),
+    cases=[
+        (_gramian((1, 2, 0), (-2, 1, 1), (0, 3, 1), (1, -1, 2)),),
+        (_gramian((2, 0, 1), (1, 1, -1), (-1, 0.5, 0), (0, 2, 3)),),
+    ],
+    right=lambda M: _of_pairs(cosines_of_gramian(M), KINDS),
+    mistakes={
+        "these are inner products; divide each by both lengths, the roots of the diagonal of M.": (
+            lambda M: _of_pairs(M, KINDS)
+        ),
+        "divided by the squared lengths: the diagonal of M holds squares.": (
+            lambda M: _of_pairs(M / torch.outer(M.diagonal(), M.diagonal()), KINDS)
+        ),
+        "these are angles in degrees; the cosines are asked for.": (
+            lambda M: torch.rad2deg(torch.acos(_of_pairs(cosines_of_gramian(M), KINDS)))
+        ),
+        "the rows of M are loss 1, loss 2, flat 1, flat 2; you read loss 1, flat 1, loss 2, flat 2.": (
+            lambda M: _of_pairs(cosines_of_gramian(M), ((0, 2), (1, 3), (0, 1), (2, 3)))
+        ),
+        "the last two cross the tasks; within a task its own loss part meets its own flat part.": (
+            lambda M: _of_pairs(cosines_of_gramian(M), ((0, 1), (2, 3), (0, 3), (1, 2)))
+        ),
+    },
+    praise="one product of the four rows holds all three kinds of conflict.",
+)
+
+
+def _stays(theta: Tensor, epsilon: Tensor) -> Tensor:
+    return ((theta.float() + epsilon).bfloat16() == theta).double()
+
+
+unmoved = Exercise(
+    arguments=("theta", "epsilon"),
+    cases=[
+        (torch.tensor([1.0, 1.0, -3.0, 0.5, 8.0]).bfloat16(), torch.tensor([0.001, 0.01, 0.002, -0.001, 0.01])),
+        (torch.tensor([1.9, 0.0, -0.25, 2.0, 7.0]).bfloat16(), torch.tensor([0.0038, 1e-6, 0.0, 0.1, -0.01])),
+    ],
+    right=lambda theta, epsilon: _stays(theta, epsilon).mean(),
+    mistakes={
+        "θ + ε is float32 here and never equal: round the sum back to bf16, in which the weights are kept.": (
+            lambda theta, epsilon: (theta.float() + epsilon == theta).double().mean()
+        ),
+        "this is the share that moves.": lambda theta, epsilon: 1 - _stays(theta, epsilon).mean(),
+        "this is their number; the share of all entries is asked for (.mean()).": (
+            lambda theta, epsilon: _stays(theta, epsilon).sum()
+        ),
+        "2⁻⁹|θ| is only the smallest step that can count: bf16's numbers are evenly spaced between powers of "
+        "two, so round and compare.": lambda theta, epsilon: (
+            (epsilon.abs() < theta.float().abs() * 2**-9).double().mean()
+        ),
+    },
+    praise="where ε is less than half the gap to the next bf16 number, the weight stays where it is.",
+)
