@@ -9,7 +9,7 @@ from torch import Tensor
 from .aggregation import GramianAggregator, gramian, state_kept
 from .aggregation.base import check_gramian, scale_free
 from .decomposition import coefficients
-from .gradients import flatten
+from .gradients import flatten, unflatten
 from .perturbation import StateGuard, perturbed, worst_case
 
 
@@ -59,6 +59,42 @@ def rule_cosine(M: Tensor, aggregate: GramianAggregator, one: str, other: str) -
     return scale_free(rows @ M.double() @ rows.mT)[0][0, 1].item()
 
 
+def predicted_flat(loss: Callable[[], Tensor], parameters: Iterable[Tensor], rho: float = 0.05) -> Tensor:
+    """What the Hessian at θ predicts for the flat part: ρHg/‖g‖, to first order in ρ.
+
+    By two backward passes, the Hessian is never formed. It is the gradient of ρ‖g‖, the penalty by which
+    SAM's loss exceeds the loss (arXiv 2211.13723, eq. 13). Kinks, such as those of ReLU, do not show in
+    it. 0 where the gradient is 0.
+
+    Args:
+        loss: () -> scalar.
+        parameters: those that move together.
+        rho: radius, >= 0.
+
+    Returns:
+        A vector (P,) in the order of the parameters.
+
+    Raises:
+        ValueError: ``rho`` is negative or not finite.
+
+    Example:
+        >>> w = torch.tensor([3.0, 4.0], requires_grad=True)
+        >>> predicted_flat(lambda: (w**2).sum() / 2, [w], rho=0.5)
+        tensor([0.3000, 0.4000])
+    """
+    _check_radius(rho)
+    parameters = list(parameters)
+    with torch.enable_grad():
+        grads = torch.autograd.grad(
+            loss(), parameters, create_graph=True, allow_unused=True, materialize_grads=True
+        )
+        epsilon = unflatten(worst_case(flatten(grads), rho), parameters)
+        slope = sum((g * e).sum() for g, e in zip(grads, epsilon, strict=True))
+        if not slope.requires_grad:  # the loss is linear
+            return torch.zeros_like(flatten(parameters))
+        return flatten(torch.autograd.grad(slope, parameters, allow_unused=True, materialize_grads=True))
+
+
 def ascent_step(epsilon: Tensor, gradient: Tensor, rho: float | Tensor, first: bool) -> Tensor:
     """One step of projected ascent in the ball ‖ε‖ <= ρ: along the gradient, the first by ρ, then by ρ/2.
 
@@ -92,8 +128,7 @@ def sharpness(
     Raises:
         ValueError: ``rho`` is negative or not finite, or ``steps`` < 1.
     """
-    if not (math.isfinite(rho) and rho >= 0):
-        raise ValueError(f"Got rho={rho}; expected a finite radius >= 0, for example 0.05.")
+    _check_radius(rho)
     if steps < 1:
         raise ValueError(f"Got steps={steps}; expected at least 1.")
     parameters = list(parameters)
@@ -109,3 +144,8 @@ def sharpness(
                     grads = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
                     epsilon = ascent_step(epsilon, flatten(grads), rho, first=step == 0)
     return (torch.stack(values).max() - values[0]).item()
+
+
+def _check_radius(rho: float) -> None:
+    if not (math.isfinite(rho) and rho >= 0):
+        raise ValueError(f"Got rho={rho}; expected a finite radius >= 0, for example 0.05.")

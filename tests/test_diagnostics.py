@@ -311,3 +311,41 @@ def test_steps_that_are_none(steps):
     with pytest.raises(ValueError, match=rf"steps={steps}; expected at least 1"):
         sharpness(lambda: calls.append(0), net.parameters(), steps=steps)
     assert calls == []
+
+
+def test_predicted_flat_is_the_flat_part_of_a_quadratic():
+    generator = torch.Generator().manual_seed(0)
+    A = torch.randn(6, 6, generator=generator, dtype=torch.float64)
+    w = torch.randn(6, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    def loss():
+        return w @ (A @ A.T) @ w / 2
+
+    d = fm.decompose(lambda: w, [lambda _: loss()], shared=[w], heads=[[]], rho=0.3)
+    torch.testing.assert_close(fm.diagnostics.predicted_flat(loss, [w], 0.3), d.flat[0])
+
+
+def test_predicted_flat_in_the_order_of_the_parameters_and_near_the_flat_part_of_a_smooth_net():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1)).double()
+    x = torch.randn(20, 3, dtype=torch.float64)
+    misses = []
+    for rho in (1e-3, 1e-2):
+        d = fm.decompose(lambda: net(x), [lambda z: (z**2).mean()], net.parameters(), [[]], rho)
+        predicted = fm.diagnostics.predicted_flat(lambda: (net(x) ** 2).mean(), net.parameters(), rho)
+        misses.append(((d.flat[0] - predicted).norm() / d.flat[0].norm()).item())
+    assert misses[0] < 0.01
+    assert misses[1] / misses[0] == pytest.approx(10, rel=0.1)
+
+
+def test_predicted_flat_is_zero_where_there_is_no_slope_no_curvature_or_no_use():
+    w, unused = torch.ones(2, requires_grad=True), torch.ones(3, requires_grad=True)
+    assert fm.diagnostics.predicted_flat(lambda: ((w - 1) ** 2).sum(), [w]).tolist() == [0, 0]
+    assert fm.diagnostics.predicted_flat(lambda: w.sum(), [w]).tolist() == [0, 0]
+    assert fm.diagnostics.predicted_flat(lambda: (w**2).sum(), [w, unused])[2:].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("rho", [-0.1, math.nan])
+def test_predicted_flat_refuses_a_bad_radius(rho):
+    with pytest.raises(ValueError, match="expected a finite radius"):
+        fm.diagnostics.predicted_flat(lambda: torch.ones(()), [torch.ones(1)], rho)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...diagnostics import cosines_of_gramian
+from ...diagnostics import predicted_flat as predicted
 from ...perturbation import worst_case
 from .exercise import Exercise
 from .sharpness import gradient_of_a_bowl
@@ -67,6 +68,11 @@ def _hessian_times(loss: Callable, theta: Tensor, direction: Callable[[Tensor], 
     return torch.autograd.grad(g, w, direction(g.detach()))[0]
 
 
+def _predicted(loss: Callable, theta: Tensor, rho: float) -> Tensor:
+    w = theta.clone().requires_grad_()
+    return predicted(lambda: loss(w), [w], rho)
+
+
 def _flat_of(loss: Callable, theta: Tensor, rho: float) -> Tensor:
     gradient = torch.func.grad(loss)
     return _difference(gradient, theta, worst_case(gradient(theta), rho))
@@ -75,19 +81,18 @@ def _flat_of(loss: Callable, theta: Tensor, rho: float) -> Tensor:
 predicted_flat = Exercise(
     arguments=("loss", "theta", "rho"),
     cases=[(quartic, vector(1, -0.5), 0.1), (logistic, vector(0.3, 0.4), 0.5), (quartic, vector(2, 1), 0.2)],
-    right=lambda loss, theta, rho: _hessian_times(loss, theta, lambda g: worst_case(g, rho)),
+    right=_predicted,
     mistakes={
         "ρ is missing: this is Hg/‖g‖.": lambda loss, theta, rho: _hessian_times(loss, theta, unit),
         "the gradient was not divided by its length: this is ρHg.": (
             lambda loss, theta, rho: _hessian_times(loss, theta, lambda g: rho * g)
         ),
         "twice too long: with u = g/‖g‖, the slope of ⟨g, u⟩ counts H twice; hold u fixed (u.detach()).": (
-            lambda loss, theta, rho: _hessian_times(loss, theta, lambda g: 2 * worst_case(g, rho))
+            lambda loss, theta, rho: 2 * _predicted(loss, theta, rho)
         ),
         "this is the curvature along g, one number; the whole vector Hg/‖g‖ is asked for.": (
             lambda loss, theta, rho: (
-                _hessian_times(loss, theta, lambda g: worst_case(g, rho))
-                @ unit(torch.func.grad(loss)(theta))
+                _predicted(loss, theta, rho) @ unit(torch.func.grad(loss)(theta))
             )
         ),
         "this is the flat part itself; what the Hessian at θ predicts for it is asked for.": _flat_of,
@@ -142,7 +147,7 @@ def _stays(theta: Tensor, epsilon: Tensor) -> Tensor:
 unmoved = Exercise(
     arguments=("theta", "epsilon"),
     cases=[
-        (torch.tensor([1.0, 1.0, -3.0, 0.5, 8.0]).bfloat16(), torch.tensor([0.001, 0.01, 0.002, -0.001, 0.01])),
+        (torch.tensor([1.0, 1.0, -3.0, 0.5, 8.0]).bfloat16(), torch.tensor([0.001, 0.01, 0.002, -0.001, 0.0])),
         (torch.tensor([1.9, 0.0, -0.25, 2.0, 7.0]).bfloat16(), torch.tensor([0.0038, 1e-6, 0.0, 0.1, -0.01])),
     ],
     right=lambda theta, epsilon: _stays(theta, epsilon).mean(),
