@@ -27,7 +27,7 @@ class TinyNet:
     Example:
         >>> net = TinyNet("ReLU")
         >>> net.gradients(net.theta.expand(1, -1)).shape
-        torch.Size([2, 204])
+        torch.Size([2, 192])
     """
 
     tasks = 2
