@@ -158,11 +158,11 @@ def task_closures(
     """``features`` and ``losses`` of one batch, as ``FlatMTL`` and ``decompose`` take them.
 
     Args:
-        model: trunk and heads.
+        model: trunk and heads; the images come in its dtype.
         images: (N, H, W) uint8.
         labels: (N, T).
     """
-    x = to_input(images)
+    x = to_input(images).to(next(model.parameters()).dtype)
     losses = [
         lambda z, head=head, y=y: cross_entropy(head(z), y)
         for head, y in zip(model.heads, labels.unbind(1), strict=True)
