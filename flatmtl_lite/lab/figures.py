@@ -126,13 +126,16 @@ def agreement_histogram(steps: Mapping[str, Sequence[dict]]) -> go.Figure:
     return figure.update_yaxes(title_text="% of the measured steps")
 
 
-def curves(x: Sequence[float], ys: Mapping[str, Sequence[float]], x_title: str, y_title: str) -> go.Figure:
+def curves(
+    x: Sequence[float], ys: Mapping[str, Sequence[float]], x_title: str, y_title: str, log: bool = False
+) -> go.Figure:
     """Curves over one axis, each with a dash and a marker of its own.
 
     Args:
         x: numbers or a tensor.
         ys: name of a curve -> its values, as many as ``x``.
         x_title, y_title: names of the axes.
+        log: whether both axes are logarithmic.
     """
     figure = go.Figure()
     for look, (name, y) in zip(cycle(METHODS.values()), ys.items()):
@@ -140,6 +143,41 @@ def curves(x: Sequence[float], ys: Mapping[str, Sequence[float]], x_title: str, 
         marker = dict(color=look["color"], symbol=look["symbol"], size=8)
         figure.add_scatter(x=_short(x), y=_short(y), name=name, mode="lines+markers", marker=marker, **style)
     figure.update_xaxes(title_text=x_title).update_yaxes(title_text=y_title, rangemode="tozero")
+    if log:
+        figure.update_xaxes(type="log", dtick=1).update_yaxes(type="log", dtick=1, exponentformat="power")
+    return figure.update_layout(template=TEMPLATE, height=430, margin_t=100)
+
+
+def conflict_thirds(shares: Mapping[str, Mapping[str, Sequence[float]]]) -> go.Figure:
+    """How often loss and flat parts conflict, by thirds of training: a panel per method.
+
+    Args:
+        shares: method -> kind -> three shares; the kinds are "loss parts" and "flat parts", between the
+            tasks, and "within task 1", "within task 2".
+    """
+    looks = {
+        "loss parts": PARTS["loss"] | dict(symbol="circle"),
+        "flat parts": PARTS["flat"] | dict(symbol="diamond"),
+        "within task 1": dict(color=TASKS[0], dash="dashdot", symbol="square"),
+        "within task 2": dict(color=TASKS[1], dash="dashdot", symbol="triangle-up"),
+    }
+    figure = make_subplots(1, len(shares), subplot_titles=list(shares), shared_yaxes=True)
+    for column, kinds in enumerate(shares.values(), 1):
+        for kind, thirds in kinds.items():
+            look = looks[kind]
+            curve = go.Scatter(
+                x=["first third", "second", "last third"],
+                y=_short(thirds),
+                name=kind,
+                legendgroup=kind,
+                showlegend=column == 1,
+                mode="lines+markers",
+                line=dict(color=look["color"], dash=look["dash"], width=3),
+                marker=dict(color=look["color"], symbol=look["symbol"], size=11),
+            )
+            figure.add_trace(curve, 1, column)
+    figure.update_yaxes(range=[-0.02, 1], tickformat=".0%")
+    figure.update_yaxes(title_text="steps in conflict", col=1)
     return figure.update_layout(template=TEMPLATE, height=430, margin_t=100)
 
 
@@ -202,7 +240,7 @@ def spread_dots(groups: Mapping[str, Mapping[str, Sequence[float]]], title: str)
 
 
 def _short(values: Sequence[float]) -> list[float]:
-    return [round(float(value), 4) for value in values]
+    return [float(f"{float(value):.4g}") for value in values]
 
 
 def _wrapped(names: Iterable[str]) -> list[str]:
