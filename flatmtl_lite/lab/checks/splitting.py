@@ -147,7 +147,7 @@ def _stays(theta: Tensor, epsilon: Tensor) -> Tensor:
 unmoved = Exercise(
     arguments=("theta", "epsilon"),
     cases=[
-        (torch.tensor([1.0, 1.0, -3.0, 0.5, 8.0]).bfloat16(), torch.tensor([0.001, 0.01, 0.002, -0.001, 0.0])),
+        (torch.tensor([1.0, 1.0, -3.0, 0.5, 8.0]).bfloat16(), torch.tensor([0.001, 0.01, 0.002, -0.001, 0])),
         (torch.tensor([1.9, 0.0, -0.25, 2.0, 7.0]).bfloat16(), torch.tensor([0.0038, 1e-6, 0.0, 0.1, -0.01])),
     ],
     right=lambda theta, epsilon: _stays(theta, epsilon).mean(),

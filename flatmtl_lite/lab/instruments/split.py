@@ -27,7 +27,7 @@ DECADES = (-3, 0.5)
 # points of the step between two slider positions, and how many of them the zoom shows
 FINER, SHOWN = 3, 120
 SHARES = {"0.01%": 1e-4, "0.1%": 1e-3, "1%": 1e-2, "10%": 0.1, "100%": 1}
-GREYS = {"tanh": "dash", "softplus": "dot", "ReLU": "solid"}
+GREYS = {"tanh": "dash", "softplus": "dot"}  # not ReLU: the picture must not tell what is to be predicted
 
 
 def split_instrument(
@@ -52,7 +52,7 @@ def split_instrument(
         error=dict(
             x=(0.02, 0.45),
             y=(0, 0.93),
-            title="ρHg/‖g‖ misses the flat part by ... (grey: the worse task)",
+            title="ρHg/‖g‖ misses the flat part by ... (grey: smooth nets)",
             xaxis=rho_axis,
             yaxis=dict(type="log", range=[-4, 0.8], tickvals=list(SHARES.values()), ticktext=list(SHARES)),
         ),
