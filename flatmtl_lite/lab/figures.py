@@ -144,7 +144,8 @@ def curves(
         figure.add_scatter(x=_short(x), y=_short(y), name=name, mode="lines+markers", marker=marker, **style)
     figure.update_xaxes(title_text=x_title).update_yaxes(title_text=y_title, rangemode="tozero")
     if log:
-        figure.update_xaxes(type="log", dtick=1).update_yaxes(type="log", dtick=1, exponentformat="power")
+        ticks = dict(type="log", dtick=1, tickformat="~g")
+        figure.update_xaxes(**ticks).update_yaxes(**ticks).update_layout(margin_l=100)
     return figure.update_layout(template=TEMPLATE, height=430, margin_t=100)
 
 

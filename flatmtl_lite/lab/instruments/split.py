@@ -15,7 +15,6 @@ from .panels import (
     RIGHT,
     add_dial,
     arrow_points,
-    conflict_text,
     degrees_text,
     panelled,
     part_angles,
@@ -68,7 +67,7 @@ def split_instrument(
             x=(0.81, 1),
             y=(0.08, 0.47),
             title="‖flat‖ / ‖loss‖",
-            xaxis=rho_axis,
+            xaxis=rho_axis | dict(tickvals=[0.01, 0.1, 1], dtick=None),
             yaxis=dict(type="log", range=[-3.5, 1.5], dtick=1, tickformat="~g"),
         ),
     )
@@ -128,10 +127,9 @@ def split_instrument(
             radians = torch.deg2rad(degrees[uid])
             traces[uid] = arrow_points(torch.stack([radians.cos(), radians.sin()], -1))
         states = [
-            f"ρ = {value:.3g}, {choice}: ρHg/‖g‖ misses the flat parts by {_percent(one)} and {_percent(two)}"
-            + (f" ({first} and {second} of {net.pairs} kinks crossed)" if choice == "ReLU" else "")
-            + f"; loss parts {degrees_text(losses)} apart{conflict_text(losses)}, "
-            f"flat parts {degrees_text(flats)}{conflict_text(flats)}."
+            f"ρ = {value:.3g}, {choice}: missed by {_percent(one)} and {_percent(two)}"
+            + (f" ({first} and {second} of {net.pairs} kinks)" if choice == "ReLU" else "")
+            + f"; loss parts {degrees_text(losses)} apart, flat parts {degrees_text(flats)}."
             for value, (one, two), (first, second), losses, flats in zip(
                 rhos.tolist(),
                 missed.tolist(),
