@@ -176,7 +176,8 @@ def _zoom(
     distances = rhos[0] * ratio ** torch.arange(1 - SHOWN, finest + 1)
     slopes = (net.gradients(net.theta + distances[:, None, None] * direction) * direction).sum(-1)
     growth = slopes - (gradient * direction).sum(-1)
-    growth = torch.cat([growth.unfold(0, SHOWN, FINER), 0 * growth[: len(rhos), :, None]], -1).roll(1, -1)
+    start = growth.new_zeros(len(rhos), growth.shape[1], 1)
+    growth = torch.cat([start, growth.unfold(0, SHOWN, FINER)], -1)
     along = torch.cat([torch.zeros(1), ratio ** torch.arange(1 - SHOWN, 1)])
     end = rhos[:, None] * curvature
     largest = torch.maximum(growth.abs().amax(-1), end.abs())
