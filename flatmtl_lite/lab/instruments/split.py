@@ -108,7 +108,7 @@ def split_instrument(
     for legend, text in (("legend3", "between tasks: "), ("legend4", "within, loss to flat: ")):
         figure.update_layout({legend: dict(title=dict(text=text, side="left", font_size=13))})
 
-    def compute(choice: str, _) -> Table:
+    def compute(choice: str) -> Table:
         net = TinyNet(choice)
         d, predicted, missed = _splits(net, rhos)
         direction = worst_case(d.loss[0], 1.0)
