@@ -1,8 +1,8 @@
 """The full experiments: data sets, networks, training, records."""
 
 from .methods import parse_method
-from .multimnist import MultiTaskData, fashion_and_mnist
-from .networks import MultiTaskNet, lenet, mlp
+from .multimnist import MultiTaskData, fashion_and_mnist, multimnist, task_names
+from .networks import MultiTaskNet, lenet, mlp, resnet18
 from .trainer import Config, Run, task_closures, train
 
 __all__ = [
@@ -13,7 +13,10 @@ __all__ = [
     "fashion_and_mnist",
     "lenet",
     "mlp",
+    "multimnist",
     "parse_method",
+    "resnet18",
     "task_closures",
+    "task_names",
     "train",
 ]

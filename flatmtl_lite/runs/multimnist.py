@@ -6,6 +6,7 @@ released; ours lets overlaps keep the brighter pixel and uses every source image
 
 import math
 import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,28 @@ CANVAS, ITEM = 36, 28  # pixels a side
 TEST_SEED = 2019  # any number: every seed of an experiment is judged on the same test pairs
 Items = tuple[Tensor, Tensor]  # images and labels
 
+# the item at the top left and the one at the bottom right
+VARIANTS = {
+    "mnist": ("mnist", "mnist"),
+    "fashion": ("fashion-mnist", "fashion-mnist"),
+    "fashion+mnist": ("mnist", "fashion-mnist"),
+}
+# what can be asked of an item: for each of its ten classes the answer
+QUESTIONS = {
+    "mnist": {
+        "digit": (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
+        "parity": (0, 1, 0, 1, 0, 1, 0, 1, 0, 1),
+        "size": (0, 0, 0, 0, 0, 1, 1, 1, 1, 1),  # below five, or not
+        "prime": (0, 0, 1, 1, 0, 1, 0, 1, 0, 0),
+    },
+    "fashion-mnist": {
+        "garment": (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
+        "group": (0, 1, 0, 2, 0, 3, 0, 3, 4, 3),  # top, trousers, dress, shoe, bag
+        "footwear": (0, 0, 0, 0, 0, 1, 0, 1, 0, 1),
+        "upper body": (1, 0, 1, 1, 1, 0, 1, 0, 0, 0),
+    },
+}
+
 
 @dataclass(frozen=True, eq=False)
 class MultiTaskData:
@@ -26,9 +49,10 @@ class MultiTaskData:
 
     Attributes:
         train_images, val_images, test_images: ``(N, 36, 36)`` uint8.
-        train_labels, val_labels: ``(N, T)`` int64, 0..9, noisy if asked for: selection sees noise too.
+        train_labels, val_labels: ``(N, T)`` int64, noisy if asked for: selection sees noise too.
         train_clean_labels, test_labels: ``(N, T)`` int64, never noisy.
         task_names: One name per column of the labels.
+        classes: The number of classes of each task.
         origin: One line: where the source images came from.
     """
 
@@ -40,11 +64,17 @@ class MultiTaskData:
     test_images: Tensor
     test_labels: Tensor
     task_names: tuple[str, ...]
+    classes: tuple[int, ...]
     origin: str
 
 
 def pairs(
-    first: Items, second: Items, n: int | None, generator: torch.Generator, max_shift: int = 4
+    first: Items,
+    second: Items,
+    n: int | None,
+    generator: torch.Generator,
+    max_shift: int = 4,
+    distinct: bool = False,
 ) -> Items:
     """Draw pairs of source images: the first at the top left, the second at the bottom right.
 
@@ -55,12 +85,14 @@ def pairs(
         first, second: Images ``(K, 28, 28)`` uint8 and labels ``(K,)`` int64; each has its own K.
         n: Number of pairs; ``None``: twice the larger set, as in the published 120k/20k.
         max_shift: 0 (in the corners) to 8 (anywhere on the canvas), in pixels.
+        distinct: Whether the two items of a pair must be of different classes.
 
     Returns:
         Images ``(n, 36, 36)`` uint8 and labels ``(n, 2)`` int64.
 
     Raises:
-        ValueError: ``n``, ``max_shift`` or a set's shape or type is not as above.
+        ValueError: ``n``, ``max_shift`` or a set's shape or type is not as above, or the classes cannot
+            be made distinct.
 
     Example:
         >>> items = torch.ones(5, 28, 28, dtype=torch.uint8), torch.arange(5)
@@ -78,6 +110,8 @@ def pairs(
     labels = []
     for (images, classes), corner, inward in ((first, 0, 1), (second, CANVAS - ITEM, -1)):
         chosen = _equal_use(len(images), n, generator)
+        if distinct and labels:
+            chosen = _without_clashes(chosen, classes, labels[0], generator)
         shift = torch.randint(max_shift + 1, (n, 2), generator=generator)
         _stamp(canvas, images, chosen, corner + inward * shift)
         labels.append(classes[chosen])
@@ -101,58 +135,124 @@ def with_label_noise(labels: Tensor, share: float, generator: torch.Generator) -
     return torch.where(hit, others, labels)
 
 
-def fashion_and_mnist(
+def fashion_and_mnist(seed: int, *sizes: int, **options) -> MultiTaskData:
+    """:func:`multimnist` of the variant "fashion+mnist": a digit at the top left, a garment opposite."""
+    return multimnist("fashion+mnist", seed, *sizes, **options)
+
+
+def multimnist(
+    variant: str,
     seed: int,
     n_train: int = 2000,
     n_val: int = 2000,
     n_test: int | None = None,
     label_noise: float = 0.0,
     max_shift: int = 4,
+    tasks: Sequence[str] | None = None,
     root: str | Path | None = None,
     download: bool = False,
     sample: bool = False,
 ) -> MultiTaskData:
-    """Build Fashion+MNIST: a digit at the top left (task 0), a garment at the bottom right (task 1).
+    """Build one of the Multi-MNIST sets: the items at the top left and at the bottom right, and their labels.
 
     Train and validation divide the training images in proportion to ``n_train`` and ``n_val``; none is used
     twice while these sum to at most 4,000 (sample) or 60,000 (full). Test pairs are the same for every seed.
+    Two items from the same set are of different classes.
 
     Args:
+        variant: "mnist", "fashion" or "fashion+mnist".
         seed: Decides division, pairs and noise; the images do not depend on ``label_noise``.
         n_train, n_val, n_test: Numbers of pairs; ``n_test=None``: 10,000 (full sets) or 4,000 (sample).
-        label_noise: Share of train and validation labels to be wrong, 0..1, in each task by itself.
+        label_noise: Share of train and validation items to get a wrong class, 0..1; every task that asks
+            for such an item hears of the wrong one.
         max_shift: Largest move of an item out of its corner, 0..8 pixels.
+        tasks: What to ask, at most 8 names of :func:`task_names`; by default the class of each item.
         root, download, sample: Where the images come from: see ``load_source``.
 
     Raises:
-        ValueError: A number is out of its range; and whatever ``load_source`` raises.
+        ValueError: A name is unknown or a number out of its range; and whatever ``load_source`` raises.
     """
+    questions = _questions(variant)
+    tasks = [f for f in questions if len(set(questions[f][1])) == CLASSES] if tasks is None else list(tasks)
+    if not tasks or len(set(tasks)) < len(tasks) or not set(tasks) <= set(questions):
+        raise ValueError(f"tasks={tasks!r}: give different names out of {', '.join(questions)}")
     _check_count("seed", seed, 0)
     for name, count in (("n_train", n_train), ("n_val", n_val), ("n_test", 1 if n_test is None else n_test)):
         _check_count(name, count, 1)
-    digits, garments = (
-        load_source(name, root, download, sample=sample) for name in ("mnist", "fashion-mnist")
-    )
-    fewest = min(len(digits.test_labels), len(garments.test_labels))
+    names = VARIANTS[variant]
+    loaded = {name: load_source(name, root, download, sample=sample) for name in set(names)}
+    sides = [loaded[name] for name in names]
+    fewest = min(len(source.test_labels) for source in sides)
     n_test = min(10_000, 2 * fewest) if n_test is None else n_test
 
     generator = torch.Generator().manual_seed(int(seed))
-    train_sources, val_sources, test_sources = [], [], []
-    for source in (digits, garments):
+    same = len(loaded) == 1
+    divided = []
+    for source in sides[:1] if same else sides:
         images, labels = source.train_images, source.train_labels
         order = torch.randperm(len(labels), generator=generator)
         cut = min(max(round(len(labels) * n_train / (n_train + n_val)), 1), len(labels) - 1)
-        train_sources.append((images[order[:cut]], labels[order[:cut]]))
-        val_sources.append((images[order[cut:]], labels[order[cut:]]))
-        test_sources.append((source.test_images, source.test_labels))
+        parts = [(images[kept], labels[kept]) for kept in (order[:cut], order[cut:])]
+        divided.append([*parts, (source.test_images, source.test_labels)])
+    train_sources, val_sources, test_sources = zip(*(divided * 2 if same else divided), strict=True)
 
-    x_train, clean = pairs(*train_sources, n_train, generator, max_shift)
+    x_train, clean = pairs(*train_sources, n_train, generator, max_shift, same)
     y_train = with_label_noise(clean, label_noise, generator)
-    x_val, y_val = pairs(*val_sources, n_val, generator, max_shift)
+    x_val, y_val = pairs(*val_sources, n_val, generator, max_shift, same)
     y_val = with_label_noise(y_val, label_noise, generator)
-    x_test, y_test = pairs(*test_sources, n_test, torch.Generator().manual_seed(TEST_SEED), max_shift)
-    origin = f"{digits.origin}; {garments.origin}"
-    return MultiTaskData(x_train, y_train, clean, x_val, y_val, x_test, y_test, ("digit", "garment"), origin)
+    fixed = torch.Generator().manual_seed(TEST_SEED)
+    x_test, y_test = pairs(*test_sources, n_test, fixed, max_shift, same)
+
+    def answers(items: Tensor) -> Tensor:
+        columns = (torch.tensor(answer)[items[:, side]] for side, answer in map(questions.get, tasks))
+        return torch.stack(list(columns), 1)
+
+    return MultiTaskData(
+        *(x_train, answers(y_train), answers(clean), x_val, answers(y_val), x_test, answers(y_test)),
+        task_names=tuple(tasks),
+        classes=tuple(1 + max(questions[name][1]) for name in tasks),
+        origin="; ".join(loaded[name].origin for name in dict.fromkeys(names)),
+    )
+
+
+def task_names(variant: str) -> list[str]:
+    """What can be asked in a variant, such as "digit", "parity", "garment"; eight names.
+
+    Raises:
+        ValueError: the variant is unknown.
+
+    Example:
+        >>> task_names("mnist")[:2]
+        ['first digit', 'first parity']
+    """
+    return list(_questions(variant))
+
+
+def _questions(variant: str) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Name of a task -> side of its item, and the answer for each class."""
+    if variant not in VARIANTS:
+        raise ValueError(f"variant={variant!r}: give one of {', '.join(VARIANTS)}")
+    first, second = VARIANTS[variant]
+    prefixes = ("first ", "second ") if first == second else ("", "")
+    return {
+        f"{prefix}{name}": (side, answers)
+        for side, (prefix, source) in enumerate(zip(prefixes, (first, second), strict=True))
+        for name, answers in QUESTIONS[source].items()
+    }
+
+
+def _without_clashes(chosen: Tensor, classes: Tensor, taken: Tensor, generator: torch.Generator) -> Tensor:
+    """The same images in an order in which none has the class that its place is ``taken`` by."""
+    chosen = chosen.clone()
+    for _ in range(100):
+        clash = (classes[chosen] == taken).nonzero().squeeze(1)
+        if not len(clash):
+            return chosen
+        # the clashing ones and as many others change places among themselves
+        others = torch.randint(len(chosen), (len(clash) + 1,), generator=generator)
+        places = torch.cat([clash, others]).unique()
+        chosen[places] = chosen[places[torch.randperm(len(places), generator=generator)]]
+    raise ValueError("distinct=True: the two sets leave no such pairs; give sets of more classes")
 
 
 def _equal_use(size: int, n: int, generator: torch.Generator) -> Tensor:

@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from flatmtl_lite.runs import sources
-from flatmtl_lite.runs.multimnist import fashion_and_mnist, pairs, with_label_noise
+from flatmtl_lite.runs.multimnist import (
+    VARIANTS,
+    fashion_and_mnist,
+    multimnist,
+    pairs,
+    task_names,
+    with_label_noise,
+)
 from flatmtl_lite.runs.sources import load_source
 
 USER_FOLDER = os.environ.get("FLATMTL_DATA")
@@ -295,3 +302,94 @@ def test_full_sets_give_ten_thousand_test_pairs():
     for side, name in ((0, "mnist"), (1, "fashion-mnist")):
         each_once = load_source(name, root=USER_FOLDER).test_labels.bincount()
         assert torch.equal(data.test_labels[:, side].bincount(), each_once)
+
+
+# variants and tasks -----------------------------------------------------------------------------------------
+
+
+def test_distinct_pairs_use_every_image_as_often():
+    items = torch.zeros(60, 28, 28, dtype=torch.uint8), torch.arange(60) % 3
+    _, labels = pairs(items, items, 120, generator(), distinct=True)
+    assert (labels[:, 0] != labels[:, 1]).all()
+    assert labels[:, 1].bincount().tolist() == [40, 40, 40]
+    numbers = numbered(30)
+    _, labels = pairs(numbers, numbers, 60, generator(), distinct=True)
+    assert labels[:, 1].bincount().tolist() == [2] * 30
+
+
+def test_pairs_that_cannot_be_distinct_are_refused():
+    items = torch.zeros(5, 28, 28, dtype=torch.uint8), torch.zeros(5, dtype=torch.int64)
+    with pytest.raises(ValueError, match="more classes"):
+        pairs(items, items, 10, generator(), distinct=True)
+
+
+@pytest.mark.parametrize("variant", ["mnist", "fashion"])
+def test_two_items_of_one_set_differ_in_class(variant):
+    data = multimnist(variant, 0, 300, 100, 100)
+    item = "digit" if variant == "mnist" else "garment"
+    assert data.task_names == (f"first {item}", f"second {item}")
+    for labels in (data.train_clean_labels, data.val_labels, data.test_labels):
+        assert (labels[:, 0] != labels[:, 1]).all()
+        assert set(labels.unique().tolist()) == set(range(10))
+    assert data.classes == (10, 10)
+
+
+def test_training_and_validation_of_one_set_share_no_source(monkeypatch):
+    source = load_source("mnist", sample=True)
+    for images in (source.train_images, source.test_images):  # blank but for the image's number in its corner
+        images.zero_()
+        number = torch.arange(len(images))
+        images[:, 0, 0], images[:, 0, 1] = number // 200 + 1, number % 200 + 1
+    monkeypatch.setattr("flatmtl_lite.runs.multimnist.load_source", lambda *args, **options: source)
+    data = multimnist("mnist", 0, 2000, 2000, max_shift=0)
+
+    def numbers(images: torch.Tensor) -> set[tuple[int, ...]]:
+        return {tuple(pixels) for at in (0, 8) for pixels in images[:, at, at : at + 2].tolist()}
+
+    train, val = numbers(data.train_images), numbers(data.val_images)
+    assert len(train) == len(val) == 2000
+    assert train.isdisjoint(val)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_eight_tasks_are_asked_of_the_same_images(variant):
+    names = task_names(variant)
+    assert len(names) == 8
+    data, two = multimnist(variant, 3, 200, 50, 50, tasks=names), multimnist(variant, 3, 200, 50, 50)
+    assert torch.equal(data.train_images, two.train_images)
+    assert data.train_labels.shape == (200, 8)
+    for k, classes in enumerate(data.classes):
+        assert set(data.train_labels[:, k].tolist()) == set(range(classes)), names[k]
+    item = data.train_labels[:, names.index(two.task_names[0])]
+    assert torch.equal(item, two.train_labels[:, 0])
+
+
+def test_answers_follow_from_the_class():
+    asked = ["digit", "parity", "size", "garment", "footwear"]
+    data = multimnist("fashion+mnist", 0, 500, 10, 10, tasks=asked)
+    digit, parity, size, garment, footwear = data.train_labels.unbind(1)
+    assert torch.equal(parity, digit % 2)
+    assert torch.equal(size, (digit > 4).long())
+    assert torch.equal(footwear, torch.isin(garment, torch.tensor([5, 7, 9])).long())
+
+
+def test_every_task_hears_of_the_same_wrong_class():
+    options = dict(label_noise=0.5, tasks=["digit", "parity"])
+    data = multimnist("fashion+mnist", 0, 500, 10, 10, **options)
+    digit, parity = data.train_labels.unbind(1)
+    assert torch.equal(parity, digit % 2)
+    assert 0.4 < (digit != data.train_clean_labels[:, 0]).float().mean() < 0.6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(variant="mnist+fashion"), "variant='mnist\\+fashion': give one of mnist, fashion"),
+        (dict(tasks=["garment"]), "give different names out of first digit"),
+        (dict(tasks=[]), "tasks=\\[\\]: give different names"),
+        (dict(tasks=["first digit"] * 2), "give different names"),
+    ],
+)
+def test_unknown_variants_and_tasks_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        multimnist(**{"variant": "mnist", "seed": 0, "n_train": 10, "n_val": 10} | arguments)
