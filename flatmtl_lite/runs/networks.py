@@ -1,5 +1,7 @@
 """Networks with one shared trunk and a head per task."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -22,23 +24,23 @@ class MultiTaskNet(nn.Module):
         return [head(z) for head in self.heads]
 
 
-def mlp(tasks: int = 2, width: int = 256) -> MultiTaskNet:
-    """1296-256-256 with ReLU and linear 10-way heads; 402,964 parameters for two tasks.
+def mlp(classes: Sequence[int] = (10, 10), width: int = 256) -> MultiTaskNet:
+    """1296-256-256 with ReLU and a linear head per task; 402,964 parameters for two tasks of ten classes.
 
-    Input (N, 1, 36, 36), outputs (N, 10).
+    Input (N, 1, 36, 36), outputs (N, C), C of each task from ``classes``.
 
     Example:
         >>> sum(p.numel() for p in mlp().parameters())
         402964
     """
     layers = [nn.Flatten(), nn.Linear(36 * 36, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()]
-    return MultiTaskNet(nn.Sequential(*layers), [nn.Linear(width, 10) for _ in range(tasks)])
+    return MultiTaskNet(nn.Sequential(*layers), [nn.Linear(width, count) for count in classes])
 
 
-def lenet(tasks: int = 2) -> MultiTaskNet:
+def lenet(classes: Sequence[int] = (10, 10)) -> MultiTaskNet:
     """The LeNet of Pareto MTL (Lin et al. 2019) for 36x36 images; 31,910 parameters for two tasks.
 
-    Input (N, 1, 36, 36), outputs (N, 10).
+    Input (N, 1, 36, 36), outputs (N, C), C of each task from ``classes``.
 
     Example:
         >>> sum(p.numel() for p in lenet().parameters())
@@ -50,4 +52,55 @@ def lenet(tasks: int = 2) -> MultiTaskNet:
         *(nn.Flatten(), nn.Linear(500, 50), nn.ReLU()),
     )
     trunk = trunk.to(memory_format=torch.channels_last)  # on a CPU a third faster
-    return MultiTaskNet(trunk, [nn.Linear(50, 10) for _ in range(tasks)])
+    return MultiTaskNet(trunk, [nn.Linear(50, count) for count in classes])
+
+
+def resnet18(classes: Sequence[int] = (10, 10)) -> MultiTaskNet:
+    """ResNet-18 (He et al. 2016) with one input channel and a layer of 100 below the heads.
+
+    The network of the Multi-MNIST experiments of arXiv 2211.13723; 11,223,560 parameters for two tasks.
+    Input (N, 1, H, W), outputs (N, C), C of each task from ``classes``.
+
+    Example:
+        >>> sum(p.numel() for p in resnet18().parameters())
+        11223560
+    """
+    widths = (64, 64, 128, 256, 512)
+    stages = [
+        nn.Sequential(ResidualBlock(before, width, stride), ResidualBlock(width, width, 1))
+        for before, width, stride in zip(widths, widths[1:], (1, 2, 2, 2))
+    ]
+    trunk = nn.Sequential(
+        *(nn.Conv2d(1, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)),
+        *stages,
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 100), nn.ReLU()),
+    )
+    for layer in trunk.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return MultiTaskNet(
+        trunk.to(memory_format=torch.channels_last), [nn.Linear(100, count) for count in classes]
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm, added to their input (or to a 1x1 convolution of it).
+
+    Input (N, ``before``, H, W), output (N, ``width``, H/``stride``, W/``stride``), rounded up.
+    """
+
+    def __init__(self, before: int, width: int, stride: int):
+        super().__init__()
+        self.change = nn.Sequential(
+            *(nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()),
+            *(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)),
+        )
+        same = before == width and stride == 1
+        self.skip = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.skip(x) + self.change(x))
