@@ -1,7 +1,7 @@
 """The full experiments: data sets, networks, training, records."""
 
 from .methods import parse_method
-from .multimnist import MultiTaskData, fashion_and_mnist, multimnist, task_names
+from .multimnist import MultiTaskData, fashion_and_mnist, multi_mnist, task_names
 from .networks import MultiTaskNet, lenet, mlp, resnet18
 from .trainer import Config, Run, task_closures, train
 
@@ -13,7 +13,7 @@ __all__ = [
     "fashion_and_mnist",
     "lenet",
     "mlp",
-    "multimnist",
+    "multi_mnist",
     "parse_method",
     "resnet18",
     "task_closures",

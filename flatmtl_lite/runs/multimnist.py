@@ -136,11 +136,11 @@ def with_label_noise(labels: Tensor, share: float, generator: torch.Generator) -
 
 
 def fashion_and_mnist(seed: int, *sizes: int, **options) -> MultiTaskData:
-    """:func:`multimnist` of the variant "fashion+mnist": a digit at the top left, a garment opposite."""
-    return multimnist("fashion+mnist", seed, *sizes, **options)
+    """:func:`multi_mnist` of the variant "fashion+mnist": a digit at the top left, a garment opposite."""
+    return multi_mnist("fashion+mnist", seed, *sizes, **options)
 
 
-def multimnist(
+def multi_mnist(
     variant: str,
     seed: int,
     n_train: int = 2000,

@@ -8,7 +8,7 @@ from flatmtl_lite.runs import sources
 from flatmtl_lite.runs.multimnist import (
     VARIANTS,
     fashion_and_mnist,
-    multimnist,
+    multi_mnist,
     pairs,
     task_names,
     with_label_noise,
@@ -325,7 +325,7 @@ def test_pairs_that_cannot_be_distinct_are_refused():
 
 @pytest.mark.parametrize("variant", ["mnist", "fashion"])
 def test_two_items_of_one_set_differ_in_class(variant):
-    data = multimnist(variant, 0, 300, 100, 100)
+    data = multi_mnist(variant, 0, 300, 100, 100)
     item = "digit" if variant == "mnist" else "garment"
     assert data.task_names == (f"first {item}", f"second {item}")
     for labels in (data.train_clean_labels, data.val_labels, data.test_labels):
@@ -341,7 +341,7 @@ def test_training_and_validation_of_one_set_share_no_source(monkeypatch):
         number = torch.arange(len(images))
         images[:, 0, 0], images[:, 0, 1] = number // 200 + 1, number % 200 + 1
     monkeypatch.setattr("flatmtl_lite.runs.multimnist.load_source", lambda *args, **options: source)
-    data = multimnist("mnist", 0, 2000, 2000, max_shift=0)
+    data = multi_mnist("mnist", 0, 2000, 2000, max_shift=0)
 
     def numbers(images: torch.Tensor) -> set[tuple[int, ...]]:
         return {tuple(pixels) for at in (0, 8) for pixels in images[:, at, at : at + 2].tolist()}
@@ -355,7 +355,7 @@ def test_training_and_validation_of_one_set_share_no_source(monkeypatch):
 def test_eight_tasks_are_asked_of_the_same_images(variant):
     names = task_names(variant)
     assert len(names) == 8
-    data, two = multimnist(variant, 3, 200, 50, 50, tasks=names), multimnist(variant, 3, 200, 50, 50)
+    data, two = multi_mnist(variant, 3, 200, 50, 50, tasks=names), multi_mnist(variant, 3, 200, 50, 50)
     assert torch.equal(data.train_images, two.train_images)
     assert data.train_labels.shape == (200, 8)
     for k, classes in enumerate(data.classes):
@@ -366,7 +366,7 @@ def test_eight_tasks_are_asked_of_the_same_images(variant):
 
 def test_answers_follow_from_the_class():
     asked = ["digit", "parity", "size", "garment", "footwear"]
-    data = multimnist("fashion+mnist", 0, 500, 10, 10, tasks=asked)
+    data = multi_mnist("fashion+mnist", 0, 500, 10, 10, tasks=asked)
     digit, parity, size, garment, footwear = data.train_labels.unbind(1)
     assert torch.equal(parity, digit % 2)
     assert torch.equal(size, (digit > 4).long())
@@ -375,7 +375,7 @@ def test_answers_follow_from_the_class():
 
 def test_every_task_hears_of_the_same_wrong_class():
     options = dict(label_noise=0.5, tasks=["digit", "parity"])
-    data = multimnist("fashion+mnist", 0, 500, 10, 10, **options)
+    data = multi_mnist("fashion+mnist", 0, 500, 10, 10, **options)
     digit, parity = data.train_labels.unbind(1)
     assert torch.equal(parity, digit % 2)
     assert 0.4 < (digit != data.train_clean_labels[:, 0]).float().mean() < 0.6
@@ -392,4 +392,4 @@ def test_every_task_hears_of_the_same_wrong_class():
 )
 def test_unknown_variants_and_tasks_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        multimnist(**{"variant": "mnist", "seed": 0, "n_train": 10, "n_val": 10} | arguments)
+        multi_mnist(**{"variant": "mnist", "seed": 0, "n_train": 10, "n_val": 10} | arguments)
