@@ -29,16 +29,16 @@ class AlignedMTL(GramianAggregator):
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
         T = norms.shape[-1]
-        live = (norms > 0).to(norms.dtype)
         values, vectors = torch.linalg.eigh(C)
-        values = values.masked_fill(values <= 10 * T * eps * values[..., -1:], 0.0)
-        # a factor of G Gᵀ: its singular values keep the digits that the eigenvalues of G Gᵀ would lose
-        factor = norms.unsqueeze(-1) * vectors * values.sqrt().unsqueeze(-2)
-        U, S, _ = torch.linalg.svd(factor)
+        counted = values > 10 * T * eps * values[..., -1:]
+        # a factor of G Gᵀ: its singular values keep the digits that the eigenvalues of G Gᵀ would lose,
+        # and the small ones too if the rows come in the order of their norms
+        norms, order = norms.sort(-1, descending=True)
+        rows = norms.unsqueeze(-1) * vectors.take_along_dim(order.unsqueeze(-1), -2)
+        U, S, _ = torch.linalg.svd(rows * (values * counted).sqrt().unsqueeze(-2))
         noise = 10 * T * torch.finfo(S.dtype).eps * S[..., :1]
-        counts = (noise < S) & (values.flip(-1) > 0)
-        smallest = S.masked_fill(~counts, torch.inf).amin(-1, keepdim=True)
-        shrink = torch.where(counts, smallest / S, 0.0)
-        mean = live / live.sum(-1, keepdim=True).clamp_min(1.0)
-        along = (U.mT @ mean.unsqueeze(-1)).squeeze(-1)
-        return live * (U @ (shrink * along).unsqueeze(-1)).squeeze(-1)
+        S = S.masked_fill((noise >= S) | ~counted.flip(-1), torch.inf)
+        smallest = S.amin(-1, keepdim=True).clamp_max(torch.finfo(S.dtype).max)  # of all rows 0
+        mean = norms.sign() / norms.count_nonzero(-1).clamp_min(1).unsqueeze(-1)
+        u = norms * (((mean.unsqueeze(-2) @ U).squeeze(-2) * (smallest / S)).unsqueeze(-2) @ U.mT).squeeze(-2)
+        return u.scatter(-1, order, u)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from .base import GramianAggregator, length, zero_where_cancelling
+from .base import GramianAggregator, along, zero_where_cancelling
 from .simplex import hull_minimum
 
 
@@ -40,18 +40,14 @@ class CAGrad(GramianAggregator):
         self.c = c
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
-        T = norms.shape[-1]
-        mean = torch.full_like(norms, 1.0 / T)
+        mean = norms / norms.shape[-1]
         if self.c == 0:
             return mean
-        h = (C @ norms.unsqueeze(-1)).squeeze(-1) / T
-        mean_length = length(C, norms / T)
-        h = torch.where(mean_length > 0, h / mean_length, 0.0)
+        mean_length, h = along(C, mean)
         u = hull_minimum(C, norms, h, self.c, eps)
-        towards = torch.where(norms > 0, u / norms, 0.0)
-        weights = (mean + self.c * mean_length * towards) / (1 + self.c)
+        u = torch.addcmul(mean, u, mean_length, value=self.c) / (1 + self.c)
         # with c >= 1 the search may reach d = 0, which it does at a Pareto-stationary point
-        return weights if self.c < 1 else zero_where_cancelling(weights, C, norms)
+        return u if self.c < 1 else zero_where_cancelling(u, C)
 
     def extra_repr(self) -> str:
         return f"c={self.c}"

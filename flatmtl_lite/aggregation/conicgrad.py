@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .base import GramianAggregator, cancels, length
+from .base import GramianAggregator, along, safe_length
 from .cone import cone_minimum
 from .simplex import hull_minimum, simplex_scale
 
@@ -42,25 +42,24 @@ class ConicGrad(GramianAggregator):
         self.c = c
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
-        live = norms > 0
         mean = norms / norms.shape[-1]
-        mean_length = length(C, mean)
-        along = (C @ mean.unsqueeze(-1)).squeeze(-1) / mean_length.masked_fill(mean_length == 0, 1.0)
-        u = cone_minimum(C, simplex_scale(norms).masked_fill(~live, 0.0), eps)
-        size = length(C, u)
-        stationary = cancels(C, u, eps)
-        inside = (u * along).sum(-1, keepdim=True) >= self.c * size
-        u = u * mean_length / size.masked_fill(stationary, 1.0)
+        mean_length, h = along(C, mean)
         across = (1 - self.c**2) ** 0.5
-        if across > 0 and not bool((inside | stationary).all()):
-            beside = C - along.unsqueeze(-1) * along.unsqueeze(-2)
+        if across == 0:
+            return mean
+        u = cone_minimum(C, simplex_scale(norms) * norms.sign(), eps)
+        size = safe_length(C, u, eps)
+        stationary = size.isinf()
+        outside = ((u * h).sum(-1, keepdim=True) < self.c * size) & ~stationary
+        u = torch.where(stationary, mean, u * (mean_length / size))
+        if bool(outside.any()):
+            beside = C - h.unsqueeze(-1) * h.unsqueeze(-2)
             # of the other rows, the shortest has at most √2: at 2, a zero row is never the worst
-            h = torch.where(live, self.c * along, 2.0)
-            v = across * hull_minimum(beside, norms, h, across, 8 * eps)
-            surface = mean_length * v + mean * (self.c - (v * along).sum(-1, keepdim=True))
-            u = torch.where(inside, u, surface)
-        u = torch.where(stationary | (across == 0), mean, u)
-        return torch.where(live, u / norms, 0.0)
+            linear = (self.c * h).masked_fill(norms == 0, 2.0)
+            v = across * hull_minimum(beside, norms, linear, across, 8 * eps)
+            surface = mean_length * v + mean * (self.c - (v * h).sum(-1, keepdim=True))
+            u = torch.where(outside, surface, u)
+        return u
 
     def extra_repr(self) -> str:
         return f"c={self.c}"

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from .base import GramianAggregator, with_mean_norm
+from .base import GramianAggregator
 from .fairness import fair_direction
 
 
@@ -42,7 +42,7 @@ class FairGrad(GramianAggregator):
         self.alpha = alpha
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
-        return with_mean_norm(fair_direction(C, norms, self.alpha, eps), norms)
+        return fair_direction(C, norms, self.alpha, eps)
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}"

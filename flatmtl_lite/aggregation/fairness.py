@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .base import cancels, length
+from .base import mean_norm, safe_length
 
 ROUNDS = 300
 CLOSE = 1e-6  # of the last step: Newton's error is then its square
@@ -26,7 +26,8 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
         eps: relative accuracy of ``C``, to which a ridge of 8 eps is added.
 
     Returns:
-        The coefficients (..., T) of the unit rows in d/‖d‖; 0 where there is no solution.
+        The coefficients (..., T) of the unit rows in d, as long as the rows are on average; 0 where there
+        is no solution.
     """
     p, live = 1 / alpha, norms > 0
     logs = norms.clamp_min(SPREAD).log()
@@ -55,6 +56,5 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
         done = done | ~moves.any(-1, keepdim=True) | (total <= 45 * eps * u.sum(-1, keepdim=True) ** 2)
         if bool(done.all()):
             break
-    u = torch.where(live & ~cancels(C, u, eps), u, 0.0)
-    size = length(C, u)
-    return u / size.masked_fill(size == 0, 1.0)
+    u = u * norms.sign()
+    return u * (mean_norm(norms) / safe_length(C, u, eps))

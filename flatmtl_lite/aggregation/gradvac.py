@@ -79,8 +79,7 @@ class GradVac(Drawing, GramianAggregator):
             inner = inner + turn.unsqueeze(-1) * C[..., j, :]
             seen[..., rows, j] = torch.where(there, cosine, seen[..., rows, j])
         self.usual = {**self.usual, self.part: (1 - self.beta) * usual + self.beta * seen}
-        weights = (v * norms.unsqueeze(-1)).sum(-2) / torch.where(norms > 0, norms, 1.0)
-        return weights / live.sum(-1, keepdim=True).clamp_min(1)
+        return (v * norms.unsqueeze(-1)).sum(-2) / live.sum(-1, keepdim=True).clamp_min(1)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return {"generator": super().get_extra_state(), **self.usual}

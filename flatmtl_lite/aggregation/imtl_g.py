@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from .base import GramianAggregator
-from .simplex import simplex_scale
+from .base import GramianAggregator, per_norm
 
 
 class IMTLG(GramianAggregator):
@@ -27,12 +26,11 @@ class IMTLG(GramianAggregator):
     """
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
-        live = (norms > 0).to(norms.dtype)
+        live = norms.sign()
         tolerance = 10 * norms.shape[-1] * eps
         u = (torch.linalg.pinv(C, rtol=tolerance, hermitian=True) @ live.unsqueeze(-1)).squeeze(-1)
         # the squared length of what ‖gᵢ‖ = ⟨gᵢ, d⟩ asks for and the gradients can give
         reached = (live * (C @ u.unsqueeze(-1)).squeeze(-1)).sum(-1, keepdim=True)
         u = u.masked_fill(reached <= tolerance * live.sum(-1, keepdim=True), 0.0)
-        beta = torch.where(norms > 0, u * simplex_scale(norms), 0.0)
-        total = beta.abs().sum(-1, keepdim=True)
-        return torch.where(total > 0, beta / total, 0.0)
+        total = per_norm(u, norms).abs().sum(-1, keepdim=True)
+        return u / total.masked_fill(total == 0, 1.0)

@@ -30,8 +30,8 @@ class Mean(GramianAggregator):
             check_finite(G)
         return mean
 
-    def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
-        return torch.full_like(norms, 1.0 / norms.shape[-1])
+    def weigh(self, M: Tensor, eps: float, part: str | None = None) -> Tensor:
+        return torch.full(M.shape[:-1], 1.0 / M.shape[-1], dtype=torch.float64)
 
     def loss_weights(self, losses: Tensor) -> Tensor:
         return torch.full(losses.shape, 1.0 / losses.shape[-1], dtype=torch.float64)

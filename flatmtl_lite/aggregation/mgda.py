@@ -1,6 +1,5 @@
 """MGDA: the shortest vector in the convex hull of the task gradients."""
 
-import torch
 from torch import Tensor
 
 from .base import GramianAggregator, zero_where_cancelling
@@ -21,14 +20,15 @@ class MGDA(GramianAggregator):
         arXiv 1810.04650.
 
     Example:
+        >>> import torch
         >>> MGDA()(torch.tensor([[2.0, 0.0], [0.0, 2.0]]))
         tensor([1., 1.])
     """
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
         # ⟨gᵢ, d⟩ >= ‖d‖², divided by ‖gᵢ‖ and by ‖d‖², are the conditions of the minimum over a cone
-        v = cone_minimum(C, simplex_scale(norms), eps)
-        zero_rows = (norms == 0).to(norms.dtype)
-        weights = torch.where(norms > 0, v / norms, 0.0)
-        weights = torch.where(zero_rows.any(-1, keepdim=True), zero_rows, weights)
-        return zero_where_cancelling(weights / weights.sum(-1, keepdim=True), C, norms)
+        a = simplex_scale(norms)
+        v = cone_minimum(C, a, eps)
+        # in units of the shortest row, Σ aᵢvᵢ is Σ wᵢ; a zero row, the shortest, makes all 0
+        shortest = norms.amin(-1, keepdim=True)
+        return zero_where_cancelling(v * (shortest / (a * v).sum(-1, keepdim=True)), C)

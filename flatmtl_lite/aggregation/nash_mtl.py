@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from .base import GramianAggregator, with_mean_norm
+from .base import GramianAggregator
 from .fairness import fair_direction
 
 
@@ -29,4 +29,4 @@ class NashMTL(GramianAggregator):
     """
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
-        return with_mean_norm(fair_direction(C, norms, 1.0, eps), norms)
+        return fair_direction(C, norms, 1.0, eps)

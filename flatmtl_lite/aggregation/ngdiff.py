@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from .base import GramianAggregator, cancels, length, with_mean_norm
+from .base import GramianAggregator, mean_norm, safe_length
 
 
 class NGDiff(GramianAggregator):
@@ -25,7 +25,5 @@ class NGDiff(GramianAggregator):
     """
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
-        u = (norms > 0).to(norms.dtype)
-        u = u.masked_fill(cancels(C, u, eps), 0.0)
-        size = length(C, u)
-        return with_mean_norm(u / size.masked_fill(size == 0, 1.0), norms)
+        u = norms.sign()  # 1, and 0 for a zero row
+        return u * (mean_norm(norms) / safe_length(C, u, eps))

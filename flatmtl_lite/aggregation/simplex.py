@@ -49,7 +49,7 @@ def hull_minimum(C: Tensor, norms: Tensor, h: Tensor, c: float, eps: float) -> T
 def simplex_scale(norms: Tensor) -> Tensor:
     """The a of Σ aᵢuᵢ = 1, which says Σ wᵢ = 1: smallest norm over norm, 1 for a zero row."""
     smallest = norms.masked_fill(norms == 0, torch.inf).amin(-1, keepdim=True)
-    return torch.where(norms > 0, smallest / norms, 1.0)
+    return (smallest / norms).clamp_max(1.0)
 
 
 def _to_face_minimum(

@@ -1,6 +1,5 @@
 """UPGrad: every gradient is turned until it opposes none, then the mean is taken."""
 
-import torch
 from torch import Tensor
 
 from .base import GramianAggregator
@@ -19,6 +18,7 @@ class UPGrad(GramianAggregator):
     Paper: Quinton and Rey 2024, arXiv 2406.16232.
 
     Example:
+        >>> import torch
         >>> UPGrad()(torch.tensor([[1.0, 0.0], [-1.0, 1.0]]))
         tensor([0.2500, 0.7500])
     """
@@ -26,5 +26,4 @@ class UPGrad(GramianAggregator):
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
         # row i: what is added to the unit gradient i, as coefficients of the unit gradients
         added = cone_minimum(C.unsqueeze(-3), -C, eps)
-        u = norms + (norms.unsqueeze(-2) @ added).squeeze(-2)
-        return torch.where(norms > 0, u / norms, 0.0) / norms.shape[-1]
+        return (norms + (norms.unsqueeze(-2) @ added).squeeze(-2)) / norms.shape[-1]
