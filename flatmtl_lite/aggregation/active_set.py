@@ -1,10 +1,12 @@
 """The active-set method that the exact solvers share: it finds which gradients carry weight."""
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
 
+FEW = 3  # up to here all faces are tried at once
 GUESSES = 8
 ENTERS = -1e-11  # a slope above this is rounding: its row stays out
 
@@ -75,3 +77,28 @@ def _walk(face: Tensor, u: Tensor, toward: Callable, slope: Callable, done: Tens
 def on_face(C: Tensor, face: Tensor, identity: Tensor) -> Tensor:
     """``C`` (n, T, T) with the rows and columns outside the face (n, T) replaced by the identity's."""
     return torch.where(face.unsqueeze(-1) & face.unsqueeze(-2), C, identity)
+
+
+@cache
+@torch.inference_mode(False)  # kept for callers in and out of it
+def all_faces(T: int) -> tuple[Tensor, Tensor]:
+    """All 2^T faces, as rows of 0 and 1 (2^T, T), and for each the identity outside it (2^T, T, T)."""
+    faces = (torch.arange(2**T).unsqueeze(-1) >> torch.arange(T) & 1).double()
+    return faces, torch.diag_embed(1 - faces)
+
+
+def on_all_faces(C: Tensor, right: Tensor) -> Tensor:
+    """Solve C u = r on every face, with 0 outside it: C (..., T, T), r (..., T, K) -> (..., 2^T, T, K)."""
+    faces, outside = all_faces(C.shape[-1])
+    faces = faces.unsqueeze(-1)
+    system = torch.addcmul(outside, faces * faces.mT, C.unsqueeze(-3))
+    return torch.linalg.solve_ex(system, faces * right.unsqueeze(-3))[0]
+
+
+def best_face(u: Tensor, slopes: Tensor) -> Tensor:
+    """Of the minima over the faces (..., 2^T, T) the one, (..., T), that is best at the conditions of the
+    minimum over u >= 0: neither an entry nor a slope is below 0. A face without a minimum holds NaN.
+    """
+    worst = torch.minimum(u, slopes).amin(-1, keepdim=True).nan_to_num(-torch.inf)
+    best = worst.argmax(-2, keepdim=True)
+    return u.take_along_dim(best, -2).squeeze(-2).clamp_min(0.0)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .active_set import active_set, on_face
+from .active_set import FEW, active_set, best_face, on_all_faces, on_face
 
 
 def cone_minimum(C: Tensor, b: Tensor, eps: float) -> Tensor:
@@ -25,7 +25,11 @@ def cone_minimum(C: Tensor, b: Tensor, eps: float) -> Tensor:
     """
     shape, T = b.shape, b.shape[-1]
     identity = torch.eye(T, dtype=C.dtype)
-    C = (C + 8 * eps * identity).expand(*shape, T).reshape(-1, T, T)
+    C = torch.add(C, identity, alpha=8 * eps)
+    if T <= FEW:
+        v = on_all_faces(C, b.unsqueeze(-1)).squeeze(-1)
+        return best_face(v, v @ C - b.unsqueeze(-2))
+    C = C.expand(*shape, T).reshape(-1, T, T)
     b = b.reshape(-1, T)
     bounded = torch.ones(len(b), 1, dtype=torch.bool)
 

@@ -3,14 +3,17 @@
 import torch
 from torch import Tensor
 
-from .active_set import active_set, on_face
+from .active_set import FEW, active_set, best_face, on_all_faces, on_face
 from .base import length
+
+ROUNDING = 8 * torch.finfo(torch.float64).eps
 
 
 def hull_minimum(C: Tensor, norms: Tensor, h: Tensor, c: float, eps: float) -> Tensor:
     """Minimise f(w) = <g_w, h> + c ‖g_w‖, g_w = Σ wᵢ gᵢ, over the simplex; exact and batched.
 
-    The minimum over the affine hull of a face has a closed form, so each round solves one T x T system.
+    The minimum over the affine hull of a face has a closed form, so each round solves one T x T system;
+    for few rows all faces are tried at once.
 
     The unknown is u, uᵢ proportional to wᵢ‖gᵢ‖, so that norms far apart do no harm. A ridge of 8 eps on
     the cosines (``eps``: their accuracy) lifts a Gramian that is singular or, through rounding, slightly
@@ -29,9 +32,11 @@ def hull_minimum(C: Tensor, norms: Tensor, h: Tensor, c: float, eps: float) -> T
     shape, T = norms.shape, norms.shape[-1]
     ridge = 8 * eps
     identity = torch.eye(T, dtype=C.dtype)
-    C = C.reshape(-1, T, T) + ridge * identity
-    h = h.reshape(-1, T)
-    a = simplex_scale(norms).reshape(-1, T)
+    C = torch.add(C, identity, alpha=ridge)
+    a = simplex_scale(norms)
+    if T <= FEW:
+        return _best_of_all_faces(C, a, h, c)
+    C, a, h = C.reshape(-1, T, T), a.reshape(-1, T), h.reshape(-1, T)
 
     def toward(face: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         return _to_face_minimum(C, identity, a, h, c, face, u)
@@ -50,6 +55,22 @@ def simplex_scale(norms: Tensor) -> Tensor:
     """The a of Σ aᵢuᵢ = 1, which says Σ wᵢ = 1: smallest norm over norm, 1 for a zero row."""
     smallest = norms.masked_fill(norms == 0, torch.inf).amin(-1, keepdim=True)
     return (smallest / norms).clamp_max(1.0)
+
+
+def _best_of_all_faces(C: Tensor, a: Tensor, h: Tensor, c: float) -> Tensor:
+    """On a face, C v + h = τ a with ‖v‖ = c at the minimum, so v = τ p - r; v/‖v‖ is the answer.
+
+    τ is the larger root of ‖v‖² = aa τ² - 2 ah τ + hh = c²; with none, f has no minimum there.
+    """
+    ends = torch.stack([a, h], -1)
+    solved = on_all_faces(C, ends)
+    aa, ah, _, hh = (ends.mT.unsqueeze(-3) @ solved).flatten(-2).unsqueeze(-2).unbind(-1)
+    # where c is tiny, a face of one row has a root but for rounding
+    tau = (ah + ((1 + ROUNDING) * ah * ah - aa * (hh - c**2)).sqrt()) / aa
+    p, r = solved.unbind(-1)
+    v = tau * p - r
+    v = best_face(v, v @ C + h.unsqueeze(-2) - tau * a.unsqueeze(-2))
+    return v / length(C, v).clamp_min(torch.finfo(v.dtype).tiny)
 
 
 def _to_face_minimum(
