@@ -143,6 +143,21 @@ class GramianAggregator(Aggregator):
         raise NotImplementedError
 
 
+class InRandomOrder(Drawing, GramianAggregator):
+    """A Gramian method that goes through the other tasks in a random order, for each task its own."""
+
+    def others(self, T: int) -> Tensor:
+        """(T - 1, T, T): row i of matrix k is 1 at the task that comes k-th for task i, and 0 elsewhere.
+
+        One (T, T) draw; none for two tasks, which have one order.
+        """
+        itself = torch.eye(T, dtype=torch.float64)
+        if T <= 2:
+            return itself.flip(0).expand(T - 1, T, T)
+        order = (torch.rand(T, T, generator=self.generator, dtype=torch.float64) + itself).argsort(-1)
+        return itself[order[:, :-1].mT]  # the last is the task itself
+
+
 def per_norm(u: Tensor, norms: Tensor) -> Tensor:
     """u / norms (..., T), and 0 for zero rows."""
     return u / norms.masked_fill(norms == 0, torch.inf)

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from .base import Drawing, GramianAggregator
+from .base import InRandomOrder
 
 
-class GradVac(Drawing, GramianAggregator):
+class GradVac(InRandomOrder):
     """Gradient vaccine: where two gradients agree less than usual, turn one towards the other, then average.
 
     For each task i, in random order over the others: where cos(vᵢ, gⱼ) is below the running mean φ̂ᵢⱼ of
@@ -18,13 +18,13 @@ class GradVac(Drawing, GramianAggregator):
 
     Guarantees: for two tasks, no vᵢ agrees less with the other's gradient than usual.
     Scale: the mean of the vᵢ (the paper and its code sum); it may be longer than every gradient.
-    Cost: G Gᵀ and w G, and T rounds on T × T numbers.
+    Cost: G Gᵀ and w G, and T - 1 rounds on T × T numbers.
     Paper: Wang et al., ICLR 2021, arXiv 2010.05874.
 
     Args:
         beta: weight of the present cosine in the running mean, in [0, 1]; 0 stays PCGrad.
-        generator: source of the orders, one (T, T) draw per call, shared by the batch; by default an
-            own one with seed 0. Its state and the running means are part of ``state_dict``.
+        generator: source of the orders, one (T, T) draw per call from three tasks on, shared by the
+            batch; by default an own one with seed 0. Its state and the running means are part of ``state_dict``.
 
     Raises:
         ValueError: ``beta`` is out of range; later, the number of tasks or the batch changes.
@@ -60,26 +60,25 @@ class GradVac(Drawing, GramianAggregator):
                 f"Got a Gramian of shape {tuple(C.shape)}, but GradVac remembers cosines of shape "
                 f"{tuple(usual.shape)}; expected the same tasks at every step. Make a new one."
             )
-        order = torch.rand(T, T, generator=self.generator, dtype=torch.float64).argsort(-1)
-        live = norms > 0
-        pairs = live.unsqueeze(-1) & live.unsqueeze(-2) & ~torch.eye(T, dtype=torch.bool)
-        goal = usual.clamp(-self.LIMIT, self.LIMIT)
-        slope = goal / (1 - goal**2).sqrt()
-        seen, rows = usual.clone(), torch.arange(T)
-        # coefficients on unit rows, and inner products with them; the lengths come back at the end
-        v, inner = torch.diag_embed(live.to(C.dtype)), C
-        for j in order.unbind(-1):
-            square = (v * inner).sum(-1)
-            there = pairs[..., rows, j] & (square > 10 * T * eps)
-            size = torch.where(there, square, 1.0).sqrt()
-            cosine = (inner[..., rows, j] / size).clamp(-1.0, 1.0)
-            turn = size * ((1 - cosine**2).sqrt() * slope[..., rows, j] - cosine)
-            turn = torch.where(there & (cosine < goal[..., rows, j]), turn, 0.0)
-            v[..., rows, j] += turn
-            inner = inner + turn.unsqueeze(-1) * C[..., j, :]
-            seen[..., rows, j] = torch.where(there, cosine, seen[..., rows, j])
-        self.usual = {**self.usual, self.part: (1 - self.beta) * usual + self.beta * seen}
-        return (v * norms.unsqueeze(-1)).sum(-2) / live.sum(-1, keepdim=True).clamp_min(1)
+        live = norms.sign()
+        others = self.others(T)
+        goals = (others * usual.unsqueeze(-3)).sum(-1, keepdim=True)
+        pairs = (others @ live[..., None, :, None]) * live[..., None, :, None] > 0
+        limited = goals.clamp(-self.LIMIT, self.LIMIT)
+        slopes = limited / (1 - limited**2).sqrt()
+        v, seen = torch.diag_embed(live), usual  # v: coefficients on unit rows
+        for k, other in enumerate(others):
+            goal, slope = limited[..., k, :, :], slopes[..., k, :, :]
+            inner = v @ C
+            square = (v * inner).sum(-1, keepdim=True)
+            there = pairs[..., k, :, :] & (square > 10 * T * eps)
+            size = square.masked_fill(~there, 1.0).sqrt()
+            cosine = ((inner * other).sum(-1, keepdim=True) / size).clamp(-1.0, 1.0)
+            turn = size * ((1 - cosine**2).sqrt() * slope - cosine)
+            v = torch.addcmul(v, turn * (there & (cosine < goal)), other)
+            seen = torch.addcmul(seen, (cosine - goals[..., k, :, :]) * there, other)
+        self.usual = {**self.usual, self.part: torch.lerp(usual, seen, self.beta)}
+        return (v * norms.unsqueeze(-1)).sum(-2) / norms.count_nonzero(-1).clamp_min(1).unsqueeze(-1)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return {"generator": super().get_extra_state(), **self.usual}
