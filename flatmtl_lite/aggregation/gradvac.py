@@ -24,7 +24,8 @@ class GradVac(InRandomOrder):
     Args:
         beta: weight of the present cosine in the running mean, in [0, 1]; 0 stays PCGrad.
         generator: source of the orders, one (T, T) draw per call from three tasks on, shared by the
-            batch; by default an own one with seed 0. Its state and the running means are part of ``state_dict``.
+            batch; by default an own one with seed 0. Its state and the running means are part of
+            ``state_dict``.
 
     Raises:
         ValueError: ``beta`` is out of range; later, the number of tasks or the batch changes.
