@@ -204,7 +204,7 @@ RULES = {
     "erm": lambda A, loss, flat: A(loss, "loss"),
     "direct": lambda A, loss, flat: A(loss + flat, "sam"),
     "decomposed": lambda A, loss, flat: A(loss, "loss") + A(flat, "flat"),
-    "second": lambda A, loss, flat: 2 * A(torch.stack([A(loss), A(flat)], -2)),
+    "second": lambda A, loss, flat: 2 * A(torch.stack([A(loss, "loss"), A(flat, "flat")], -2)),
     "each": lambda A, loss, flat: 2 * A(A(torch.stack([loss, flat], -2))),
 }
 

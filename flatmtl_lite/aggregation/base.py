@@ -57,6 +57,10 @@ class Aggregator(nn.Module):
         """
         return lambda rows, part=None: self(rows, losses=losses)
 
+    def is_function(self, tasks: int) -> bool:
+        """Whether, of that many rows, the direction depends on the rows alone: on no loss, memory or draw."""
+        return False
+
     def learn(self) -> None:
         """Fill ``.grad`` of the aggregator's own parameters, if it has any, for the last losses seen."""
 
@@ -114,6 +118,9 @@ class GramianAggregator(Aggregator):
             weights = self.weigh(gramian(G), relative_accuracy(G))
         return weighted_sum(weights, G)
 
+    def is_function(self, tasks: int) -> bool:
+        return not self.needs_tasks
+
     @torch.no_grad()
     def weights(self, M: Tensor, eps: float | None = None, part: str | None = None) -> Tensor:
         """Weights (..., T) for a Gramian ``M`` = G Gᵀ of shape (..., T, T), in float64 on the CPU.
@@ -145,6 +152,9 @@ class GramianAggregator(Aggregator):
 
 class InRandomOrder(Drawing, GramianAggregator):
     """A Gramian method that goes through the other tasks in a random order, for each task its own."""
+
+    def is_function(self, tasks: int) -> bool:
+        return tasks <= 2 and super().is_function(tasks)
 
     def others(self, T: int) -> Tensor:
         """(T - 1, T, T): row i of matrix k is 1 at the task that comes k-th for task i, and 0 elsewhere.

@@ -102,18 +102,80 @@ def descend(
     optimizer = problem.optimizer([theta], lr=problem.lr if lr is None else lr)
     steps = problem.steps if steps is None else steps
     path = theta.new_empty(steps + 1, *theta.shape)
+    directions = _Family(problem, methods)
     with torch.inference_mode():
         path[0] = theta
         for step in range(steps):
-            theta.grad = torch.stack(
-                [
-                    combine(decompose(problem, point, rho, method), method.aggregate, method.combine)
-                    for point, method in zip(theta, methods, strict=True)
-                ]
-            )
+            theta.grad = directions(theta, rho)
             optimizer.step()
             path[step + 1] = theta
     return path.movedim(0, -2)
+
+
+class _Family:
+    """The directions of several methods at once, (M, ..., 2) at points (M, ..., 2).
+
+    Methods with one kind of ε share the gradients. Equal aggregators that are functions of their rows settle
+    the parts that the rules name in one call; the others go one by one, each with its own memory and draws.
+    """
+
+    def __init__(self, problem: Problem, methods: Sequence[Method]):
+        self.problem, self.methods = problem, methods
+        kinds, equal = {}, {}
+        for i, m in enumerate(methods):
+            m.aggregate.check_rule(m.combine)
+            reads_losses = not isinstance(m.aggregate, GramianAggregator)
+            kinds.setdefault((m.perturb, m.adaptive, reads_losses), []).append(i)
+            is_function = m.aggregate.is_function(problem.tasks)
+            equal.setdefault(repr(m.aggregate) if is_function else i, []).append(i)
+        self.kinds, self.equal = list(kinds.values()), list(equal.values())
+        self.named = [_named_parts(m.combine) for m in methods]
+
+    def __call__(self, theta: Tensor, rho: Tensor) -> Tensor:
+        parts, directions = {}, {}
+        for members in self.kinds:
+            # erm too is given a flat part if another is: one larger batch costs less than two
+            leader = max((self.methods[i] for i in members), key=lambda m: m.combine != "erm")
+            points = theta if len(members) == len(theta) else theta[members]
+            d = decompose(self.problem, points, rho, leader)
+            losses = [None] * len(members) if d.losses is None else d.losses
+            parts |= dict(zip(members, zip(d.loss, d.flat, losses), strict=True))
+        for members in self.equal:
+            if self.methods[members[0]].aggregate.is_function(self.problem.tasks):
+                directions |= self._settle_together(members, parts)
+            else:
+                (i,) = members
+                loss, flat, losses = parts[i]
+                d = Decomposition(loss, flat, losses=losses)
+                directions[i] = combine(d, self.methods[i].aggregate, self.methods[i].combine)
+        return torch.stack([directions[i] for i in range(len(theta))])
+
+    def _settle_together(self, members: list[int], parts: dict) -> dict[int, Tensor]:
+        aggregate = self.methods[members[0]].aggregate
+        rows = {}
+        for i in members:
+            loss, flat, _ = parts[i]
+            for part in self.named[i]:
+                rows[i, part] = loss + flat if part == "sam" else loss if part == "loss" else flat
+        settled = dict(zip(rows, aggregate(torch.stack(list(rows.values()))), strict=True)) if rows else {}
+
+        def by_rule(i: int) -> Tensor:
+            A = lambda other, part=None: settled[i, part] if part else aggregate(other)  # noqa: E731
+            return RULES[self.methods[i].combine](A, *parts[i][:2])
+
+        return {i: by_rule(i) for i in members}
+
+
+def _named_parts(rule: str) -> list[str]:
+    """The parts that a rule asks its aggregator for by name."""
+    names = []
+
+    def note(rows: Tensor, part: str | None = None) -> Tensor:
+        names.extend([part] if part else [])
+        return rows[..., 0, :]
+
+    RULES[rule](note, torch.zeros(1, 1), torch.zeros(1, 1))
+    return names
 
 
 def _family_shape(starts: Tensor, rho: Tensor, methods: Sequence[Method]) -> torch.Size:

@@ -119,19 +119,21 @@ class Wells(Problem):
     bowls: Tensor
     wells: Tensor
 
+    _minus_half = torch.full((2,), -0.5, dtype=torch.float64)  # a product is quicker than a sum over two
+
     def losses(self, points: Tensor) -> Tensor:
         scaled, _, depth, _ = self._parts(points)
         return (scaled * scaled).sum(-1) / 2 - depth.sum(-1)
 
     def gradients(self, points: Tensor) -> Tensor:
         scaled, a, depth, slope = self._parts(points)
-        return a * scaled + (depth.unsqueeze(-1) * slope).sum(-2)
+        return torch.addcmul((depth.unsqueeze(-2) @ slope).squeeze(-2), a, scaled)
 
     def _parts(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         a, m = self.bowls.unbind(-2)
         c, s, d = self.wells.unbind(-2)
         z = (points.unsqueeze(-2) - c) / s
-        return a * (points - m), a, d[..., 0] * torch.exp(-0.5 * (z * z).sum(-1)), z / s
+        return a * (points - m), a, d[..., 0] * (z * z @ self._minus_half).exp(), z / s
 
 
 class Valleys(Wells):
