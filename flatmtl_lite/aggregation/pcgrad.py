@@ -29,8 +29,8 @@ class PCGrad(InRandomOrder):
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
         T = norms.shape[-1]
-        v = torch.diag_embed(norms)
+        v, ones = torch.diag_embed(norms), norms.new_ones(T, 1)
         for other in self.others(T):
-            conflict = (v * (other @ C)).sum(-1, keepdim=True).clamp_max(0.0)
-            v = torch.addcmul(v, conflict, other, value=-1)
-        return v.sum(-2) / T
+            conflict = (v * (other @ C) @ ones).clamp_max(0.0)
+            v = v - conflict * other
+        return (ones.mT @ v).squeeze(-2) / T

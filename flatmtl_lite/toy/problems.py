@@ -65,22 +65,24 @@ class Ridges(Problem):
 
     def losses(self, points: Tensor) -> Tensor:
         x, y = points.unbind(-1)
-        valley, bowl, _ = self._parts(x, y)
+        valley, _ = self._valley(x, y.tanh())
         height = torch.tanh(y / 2)
-        return height.clamp_min(0) * valley + (-height).clamp_min(0) * bowl
+        return height.clamp_min(0) * valley + (-height).clamp_min(0) * self._bowl(x - 7 * self._side, y + 8)
 
     def gradients(self, points: Tensor) -> Tensor:
         x, y = points.unbind(-1)
-        valley, bowl, u = self._parts(x, y)
-        height, side = torch.tanh(y / 2), self._side
-        above, below = height.clamp_min(0), (-height).clamp_min(0)
-        slope = torch.where(u.abs() > 5e-6, 1 / u, 0.0)
-        bent = (1 - height**2) / 2
-        dx = -0.5 * above * slope + below * (x - 7 * side) / 5
+        tanh, height = y.tanh(), torch.tanh(y / 2)
+        valley, u = self._valley(x, tanh)
+        right, up = x - 7 * self._side, y + 8
+        above = height.clamp_min(0)
+        below = above - height
+        steep = above * u.reciprocal().masked_fill(u.abs() <= 5e-6, 0.0)
+        bent = (1 - height * height) / 2
+        dx = below * right / 5 - steep / 2
         dy = (
-            above * slope * side * (1 - torch.tanh(y) ** 2)
-            + below * (y + 8) / 50
-            + bent * ((y >= 0) * valley - (y <= 0) * bowl)
+            steep * (self._side * (1 - tanh * tanh))
+            + below * up / 50
+            + bent * ((y >= 0) * valley - (y <= 0) * self._bowl(right, up))
         )
         return torch.stack([dx, dy], -1)
 
@@ -100,12 +102,13 @@ class Ridges(Problem):
             low, high = torch.where(rises, low, y), torch.where(rises, y, high)
         return torch.stack([x, y], -1)
 
-    def _parts(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        side = self._side
-        u = side * torch.tanh(y) - (x + 7 * side) / 2
-        valley = u.abs().clamp_min(5e-6).log() + 6
-        bowl = ((x - 7 * side) ** 2 + 0.1 * (y + 8) ** 2) / 10 - 20
-        return valley, bowl, u
+    def _valley(self, x: Tensor, tanh: Tensor) -> tuple[Tensor, Tensor]:
+        u = self._side * (tanh - 3.5) - x / 2
+        return u.abs().clamp_min(5e-6).log() + 6, u
+
+    @staticmethod
+    def _bowl(right: Tensor, up: Tensor) -> Tensor:
+        return (right * right + 0.1 * (up * up)) / 10 - 20
 
 
 class Wells(Problem):
@@ -119,21 +122,38 @@ class Wells(Problem):
     bowls: Tensor
     wells: Tensor
 
-    _minus_half = torch.full((2,), -0.5, dtype=torch.float64)  # a product is quicker than a sum over two
-
-    def losses(self, points: Tensor) -> Tensor:
-        scaled, _, depth, _ = self._parts(points)
-        return (scaled * scaled).sum(-1) / 2 - depth.sum(-1)
-
-    def gradients(self, points: Tensor) -> Tensor:
-        scaled, a, depth, slope = self._parts(points)
-        return torch.addcmul((depth.unsqueeze(-2) @ slope).squeeze(-2), a, scaled)
-
-    def _parts(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def __init__(self):
+        # on all tasks' coordinates side by side (..., 2T), every sum over a few numbers is a product with a
+        # constant matrix, which for many points is many times quicker
+        T, K = self.wells.shape[:2]
         a, m = self.bowls.unbind(-2)
         c, s, d = self.wells.unbind(-2)
-        z = (points.unsqueeze(-2) - c) / s
-        return a * (points - m), a, d[..., 0] * (z * z @ self._minus_half).exp(), z / s
+        self._stretch, self._bowl_at = a.flatten(), (a * m).flatten()
+        self._task_sum, self._well_sum = _sums(T, 2), _sums(T, K)
+        self._pair_sum = _sums(T * K, 2)
+        self._to_wells = torch.block_diag(*[torch.cat([w.diag() for w in one]) for one in 1 / s])
+        self._well_at, self._depth = (c / s).flatten(), d[..., 0].flatten()
+
+    def losses(self, points: Tensor) -> Tensor:
+        scaled, _, depth = self._parts(points)
+        return scaled * scaled @ self._task_sum / 2 - depth @ self._well_sum
+
+    def gradients(self, points: Tensor) -> Tensor:
+        scaled, z, depth = self._parts(points)
+        pull = depth @ self._pair_sum.mT * z @ self._to_wells
+        return torch.addcmul(pull, scaled, self._stretch).unflatten(-1, (self.tasks, 2))
+
+    def _parts(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """a(θ - m) (..., 2T), the wells' (θ - c)/s (..., 2TK), and their depths there (..., TK)."""
+        points = points.expand(*points.shape[:-2], self.tasks, 2).flatten(-2)
+        z = torch.nn.functional.linear(points, self._to_wells, -self._well_at)
+        depth = self._depth * (-0.5 * (z * z @ self._pair_sum)).exp()
+        return points * self._stretch - self._bowl_at, z, depth
+
+
+def _sums(groups: int, size: int) -> Tensor:
+    """The matrix (groups * size, groups) that sums groups of neighbouring columns."""
+    return torch.eye(groups, dtype=torch.float64).repeat_interleave(size, 0)
 
 
 class Valleys(Wells):
