@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flatmtl_lite as fm
-from flatmtl_lite.aggregation import gramian
+from flatmtl_lite.aggregation import cone, gramian, simplex
 
 GRAMIAN = [name for name, method in fm.AGGREGATORS.items() if issubclass(method, fm.GramianAggregator)]
 every_aggregator = pytest.mark.parametrize("name", fm.AGGREGATORS)
@@ -117,6 +117,30 @@ def test_a_batch_is_one_problem_at_a_time(name, T, P, nature, sample, fresh):
 def test_an_empty_batch_gives_no_directions(name, fresh):
     assert fresh(name)(torch.zeros(0, 3, 5)).shape == (0, 5)
     assert fresh(name)(torch.zeros(2, 0, 3, 5)).shape == (2, 0, 5)
+
+
+@pytest.mark.parametrize("name", ["mgda", "upgrad", "cagrad", "conicgrad"])
+@pytest.mark.parametrize("nature", ["normal", "descent", "no_descent", "rank_2"])
+@pytest.mark.parametrize("T", [2, 3])
+def test_all_faces_at_once_give_what_the_active_set_gives(name, T, nature, sample, fresh, monkeypatch):
+    G = sample(nature, T, 6, decades=3)
+    at_once = fresh(name)(G)
+    for solver in (cone, simplex):
+        monkeypatch.setattr(solver, "FEW", 0)
+    assert error(at_once, fresh(name)(G), G) <= 1e-7
+
+
+@pytest.mark.parametrize("T", [1, 2, 3])
+def test_a_function_of_the_rows_neither_draws_nor_remembers(T, make, sample):
+    first, G = sample("normal", T, 6, batch=2)
+    losses = torch.linspace(0.5, 2.0, T, dtype=torch.float64)
+    for name in fm.AGGREGATORS:
+        A = make(name, T)
+        if A.is_function(T):
+            A(first)
+            assert torch.equal(A(G), make(name, T)(G, losses=losses)), name
+    functions = {name for name in fm.AGGREGATORS if make(name, T).is_function(T)}
+    assert functions == set(GRAMIAN) - ({"gradvac"} if T <= 2 else set(RANDOM_ORDER))
 
 
 # housekeeping -----------------------------------------------------------------------------------------------

@@ -63,6 +63,17 @@ def test_methods_stand_side_by_side():
         assert torch.allclose(together[k], descend(VALLEYS, STARTS, 0.4, [make()], steps=8)[0])
 
 
+@pytest.mark.parametrize("problem", [VALLEYS, TRIANGLE], ids=["valleys", "triangle"])
+@pytest.mark.parametrize("cls", [fm.Mean, fm.PCGrad, fm.CAGrad, fm.GradVac, fm.RLW])
+def test_equal_aggregators_side_by_side_are_what_each_is_alone(problem, cls):
+    """Also those that draw or remember: each has its own generator and memory."""
+    rules = ["erm", "direct", "decomposed"] + ["second", "each"] * (not cls.needs_tasks)
+    together = descend(problem, STARTS, 0.4, [Method(cls(), rule) for rule in rules], steps=8)
+    for path, rule in zip(together, rules, strict=True):
+        alone = descend(problem, STARTS, 0.4, [Method(cls(), rule)], steps=8)[0]
+        assert torch.allclose(path, alone, rtol=1e-9, atol=1e-12), rule
+
+
 def test_rho_zero_is_plain_descent():
     flat = [Method(fm.Mean(), rule) for rule in ("erm", "direct", "decomposed")]
     paths = descend(VALLEYS, STARTS, 0.0, flat)
