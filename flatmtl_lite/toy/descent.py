@@ -127,7 +127,7 @@ class _Family:
             reads_losses = not isinstance(m.aggregate, GramianAggregator)
             kinds.setdefault((m.perturb, m.adaptive, reads_losses), []).append(i)
             is_function = m.aggregate.is_function(problem.tasks)
-            equal.setdefault(repr(m.aggregate) if is_function else i, []).append(i)
+            equal.setdefault(_settings(m.aggregate) if is_function else i, []).append(i)
         self.kinds, self.equal = list(kinds.values()), list(equal.values())
         self.named = [_named_parts(m.combine) for m in methods]
 
@@ -164,6 +164,12 @@ class _Family:
             return RULES[self.methods[i].combine](A, *parts[i][:2])
 
         return {i: by_rule(i) for i in members}
+
+
+def _settings(aggregate: Aggregator) -> tuple[type, str]:
+    """What two functions of their rows must have in common to be the same: class and attributes."""
+    own = {k: v for k, v in vars(aggregate).items() if k[0] != "_" and not isinstance(v, torch.Generator)}
+    return type(aggregate), repr(own)
 
 
 def _named_parts(rule: str) -> list[str]:
