@@ -259,12 +259,12 @@ def weighted_sum(weights: Tensor, G: Tensor) -> Tensor:
     A weight may lie outside the range of that dtype though the sum lies within; then the rows are
     rescaled first.
     """
-    info = torch.finfo(G.dtype)
-    within = torch.hardshrink(weights, info.tiny).clamp(-info.max, info.max)
-    if G.dtype != weights.dtype and not within.equal(weights):
-        scale = G.abs().amax(-1, keepdim=True)
-        G = G / torch.where(scale > 0, scale, 1.0)
-        weights = weights * scale.squeeze(-1).to(weights)
+    if G.dtype != weights.dtype:
+        info = torch.finfo(G.dtype)
+        if not torch.hardshrink(weights, info.tiny).clamp(-info.max, info.max).equal(weights):
+            scale = G.abs().amax(-1, keepdim=True)
+            G = G / torch.where(scale > 0, scale, 1.0)
+            weights = weights * scale.squeeze(-1).to(weights)
     return (weights.to(G).unsqueeze(-2) @ G).squeeze(-2)
 
 
