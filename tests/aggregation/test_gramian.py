@@ -19,7 +19,7 @@ def test_is_the_product_of_the_rows(T, dtype, sample):
     M = gramian(G)
     assert M.dtype == dtype
     torch.testing.assert_close(M, G @ G.mT)
-    assert torch.equal(M, M.mT)
+    torch.testing.assert_close(M, M.mT)  # not every processor's product is symmetric to the last bit
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
