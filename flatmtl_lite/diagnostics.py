@@ -83,16 +83,8 @@ def predicted_flat(loss: Callable[[], Tensor], parameters: Iterable[Tensor], rho
         tensor([0.3000, 0.4000])
     """
     _check_radius(rho)
-    parameters = list(parameters)
-    with torch.enable_grad():
-        grads = torch.autograd.grad(
-            loss(), parameters, create_graph=True, allow_unused=True, materialize_grads=True
-        )
-        epsilon = unflatten(worst_case(flatten(grads), rho), parameters)
-        slope = sum((g * e).sum() for g, e in zip(grads, epsilon, strict=True))
-        if not slope.requires_grad:  # the loss is linear
-            return torch.zeros_like(flatten(parameters))
-        return flatten(torch.autograd.grad(slope, parameters, allow_unused=True, materialize_grads=True))
+    gradient, product = _gradient_and_hessian(loss, list(parameters))
+    return product(worst_case(gradient, rho))
 
 
 def ascent_step(epsilon: Tensor, gradient: Tensor, rho: float | Tensor, first: bool) -> Tensor:
@@ -110,7 +102,11 @@ def ascent_step(epsilon: Tensor, gradient: Tensor, rho: float | Tensor, first: b
 
 
 def sharpness(
-    loss: Callable[[], Tensor], parameters: Iterable[Tensor], rho: float = 0.05, steps: int = 10
+    loss: Callable[[], Tensor],
+    parameters: Iterable[Tensor],
+    rho: float = 0.05,
+    steps: int = 10,
+    adaptive: bool = False,
 ) -> float:
     """How much the loss can rise within a ball: max of L(θ+ε) - L(θ) over ‖ε‖ <= ρ, found by ascent.
 
@@ -124,6 +120,9 @@ def sharpness(
         parameters: those that move together (for one task: trunk and own head).
         rho: radius, >= 0.
         steps: >= 1.
+        adaptive: measure the ball in units of the weights, ‖ε/|θ|‖ <= ρ (Kwon et al. 2021, arXiv
+            2102.11600): rescaling the layers of a ReLU network then changes nothing, as long as the
+            function is the same. This ρ and that of the plain ball are different quantities.
 
     Raises:
         ValueError: ``rho`` is negative or not finite, or ``steps`` < 1.
@@ -133,17 +132,157 @@ def sharpness(
         raise ValueError(f"Got steps={steps}; expected at least 1.")
     parameters = list(parameters)
     theta = flatten(parameters)
-    epsilon = torch.zeros_like(theta)
+    scale = theta.abs() if adaptive else 1.0
+    u = torch.zeros_like(theta)  # ε = scale u: the ball of u is round
     values = []
     with StateGuard(), torch.enable_grad():
         for step in range(steps + 1):
-            with perturbed(parameters, theta, epsilon):
+            with perturbed(parameters, theta, scale * u):
                 value = loss()
                 values.append(value.detach())
                 if step < steps:
                     grads = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
-                    epsilon = ascent_step(epsilon, flatten(grads), rho, first=step == 0)
+                    u = ascent_step(u, scale * flatten(grads), rho, first=step == 0)
     return (torch.stack(values).max() - values[0]).item()
+
+
+def hessian_product(loss: Callable[[], Tensor], parameters: Iterable[Tensor]) -> Callable[[Tensor], Tensor]:
+    """v -> Hv, the Hessian of the loss times a vector, without ever forming the Hessian.
+
+    By differentiating twice: Hv is the gradient of ⟨∇L, v⟩. The loss is computed once, here; each
+    product then costs about two backward passes. Buffers and generators move as in any forward pass, and
+    the weights must not change as long as the product is used.
+
+    Args:
+        loss: () -> scalar, a twice differentiable function of the parameters (a ReLU counts as linear on
+            either side).
+        parameters: those in which the Hessian is taken, P numbers in all.
+
+    Returns:
+        A function of v (P,) that returns Hv (P,).
+
+    Example:
+        >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> hessian_product(lambda: w[0] ** 2 + 3 * w[1] ** 2, [w])(torch.tensor([1.0, 1.0]))
+        tensor([2., 6.])
+    """
+    return _gradient_and_hessian(loss, list(parameters))[1]
+
+
+def top_eigenvalue(
+    loss: Callable[[], Tensor],
+    parameters: Iterable[Tensor],
+    iterations: int = 20,
+    generator: torch.Generator | None = None,
+) -> float:
+    """The largest eigenvalue of the Hessian of the loss: its curvature where it curves up most.
+
+    Power iteration goes from v to Hv, which lies in the plane of v and r = Hv - (vᵀHv)v; this goes to the
+    best vector of that plane instead. So the Rayleigh quotient vᵀHv only rises, and its limit is the
+    largest eigenvalue also where a negative one is larger in size (which plain power iteration would
+    find). What is returned is a lower bound. An iteration leaves at most the
+    share ((λ₂ - λₙ)/(2λ₁ - λ₂ - λₙ))² of the error, in the long run: slow where λ₂ is close to λ₁, but then
+    the value is hardly wrong. It ends early once ‖r‖ is a rounding error. Weights, buffers and
+    generators are afterwards as before.
+
+    Args:
+        loss, parameters: as for :func:`hessian_product`.
+        iterations: each costs a product Hv; >= 1.
+        generator: of the start, on the parameters' device; None: a new one with seed 0.
+
+    Raises:
+        ValueError: ``iterations`` < 1.
+
+    Example:
+        >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> round(top_eigenvalue(lambda: w[0] ** 2 - 3 * w[1] ** 2, [w]), 4)
+        2.0
+    """
+    if iterations < 1:
+        raise ValueError(f"Got iterations={iterations}; expected at least 1.")
+    parameters = list(parameters)
+    with StateGuard():
+        product = hessian_product(loss, parameters)
+        v = torch.randn(flatten(parameters).shape, **_drawn_like(parameters, generator))
+        v = v / v.norm()
+        Hv = product(v)
+        for _ in range(iterations):
+            curvature = v @ Hv
+            r = Hv - curvature * v
+            size = r.norm()
+            if size <= torch.finfo(v.dtype).eps ** 0.5 * Hv.norm():
+                break
+            r = r / size
+            Hr = product(r)
+            plane = torch.stack([curvature, size, size, r @ Hr]).view(2, 2)  # H on v and r
+            a, b = torch.linalg.eigh(plane.double()).eigenvectors[:, -1].to(v.dtype)
+            v, Hv = a * v + b * r, a * Hv + b * Hr
+            length = v.norm()  # 1 but for rounding, which the next r would enlarge
+            v, Hv = v / length, Hv / length
+        return (v @ Hv).item()
+
+
+def hessian_trace(
+    loss: Callable[[], Tensor],
+    parameters: Iterable[Tensor],
+    samples: int = 20,
+    generator: torch.Generator | None = None,
+) -> float:
+    """The trace of the Hessian of the loss: its curvature summed over all directions.
+
+    Hutchinson's estimate: the mean of vᵀHv over vectors v of random signs. Without bias; its variance
+    is 2 Σ_{i≠j} H²_ij / samples, so it is exact where the Hessian is diagonal. Weights,
+    buffers and generators are afterwards as before.
+
+    Args:
+        loss, parameters: as for :func:`hessian_product`.
+        samples: products Hv, >= 1.
+        generator: of the signs, on the parameters' device; None: a new one with seed 0.
+
+    Raises:
+        ValueError: ``samples`` < 1.
+
+    Example:
+        >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> hessian_trace(lambda: w[0] ** 2 - 3 * w[1] ** 2, [w])
+        -4.0
+    """
+    if samples < 1:
+        raise ValueError(f"Got samples={samples}; expected at least 1.")
+    parameters = list(parameters)
+    size, options = flatten(parameters).shape, _drawn_like(parameters, generator)
+    found = []
+    with StateGuard():
+        product = hessian_product(loss, parameters)
+        for _ in range(samples):
+            v = 2 * torch.randint(2, size, **options) - 1
+            found.append(v @ product(v))
+    return torch.stack(found).mean().item()
+
+
+def _drawn_like(parameters: list[Tensor], generator: torch.Generator | None) -> dict:
+    """How to draw what goes with the parameters, without touching torch's default generators."""
+    device = parameters[0].device
+    generator = torch.Generator(device).manual_seed(0) if generator is None else generator
+    return dict(generator=generator, device=device, dtype=parameters[0].dtype)
+
+
+def _gradient_and_hessian(
+    loss: Callable[[], Tensor], parameters: list[Tensor]
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """The gradient (P,), and v -> Hv."""
+    unused = dict(allow_unused=True, materialize_grads=True)
+    with torch.enable_grad():
+        grads = torch.autograd.grad(loss(), parameters, create_graph=True, **unused)
+    curved = [g for g in grads if g.requires_grad]  # not in what the loss is linear
+
+    def product(v: Tensor) -> Tensor:
+        if not curved:
+            return torch.zeros_like(v)
+        parts = [part for part, g in zip(unflatten(v, parameters), grads, strict=True) if g.requires_grad]
+        return flatten(torch.autograd.grad(curved, parameters, parts, retain_graph=True, **unused))
+
+    return flatten(grads).detach(), product
 
 
 def _check_radius(rho: float) -> None:

@@ -12,8 +12,11 @@ from flatmtl_lite.diagnostics import (
     conflict_ratio,
     cosines,
     cosines_of_gramian,
+    hessian_product,
+    hessian_trace,
     rule_cosine,
     sharpness,
+    top_eigenvalue,
 )
 
 ROOT_HALF = math.sqrt(0.5)
@@ -349,3 +352,145 @@ def test_predicted_flat_is_zero_where_there_is_no_slope_no_curvature_or_no_use()
 def test_predicted_flat_refuses_a_bad_radius(rho):
     with pytest.raises(ValueError, match="expected a finite radius"):
         fm.diagnostics.predicted_flat(lambda: torch.ones(()), [torch.ones(1)], rho)
+def test_sharpness_in_the_adaptive_ball_is_that_of_the_rescaled_weights():
+    """With u = x/d and d = |x| at the start, the adaptive ball in x is the plain ball in u."""
+    problem, rho = Quadratic(11), 0.6
+    d = problem.x.detach().abs()
+    u = nn.Parameter(problem.x.detach() / d)
+    expected = sharpness(lambda: problem.loss(d * u), [u], rho=rho)
+    assert sharpness(problem.loss, [problem.x], rho=rho, adaptive=True) == pytest.approx(expected, rel=1e-9)
+    assert sharpness(problem.loss, [problem.x], rho=rho) != pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 3.0, 100.0])
+def test_rescaling_two_relu_layers_changes_plain_sharpness_and_not_the_adaptive_one(alpha):
+    x, y = normal(20, 3), normal(20, 2, seed=1)
+
+    def measured(factor):
+        first = nn.Parameter(factor * normal(3, 8, seed=2))
+        second = nn.Parameter(normal(8, 2, seed=3) / factor)
+        task = (lambda: ((x @ first).relu() @ second - y).square().mean(), [first, second])
+        return sharpness(*task, 0.1), sharpness(*task, 0.1, adaptive=True), top_eigenvalue(*task, 100)
+
+    (plain, adaptive, top), (plain_then, adaptive_then, top_then) = measured(1.0), measured(alpha)
+    assert adaptive_then == pytest.approx(adaptive, rel=1e-6)
+    assert plain_then > 1.5 * plain
+    assert top_then > 1.5 * top
+
+
+# curvature --------------------------------------------------------------------------------------------------
+
+
+def curved(eigenvalues, seed=0):
+    """A quadratic with these eigenvalues, its Hessian and its weights."""
+    values = torch.tensor(eigenvalues, dtype=torch.float64)
+    Q = torch.linalg.qr(normal(len(values), len(values), seed=seed)).Q
+    H = Q @ values.diag() @ Q.mT
+    x = nn.Parameter(normal(len(values), seed=seed + 1))
+    return (lambda: x @ H @ x / 2 + x.sum()), H, x
+
+
+def test_the_product_is_that_with_the_hessian():
+    torch.manual_seed(0)
+    net, inputs = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double(), normal(7, 3)
+
+    def loss():
+        return net(inputs).square().mean()
+
+    theta = torch.cat([p.detach().reshape(-1) for p in net.parameters()])
+
+    def of_vector(vector):
+        parts = vector.split([p.numel() for p in net.parameters()])
+        named = {n: v.view(p.shape) for (n, p), v in zip(net.named_parameters(), parts, strict=True)}
+        return torch.func.functional_call(net, named, (inputs,)).square().mean()
+
+    H = torch.autograd.functional.hessian(of_vector, theta)
+    product = hessian_product(loss, net.parameters())
+    torch.testing.assert_close(torch.stack([product(v) for v in torch.eye(len(H)).double()]), H)
+    assert top_eigenvalue(loss, net.parameters(), 200) == pytest.approx(torch.linalg.eigvalsh(H)[-1].item())
+    samples = 4000
+    spread = (2 * (H.square().sum() - H.diagonal().square().sum()) / samples).sqrt().item()
+    found = hessian_trace(loss, net.parameters(), samples, torch.Generator().manual_seed(5))
+    assert abs(found - H.trace().item()) < 4 * spread
+
+
+@pytest.mark.parametrize(
+    "eigenvalues",
+    [
+        [5.0, 1.0, 0.3, 0.0],
+        [2.0, -6.0, 1.0, 0.5],  # the largest in size is negative
+        [1.0, -1.0],  # plain power iteration never settles
+        [-1.0, -2.0, -9.0],  # a top: even the largest is negative
+        [3.0, 3.0, 1.0],
+        [0.0, 0.0, 0.0],
+        [7.0],
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_top_eigenvalue_is_the_largest_not_the_largest_in_size(eigenvalues, seed):
+    loss, _, x = curved(eigenvalues, seed)
+    assert top_eigenvalue(loss, [x], 100) == pytest.approx(max(eigenvalues), abs=1e-9)
+
+
+def test_more_iterations_never_find_less_and_never_too_much():
+    eigenvalues = [10.0, 9.5, *(9.0 / k for k in range(1, 30)), -10.0]
+    loss, _, x = curved(eigenvalues)
+    found = [top_eigenvalue(loss, [x], iterations) for iterations in (1, 2, 5, 10, 20, 200)]
+    assert found == sorted(found)
+    assert found[-1] == pytest.approx(10, abs=1e-6)
+
+
+def test_top_eigenvalue_in_single_precision():
+    """Rounding must not pile up over many iterations."""
+    values = torch.linspace(0, 1, 2000)
+    values[-1] = 1.5
+    x = nn.Parameter(torch.zeros(2000))
+    assert top_eigenvalue(lambda: (values * x * x).sum() / 2, [x], 200) == pytest.approx(1.5, rel=1e-4)
+
+
+def test_the_trace_is_exact_where_the_hessian_is_diagonal():
+    x = nn.Parameter(torch.ones(4, dtype=torch.float64))
+    d = torch.tensor([4.0, -1.0, 0.5, 0.0], dtype=torch.float64)
+    for samples in (1, 7):
+        assert hessian_trace(lambda: (d * x * x).sum() / 2, [x], samples) == pytest.approx(3.5)
+
+
+def test_one_sample_of_the_trace_is_without_bias():
+    loss, H, x = curved([4.0, 2.0, -1.0, 0.5])
+    generator = torch.Generator().manual_seed(1)
+    found = torch.tensor([hessian_trace(loss, [x], 1, generator) for _ in range(2000)])
+    assert found.mean().item() == pytest.approx(H.trace().item(), abs=4 * found.std().item() / 2000**0.5)
+    variance = 2 * (H.square().sum() - H.diagonal().square().sum()).item()
+    assert found.var().item() == pytest.approx(variance, rel=0.15)
+
+
+def test_curvature_of_a_loss_without_any():
+    a, b, unused = (nn.Parameter(torch.ones(3)) for _ in range(3))
+    for loss in (lambda: a.sum(), lambda: a.sum() + 0 * b.sum()):
+        assert top_eigenvalue(loss, [a, b, unused]) == 0
+        assert hessian_trace(loss, [a, b, unused]) == 0
+    half = (lambda: a.sum() + (b**2).sum(), [a, b, unused])  # linear in a alone
+    assert top_eigenvalue(*half) == pytest.approx(2)
+    assert hessian_trace(*half) == pytest.approx(6)
+
+
+@pytest.mark.parametrize("measure", [top_eigenvalue, hessian_trace])
+def test_curvature_leaves_weights_buffers_and_generator_alone_and_repeats(measure):
+    net = Net()
+    net.loss()
+    before = snapshot(net)
+    seed = torch.get_rng_state()
+    first = measure(net.loss, net.parameters(), 3)
+    assert_untouched(net, before)
+    torch.set_rng_state(seed)
+    assert measure(net.loss, iter(net.parameters()), 3) == first
+    other = measure(net.loss, net.parameters(), 3, generator=torch.Generator().manual_seed(9))
+    assert other != first
+    with torch.no_grad():  # as sharpness does, it asks for gradients itself
+        assert measure(net.loss, net.parameters(), 3) == first
+
+
+@pytest.mark.parametrize(("measure", "name"), [(top_eigenvalue, "iterations"), (hessian_trace, "samples")])
+def test_counts_that_are_none(measure, name):
+    with pytest.raises(ValueError, match=f"{name}=0; expected at least 1"):
+        measure(lambda: pytest.fail("computed"), [nn.Parameter(torch.ones(2))], 0)
