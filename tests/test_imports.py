@@ -25,7 +25,10 @@ MAY_IMPORT = {
         *("nbformat", "nbclient", "kaleido", "PIL"),  # executing the notebooks, drawing their static pictures
         *("nbconvert", "pygments", "latex2mathml"),  # the static site
     },
-    "runs": {"core", "runs", "torch", "numpy", "pooch", "requests", "tqdm"},  # requests: what pooch raises
+    "runs": {
+        *("core", "runs", "torch", "numpy", "pooch", "torchmetrics", "tqdm"),
+        "requests",  # what pooch raises
+    },
     "command line": {"core", "runs"},
 }
 

@@ -1,0 +1,119 @@
+"""Flat and generalising: three runs of the teaching setting, each measured in several ways.
+
+``python -m flatmtl_lite.runs.flatness FILE`` trains LS, LS + weight decay and F-LS with five seeds and
+records what notebook 06 quotes.
+"""
+
+import argparse
+import datetime
+import json
+import platform
+import sys
+from pathlib import Path
+
+import torch
+
+from ..diagnostics import hessian_trace, sharpness, top_eigenvalue
+from .metrics import ece, log_probabilities, nll
+from .multimnist import MultiTaskData
+from .networks import MultiTaskNet
+from .sources import shipped
+from .teaching import teaching_config, teaching_data
+from .trainer import accuracy, task_closures, train
+
+LABELS = ("LS", "LS + weight decay", "F-LS")
+RADII = (0.02, 0.05, 0.1, 0.2)  # of the plain ball
+ADAPTIVE_RADII = (0.2, 0.5, 1.0, 2.0)
+
+
+def measured(model: MultiTaskNet, data: MultiTaskData, images: int | None = None) -> dict:
+    """Flatness of the training loss, accuracy and calibration of a trained network, a value a task.
+
+    Args:
+        model: the network; for each task its trunk and own head are measured together.
+        data: training images (with their own labels) for the flatness; test images (clean labels) and
+            validation images (noisy ones) for the rest.
+        images: take only the first so many training images; None: all.
+
+    Returns:
+        ``test`` accuracy in per cent; ``train_loss``; ``norm_squared`` of the weights; ``sharpness``
+        and ``adaptive_sharpness``, a list for each radius; ``top_eigenvalue``, ``trace`` (20 samples)
+        of the Hessian; ``nll`` and ``ece`` on test images, ``nll_noisy`` and ``ece_noisy`` on
+        validation images.
+    """
+    features, losses = task_closures(model, data.train_images[:images], data.train_labels[:images])
+    found = {"test": accuracy(model, data.test_images, data.test_labels)}
+
+    def each(key: str, measure) -> None:
+        found[key] = []
+        for head, loss in zip(model.heads, losses, strict=True):
+            parameters = [*model.trunk.parameters(), *head.parameters()]
+            found[key].append(_round(measure(lambda loss=loss: loss(features()), parameters)))
+
+    with torch.no_grad():
+        each("train_loss", lambda loss, _: loss().item())
+    each("norm_squared", lambda _, parameters: sum(p.square().sum().item() for p in parameters))
+    each("sharpness", lambda *task: [sharpness(*task, rho) for rho in RADII])
+    each("adaptive_sharpness", lambda *task: [sharpness(*task, rho, adaptive=True) for rho in ADAPTIVE_RADII])
+    each("top_eigenvalue", top_eigenvalue)
+    each("trace", hessian_trace)
+    for suffix, x, labels in (
+        ("", data.test_images, data.test_labels),
+        ("_noisy", data.val_images, data.val_labels),
+    ):
+        said = log_probabilities(model, x)
+        for key, metric in (("nll", nll), ("ece", ece)):
+            values = [metric(log_p, y) for log_p, y in zip(said, labels.unbind(1), strict=True)]
+            found[key + suffix] = _round(values)
+    return found
+
+
+def recorded() -> dict:
+    """The recorded runs that ship in ``data/results/flatness.json``: ``runs``, command, date, ..."""
+    return json.loads(shipped("results/flatness.json"))
+
+
+def five_seed_means(record: dict, key: str) -> dict[str, list]:
+    """Mean over the recorded seeds of one quantity, task by task (and radius by radius), by run name."""
+    means = {}
+    for label in LABELS:
+        values = [run[key] for run in record["runs"] if run["label"] == label]
+        means[label] = torch.tensor(values, dtype=torch.float64).mean(0).tolist()
+    return means
+
+
+def record(path: Path, seeds: list[int]) -> None:
+    """Train and measure the three runs with every seed; the file is written anew after every run."""
+    words = " ".join(map(str, seeds))
+    machine = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
+    results = {
+        "command": f"python -m flatmtl_lite.runs.flatness {path.as_posix()} --seeds {words}",
+        "date": datetime.date.today().isoformat(),
+        "machine": machine,
+        "radii": RADII,
+        "adaptive_radii": ADAPTIVE_RADII,
+        "runs": [],
+    }
+    for seed in seeds:
+        data = teaching_data(seed)
+        results["data"] = data.origin
+        for label in LABELS:
+            model = train(data, teaching_config(label, seed)).model
+            results["runs"].append({"label": label, "seed": seed, **measured(model, data)})
+            part = path.with_name(path.name + ".part")
+            part.write_text(json.dumps(results, indent=1))
+            part.replace(path)
+            print(f"{label} seed {seed}: test {results['runs'][-1]['test']}", file=sys.stderr)
+
+
+def _round(value):
+    return [_round(v) for v in value] if isinstance(value, list) else float(f"{value:.4g}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=record.__doc__.splitlines()[0])
+    parser.add_argument("path", type=Path, help="the JSON file to write")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    record(arguments.path, arguments.seeds)
