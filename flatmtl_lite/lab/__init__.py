@@ -1,17 +1,19 @@
 """What a notebook shows: live stages, figures with static twins, checks, predictions, progress, the zoo."""
 
-from . import checks, figures
+from . import checks, figures, measures
 from .chance import angles_beside_chance
 from .classroom import calibration, class_view, export_predictions
 from .display import show
 from .instruments import (
     ball_instrument,
+    bound_instrument,
     chance_instrument,
     cone_instrument,
     descent_instrument,
     gradients_instrument,
     pole_instrument,
     rho_instrument,
+    scale_instrument,
     split_instrument,
 )
 from .landscape import where_starts_end
@@ -19,6 +21,7 @@ from .offline import page
 from .predictions import compare, predict, unlock
 from .progress import ProgressTable
 from .stage import Stage, Table
+from .theorem import bound_terms
 from .zoo import zoo
 
 __all__ = [
@@ -27,6 +30,8 @@ __all__ = [
     "Table",
     "angles_beside_chance",
     "ball_instrument",
+    "bound_instrument",
+    "bound_terms",
     "calibration",
     "chance_instrument",
     "checks",
@@ -37,10 +42,12 @@ __all__ = [
     "export_predictions",
     "figures",
     "gradients_instrument",
+    "measures",
     "page",
     "pole_instrument",
     "predict",
     "rho_instrument",
+    "scale_instrument",
     "show",
     "split_instrument",
     "unlock",

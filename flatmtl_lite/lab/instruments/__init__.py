@@ -1,20 +1,24 @@
 """Instruments: one slider and several linked views, computed by the core that trains networks."""
 
 from .ball import ball_instrument
+from .bound import bound_instrument
 from .chance import chance_instrument
 from .cone import cone_instrument, pole_instrument
 from .descent import descent_instrument
 from .gradients import gradients_instrument
 from .rho import rho_instrument
+from .scale import scale_instrument
 from .split import split_instrument
 
 __all__ = [
     "ball_instrument",
+    "bound_instrument",
     "chance_instrument",
     "cone_instrument",
     "descent_instrument",
     "gradients_instrument",
     "pole_instrument",
     "rho_instrument",
+    "scale_instrument",
+    "split_instrument",
 ]
-__all__ = ["ball_instrument", "descent_instrument", "rho_instrument", "split_instrument"]
