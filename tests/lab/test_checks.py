@@ -1,5 +1,7 @@
 """Exercise checks: right answers, the classic wrong ones, and nonsense."""
 
+import math
+
 import pytest
 import torch
 
@@ -16,6 +18,7 @@ def test_there_are_at_least_three_a_notebook():
         *("perturbation", "sam_gradient", "shared_epsilon", "adaptive_epsilon"),
         *("good_for_all", "mgda", "keeps_scale"),
         *("flat_part", "predicted_flat", "conflicts", "unmoved"),
+        *("rescale", "union_bound", "rayleigh", "expected_calibration_error"),
     }
     assert min(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 4
 
@@ -54,6 +57,12 @@ WRITTEN = {
         M[i, j] / (M[i, i] * M[j, j]).sqrt() for i, j in ((0, 1), (2, 3), (0, 2), (1, 3))
     ],
     "unmoved": lambda theta, epsilon: ((theta + epsilon).to(torch.bfloat16) == theta).float().mean(),
+    "rescale": lambda W1, b1, W2, b2, alpha: [alpha * W1, alpha * b1, 1 / alpha * W2, b2],
+    "union_bound": lambda tasks, delta: math.log(tasks) - math.log(delta),
+    "rayleigh": lambda product, v: v @ product(v) / (v @ v),
+    "expected_calibration_error": lambda count, confidence, accuracy: sum(
+        n / sum(count) * abs(a - c) for n, c, a in zip(count, confidence, accuracy)
+    ),
 }
 
 
@@ -102,6 +111,11 @@ CLASSIC = [
     ("predicted_flat", slope_of_twice, "counts H twice"),
     ("conflicts", lambda M: [M[0, 1], M[2, 3], M[0, 2], M[1, 3]], "both lengths"),
     ("unmoved", lambda theta, epsilon: (theta + epsilon == theta).float().mean(), "float32"),
+    ("rescale", lambda W1, b1, W2, b2, alpha: [alpha * W1, b1, W2 / alpha, b2], "must grow with it"),
+    ("union_bound", lambda tasks, delta: -math.log(delta), "δ/m"),
+    ("rayleigh", lambda product, v: v @ product(v), "how long v is"),
+    ("rayleigh", lambda product, v: product(v).norm() / v.norm(), "curves down"),
+    ("expected_calibration_error", lambda n, c, a: (a - c).abs().mean(), "number of images"),
 ]
 
 
@@ -167,6 +181,30 @@ def test_a_right_answer_that_changes_its_argument_is_only_almost_right(name):
     feedback = EXERCISES[name](never_comes_back if name == "sam_gradient" else steps_in_place)
     assert feedback.state == "almost"
     assert "changes theta in place" in feedback.message
+
+
+def test_an_answer_of_several_tensors():
+    right = checks.rescale.right
+    for answer in (lambda *case: right(*case)[:3], lambda *case: right(*case)[0], lambda *case: ("a",) * 4):
+        assert checks.rescale(answer).state == "keep working"
+    feedback = checks.rescale(lambda W1, b1, W2, b2, alpha: (b1, b1, b1, b2))
+    assert "yours gives ([0.2, -0.1, 1.0], [0.2," in feedback.message
+
+    def grows_in_place(W1, b1, W2, b2, alpha):
+        W1 *= alpha
+        return W1, alpha * b1, W2 / alpha, b2
+
+    assert "changes W1 in place" in checks.rescale(grows_in_place).message
+
+
+def test_rescaled_layers_compute_the_same_function():
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def f(W1, b1, W2, b2):
+        return (x @ W1.T + b1).relu() @ W2.T + b2
+
+    for *layers, alpha in checks.rescale.cases:
+        torch.testing.assert_close(f(*checks.rescale.right(*layers, alpha)), f(*layers))
 
 
 def test_half_an_answer_is_not_missing():

@@ -3,6 +3,7 @@
 from .aggregators import good_for_all, keeps_scale, mgda
 from .conflict import angle, mean_step, pcgrad
 from .exercise import Exercise, Feedback
+from .generalising import expected_calibration_error, rayleigh, rescale, union_bound
 from .sharpness import adaptive_epsilon, perturbation, sam_gradient, shared_epsilon
 from .splitting import conflicts, flat_part, predicted_flat, unmoved
 
@@ -12,6 +13,7 @@ __all__ = [
     "adaptive_epsilon",
     "angle",
     "conflicts",
+    "expected_calibration_error",
     "flat_part",
     "good_for_all",
     "keeps_scale",
@@ -20,7 +22,10 @@ __all__ = [
     "pcgrad",
     "perturbation",
     "predicted_flat",
+    "rayleigh",
+    "rescale",
     "sam_gradient",
     "shared_epsilon",
+    "union_bound",
     "unmoved",
 ]

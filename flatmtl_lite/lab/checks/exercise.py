@@ -104,6 +104,9 @@ def _copies(case: tuple) -> list:
 
 
 def _equal(value, truth) -> bool:
+    if isinstance(truth, tuple):
+        several = isinstance(value, (tuple, list)) and len(value) == len(truth)
+        return several and all(map(_equal, value, truth))
     try:
         value = torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
@@ -115,6 +118,8 @@ def _equal(value, truth) -> bool:
 def _text(value) -> str:
     if callable(value):
         return getattr(value, "__name__", "a function").lstrip("_")
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_text, value))})"
     if isinstance(value, Tensor):
         return (
             str([round(v, 4) for v in value.tolist()])
