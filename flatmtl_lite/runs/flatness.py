@@ -82,6 +82,59 @@ def five_seed_means(record: dict, key: str) -> dict[str, list]:
     return means
 
 
+def of_task(record: dict, key: str, task: int, radius: int | None = None) -> dict[str, list[float]]:
+    """One quantity of one task, by run name: one value a recorded seed.
+
+    Args:
+        record: :func:`recorded`.
+        key: as in :func:`measured`.
+        task: its number.
+        radius: number of the radius, where the quantity has several.
+    """
+    values = {label: [] for label in LABELS}
+    for run in record["runs"]:
+        found = run[key][task]
+        values[run["label"]].append(found if radius is None else found[radius])
+    return values
+
+
+def table(record: dict) -> list[str]:
+    """One line a run: means over the recorded seeds, digit / garment; sharpness at 0.05, adaptive at 1."""
+    columns = {
+        "test, %": ("test", None, ".1f"),
+        "|θ|²": ("norm_squared", None, ".0f"),
+        "sharpness": ("sharpness", RADII.index(0.05), ".3f"),
+        "adaptive": ("adaptive_sharpness", ADAPTIVE_RADII.index(1.0), ".3f"),
+        "top eig.": ("top_eigenvalue", None, ".0f"),
+        "trace": ("trace", None, ".0f"),
+    }
+    return _table(record, columns)
+
+
+def calibration_table(record: dict) -> list[str]:
+    """One line a run: mean NLL and ECE (per cent) over the recorded seeds, digit / garment."""
+    columns = {
+        "NLL, clean": ("nll", None, ".2f"),
+        "NLL, noisy": ("nll_noisy", None, ".2f"),
+        "ECE, clean": ("ece", None, ".0f"),
+        "ECE, noisy": ("ece_noisy", None, ".0f"),
+    }
+    return _table(record, columns)
+
+
+def _table(record: dict, columns: dict[str, tuple]) -> list[str]:
+    lines = [" " * 19 + "".join(f"{name:<15}" for name in columns)]
+    for label in LABELS:
+        cells = [f"{label:<19}"]
+        for key, radius, form in columns.values():
+            means = five_seed_means(record, key)[label]
+            cells.append(
+                " / ".join(format(m if radius is None else m[radius], form) for m in means).ljust(15)
+            )
+        lines.append("".join(cells))
+    return [line.rstrip() for line in lines]
+
+
 def record(path: Path, seeds: list[int]) -> None:
     """Train and measure the three runs with every seed; the file is written anew after every run."""
     words = " ".join(map(str, seeds))

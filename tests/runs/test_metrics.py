@@ -104,3 +104,17 @@ def test_what_ships_are_five_seeds_of_the_teaching_runs():
         assert [run["seed"] for run in record["runs"] if run["label"] == label] == [0, 1, 2, 3, 4]
     assert tuple(record["radii"]) == flatness.RADII
     assert tuple(record["adaptive_radii"]) == flatness.ADAPTIVE_RADII
+
+
+def test_the_tables_hold_the_means():
+    record = flatness.recorded()
+    head, *lines = flatness.table(record)
+    assert head.split("  ")[-1].strip() == "trace"
+    means = flatness.five_seed_means(record, "trace")
+    for label, line in zip(flatness.LABELS, lines, strict=True):
+        digit, garment = means[label]
+        assert line.startswith(label)
+        assert line.endswith(f"{digit:.0f} / {garment:.0f}")
+        values = flatness.of_task(record, "trace", 1)[label]
+        assert sum(values) / 5 == pytest.approx(garment)
+    assert f"{flatness.five_seed_means(record, 'nll')['LS'][0]:.2f}" in flatness.calibration_table(record)[1]
