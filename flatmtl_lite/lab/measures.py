@@ -36,7 +36,7 @@ def measure_dots(
             )
     figure.update_xaxes(rangemode="tozero", nticks=4).update_yaxes(title_text="test accuracy, %", col=1)
     figure.update_annotations(font_size=14)
-    return figure.update_layout(template=TEMPLATE, height=440, margin_t=110, legend_y=1.14)
+    return figure.update_layout(template=TEMPLATE, height=440, margin_t=90, margin_b=75, legend_y=1.1)
 
 
 def radius_curves(panels: Mapping[str, tuple[Sequence[float], Mapping[str, Sequence[float]]]]) -> go.Figure:
@@ -51,10 +51,10 @@ def radius_curves(panels: Mapping[str, tuple[Sequence[float], Mapping[str, Seque
             options = dict(name=name, legendgroup=name, showlegend=column == 1, mode="lines+markers")
             figure.add_scatter(x=list(radii), y=list(rises), **options, **line(name), row=1, col=column)
         figure.update_xaxes(tickvals=list(radii), row=1, col=column)
-    figure.update_xaxes(type="log", title_text="radius ρ")
+    figure.update_xaxes(type="log", title_text="radius ρ", title_standoff=8)
     figure.update_yaxes(type="log", exponentformat="none", dtick=1)
     figure.update_yaxes(title_text="rise of the training loss", col=1)
-    return figure.update_layout(template=TEMPLATE, height=440, margin_t=110, legend_y=1.14)
+    return figure.update_layout(template=TEMPLATE, height=440, margin_t=90, margin_b=75, legend_y=1.1)
 
 
 def reliability_diagram(
@@ -89,6 +89,8 @@ def reliability_diagram(
                 row=1,
                 col=column,
             )
-    figure.update_xaxes(range=[0, 1.02], title_text="confidence").update_yaxes(range=[0, 1.02])
+    figure.update_xaxes(range=[0, 1.02], title_text="confidence", title_standoff=8).update_yaxes(
+        range=[0, 1.02]
+    )
     figure.update_yaxes(title_text="accuracy", col=1).update_annotations(font_size=15)
-    return figure.update_layout(template=TEMPLATE, height=420, margin_t=110, legend_y=1.14)
+    return figure.update_layout(template=TEMPLATE, height=430, margin_t=90, margin_b=75, legend_y=1.1)
