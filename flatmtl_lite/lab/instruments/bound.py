@@ -73,7 +73,7 @@ def bound_instrument(
         line = dict(mode="lines", line=look | dict(width=2.5))
         figure.add_scatter(uid=f"{name}-curve", name=name, **line, **on["images"])
     here = dict(symbol="circle", size=13, color=GREY, line=dict(width=2, color=BLACK))
-    dot = dict(mode="markers", marker=here, showlegend=False)
+    dot = dict(mode="markers", marker=here, cliponaxis=False, showlegend=False)
     figure.add_scatter(uid="here", **dot, **on["images"])
     bars = dict(mode="lines", line=dict(color=GREY, width=13), showlegend=False)
     figure.add_scatter(uid="terms", **bars, **on["terms"])
@@ -104,8 +104,8 @@ def bound_instrument(
         traces["sizes"] = torch.stack([sizes.expand_as(curve), curve], -1)
         traces["size"] = torch.stack([torch.full_like(N, weights), f(weights, N)], -1).unsqueeze(1)
         states = [
-            f"{n:,.0f} images, {choice} ({weights:,} weights): f = {value:,.3g} nats; a guess at random "
-            f"has {CHANCE:.2f}. " + ("It promises nothing." if value >= CHANCE else "Here it says something.")
+            f"{n:,.0f} images, {choice}: f = {value:,.3g} nats; a guess at random has {CHANCE:.2f}. "
+            + ("It promises nothing." if value >= CHANCE else "Here it says something.")
             for n, value in zip(N.tolist(), f(weights, N).tolist(), strict=True)
         ]
         return Table(traces, states)

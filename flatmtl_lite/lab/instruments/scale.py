@@ -19,7 +19,7 @@ SCALED = {"mean loss": None, "task 1": 0, "task 2": 1}
 MEASURES = {
     "sharpness": ("sharpness", dict(color=SAM, dash="solid"), "star"),
     "adaptive": ("adaptive", dict(color=FLAT, dash="solid"), "diamond"),
-    "top": ("top eigenvalue", dict(color=ORANGE, dash="dash"), "square"),
+    "top": ("eigenvalue", dict(color=ORANGE, dash="dash"), "square"),
     "trace": ("trace", dict(color=GREY, dash="dot"), "circle"),
 }
 
@@ -144,9 +144,11 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
             **on["measures"],
         )
         marker = dict(symbol=symbol, size=13, color=look["color"], line=dict(width=1.5, color=BLACK))
-        figure.add_scatter(uid=uid, mode="markers", marker=marker, showlegend=False, **on["measures"])
+        figure.add_scatter(
+            uid=uid, mode="markers", marker=marker, cliponaxis=False, showlegend=False, **on["measures"]
+        )
 
-    figure.update_layout(legend_y=1.05, legend3_x=0.46)
+    figure.update_layout(legend_y=1.05, legend3_x=0.45)
 
     def compute(choice: str, _) -> Table:
         def value(weights: Tensor) -> Tensor:
@@ -172,8 +174,8 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
             curve = torch.stack([alphas, ratio], -1)
             traces[f"{uid}-curve"], traces[uid] = curve[None], curve.unsqueeze(1)
         states = [
-            f"α = {a:.3g}: {choice} {here:.4f}; sharpness ×{s:.3g}, top eigenvalue ×{t:.3g}, trace ×{r:.3g}, "
-            f"adaptive sharpness ×{d:.3g} of what they are at α = 1."
+            f"α = {a:.3g}: {choice} {here:.4f}, as before; sharpness ×{s:.3g}, top eigenvalue ×{t:.3g}, "
+            f"trace ×{r:.3g}, adaptive sharpness ×{d:.3g}."
             for a, here, s, t, r, d in zip(
                 alphas.tolist(),
                 value(theta).tolist(),
