@@ -6,7 +6,7 @@ import torch
 
 from ..predictions import Prediction
 from ..stage import Stage, Table
-from ..style import BLACK, GREEN, GREY, ORANGE, VERMILLION
+from ..style import BLACK, GREY, ORANGE, PATH, SKY
 from ..theorem import bound_terms
 from .panels import POSITIONS, RIGHT, decades, panelled, position, staged
 
@@ -14,8 +14,8 @@ CHANCE = math.log(10)
 # weights of trunk and both heads
 NETWORKS = {"LeNet": 31_910, "MLP": 402_964, "ResNet-18": 11_223_560}
 LOOKS = {
-    "LeNet": dict(color=GREEN, dash="dot"),
-    "MLP": dict(color=BLACK, dash="solid"),
+    "LeNet": dict(color=SKY, dash="dot"),
+    "MLP": dict(color=GREY, dash="solid"),
     "ResNet-18": dict(color=ORANGE, dash="dash"),
 }
 
@@ -63,25 +63,22 @@ def bound_instrument(
             yaxis=dict(range=[-6, 7], **decades(-6, 6, 3)),
         ),
     )
-    chance = dict(
-        mode="lines", line=dict(color=VERMILLION, dash="dashdot", width=2.5), name="a guess at random"
-    )
+    chance = dict(mode="lines", line=dict(color=BLACK, dash="dashdot", width=2.5), name="a guess at random")
     figure.add_scatter(x=[1e3, 1e15], y=[CHANCE] * 2, uid="chance", **chance, **on["images"])
     figure.add_scatter(x=[CHANCE] * 2, y=[-0.5, len(names)], showlegend=False, **chance, **on["terms"])
     figure.add_scatter(x=[10, 1e8], y=[CHANCE] * 2, showlegend=False, **chance, **on["sizes"])
     for name, look in LOOKS.items():
         line = dict(mode="lines", line=look | dict(width=2.5))
         figure.add_scatter(uid=f"{name}-curve", name=name, **line, **on["images"])
-    here = dict(symbol="circle", size=13, color=GREY, line=dict(width=2, color=BLACK))
+    here = dict(symbol="circle", size=13, color=PATH, line=dict(width=2, color=BLACK))
     dot = dict(mode="markers", marker=here, cliponaxis=False, showlegend=False)
     figure.add_scatter(uid="here", **dot, **on["images"])
     bars = dict(mode="lines", line=dict(color=GREY, width=13), showlegend=False)
     figure.add_scatter(uid="terms", **bars, **on["terms"])
     figure.add_scatter(
-        uid="sizes", mode="lines", line=dict(color=BLACK, width=2.5), showlegend=False, **on["sizes"]
+        uid="sizes", mode="lines", line=dict(color=GREY, width=2.5), showlegend=False, **on["sizes"]
     )
     figure.add_scatter(uid="size", **dot, **on["sizes"])
-
     figure.update_layout(legend_y=1.05)
 
     def compute(choice: str, _) -> Table:

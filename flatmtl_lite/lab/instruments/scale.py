@@ -147,7 +147,6 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
         figure.add_scatter(
             uid=uid, mode="markers", marker=marker, cliponaxis=False, showlegend=False, **on["measures"]
         )
-
     figure.update_layout(legend_y=1.05, legend3_x=0.45)
 
     def compute(choice: str, _) -> Table:
@@ -160,11 +159,11 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
         ratios = {uid: found[uid] / found[uid][one] for uid in MEASURES}
         section = value(theta[:, None] + along[:, None] * found["direction"][:, None])
         said = outputs(theta, fine)
-        sizes = theta.abs()
         place = torch.arange(4 * UNITS, dtype=theta.dtype).expand(POSITIONS, -1)
+        sizes = torch.stack([place, theta[:, : 4 * UNITS].abs()], -1)
         traces = {
-            "first": torch.stack([place, sizes[:, : 4 * UNITS]], -1)[:, : 2 * UNITS],
-            "heads": torch.stack([place, sizes[:, : 4 * UNITS]], -1)[:, 2 * UNITS :],
+            "first": sizes[:, : 2 * UNITS],
+            "heads": sizes[:, 2 * UNITS :],
             "now": torch.stack([along.expand_as(section), section], -1),
             "before": torch.stack([along, section[one]], -1)[None],
         }
