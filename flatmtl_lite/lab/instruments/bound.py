@@ -101,7 +101,8 @@ def bound_instrument(
         traces["sizes"] = torch.stack([sizes.expand_as(curve), curve], -1)
         traces["size"] = torch.stack([torch.full_like(N, weights), f(weights, N)], -1).unsqueeze(1)
         states = [
-            f"{n:,.0f} images, {choice}: f = {value:,.{0 if value >= 100 else 2}f} nats; a guess at random has {CHANCE:.2f}. "
+            f"{n:,.0f} images, {choice}: f = {value:,.{0 if value >= 100 else 2}f} nats; "
+            f"a guess at random has {CHANCE:.2f}. "
             + ("It promises nothing." if value >= CHANCE else "Here it says something.")
             for n, value in zip(N.tolist(), f(weights, N).tolist(), strict=True)
         ]
