@@ -173,8 +173,8 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
             curve = torch.stack([alphas, ratio], -1)
             traces[f"{uid}-curve"], traces[uid] = curve[None], curve.unsqueeze(1)
         states = [
-            f"α = {a:.3g}: {choice} {here:.4f}, as before; sharpness ×{s:.3g}, top eigenvalue ×{t:.3g}, "
-            f"trace ×{r:.3g}, adaptive sharpness ×{d:.3g}."
+            f"α = {a:.3g}: {choice} {here:.4f}; sharpness ×{s:.2g}, top eigenvalue ×{t:.2g}, trace ×{r:.2g}, "
+            f"adaptive sharpness ×{d:.2g}."
             for a, here, s, t, r, d in zip(
                 alphas.tolist(),
                 value(theta).tolist(),
