@@ -81,7 +81,7 @@ def bound_instrument(
     figure.add_scatter(uid="size", **dot, **on["sizes"])
     figure.update_layout(legend_y=1.05)
 
-    def compute(choice: str, _) -> Table:
+    def compute(choice: str) -> Table:
         weights = NETWORKS[choice]
 
         def f(T, N):

@@ -149,7 +149,7 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
         )
     figure.update_layout(legend_y=1.05, legend3_x=0.45)
 
-    def compute(choice: str, _) -> Table:
+    def compute(choice: str) -> Table:
         def value(weights: Tensor) -> Tensor:
             task = SCALED[choice]
             return losses(weights).mean(-1) if task is None else losses(weights)[..., task]
