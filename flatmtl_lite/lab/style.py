@@ -28,6 +28,14 @@ METHODS = {
     "F-CAGrad": dict(color=GREEN, dash="longdash", symbol="triangle-down"),
 }
 
+RULES = {
+    "erm": dict(color=BLACK, dash="solid", symbol="circle"),
+    "direct": dict(color=ORANGE, dash="dot", symbol="x"),
+    "decomposed": dict(color=GREEN, dash="longdash", symbol="triangle-down"),
+    "second": dict(color=PURPLE, dash="dashdot", symbol="diamond"),
+    "each": dict(color=GREY, dash="dash", symbol="square"),
+}
+
 TEMPLATE = go.layout.Template(
     layout=go.Layout(
         font=dict(family="DejaVu Sans, Helvetica, Arial, sans-serif", size=15, color="#222222"),

@@ -6,7 +6,9 @@ from .chance import chance_instrument
 from .cone import cone_instrument, pole_instrument
 from .descent import descent_instrument
 from .gradients import gradients_instrument
+from .portrait import portrait_instrument
 from .rho import rho_instrument
+from .rules import rules_instrument
 from .scale import scale_instrument
 from .split import split_instrument
 
@@ -18,7 +20,9 @@ __all__ = [
     "descent_instrument",
     "gradients_instrument",
     "pole_instrument",
+    "portrait_instrument",
     "rho_instrument",
+    "rules_instrument",
     "scale_instrument",
     "split_instrument",
 ]
