@@ -1,6 +1,7 @@
 """What a notebook shows: live stages, figures with static twins, checks, predictions, progress, the zoo."""
 
 from . import checks, figures, measures
+from .algorithm import algorithm
 from .chance import angles_beside_chance
 from .classroom import calibration, class_view, export_predictions
 from .display import show
@@ -30,6 +31,7 @@ __all__ = [
     "ProgressTable",
     "Stage",
     "Table",
+    "algorithm",
     "angles_beside_chance",
     "ball_instrument",
     "bound_instrument",
