@@ -1,5 +1,6 @@
 """Exercise checks: right answers, the classic wrong ones, and nonsense."""
 
+import copy
 import math
 
 import pytest
@@ -19,12 +20,29 @@ def test_there_are_at_least_three_a_notebook():
         *("good_for_all", "mgda", "keeps_scale"),
         *("flat_part", "predicted_flat", "conflicts", "unmoved"),
         *("rescale", "union_bound", "rayleigh", "expected_calibration_error"),
+        *("decomposed_rule", "additive", "f_method"),
     }
     assert min(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 4
 
 
+def f_method(w, losses, rho, A):
+    start, clean, flat = w.detach().clone(), [], []
+    for loss in losses:
+        clean.append(torch.autograd.grad(loss(), w)[0])
+    for loss, g in zip(losses, clean, strict=True):
+        with torch.no_grad():
+            w += rho * g / (g.norm() + 1e-12)
+        flat.append(torch.autograd.grad(loss(), w)[0] - g)
+        with torch.no_grad():
+            w.copy_(start)
+    return A(torch.stack(clean)) + A(torch.stack(flat))
+
+
 # written here as a learner would, without the core
 WRITTEN = {
+    "decomposed_rule": lambda loss, flat, A: A(loss) + A(flat),
+    "additive": lambda A, G, H: bool((A(G + H) - A(G) - A(H)).norm() < 1e-9),
+    "f_method": f_method,
     "angle": lambda g1, g2: torch.rad2deg(torch.acos(g1 @ g2 / g1.norm() / g2.norm())),
     "mean_step": lambda theta, G, lr: theta - lr * (G[0] + G[1]) / 2,
     "pcgrad": lambda g1, g2: (
@@ -166,6 +184,39 @@ def test_an_answer_cannot_spoil_the_cases():
 
     assert checks.perturbation(spoils).state == "keep working"
     assert checks.perturbation(WRITTEN["perturbation"]).state == "correct"
+
+
+def test_weights_that_come_back_by_subtraction_are_only_almost_right():
+    def subtracts(w, losses, rho, A):
+        clean = torch.stack([torch.autograd.grad(loss(), w)[0] for loss in losses])
+        sam = []
+        for loss, g in zip(losses, clean, strict=True):
+            eps = rho * g / g.norm().clamp_min(1e-12)
+            w.data += eps
+            sam += [torch.autograd.grad(loss(), w)[0]]
+            w.data -= eps
+        return A(clean) + A(torch.stack(sam) - clean)
+
+    feedback = checks.f_method(subtracts)
+    assert feedback.state == "almost"
+    assert "w is not bit for bit what it was" in feedback.message
+
+
+def test_an_error_is_told_and_a_known_one_is_named():
+    def moves_a_leaf(w, losses, rho, A):
+        w += 1
+
+    feedback = checks.f_method(moves_a_leaf)
+    assert feedback.state == "keep working"
+    assert "RuntimeError" in feedback.message
+    nan = next(message for message in checks.f_method.mistakes if "NaN" in message)
+    with pytest.raises(ValueError, match="NaN"):  # the mistake is known by its error
+        checks.f_method.mistakes[nan](*copy.deepcopy(checks.f_method.cases[-1]))
+
+
+def test_keep_working_names_losses_and_aggregator():
+    feedback = checks.f_method(lambda w, losses, rho, A: torch.ones(2))
+    assert "losses = [bowl, wave], rho = 0.3, A = MGDA yours gives [1.0, 1.0]" in feedback.message
 
 
 @pytest.mark.parametrize("name", ["sam_gradient", "mean_step"])

@@ -4,6 +4,7 @@ from .aggregators import good_for_all, keeps_scale, mgda
 from .conflict import angle, mean_step, pcgrad
 from .exercise import Exercise, Feedback
 from .generalising import expected_calibration_error, rayleigh, rescale, union_bound
+from .rules import additive, decomposed_rule, f_method
 from .sharpness import adaptive_epsilon, perturbation, sam_gradient, shared_epsilon
 from .splitting import conflicts, flat_part, predicted_flat, unmoved
 
@@ -11,9 +12,12 @@ __all__ = [
     "Exercise",
     "Feedback",
     "adaptive_epsilon",
+    "additive",
     "angle",
     "conflicts",
+    "decomposed_rule",
     "expected_calibration_error",
+    "f_method",
     "flat_part",
     "good_for_all",
     "keeps_scale",

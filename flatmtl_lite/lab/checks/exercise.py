@@ -1,5 +1,6 @@
 """Exercises that answer at once: missing, keep working, almost (naming the likely mistake), correct."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -39,10 +40,11 @@ class Exercise:
 
     Attributes:
         arguments: their names.
-        cases: tuples of arguments to try.
+        cases: tuples of arguments to try; every try has copies of its own.
         right: the core's own answer.
         mistakes: what to say -> a function that makes this mistake.
         praise: what to say when all cases are right.
+        changed: what to say when they are, but the argument {name} was changed.
     """
 
     arguments: Sequence[str]
@@ -50,37 +52,35 @@ class Exercise:
     right: Callable
     mistakes: Mapping[str, Callable] = field(default_factory=dict)
     praise: str = "it agrees with the core on every case."
+    changed: str = (
+        "the answer is right, but your function changes {name} in place (as += does), which its caller still "
+        "needs: make a new tensor."
+    )
 
     def __call__(self, answer: Callable) -> Feedback:
         """Try the learner's function on every case."""
         if not callable(answer):
             what = f"Got {answer!r}; hand over the function itself, its name without brackets."
             return Feedback("missing" if answer in (None, ...) else "keep working", what)
-        used = [_copies(case) for case in self.cases]
-        try:
-            given = [answer(*arguments) for arguments in used]
-        except NotImplementedError:
-            given = [None]
-        except Exception as error:
-            return Feedback("keep working", f"your function raised {type(error).__name__}: {error}")
+        used = [copy.deepcopy(case) for case in self.cases]
+        given = [_outcome(answer, arguments) for arguments in used]
         if all(value is None or value is ... for value in given):
             return Feedback(
                 "missing", "your function returns nothing yet; write its body and run the cell again."
             )
-        expected = [self.right(*_copies(case)) for case in self.cases]
+        expected = [self.right(*copy.deepcopy(case)) for case in self.cases]
         agrees = [_equal(value, truth) for value, truth in zip(given, expected, strict=True)]
         if all(agrees):
-            if spoiled := self._changed(used):
-                return Feedback(
-                    "almost",
-                    f"the answer is right, but your function changes {spoiled} in place (as += does), which "
-                    "its caller still needs: make a new tensor.",
-                )
+            if name := self._name_of_changed(used):
+                return Feedback("almost", self.changed.format(name=name))
             return Feedback("correct", self.praise)
         for message, mistaken in self.mistakes.items():
-            wrong = [mistaken(*_copies(case)) for case in self.cases]
+            wrong = [_outcome(mistaken, copy.deepcopy(case)) for case in self.cases]
             if all(map(_equal, given, wrong)):
                 return Feedback("almost", message)
+        for error in given:
+            if isinstance(error, Exception):
+                return Feedback("keep working", f"your function raised {type(error).__name__}: {error}")
         first = agrees.index(False)
         case = ", ".join(
             f"{name} = {_text(value)}" for name, value in zip(self.arguments, self.cases[first], strict=True)
@@ -90,7 +90,7 @@ class Exercise:
             f"for {case} yours gives {_text(given[first])}, expected {_text(expected[first])}.",
         )
 
-    def _changed(self, used: Sequence[list]) -> str | None:
+    def _name_of_changed(self, used: Sequence[tuple]) -> str | None:
         """The name of an argument that is no longer what it was."""
         for arguments, case in zip(used, self.cases, strict=True):
             for name, value, original in zip(self.arguments, arguments, case, strict=True):
@@ -99,14 +99,22 @@ class Exercise:
         return None
 
 
-def _copies(case: tuple) -> list:
-    return [value.clone() if isinstance(value, Tensor) else value for value in case]
+def _outcome(answer: Callable, arguments: tuple):
+    """What the function returns, None where it is not written yet, or the exception that it raises."""
+    try:
+        return answer(*arguments)
+    except NotImplementedError:
+        return None
+    except Exception as error:
+        return error
 
 
 def _equal(value, truth) -> bool:
     if isinstance(truth, tuple):
         several = isinstance(value, (tuple, list)) and len(value) == len(truth)
         return several and all(map(_equal, value, truth))
+    if isinstance(truth, Exception):
+        return type(value) is type(truth)
     try:
         value = torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
@@ -116,8 +124,10 @@ def _equal(value, truth) -> bool:
 
 
 def _text(value) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
     if callable(value):
-        return getattr(value, "__name__", "a function").lstrip("_")
+        return getattr(value, "__name__", type(value).__name__).lstrip("_")
     if isinstance(value, tuple):
         return f"({', '.join(map(_text, value))})"
     if isinstance(value, Tensor):

@@ -1,0 +1,191 @@
+"""Exercises of notebook 05: the decomposed rule, additive or not, the whole F-method."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...aggregation import MGDA, Aggregator, Mean, PCGrad
+from ...decomposition import Decomposition, decompose, decomposed, second
+from ...perturbation import worst_case
+from .exercise import Exercise
+from .vectors import vector
+
+THREE = torch.stack([vector(1, 0, 2), vector(-1, 1, 0.3), vector(0.2, -2, 1)])
+FLAT = torch.stack([vector(0.3, 1, -0.5), vector(0.4, 0.1, 0.9), vector(-1, 0.7, 0.2)])
+TENTHS = torch.tensor([[0.1, 0.7], [0.2, -0.3]], dtype=torch.float64)  # whose sums round
+
+decomposed_rule = Exercise(
+    arguments=("loss", "flat", "A"),
+    cases=[(THREE, FLAT, MGDA()), (THREE[:2], FLAT[:2], PCGrad()), (THREE[:2], 5 * FLAT[:2], MGDA())],
+    right=lambda loss, flat, A: decomposed(Decomposition(loss, flat), A),
+    mistakes={
+        "this is the direct rule, A(loss + flat): ask the aggregator twice, once about each part.": (
+            lambda loss, flat, A: A(loss + flat)
+        ),
+        "this counts the loss twice: the second call is for the flat part alone.": (
+            lambda loss, flat, A: A(loss) + A(loss + flat)
+        ),
+        "only the flat part is left: the loss part, A(loss), is still to be added.": (
+            lambda loss, flat, A: A(flat)
+        ),
+        "this is A(loss), ERM: the flat part is missing.": lambda loss, flat, A: A(loss),
+        "all 2T rows go into one call here, so that losses and flatness bargain with each other.": (
+            lambda loss, flat, A: A(torch.cat([loss, flat]))
+        ),
+        'the two answers are added, not aggregated: this is the rule "second".': (
+            lambda loss, flat, A: second(Decomposition(loss, flat), A)
+        ),
+        "add the two; their mean is half as long.": lambda loss, flat, A: (A(loss) + A(flat)) / 2,
+    },
+    praise="the losses are settled by themselves, flatness by itself, and the answers are added.",
+)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other)
+
+
+additive = Exercise(
+    arguments=("A", "G", "H"),
+    cases=[
+        (Mean(), TENTHS, TENTHS.flip(0) / 3),
+        (Mean(), torch.stack([vector(2, 4), vector(6, -8)]), torch.eye(2, dtype=torch.float64)),
+        (MGDA(), THREE, FLAT),
+        (MGDA(), THREE, 2 * THREE),
+        (PCGrad(), THREE[:2], FLAT[:2]),
+        (PCGrad(), THREE[:2].abs(), FLAT[:2].abs()),
+    ],
+    right=lambda A, G, H: _same(A(G + H), A(G) + A(H)),
+    mistakes={
+        "numbers that differ by rounding alone are not equal to ==: compare with torch.allclose.": (
+            lambda A, G, H: torch.equal(A(G + H), A(G) + A(H))
+        ),
+        "yours holds for every aggregator, as A(2G) = 2A(G) does: compare A(G + H) with A(G) + A(H).": (
+            lambda A, G, H: _same(A(2 * G), 2 * A(G))
+        ),
+        "the other way round: True where the sum of the answers is the answer to the sum.": (
+            lambda A, G, H: not _same(A(G + H), A(G) + A(H))
+        ),
+        "equal lengths are not enough: compare the vectors.": (
+            lambda A, G, H: _same(A(G + H).norm(), A(G).norm() + A(H).norm())
+        ),
+        "yours never holds, not even for the mean: the right side is A(G) + A(H), both of them.": (
+            lambda A, G, H: _same(A(G + H), A(G))
+        ),
+    },
+    praise="one pair can refute that A is linear; to prove it takes all pairs.",
+)
+
+
+@dataclass
+class Loss:
+    """A task's loss as a function of nothing: it reads the weights where they lie, as a network's does."""
+
+    w: Tensor
+    of: Callable[[Tensor], Tensor]
+
+    def __post_init__(self):
+        self.__name__ = self.of.__name__
+
+    def __call__(self) -> Tensor:
+        return self.of(self.w)
+
+
+def bowl(w: Tensor) -> Tensor:
+    return (torch.arange(1, len(w) + 1) * w**2).sum() / 2
+
+
+def wave(w: Tensor) -> Tensor:
+    return (torch.sin(2 * w) + 0.3 * w).sum()
+
+
+def valley(w: Tensor) -> Tensor:
+    return (w[0] - 2 * w[1] + 1) ** 4 / 4 - w[-1]
+
+
+def saddle(w: Tensor) -> Tensor:
+    return w[0] ** 2 * w[-1]
+
+
+def _case(weights: Sequence[float], functions: Sequence[Callable], rho: float, A: Aggregator) -> tuple:
+    w = vector(*weights).requires_grad_()
+    return w, [Loss(w, function) for function in functions], rho, A
+
+
+def _split(w: Tensor, losses: Sequence[Callable], rho: float) -> Decomposition:
+    tasks = [lambda _, loss=loss: loss() for loss in losses]
+    return decompose(lambda: w, tasks, shared=[w], heads=[[] for _ in losses], rho=rho)
+
+
+def _gradients(w: Tensor, losses: Sequence[Callable]) -> Tensor:
+    return torch.stack([torch.autograd.grad(loss(), w)[0] for loss in losses])
+
+
+def _f_method(
+    w: Tensor,
+    losses: Sequence[Callable],
+    rho: float,
+    A: Aggregator,
+    rule: Callable = lambda A, loss, flat: A(loss) + A(flat),
+    epsilon: Callable[[Tensor, float], Tensor] = worst_case,
+    comes_back: bool = True,
+) -> Tensor:
+    """The F-method as a learner writes it, with what the classic mistakes change."""
+    G, theta, rows = _gradients(w, losses), w.detach().clone(), []
+    for eps, loss in zip(epsilon(G, rho).expand_as(G), losses, strict=True):
+        w.data.add_(eps)
+        rows += [torch.autograd.grad(loss(), w)[0]]
+        if comes_back:
+            w.data.copy_(theta)
+    return rule(A, G, torch.stack(rows) - G)
+
+
+def _mistake(**options) -> Callable:
+    return lambda *arguments: _f_method(*arguments, **options)
+
+
+f_method = Exercise(
+    arguments=("w", "losses", "rho", "A"),
+    cases=[
+        _case((1, -0.5), (bowl, wave), 0.3, MGDA()),
+        _case((0.4, 0.8, -1), (bowl, wave, valley), 0.2, MGDA()),
+        _case((0.3, 1.1), (wave, valley), 0.5, PCGrad()),
+        _case((-1, 0.6, 0.2), (valley, wave, bowl), 0.1, Mean()),
+        _case((0, -1), (bowl, saddle), 0.3, Mean()),  # the second gradient is 0
+    ],
+    right=lambda w, losses, rho, A: decomposed(_split(w, losses, rho), A),
+    mistakes={
+        "the weights never came back: when the second task looks, ε of the first is still there. Copy w "
+        "before the loop, and put the copy back after each task.": _mistake(comes_back=False),
+        "one ε for all tasks, from the mean gradient: here each task looks along its own gradient.": (
+            _mistake(epsilon=lambda G, rho: worst_case(G.mean(0), rho))
+        ),
+        "this looks downhill: ε goes along the gradient, not against it.": (
+            _mistake(epsilon=lambda G, rho: -worst_case(G, rho))
+        ),
+        "ε is ρ long: divide each gradient by its own length first.": (
+            _mistake(epsilon=lambda G, rho: rho * G)
+        ),
+        "right but for a task whose gradient is 0: 0/0 makes its ε NaN; there ε is 0.": (
+            _mistake(epsilon=lambda G, rho: rho * G / G.norm(dim=1, keepdim=True))
+        ),
+        "this aggregates the SAM gradients whole (direct): take each one's loss part off, and ask the "
+        "aggregator about both parts.": _mistake(rule=lambda A, loss, flat: A(loss + flat)),
+        "A(loss) + A(SAM) counts the loss twice: the flat part is the SAM gradient less the loss part.": (
+            _mistake(rule=lambda A, loss, flat: A(loss) + A(loss + flat))
+        ),
+        "the loss part is forgotten: A(loss) is still to be added to A(flat).": (
+            _mistake(rule=lambda A, loss, flat: A(flat))
+        ),
+        "all 2T rows go into one call: ask the aggregator about the loss parts, then about the flat parts.": (
+            _mistake(rule=lambda A, loss, flat: A(torch.cat([loss, flat])))
+        ),
+    },
+    praise="this is Algorithm 1, and your weights are where they were, bit for bit.",
+    changed=(
+        "the direction is right, but {name} is not bit for bit what it was. Copy it before the loop, and put "
+        "the copy back at the end: subtracting ε again leaves rounding, which adds up over a training."
+    ),
+)
