@@ -21,6 +21,7 @@ from .instruments import (
 )
 from .landscape import where_starts_end
 from .offline import page
+from .parting import parting, parting_map
 from .predictions import compare, predict, unlock
 from .progress import ProgressTable
 from .stage import Stage, Table
@@ -48,6 +49,8 @@ __all__ = [
     "gradients_instrument",
     "measures",
     "page",
+    "parting",
+    "parting_map",
     "pole_instrument",
     "portrait_instrument",
     "predict",

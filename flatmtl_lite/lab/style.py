@@ -12,6 +12,7 @@ COLORS = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
 # the same through the whole course
 TASKS = (BLUE, VERMILLION, SKY)
 TASK_DASHES = ("solid", "dash", "dot")
+TASK_SYMBOLS = ("circle", "square", "diamond")
 LOSS, FLAT, SAM = BLACK, GREEN, PURPLE
 PARTS = {
     "loss": dict(color=LOSS, dash="solid"),
