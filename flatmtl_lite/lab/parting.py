@@ -71,7 +71,7 @@ def parting_map(problem: Problem, aggregates: Mapping[str, Aggregator], rho: flo
             row, at = divmod(losses[..., k].argmin().item(), POINTS)
             marker = dict(color=TASKS[k], symbol=TASK_SYMBOLS[k], size=12, line=dict(width=1, color="black"))
             name = dict(name=f"minimum of task {k + 1}", showlegend=column == 1)
-            figure.add_scatter(x=[x[at]], y=[y[row]], mode="markers", marker=marker, **name, row=1, col=column)
+            figure.add_trace(go.Scatter(x=[x[at]], y=[y[row]], mode="markers", marker=marker, **name), 1, column)
     (left, right), (bottom, top) = problem.window
     figure.update_xaxes(range=[left, right]).update_yaxes(range=[bottom, top], showticklabels=False)
     figure.update_yaxes(showticklabels=True, col=1)
