@@ -1,6 +1,7 @@
 """Algorithm 1 of arXiv 2211.13723 beside the lines of the core that run it."""
 
 import inspect
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -29,7 +30,7 @@ class Step:
         Raises:
             ValueError: a function has no such line, or several.
         """
-        return [(_name(home), [_line(home, start) for start in starts]) for home, starts in self.where]
+        return [(_name(home), _lines(home, starts)) for home, starts in self.where]
 
 
 LOOP = decomposition._perturbed_gradients
@@ -73,6 +74,9 @@ STEPS = (
 )
 
 
+BLOCK = "white-space:pre-wrap; word-break:normal; overflow-wrap:anywhere; background:none; margin:0 0 4px"
+
+
 class Algorithm:
     """The table: one row a step, the algorithm at the left and the core's own lines at the right.
 
@@ -92,13 +96,13 @@ class Algorithm:
         )
 
     def _repr_html_(self) -> str:
-        left, block = "style='text-align:left; vertical-align:top'", "white-space:pre-wrap; margin:0 0 4px"
+        left = "style='text-align:left; vertical-align:top'"
         head = f"<tr><th></th><th {left}>Algorithm 1</th><th {left}>the lines that run</th></tr>"
         rows = []
         for number, (says, code) in enumerate(self.rows, 1):
             blocks = "".join(
                 f"<div><small>{escape(name)}</small></div>"
-                f"<pre style='{block}'>{escape(chr(10).join(lines))}</pre>"
+                f"<pre style='{BLOCK}'>{escape(chr(10).join(lines))}</pre>"
                 for name, lines in code
             )
             rows.append(f"<tr><td {left}>{number}</td><td {left}>{says}</td><td {left}>{blocks}</td></tr>")
@@ -115,12 +119,16 @@ def _name(home: Callable | ModuleType) -> str:
     return f"{module}.py" + ("" if inspect.ismodule(home) else f", {home.__qualname__}")
 
 
-def _line(home: Callable | ModuleType, start: str) -> str:
-    lines = [line.strip() for line in inspect.getsource(home).splitlines()]
-    found = [line for line in lines if line.startswith(start)]
-    if len(found) != 1:
-        raise ValueError(
-            f"{_name(home)} has {len(found)} lines that begin {start!r}; expected one. The code has changed: "
-            "say in lab/algorithm.py where this step of Algorithm 1 is done now."
-        )
-    return found[0]
+def _lines(home: Callable | ModuleType, starts: Sequence[str]) -> list[str]:
+    """The lines that begin so, indented as they stand to each other."""
+    source = inspect.getsource(home).splitlines()
+    chosen = []
+    for start in starts:
+        found = [line for line in source if line.strip().startswith(start)]
+        if len(found) != 1:
+            raise ValueError(
+                f"{_name(home)} has {len(found)} lines that begin {start!r}; expected one. The code has "
+                "changed: say in lab/algorithm.py where this step of Algorithm 1 is done now."
+            )
+        chosen += found
+    return textwrap.dedent("\n".join(chosen)).split("\n")

@@ -70,8 +70,9 @@ def parting_map(problem: Problem, aggregates: Mapping[str, Aggregator], rho: flo
         for k in range(problem.tasks):
             row, at = divmod(losses[..., k].argmin().item(), POINTS)
             marker = dict(color=TASKS[k], symbol=TASK_SYMBOLS[k], size=12, line=dict(width=1, color="black"))
-            name = dict(name=f"minimum of task {k + 1}", showlegend=column == 1)
-            figure.add_trace(go.Scatter(x=[x[at]], y=[y[row]], mode="markers", marker=marker, **name), 1, column)
+            minimum = go.Scatter(x=[x[at]], y=[y[row]], mode="markers", marker=marker)
+            minimum.update(name=f"minimum of task {k + 1}", showlegend=column == 1)
+            figure.add_trace(minimum, 1, column)
     (left, right), (bottom, top) = problem.window
     figure.update_xaxes(range=[left, right]).update_yaxes(range=[bottom, top], showticklabels=False)
     figure.update_yaxes(showticklabels=True, col=1)

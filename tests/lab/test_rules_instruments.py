@@ -76,7 +76,7 @@ def test_the_portrait_counts_the_ends(whole_portrait):
         curve = shown(whole_portrait, f"flat-{rule}")
         assert curve[whole_portrait.index].tolist() == pytest.approx([0.4, flat])
     for rule, (sharp, flat, neither) in counts.items():
-        assert f"{rule} {sharp} / {flat} / {neither}" in whole_portrait.state
+        assert f"{rule} {sharp}/{flat}/{neither}" in whole_portrait.state
     assert shown(whole_portrait, "cursor").tolist() == [[pytest.approx(0.4), 0], [pytest.approx(0.4), 100]]
 
 

@@ -16,6 +16,7 @@ from .rules import AGGREGATES
 
 RHOS = torch.linspace(0, 1, 11, dtype=torch.float64)
 SIDE = 10  # starts along each side of the window
+VALLEYS = {"sharp valley": "dot", "flat valley": "solid"}
 NEAR = 0.4  # an end within this distance of a bottom lies in its valley
 PATH_STEPS = [0, 2, 4, 7, 11, 17, 30, 60]  # of the paths that are drawn: dense where they are fast
 
@@ -59,27 +60,23 @@ def portrait_instrument(
     for rule, look in LOOKS.items():
         axes = on[rule]
         figure.add_trace(contours(landscape)[0].update(**axes))
-        for bottom, name in zip(bottoms, ("sharp", "flat"), strict=True):
+        for bottom, (name, dash) in zip(bottoms, VALLEYS.items(), strict=True):
             x, y = (bottom + NEAR * circle(None)).T.tolist()
-            ring = dict(mode="lines", line=dict(color=BLACK, dash="dot", width=1.5), showlegend=False)
-            figure.add_scatter(x=x, y=y, **ring, **axes)
-            figure.add_annotation(
-                text=name,
-                x=bottom[0].item(),
-                y=bottom[1].item() - NEAR,
-                yanchor="top",
-                xref=axes["xaxis"],
-                yref=axes["yaxis"],
-                showarrow=False,
-                font_size=13,
-            )
+            ring = dict(mode="lines", line=dict(color=BLACK, dash=dash, width=2), name=name)
+            figure.add_scatter(x=x, y=y, **ring, showlegend=rule == "erm", **axes)
         line = dict(color=look["color"], width=1)
         marker = dict(color=look["color"], symbol=look["symbol"], size=7, line=dict(width=1, color=BLACK))
         figure.add_scatter(uid=f"paths-{rule}", mode="lines", line=line, showlegend=False, **axes)
         figure.add_scatter(uid=f"ends-{rule}", mode="markers", marker=marker, showlegend=False, **axes)
         curve = dict(color=look["color"], dash=look["dash"], width=3)
         figure.add_scatter(
-            uid=f"flat-{rule}", mode="lines", line=curve, cliponaxis=False, showlegend=False, **on["flat"]
+            uid=f"flat-{rule}",
+            mode="lines+markers",
+            line=curve,
+            marker=marker,
+            cliponaxis=False,
+            showlegend=False,
+            **on["flat"],
         )
     figure.add_scatter(
         uid="cursor",
@@ -88,7 +85,7 @@ def portrait_instrument(
         showlegend=False,
         **on["flat"],
     )
-    figure.update_layout(margin=dict(l=12, r=15, t=30, b=52))
+    figure.update_layout(margin=dict(l=12, r=15, t=30, b=52), legend=dict(y=-0.02, yanchor="top"))
 
     def compute(choice: str, _) -> Table:
         paths = descend(landscape, starts(), RHOS[:, None], [Method(AGGREGATES[choice](), r) for r in RULES])
@@ -103,8 +100,8 @@ def portrait_instrument(
             traces[f"ends-{rule}"] = paths[k, rows, :, -1]
             traces[f"flat-{rule}"] = walked(torch.stack([RHOS, counts[k, :, 1].double()], -1))
         states = [
-            f"ρ = {value:.1f}, {choice}; in the sharp / in the flat valley / in neither: "
-            + ", ".join(f"{rule} {a} / {b} / {c}" for rule, (a, b, c) in zip(RULES, rows, strict=True))
+            f"ρ = {value:.1f}, {choice}; sharp/flat/neither: "
+            + ", ".join(f"{rule} {a}/{b}/{c}" for rule, (a, b, c) in zip(RULES, rows, strict=True))
             + "."
             for value, rows in zip(RHOS.tolist(), counts.transpose(0, 1).tolist(), strict=True)
         ]

@@ -60,24 +60,23 @@ def rules_instrument(
     figure, on = landscape_panels(
         landscape,
         directions=dict(x=(RIGHT, 0.74), y=(0.57, 0.97), title="directions at θ", **UNIT),
-        angle=dict(
-            x=(0.82, 1), y=(0.6, 0.97), title="angle to decomposed, at θ", xaxis=against_rho, yaxis=DEGREES
-        ),
+        angle=dict(x=(0.82, 1), y=(0.6, 0.97), title="angles at θ", xaxis=against_rho, yaxis=DEGREES),
         way=dict(
             x=(RIGHT + 0.04, 0.74),
             y=(0.03, 0.4),
-            title="direct to decomposed, on the way",
+            title="angle on the way",
             xaxis=dict(range=[0, landscape.steps], title="step"),
             yaxis=DEGREES,
         ),
         ends=dict(
             x=(0.82, 1),
             y=(0.03, 0.4),
-            title="distance of their ends",
+            title="distance of the ends",
             xaxis=against_rho,
             yaxis=dict(range=[0, farthest]),
         ),
     )
+    figure.update_layout(legend2=dict(x=0, y=-0.07, yanchor="top"))
     add_handle(figure, on["landscape"])
     for rule, look in LOOKS.items():
         line = dict(color=look["color"], dash=look["dash"], width=3)
