@@ -64,16 +64,16 @@ def portrait_instrument(
             x, y = (bottom + NEAR * circle(None)).T.tolist()
             ring = dict(mode="lines", line=dict(color=BLACK, dash=dash, width=2), name=name)
             figure.add_scatter(x=x, y=y, **ring, showlegend=rule == "erm", **axes)
-        line = dict(color=look["color"], width=1)
-        marker = dict(color=look["color"], symbol=look["symbol"], size=7, line=dict(width=1, color=BLACK))
-        figure.add_scatter(uid=f"paths-{rule}", mode="lines", line=line, showlegend=False, **axes)
-        figure.add_scatter(uid=f"ends-{rule}", mode="markers", marker=marker, showlegend=False, **axes)
+        quiet = dict(mode="lines", showlegend=False)
+        figure.add_scatter(uid=f"paths-{rule}", line=dict(color=look["color"], width=1), **quiet, **axes)
+        ends = dict(fill="toself", fillcolor=look["color"], line=dict(color=BLACK, width=0.6))
+        figure.add_scatter(uid=f"ends-{rule}", **ends, **quiet, **axes)
         curve = dict(color=look["color"], dash=look["dash"], width=3)
         figure.add_scatter(
             uid=f"flat-{rule}",
             mode="lines+markers",
             line=curve,
-            marker=marker,
+            marker=dict(color=look["color"], symbol=look["symbol"], size=7),
             cliponaxis=False,
             showlegend=False,
             **on["flat"],
@@ -97,7 +97,7 @@ def portrait_instrument(
         for k, rule in enumerate(RULES):
             rows = slice(1) if rule == "erm" else slice(None)  # the slider does not move it
             traces[f"paths-{rule}"] = torch.cat([kept, gap], -2)[k, rows].flatten(1, 2)
-            traces[f"ends-{rule}"] = paths[k, rows, :, -1]
+            traces[f"ends-{rule}"] = diamonds(paths[k, rows, :, -1])
             traces[f"flat-{rule}"] = walked(torch.stack([RHOS, counts[k, :, 1].double()], -1))
         states = [
             f"ρ = {value:.1f}, {choice}; sharp/flat/neither: "
@@ -120,6 +120,12 @@ def portrait_instrument(
         choice_label="aggregator",
         after=after,
     )
+
+
+def diamonds(points: Tensor) -> Tensor:
+    """A diamond around each point, (..., N, 2) -> (..., 5 N, 2): one line is drawn faster than N markers."""
+    corners = torch.tensor([[0.08, 0], [0, 0.08], [-0.08, 0], [0, -0.08], [torch.nan, torch.nan]])
+    return (points.unsqueeze(-2) + corners).flatten(-3, -2)
 
 
 def starts() -> Tensor:
