@@ -15,7 +15,6 @@ from ..style import BLACK
 from ..style import RULES as LOOKS
 from .panels import (
     DEGREES,
-    POSITIONS,
     RIGHT,
     UNIT,
     add_handle,
@@ -29,6 +28,7 @@ from .panels import (
     walked,
 )
 
+RADII = 41  # half of what the other instruments have: five paths for each
 # called anew for each rule: an aggregator that draws at random begins with the same seed
 AGGREGATES = {"PCGrad": PCGrad, "MGDA": MGDA, "CAGrad": CAGrad, "IMTL-G": IMTLG, "mean": Mean}
 
@@ -53,7 +53,7 @@ def rules_instrument(
         ValueError: a name is unknown, or ρ or the point lies outside the picture.
     """
     landscape = problem_named(problem)
-    rhos = torch.linspace(0, landscape.rho, POSITIONS, dtype=torch.float64)
+    rhos = torch.linspace(0, landscape.rho, RADII, dtype=torch.float64)
     against_rho = dict(range=[0, landscape.rho], title="ρ")
     (left, right), (bottom, top) = landscape.window
     farthest = 0.5 * ((right - left) ** 2 + (top - bottom) ** 2) ** 0.5
@@ -109,7 +109,7 @@ def rules_instrument(
 
     def compute(choice: str, point: tuple[float, float]) -> Table:
         methods = {rule: Method(AGGREGATES[choice](), rule) for rule in RULES}
-        theta = torch.tensor(point, dtype=torch.float64).expand(POSITIONS, 2)
+        theta = torch.tensor(point, dtype=torch.float64).expand(RADII, 2)
         paths = dict(zip(RULES, descend(landscape, theta, rhos, list(methods.values())), strict=True))
 
         def directions(points: Tensor, radii: Tensor, rules: Sequence[str]) -> dict[str, Tensor]:
