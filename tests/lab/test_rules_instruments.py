@@ -46,7 +46,7 @@ def test_the_rules_instrument_shows_the_core(problem, aggregate):
         assert torch.allclose(shown(stage, f"path-{rule}"), alone, atol=1e-6)
     gap = (ends[1] - ends[2]).norm().item()
     assert shown(stage, "ends-here")[0].tolist() == pytest.approx([rho, gap])
-    assert f"end {gap:.2f} apart" in stage.state
+    assert f"their ends {gap:.2f} apart" in stage.state
     halfway = decompose(landscape, shown(stage, "path-decomposed")[30], rho, Method())
     one, other = (combine(halfway, AGGREGATES[aggregate](), rule) for rule in ("direct", "decomposed"))
     angle = fm.diagnostics.angles(torch.stack([one, other]))[0, 1].item()
@@ -102,7 +102,7 @@ def test_the_recipe_opens_the_same_state(name):
 
 def test_the_mean_leaves_direct_and_decomposed_together():
     stage = lab.rules_instrument("valleys", aggregate="mean")
-    assert stage.states[4][-1].startswith("ρ = 1, mean: direct and decomposed are 0° apart at θ, up to 0°")
+    assert stage.states[4][-1].startswith("ρ = 1, mean: direct and decomposed 0° apart at θ, up to 0°")
 
 
 @pytest.mark.parametrize(

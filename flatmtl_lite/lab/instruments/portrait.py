@@ -66,7 +66,7 @@ def portrait_instrument(
             figure.add_scatter(x=x, y=y, **ring, showlegend=rule == "erm", **axes)
         quiet = dict(mode="lines", showlegend=False)
         figure.add_scatter(uid=f"paths-{rule}", line=dict(color=look["color"], width=1), **quiet, **axes)
-        ends = dict(fill="toself", fillcolor=look["color"], line=dict(color=BLACK, width=0.6))
+        ends = dict(fill="toself", fillcolor=look["color"], line=dict(color=look["color"], width=1))
         figure.add_scatter(uid=f"ends-{rule}", **ends, **quiet, **axes)
         curve = dict(color=look["color"], dash=look["dash"], width=3)
         figure.add_scatter(

@@ -76,7 +76,7 @@ def rules_instrument(
             yaxis=dict(range=[0, farthest]),
         ),
     )
-    figure.update_layout(legend2=dict(x=0, y=-0.07, yanchor="top"))
+    figure.update_layout(height=520, margin_b=48, legend2_x=0.38)
     add_handle(figure, on["landscape"])
     for rule, look in LOOKS.items():
         line = dict(color=look["color"], dash=look["dash"], width=3)
@@ -139,8 +139,8 @@ def rules_instrument(
             if rule == "direct":
                 traces["angle-here"] = curve.unsqueeze(1)
         states = [
-            f"ρ = {value:.4g}, {choice}: direct and decomposed are {degrees_text(angle)} apart at θ, "
-            f"up to {degrees_text(most)} on the way; their paths end {distance:.2f} apart."
+            f"ρ = {value:.4g}, {choice}: direct and decomposed {degrees_text(angle)} apart at θ, "
+            f"up to {degrees_text(most)} on the way; their ends {distance:.2f} apart."
             for value, angle, most, distance in zip(
                 rhos.tolist(),
                 traces["angle-here"][:, 0, 1].tolist(),
