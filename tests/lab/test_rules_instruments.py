@@ -93,10 +93,9 @@ def test_the_recipe_opens_the_same_state(name):
     stage = {"rules": lab.rules_instrument, "portrait": lab.portrait_instrument}[name]()
     stage.index, stage.choice = 7, 4
     if name == "rules":
-        stage.point = [0.5, -1.25]
-    parts = {"value": stage.values[7], "choice": repr(stage.choices[4]), "point": "(0.5, -1.25)"}
-    again = eval(stage.recipe.format(**parts), {"lab": lab})
-    assert (again.index, again.choice, again.point) == (stage.index, stage.choice, stage.point)
+        stage.points = [[0.5, -1.25]]
+    again = eval(stage.call, {"lab": lab})
+    assert (again.index, again.choice, again.points) == (stage.index, stage.choice, stage.points)
     assert again.tables[4] == stage.tables[4]
 
 

@@ -87,7 +87,7 @@ def portrait_instrument(
     )
     figure.update_layout(margin=dict(l=12, r=15, t=30, b=52), legend=dict(y=-0.02, yanchor="top"))
 
-    def compute(choice: str, _) -> Table:
+    def compute(choice: str) -> Table:
         paths = descend(landscape, starts(), RHOS[:, None], [Method(AGGREGATES[choice](), r) for r in RULES])
         kept = paths.unflatten(2, (SIDE, SIDE))[:, :, ::2, ::2].flatten(2, 3)[..., PATH_STEPS, :]
         gap = torch.full_like(kept[..., :1, :], torch.nan)

@@ -124,7 +124,6 @@ def rules_instrument(
         steps = torch.linspace(0, landscape.steps, walk.shape[-2], dtype=torch.float64)
         gap = (paths["direct"][:, -1] - paths["decomposed"][:, -1]).norm(dim=-1)
         traces = {
-            "point": theta[None, :1],
             "end": torch.stack([path[:, -1] for path in paths.values()], 1),
             "way": torch.stack([steps.expand_as(way), way], -1),
             "ends": walked(torch.stack([rhos, gap], -1)),  # a curve to be found, not to be seen at once
@@ -162,8 +161,7 @@ def rules_instrument(
         choices=list(AGGREGATES),
         choice=aggregate,
         choice_label="aggregator",
-        point=landscape.starts[0] if point is None else point,
-        point_label="θ",
+        points={"θ": landscape.starts[0] if point is None else point},
         after=after,
     )
 
