@@ -144,8 +144,8 @@ def curves(
         figure.add_scatter(x=_short(x), y=_short(y), name=name, mode="lines+markers", marker=marker, **style)
     figure.update_xaxes(title_text=x_title).update_yaxes(title_text=y_title, rangemode="tozero")
     if log:
-        ticks = dict(type="log", dtick=1, tickformat="~g")
-        figure.update_xaxes(**ticks).update_yaxes(**ticks).update_layout(margin_l=100)
+        ticks = dict(type="log", dtick=1, exponentformat="power")
+        figure.update_xaxes(**ticks).update_yaxes(**ticks)
     return figure.update_layout(template=TEMPLATE, height=430, margin_t=100)
 
 
@@ -178,7 +178,7 @@ def conflict_thirds(shares: Mapping[str, Mapping[str, Sequence[float]]]) -> go.F
             )
             figure.add_trace(curve, 1, column)
     figure.update_yaxes(range=[-0.02, 1], tickformat=".0%")
-    figure.update_yaxes(title_text="steps in conflict", col=1)
+    figure.update_yaxes(title_text="steps in conflict", title_standoff=20, col=1)
     return figure.update_layout(template=TEMPLATE, height=430, margin_t=100)
 
 

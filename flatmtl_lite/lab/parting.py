@@ -13,7 +13,7 @@ from ..decomposition import combine
 from ..toy import Method, Problem, decompose
 from .instruments.rules import degrees
 from .landscape import grid
-from .style import PURPLE, TASK_SYMBOLS, TASKS, TEMPLATE
+from .style import BLACK, PURPLE, TASK_SYMBOLS, TASKS, TEMPLATE
 
 POINTS = 80
 
@@ -44,7 +44,7 @@ def parting(problem: Problem, aggregate: Aggregator, rho: float, points: int = P
 
 
 def parting_map(problem: Problem, aggregates: Mapping[str, Aggregator], rho: float) -> go.Figure:
-    """:func:`parting` as a picture, a panel per aggregator, with the minimum of each task.
+    """:func:`parting` as a picture, a panel per aggregator, with the minimum of each task; grey: no angle.
 
     Args:
         problem: the landscape.
@@ -61,8 +61,8 @@ def parting_map(problem: Problem, aggregates: Mapping[str, Aggregator], rho: flo
             z=angles.float().numpy().round(1),
             zmin=0,
             zmax=90,
-            colorscale=[(0, "#ffffff"), (1, PURPLE)],
-            colorbar=dict(title="degrees", tickvals=[0, 45, 90], ticktext=["0", "45", "90 and more"]),
+            colorscale=[(0, "#ffffff"), (0.5, PURPLE), (1, BLACK)],
+            colorbar=dict(tickvals=[0, 45, 90], ticktext=["0°", "45°", "90° and more"]),
             showscale=column == len(aggregates),
             hoverinfo="skip",
         )
@@ -76,4 +76,5 @@ def parting_map(problem: Problem, aggregates: Mapping[str, Aggregator], rho: flo
     (left, right), (bottom, top) = problem.window
     figure.update_xaxes(range=[left, right]).update_yaxes(range=[bottom, top], showticklabels=False)
     figure.update_yaxes(showticklabels=True, col=1)
+    figure.update_layout(plot_bgcolor="#9a9a9a").update_xaxes(showgrid=False).update_yaxes(showgrid=False)
     return figure.update_layout(template=TEMPLATE, height=400, margin=dict(t=90, b=40), legend_y=1.1)

@@ -32,9 +32,9 @@ METHODS = {
 RULES = {
     "erm": dict(color=BLACK, dash="solid", symbol="circle"),
     "direct": dict(color=ORANGE, dash="dot", symbol="x"),
-    "decomposed": dict(color=GREEN, dash="longdash", symbol="triangle-down"),
+    "decomposed": dict(color=GREEN, dash="dash", symbol="triangle-down"),
     "second": dict(color=PURPLE, dash="dashdot", symbol="diamond"),
-    "each": dict(color=GREY, dash="dash", symbol="square"),
+    "each": dict(color=GREY, dash="longdash", symbol="square"),
 }
 
 TEMPLATE = go.layout.Template(

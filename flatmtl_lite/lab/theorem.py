@@ -57,7 +57,7 @@ def bound_terms(
         "½ T log(1 + ‖θ‖²/ρ² …)": T / 2 * torch.log1p(grown),
         "6 log(N + T)": 6 * (N + T).log(),
         "L²/8": torch.full_like(grown, largest_loss**2 / 8),
-        "log(m/δ)": torch.full_like(grown, math.log(tasks / delta)),
+        "confidence": torch.full_like(grown, math.log(tasks / delta)),
         "½": torch.full_like(grown, 0.5),
     }
     return {name: term / N.sqrt() for name, term in terms.items()}

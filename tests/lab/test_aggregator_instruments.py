@@ -123,7 +123,9 @@ def test_the_pole_instrument_shows_both_divisors():
         for uid, total in (("ours", beta.abs().sum()), ("published", beta.sum())):
             gain = G @ (beta @ G) / total / norms
             assert gain.std() < 1e-9
-            assert shown[f"{uid}-here"][0, 1].item() == pytest.approx(gain[0].item())
+            at_most = gain[0].clamp(-1.65, 1.65).item()  # the rim of the panel
+            assert shown[f"{uid}-here"][0, 1].item() == pytest.approx(at_most)
+            assert shown[uid].diff(dim=0).norm() < 1.15 + 1e-9
         signs.add(bool(beta.sum() > 0))
         assert ("all get worse" in stage.state) == (beta.sum().item() < 0)
     assert signs == {True, False}

@@ -8,7 +8,7 @@ import flatmtl_lite as fm
 from flatmtl_lite import lab
 from flatmtl_lite.decomposition import RULES, combine
 from flatmtl_lite.lab.instruments import portrait
-from flatmtl_lite.lab.instruments.rules import AGGREGATES
+from flatmtl_lite.lab.instruments.rules import AGGREGATES, DRAWN
 from flatmtl_lite.lab.style import RULES as LOOKS
 from flatmtl_lite.toy import PROBLEMS, Method, decompose, descend
 
@@ -40,11 +40,11 @@ def test_the_rules_instrument_shows_the_core(problem, aggregate):
     angle = fm.diagnostics.angles(torch.stack([by_rule["direct"], by_rule["decomposed"]]))[0, 1].item()
     assert shown(stage, "angle-here")[0].tolist() == pytest.approx([rho, angle], abs=1e-5)
     ends = shown(stage, "end")
-    for k, rule in enumerate(RULES):
+    for k, rule in enumerate(DRAWN):
         alone = descend(landscape, theta, rho, [Method(AGGREGATES[aggregate](), rule)])[0]
         assert torch.allclose(ends[k], alone[-1], atol=1e-6)
         assert torch.allclose(shown(stage, f"path-{rule}"), alone, atol=1e-6)
-    gap = (ends[1] - ends[2]).norm().item()
+    gap = (ends[DRAWN.index("direct")] - ends[DRAWN.index("decomposed")]).norm().item()
     assert shown(stage, "ends-here")[0].tolist() == pytest.approx([rho, gap])
     assert f"their ends {gap:.2f} apart" in stage.state
     halfway = decompose(landscape, shown(stage, "path-decomposed")[30], rho, Method())

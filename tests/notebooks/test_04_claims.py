@@ -62,7 +62,7 @@ def test_equal_lengths_leave_the_bisector():
 
 
 def test_six_methods_make_task_3_worse_in_the_cone_instrument():
-    says("here six of the twelve do, all of them task 3, whose gradient is the shortest")
+    says("six of the twelve diamonds lie left of 0, and it is task 3, whose gradient is the shortest")
     G = torch.tensor([cone.GRADIENTS], dtype=torch.float64)
     worse = {name: bad[0].tolist() for name, bad in who_pays(G).items() if bad.any()}
     assert len(worse) == 6

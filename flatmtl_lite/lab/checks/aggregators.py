@@ -21,11 +21,15 @@ good_for_all = Exercise(
         (LIKE, vector(1, 1)),
         (LIKE, vector(1, -0.5)),
         (LIKE, vector(-1, 4)),
+        (LIKE, vector(0, 0)),
     ],
     right=lambda G, d: bool((G @ d > 0).all()),
     mistakes={
         "the step goes against d, so a task gains where its inner product with d is positive.": (
             lambda G, d: bool((G @ d < 0).all())
+        ),
+        "a task whose inner product is 0 does not gain: > 0, not >= 0.": (
+            lambda G, d: bool((G @ d >= 0).all())
         ),
         "one task that gains is not enough: every inner product must be positive (.all()).": (
             lambda G, d: bool((G @ d > 0).any())

@@ -131,11 +131,14 @@ def _f_method(
     rule: Callable = lambda A, loss, flat: A(loss) + A(flat),
     epsilon: Callable[[Tensor, float], Tensor] = worst_case,
     comes_back: bool = True,
+    one_loop: bool = False,
 ) -> Tensor:
     """The F-method as a learner writes it, with what the classic mistakes change."""
     G, theta, rows = _gradients(w, losses), w.detach().clone(), []
-    for eps, loss in zip(epsilon(G, rho).expand_as(G), losses, strict=True):
-        w.data.add_(eps)
+    for k, loss in enumerate(losses):
+        if one_loop:
+            G[k] = torch.autograd.grad(loss(), w)[0]
+        w.data.add_(epsilon(G, rho).expand_as(G)[k])
         rows += [torch.autograd.grad(loss(), w)[0]]
         if comes_back:
             w.data.copy_(theta)
@@ -159,6 +162,11 @@ f_method = Exercise(
     mistakes={
         "the weights never came back: when the second task looks, ε of the first is still there. Copy w "
         "before the loop, and put the copy back after each task.": _mistake(comes_back=False),
+        "the weights never came back: w.detach() shares its memory with w, so it moves along; copy it with "
+        ".clone().": _mistake(comes_back=False, one_loop=True),
+        "half as long as it should be: the two answers are added, not averaged.": (
+            _mistake(rule=lambda A, loss, flat: (A(loss) + A(flat)) / 2)
+        ),
         "one ε for all tasks, from the mean gradient: here each task looks along its own gradient.": (
             _mistake(epsilon=lambda G, rho: worst_case(G.mean(0), rho))
         ),

@@ -30,6 +30,8 @@ flat_part = Exercise(
         "this is SAM's gradient, loss and flat part together: take the gradient at θ away.": (
             lambda gradient, theta, rho: gradient(theta + worst_case(gradient(theta), rho))
         ),
+        "this is SAM's gradient, loss and flat part together, and NaN where the gradient is 0: take the "
+        "gradient at θ away.": (lambda gradient, theta, rho: gradient(theta + rho * unit(gradient(theta)))),
         "the difference is the wrong way round: SAM's gradient is loss part plus flat part.": (
             lambda gradient, theta, rho: -_difference(gradient, theta, worst_case(gradient(theta), rho))
         ),
@@ -91,13 +93,11 @@ predicted_flat = Exercise(
             lambda loss, theta, rho: 2 * _predicted(loss, theta, rho)
         ),
         "this is the curvature along g, one number; the whole vector Hg/‖g‖ is asked for.": (
-            lambda loss, theta, rho: (
-                _predicted(loss, theta, rho) @ unit(torch.func.grad(loss)(theta))
-            )
+            lambda loss, theta, rho: _predicted(loss, theta, rho) @ unit(torch.func.grad(loss)(theta))
         ),
         "this is the flat part itself; what the Hessian at θ predicts for it is asked for.": _flat_of,
     },
-    praise="the Hessian was never written out. It is also the gradient of ρ‖g‖, a penalty on the slope.",
+    praise="no Hessian need be written out. It is also the gradient of ρ‖g‖, a penalty on the slope.",
 )
 
 

@@ -8,7 +8,7 @@ from ..predictions import Prediction
 from ..stage import Stage, Table
 from ..style import BLACK, GREY, ORANGE, PATH, SKY
 from ..theorem import bound_terms
-from .panels import POSITIONS, RIGHT, decades, panelled, position, staged
+from .panels import POSITIONS, RIGHT, decades, panelled, position, staged, walked
 
 CHANCE = math.log(10)
 # weights of trunk and both heads
@@ -87,7 +87,8 @@ def bound_instrument(
         def f(T, N):
             return sum(bound_terms(T, N, norm_squared).values())
 
-        traces = {f"{name}-curve": torch.stack([N, f(T, N)], -1)[None] for name, T in NETWORKS.items()}
+        # curves to be found, not to be seen at once
+        traces = {f"{name}-curve": walked(torch.stack([N, f(T, N)], -1)) for name, T in NETWORKS.items()}
         traces["chance"] = torch.tensor([[[1e3, CHANCE], [1e15, CHANCE]]], dtype=torch.float64)
         traces["here"] = torch.stack([N, f(weights, N)], -1).unsqueeze(1)
         values = torch.stack(list(bound_terms(weights, N, norm_squared).values()), -1)

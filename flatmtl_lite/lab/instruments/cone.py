@@ -95,7 +95,7 @@ def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Sta
 
     At the right, what each does for every task: the inner product of its direction with each unit
     gradient, which IMTL-G makes equal for all tasks. Where Σβ changes its sign, the published direction
-    goes to infinity and comes back from the other side.
+    goes to infinity and comes back from the other side; its arrow and its dot stop at the rim.
 
     Args:
         length: of the third gradient, 0.05 to 1.5; the nearest slider position is taken.
@@ -131,9 +131,10 @@ def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Sta
         figure.add_scatter(uid=f"{uid}-curve", **look, **on["gain"])
         here = dict(size=11, color=color, line=dict(width=1.5, color=BLACK))
         figure.add_scatter(uid=f"{uid}-here", mode="markers", marker=here, showlegend=False, **on["gain"])
-        traces[uid] = arrow_points(seen(d.unsqueeze(1), camera)[:, 0])
+        arrows = seen(d.unsqueeze(1), camera)[:, 0]
+        traces[uid] = arrow_points(arrows * (1.15 / arrows.norm(dim=-1, keepdim=True)).clamp_max(1.0))
         curve = torch.stack([LENGTHS, gains(G, d)], -1)
-        traces[f"{uid}-here"] = curve.unsqueeze(1)
+        traces[f"{uid}-here"] = torch.stack([LENGTHS, gains(G, d).clamp(-1.65, 1.65)], -1).unsqueeze(1)
         traces[f"{uid}-curve"] = broken_at_poles(curve)[None]
     states = [
         f"Length {length:.2f}: divided by Σ|β| every task gains {one:.2f}, divided by Σβ {two:.2f}"

@@ -164,10 +164,13 @@ def arrow_points(tips: Tensor, tails: Tensor | None = None) -> Tensor:
     return ends.masked_fill((tips.norm(dim=-1) < 1e-9)[:, None, None], torch.nan)
 
 
-def walked(points: Tensor) -> Tensor:
-    """Points (N, 2) as they are walked: in row k (N, N, 2), those after the k-th are NaN."""
-    later = torch.ones(len(points), len(points), dtype=torch.bool).triu(1)
-    return points.expand(len(points), *points.shape).masked_fill(later.unsqueeze(-1), torch.nan)
+def walked(points: Tensor, origin: int = 0) -> Tensor:
+    """Points (N, 2) as they are walked from the origin: in row k (N, N, 2) only those up to the k-th."""
+    place = torch.arange(len(points))
+    row = place.unsqueeze(-1)
+    on_the_way = (place - origin) * (row - origin) >= 0
+    on_the_way &= (place - origin).abs() <= (row - origin).abs()
+    return points.expand(len(points), *points.shape).masked_fill(~on_the_way.unsqueeze(-1), torch.nan)
 
 
 def thin(path: Tensor) -> Tensor:

@@ -28,6 +28,8 @@ from .panels import (
     walked,
 )
 
+# the two to be compared are drawn last, so that no other lies on them
+DRAWN = ("second", "each", "erm", "direct", "decomposed")
 RADII = 41  # half of what the other instruments have: five paths for each
 # called anew for each rule: an aggregator that draws at random begins with the same seed
 AGGREGATES = {"PCGrad": PCGrad, "MGDA": MGDA, "CAGrad": CAGrad, "IMTL-G": IMTLG, "mean": Mean}
@@ -78,11 +80,11 @@ def rules_instrument(
     )
     figure.update_layout(height=520, margin_b=48, legend2_x=0.38)
     add_handle(figure, on["landscape"])
-    for rule, look in LOOKS.items():
+    for rule in DRAWN:
+        look, place = LOOKS[rule], list(LOOKS).index(rule)
         line = dict(color=look["color"], dash=look["dash"], width=3)
-        figure.add_scatter(
-            uid=f"path-{rule}", name=rule, mode="lines", line=line, legend="legend2", **on["landscape"]
-        )
+        known = dict(name=rule, legend="legend2", legendrank=place)
+        figure.add_scatter(uid=f"path-{rule}", mode="lines", line=line, **known, **on["landscape"])
         figure.add_trace(
             arrow(f"arrow-{rule}", look["color"], look["dash"], showlegend=False, **on["directions"])
         )
@@ -94,7 +96,7 @@ def rules_instrument(
             figure.add_scatter(uid="way", **quiet, **on["way"])
             figure.add_scatter(uid="ends", **quiet, **on["ends"])
     edge = dict(line=dict(width=1.5, color=BLACK))
-    marks = {key: [look[key] for look in LOOKS.values()] for key in ("color", "symbol")}
+    marks = {key: [LOOKS[rule][key] for rule in DRAWN] for key in ("color", "symbol")}
     figure.add_scatter(
         uid="end", mode="markers", marker=marks | edge | dict(size=12), showlegend=False, **on["landscape"]
     )
@@ -124,7 +126,7 @@ def rules_instrument(
         steps = torch.linspace(0, landscape.steps, walk.shape[-2], dtype=torch.float64)
         gap = (paths["direct"][:, -1] - paths["decomposed"][:, -1]).norm(dim=-1)
         traces = {
-            "end": torch.stack([path[:, -1] for path in paths.values()], 1),
+            "end": torch.stack([paths[rule][:, -1] for rule in DRAWN], 1),
             "way": torch.stack([steps.expand_as(way), way], -1),
             "ends": walked(torch.stack([rhos, gap], -1)),  # a curve to be found, not to be seen at once
             "ends-here": torch.stack([rhos, gap], -1).unsqueeze(1),

@@ -10,7 +10,7 @@ from ...diagnostics import ascent_step
 from ..predictions import Prediction
 from ..stage import Stage, Table
 from ..style import BLACK, FLAT, GREY, ORANGE, SAM, TASK_DASHES, TASKS
-from .panels import POSITIONS, RIGHT, decades, panelled, position, staged
+from .panels import POSITIONS, RIGHT, decades, panelled, position, staged, walked
 
 UNITS = 8
 RHO, RHO_ADAPTIVE = 0.1, 0.1
@@ -18,8 +18,8 @@ RHO, RHO_ADAPTIVE = 0.1, 0.1
 SCALED = {"mean loss": None, "task 1": 0, "task 2": 1}
 MEASURES = {
     "sharpness": ("sharpness", dict(color=SAM, dash="solid"), "star"),
-    "adaptive": ("adaptive", dict(color=FLAT, dash="solid"), "diamond"),
-    "top": ("eigenvalue", dict(color=ORANGE, dash="dash"), "square"),
+    "adaptive": ("adaptive sharpness", dict(color=FLAT, dash="solid"), "diamond"),
+    "top": ("top eigenvalue", dict(color=ORANGE, dash="dash"), "square"),
     "trace": ("trace", dict(color=GREY, dash="dot"), "circle"),
 }
 
@@ -101,7 +101,7 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
                 tickvals=[UNITS - 0.5, 3 * UNITS - 0.5],
                 ticktext=["first layer", "heads"],
             ),
-            yaxis=dict(range=[-3, 1.5], **decades(-3, 1)),
+            yaxis=dict(range=[-3, 2], **decades(-3, 1)),
         ),
         line=dict(
             x=(RIGHT, 1),
@@ -114,7 +114,7 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
             x=(RIGHT, 1),
             y=(0.1, 0.43),
             title="measures against α, relative to α = 1",
-            xaxis=dict(range=[-1, 1], tickvals=[0.1, 0.2, 0.5, 1, 2, 5, 10], type="log"),
+            xaxis=dict(range=[-1, 1], tickvals=[0.1, 0.2, 0.5, 1, 2, 5, 10], type="log", title="α"),
             yaxis=dict(range=[-1, 2.5], **decades(-1, 2)),
         ),
     )
@@ -155,7 +155,7 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
             return losses(weights).mean(-1) if task is None else losses(weights)[..., task]
 
         found = measured(theta, value)
-        one = (alphas.log().abs()).argmin()
+        one = alphas.log().abs().argmin().item()
         ratios = {uid: found[uid] / found[uid][one] for uid in MEASURES}
         section = value(theta[:, None] + along[:, None] * found["direction"][:, None])
         said = outputs(theta, fine)
@@ -171,7 +171,7 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
             traces[f"task-{k}"] = torch.stack([fine.expand(POSITIONS, -1), said[..., k]], -1)
         for uid, ratio in ratios.items():
             curve = torch.stack([alphas, ratio], -1)
-            traces[f"{uid}-curve"], traces[uid] = curve[None], curve.unsqueeze(1)
+            traces[f"{uid}-curve"], traces[uid] = walked(curve, origin=one), curve.unsqueeze(1)
         states = [
             f"α = {a:.3g}: {choice} {here:.4f}; sharpness ×{s:.2g}, top eigenvalue ×{t:.2g}, trace ×{r:.2g}, "
             f"adaptive sharpness ×{d:.2g}."
