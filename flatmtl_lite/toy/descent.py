@@ -1,12 +1,12 @@
 """Whole families of trajectories at once, by the aggregators and the rules that train networks."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from ..aggregation import Aggregator, GramianAggregator, Mean
+from ..aggregation import AGGREGATORS, Aggregator, GramianAggregator, Mean
 from ..decomposition import RULES, Decomposition, combine
 from ..perturbation import worst_case
 from .problems import Problem
@@ -116,7 +116,8 @@ class _Family:
     """The directions of several methods at once, (M, ..., 2) at points (M, ..., 2).
 
     Methods with one kind of ε share the gradients. Equal aggregators that are functions of their rows settle
-    the parts that the rules name in one call; the others go one by one, each with its own memory and draws.
+    the parts that the rules name in one call; the others go one by one, with their own memory and draws
+    (shared where two methods hold one object).
     """
 
     def __init__(self, problem: Problem, methods: Sequence[Method]):
@@ -166,8 +167,14 @@ class _Family:
         return {i: by_rule(i) for i in members}
 
 
-def _settings(aggregate: Aggregator) -> tuple[type, str]:
-    """What two functions of their rows must have in common to be the same: class and attributes."""
+def _settings(aggregate: Aggregator) -> Hashable:
+    """What two functions of their rows must have in common to be the same: class and attributes.
+
+    Only the kit's own classes are known to keep their settings in plain attributes; any other aggregator is
+    the same as itself alone.
+    """
+    if type(aggregate) not in AGGREGATORS.values():
+        return id(aggregate)
     own = {k: v for k, v in vars(aggregate).items() if k[0] != "_" and not isinstance(v, torch.Generator)}
     return type(aggregate), repr(own)
 

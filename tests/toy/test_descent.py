@@ -74,6 +74,24 @@ def test_equal_aggregators_side_by_side_are_what_each_is_alone(problem, cls):
         assert torch.allclose(path, alone, rtol=1e-9, atol=1e-12), rule
 
 
+class Fixed(fm.GramianAggregator):
+    """An aggregator of a user: its setting is a buffer."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.register_buffer("setting", torch.tensor(weights, dtype=torch.float64))
+
+    def solve(self, C, norms, eps):
+        return self.setting * norms
+
+
+def test_aggregators_of_others_are_the_same_as_themselves_alone():
+    methods = [Method(Fixed(weights), "erm") for weights in ([1.0, 0.0], [0.0, 1.0])]
+    together = descend(VALLEYS, STARTS, 0.0, methods, steps=8)
+    for path, method in zip(together, methods, strict=True):
+        assert torch.allclose(path, descend(VALLEYS, STARTS, 0.0, [method], steps=8)[0])
+
+
 def test_rho_zero_is_plain_descent():
     flat = [Method(fm.Mean(), rule) for rule in ("erm", "direct", "decomposed")]
     paths = descend(VALLEYS, STARTS, 0.0, flat)
