@@ -4,6 +4,7 @@ Everything a page needs lies beside it or in it: nothing is fetched from elsewhe
 folder as well as from a server. Formulas become MathML.
 """
 
+import argparse
 import ast
 import re
 import shutil
@@ -35,14 +36,18 @@ def site(notebooks: Path, out: Path) -> list[Path]:
 
     Args:
         notebooks: the folder; ``images`` in it is copied.
-        out: the folder to write; what is there is replaced when all pages are made.
+        out: the folder to write. A site that is there is replaced when all pages are made.
 
     Returns:
         The pages, in the order of the course; the first is ``index.html`` too.
 
     Raises:
-        ValueError: the folder holds no notebook.
+        ValueError: the folder holds no notebook, or ``out`` holds something other than a site.
     """
+    if out.exists() and not (out / "stage.js").is_file() and any(out.iterdir()):
+        raise ValueError(
+            f"Got out={str(out)!r}, which holds something other than a site; expected a new or empty folder."
+        )
     sources = {path.stem: nbformat.read(path, as_version=4) for path in sorted(notebooks.glob("*.ipynb"))}
     if not sources:
         raise ValueError(f"Got folder={str(notebooks)!r} without a notebook; expected the course's own.")
@@ -61,8 +66,12 @@ def site(notebooks: Path, out: Path) -> list[Path]:
         shutil.copy(file, fresh)
     if (notebooks / "images").is_dir():
         shutil.copytree(notebooks / "images", fresh / "images")
-    shutil.rmtree(out, ignore_errors=True)
+    old = out.with_name(out.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.replace(old)
     fresh.replace(out)
+    shutil.rmtree(old, ignore_errors=True)
     return [out / f"{name}.html" for name in sources]
 
 
@@ -78,7 +87,7 @@ def _course_page(name: str, notebook: nbformat.NotebookNode, titles: Mapping[str
     styles = ("site.css", "code.css", "stage.css")
     scripts = ("plotly.js", "stage.js", "static.js")
     return filled(
-        title=f"{titles[name]} · flatmtl-lite",
+        title=escape(f"{titles[name]} · flatmtl-lite"),
         head="\n".join(f'<link rel="stylesheet" href="{style}">' for style in styles),
         body=body,
         scripts="\n".join(f'<script src="{script}"></script>' for script in scripts),
@@ -130,14 +139,16 @@ def opened(call: str) -> Stage:
     """
     try:
         tree = ast.parse(call, mode="eval").body
-        make = getattr(instruments, tree.func.attr)
+        if tree.func.attr not in instruments.__all__:
+            raise ValueError(tree.func.attr)
         values = [ast.literal_eval(value) for value in tree.args]
         named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in tree.keywords}
-    except (SyntaxError, AttributeError, ValueError) as error:
+        return getattr(instruments, tree.func.attr)(*values, **named)
+    except (SyntaxError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"Got {call!r}; expected the call of an instrument, such as lab.rho_instrument('valleys')."
+            f"Got {call!r} ({error}); expected the call of an instrument, such as "
+            "lab.rho_instrument('valleys')."
         ) from error
-    return make(*values, **named)
 
 
 def code_css() -> str:
@@ -148,5 +159,8 @@ def code_css() -> str:
 
 
 if __name__ == "__main__":
-    made = site(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=site.__doc__.splitlines()[0])
+    parser.add_argument("notebooks", type=Path, help="the folder of the executed notebooks")
+    parser.add_argument("out", type=Path, help="the folder to write")
+    made = site(**vars(parser.parse_args()))
     print(f"{len(made)} pages; open {made[0].parent / 'index.html'}")

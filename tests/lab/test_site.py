@@ -1,5 +1,6 @@
 """The static site: pages that need neither a kernel nor a network, with what the notebooks say."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import nbformat
 import pytest
 
 from flatmtl_lite import lab
+from flatmtl_lite.lab.offline import data_script
 from flatmtl_lite.lab.site import opened, site
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -50,7 +52,7 @@ def test_links_lead_to_the_other_pages(made):
     page = made(nbformat.v4.new_markdown_cell("[next](01_next.ipynb), [paper](https://arxiv.org/abs/1)"))
     assert 'href="01_next.html"' in page
     assert 'href="https://arxiv.org/abs/1"' in page
-    assert "<title>00 · First & last · flatmtl-lite</title>" in page.replace("&amp;", "&")
+    assert "<title>00 · First &amp; last · flatmtl-lite</title>" in page
 
 
 def test_a_stage_is_opened_anew_with_its_state(made):
@@ -73,7 +75,8 @@ def test_figures_live_and_tables_stay(made):
 def test_a_folder_without_notebooks_changes_nothing(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    (out / "kept").touch()
+    for name in ("kept", "stage.js"):
+        (out / name).touch()
     with pytest.raises(ValueError, match="without a notebook"):
         site(tmp_path, out)
     assert (out / "kept").exists()
@@ -81,11 +84,32 @@ def test_a_folder_without_notebooks_changes_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     "call",
-    ["", "1 +", "print('x')", "lab.nothing()", "lab.rho_instrument(rho=open('x'))", "__import__('os')"],
+    ["", "1 +", "print('x')", "lab.nothing()", "lab.rho_instrument(rho=open('x'))", "__import__('os')"]
+    + ["lab.__setattr__('a', 1)", "lab.rho_instrument(**{'rho': 0.1})", "lab.ball_instrument(radius=1)"],
 )
 def test_only_calls_of_instruments_are_opened(call):
     with pytest.raises(ValueError, match="expected the call of an instrument"):
         opened(call)
+
+
+def test_only_a_site_is_replaced(made, tmp_path):
+    made()
+    (tmp_path / "out" / "00_old.html").touch()
+    made()
+    assert not (tmp_path / "out" / "00_old.html").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notebooks", "out"]
+    for mine in (tmp_path / "thesis", tmp_path / "notebooks"):
+        mine.mkdir(exist_ok=True)
+        (mine / "thesis.txt").touch()
+        with pytest.raises(ValueError, match="something other than a site"):
+            site(tmp_path / "notebooks", mine)
+        assert (mine / "thesis.txt").exists()
+
+
+def test_nothing_in_the_data_ends_its_script():
+    page = data_script({"a": "<!-- <script></script>"}, 'two "points"')
+    assert page.count("<") == 2
+    assert json.loads(page.split(">", 1)[1].rsplit("<", 1)[0]) == {"a": "<!-- <script></script>"}
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,8 @@ def bound_instrument(
     return staged(
         figure,
         compute,
-        recipe=f"lab.bound_instrument(images={{value}}, network={{choice}}, norm_squared={norm_squared!r})",
+        recipe="lab.bound_instrument(images={value}, network={choice}, "
+        f"norm_squared={float(norm_squared)!r})",
         title="Bound instrument",
         label="images",
         values=[f"{n:.0f}" if n < 1e6 else f"{n:.2g}" for n in N.tolist()],
