@@ -64,7 +64,7 @@ def predicted_flat(loss: Callable[[], Tensor], parameters: Iterable[Tensor], rho
 
     By two backward passes, the Hessian is never formed. It is the gradient of ρ‖g‖, the penalty by which
     SAM's loss exceeds the loss (arXiv 2211.13723, eq. 13). Kinks, such as those of ReLU, do not show in
-    it. 0 where the gradient is 0.
+    it. 0 where the gradient is 0. Buffers and generators are afterwards as before.
 
     Args:
         loss: () -> scalar.
@@ -83,8 +83,9 @@ def predicted_flat(loss: Callable[[], Tensor], parameters: Iterable[Tensor], rho
         tensor([0.3000, 0.4000])
     """
     _check_radius(rho)
-    gradient, product = _gradient_and_hessian(loss, list(parameters))
-    return product(worst_case(gradient, rho))
+    with StateGuard():
+        gradient, product = _gradient_and_hessian(loss, list(parameters))
+        return product(worst_case(gradient, rho))
 
 
 def ascent_step(epsilon: Tensor, gradient: Tensor, rho: float | Tensor, first: bool) -> Tensor:

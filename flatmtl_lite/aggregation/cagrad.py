@@ -18,7 +18,7 @@ class CAGrad(GramianAggregator):
     Guarantees: with c < 1 descends on the mean loss; within its ball no direction helps the worst task more.
     Scale: divided by 1 + c, so that equal gradients give themselves (the published code divides by
         1 + c², which with c = 0.4 makes a step 1.21 times as long).
-    Cost: G Gᵀ and w G, and an active-set search on T × T numbers.
+    Cost: G Gᵀ and w G, and a search for the active tasks on T × T numbers.
     Paper: Liu et al., NeurIPS 2021, arXiv 2110.14048.
 
     Args:

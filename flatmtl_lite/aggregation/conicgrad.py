@@ -21,7 +21,7 @@ class ConicGrad(GramianAggregator):
     Guarantees: with c > 0 descends on the mean loss; except at a Pareto-stationary point, within its cone
         no direction of its length helps the worst task more.
     Scale: as it is, ‖d‖ = ‖g₀‖.
-    Cost: G Gᵀ and w G, and one or two active-set searches on T × T numbers.
+    Cost: G Gᵀ and w G, and one or two searches for the active tasks on T × T numbers.
     Paper: arXiv 2502.00217.
 
     Args:

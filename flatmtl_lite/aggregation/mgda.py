@@ -15,7 +15,7 @@ class MGDA(GramianAggregator):
 
     Guarantees: descends on every task, ⟨gᵢ, d⟩ >= ‖d‖², or is 0 at a Pareto-stationary point.
     Scale: as it is (some published code multiplies by T or 40).
-    Cost: G Gᵀ and w G, and an active-set search on T × T numbers.
+    Cost: G Gᵀ and w G, and a search for the active tasks on T × T numbers.
     Paper: Désidéri 2012, https://doi.org/10.1016/j.crma.2012.03.014; Sener and Koltun, NeurIPS 2018,
         arXiv 1810.04650.
 

@@ -14,7 +14,7 @@ class UPGrad(GramianAggregator):
 
     Guarantees: ascends on no task.
     Scale: as it is (the paper's weights are 1/T).
-    Cost: G Gᵀ and w G, and T active-set searches at once on T × T numbers.
+    Cost: G Gᵀ and w G, and T searches for the active tasks at once on T × T numbers.
     Paper: Quinton and Rey 2024, arXiv 2406.16232.
 
     Example:

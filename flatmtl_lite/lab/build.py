@@ -12,6 +12,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from .editions import INSTRUCTOR, learners_edition
+from .files import write_whole
 
 MOST_BYTES = 500_000
 
@@ -30,9 +31,7 @@ def build(path: Path) -> None:
         learners = path.parents[1] / path.name
         texts[learners] = _executed(learners_edition(notebook), learners)
     for file, text in texts.items():
-        part = file.with_name(file.name + ".part")
-        part.write_text(text)
-        part.replace(file)
+        write_whole(file, text)
 
 
 def _executed(notebook: nbformat.NotebookNode, path: Path) -> str:

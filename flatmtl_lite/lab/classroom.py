@@ -5,6 +5,7 @@ import statistics
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from html import escape
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -87,9 +88,9 @@ def class_view(folder: str | Path) -> None:
         ValueError: the folder holds no file of predictions, or a damaged one; its name is given.
     """
     learners = [recorded(file) for file in sorted(Path(folder).glob("*.json"))]
-    if not learners:
+    if not any(learners):
         raise ValueError(
-            f"Got folder={str(folder)!r} without any .json file; expected what lab.export_predictions wrote."
+            f"Got folder={str(folder)!r} without any prediction; expected what lab.export_predictions wrote."
         )
     show(class_figure(learners), class_text(learners))
 
@@ -136,11 +137,13 @@ def class_figure(learners: Iterable[Mapping[str, Mapping]]) -> go.Figure:
                 width=0.62,
                 marker=dict(color=COLORS[k % len(COLORS)], opacity=0.45, line=dict(color=BLACK, width=1)),
             )
-            text = f"{star}{'<br>'.join(textwrap.wrap(answer, LINE))}<br><b>{counts[answer]}</b>"
+            lines = "<br>".join(map(escape, textwrap.wrap(answer, LINE)))
+            text = f"{star}{lines}<br><b>{counts[answer]}</b>"
             figure.add_annotation(
                 x=(k + 0.01) / most, y=row, text=text, xanchor="left", align="left", showarrow=False
             )
-        question = "<br>".join(textwrap.wrap(f"{key}: {entries[0]['question']}", 3 * LINE))
+        asked = textwrap.wrap(f"{key}: {entries[0]['question']}", 3 * LINE)
+        question = "<br>".join(map(escape, asked))
         look = dict(xanchor="left", yanchor="bottom", align="left", showarrow=False, font_size=14)
         figure.add_annotation(x=0, y=row - 0.33, text=f"<b>{question}</b>", **look)
     figure.update_annotations(font_color=BLACK)

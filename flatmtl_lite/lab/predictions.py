@@ -9,6 +9,7 @@ from pathlib import Path
 
 import ipywidgets
 
+from .files import write_whole
 from .stage import Stage
 
 WAITING = "Record your prediction above, then the controls unlock."
@@ -43,9 +44,9 @@ def recorded(file: Path | None = None) -> dict[str, dict]:
         return {}
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        if not all({"question", "answer", "answers", "sure"} <= set(entry) for entry in found.values()):
+        if not all(map(_is_entry, found.values())):
             raise ValueError("an entry lacks its question, its answers or how sure it was")
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise ValueError(
             f"Got a damaged file of predictions, {file} ({error}); expected what lab.predict wrote. "
             "Move it away to begin anew."
@@ -53,11 +54,14 @@ def recorded(file: Path | None = None) -> dict[str, dict]:
     return found
 
 
+def _is_entry(entry: dict) -> bool:
+    texts = [entry["question"], entry["answer"], *entry["answers"], entry.get("measured", "")]
+    return all(isinstance(text, str) for text in texts) and 0 <= entry["sure"] <= 1
+
+
 def write(found: Mapping[str, dict], file: Path) -> None:
-    """Write predictions under a temporary name, then rename."""
-    part = file.with_name(file.name + ".part")
-    part.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
-    part.replace(file)
+    """Write predictions whole, or not at all."""
+    write_whole(file, json.dumps(found, indent=1, ensure_ascii=False))
 
 
 class Prediction(ipywidgets.VBox):
@@ -69,12 +73,17 @@ class Prediction(ipywidgets.VBox):
         answers: at least two.
 
     Raises:
-        ValueError: fewer than two answers, or the file of predictions is damaged.
+        ValueError: fewer than two answers, no folder for the file of predictions, or the file is damaged.
     """
 
     def __init__(self, key: str, question: str, answers: Sequence[str]):
         if len(answers) < 2:
             raise ValueError(f"Got answers={answers!r}; expected at least two to choose from.")
+        if not record_file().absolute().parent.is_dir():
+            raise ValueError(
+                f"Got {record_file()} to keep predictions in; expected a folder that exists. Make it, or set "
+                "FLATMTL_PREDICTIONS."
+            )
         self.key, self.question, self.answers = key, question, list(answers)
         self._waiting: list[Stage] = []
         wide = ipywidgets.Layout(width="auto")

@@ -89,8 +89,11 @@ def test_the_class_view_counts_every_answer(tmp_path, shown):
 
 
 def test_a_class_view_names_the_damaged_file(tmp_path):
-    with pytest.raises(ValueError, match="without any"):
-        lab.class_view(tmp_path)
+    for text in (None, "{}"):
+        if text:
+            (tmp_path / "empty.json").write_text(text)
+        with pytest.raises(ValueError, match="without any prediction"):
+            lab.class_view(tmp_path)
     (tmp_path / "bad.json").write_text('{"a": 3}')
     with pytest.raises(ValueError, match=r"bad\.json"):
         lab.class_view(tmp_path)

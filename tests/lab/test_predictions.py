@@ -77,6 +77,23 @@ def test_one_answer_is_no_question():
         lab.predict("t-rise", QUESTION, ["yes"])
 
 
+def test_a_missing_folder_is_found_before_anything_is_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLATMTL_PREDICTIONS", str(tmp_path / "none" / "mine.json"))
+    with pytest.raises(ValueError, match="expected a folder that exists"):
+        lab.predict("t-rise", QUESTION, ANSWERS)
+
+
+ENTRY = {"question": "q", "answer": "yes", "answers": ["yes", "no"], "sure": 0.8}
+SPOILED = [ENTRY | spoil for spoil in ({"sure": "high"}, {"answers": 5}, {"answer": ["x"]}, {"measured": 1})]
+
+
+@pytest.mark.parametrize("entry", SPOILED)
+def test_an_entry_of_another_kind_is_damage(file, entry):
+    file.write_text(json.dumps({"t-rise": entry}))
+    with pytest.raises(ValueError, match=r"damaged .*mine\.json"):
+        predictions.recorded()
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"t-rise": 3}', '{"t-rise": {"answer": "yes"}}', "null"])
 def test_a_damaged_file_is_left_as_it_is(file, text):
     file.write_text(text)

@@ -112,7 +112,7 @@ def descent_instrument(
             f"losses {one:.2f} and {two:.2f}."
             for s, (x, y), a, (one, two) in zip(
                 steps.tolist(),
-                path[steps].tolist(),
+                (path[steps].round(decimals=2) + 0.0).tolist(),
                 degrees[steps].tolist(),
                 values[steps].tolist(),
                 strict=True,
