@@ -40,7 +40,10 @@ def _executed(notebook: nbformat.NotebookNode, path: Path) -> str:
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-        if cell.cell_type == "code":  # what the browser that draws the pictures says of itself
+        if cell.cell_type == "code":
+            for output in cell.outputs:  # the browser that draws the pictures speaks of itself now and then
+                if output.get("name") == "stderr":
+                    print(f"{path}, cell {cell.id}, left out: {output.text}", file=sys.stderr)
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
             for output in cell.outputs:  # a widget is gone after a reload; its picture and its text stay
                 output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)

@@ -91,12 +91,13 @@ def notebook(tmp_path, *cells: str):
     return path
 
 
-def test_build_executes_in_order_and_strips(tmp_path):
+def test_build_executes_in_order_and_strips(tmp_path, capsys):
     path = notebook(tmp_path, "import sys; print('noise', file=sys.stderr)", "print(6 * 7)")
     build.main([str(tmp_path)])
     built = nbformat.read(path, as_version=4)
     assert [cell.execution_count for cell in built.cells] == [1, 2]
     assert built.cells[0].outputs == []
+    assert "left out: noise" in capsys.readouterr().err
     assert built.cells[1].outputs[0].text == "42\n"
     assert "widgets" not in built.metadata
     assert [file.name for file in tmp_path.iterdir()] == ["one.ipynb"]
