@@ -6,17 +6,12 @@ from torch.nn.functional import nll_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from .networks import MultiTaskNet
-from .trainer import to_input
+from .trainer import outputs
 
 
-@torch.no_grad()
-def log_probabilities(model: MultiTaskNet, images: Tensor) -> Tensor:
-    """What the network says, in evaluation mode: images (N, H, W) uint8 -> (T, N, classes)."""
-    training = model.training
-    model.eval()
-    said = [torch.stack(model(to_input(x))).log_softmax(-1) for x in images.split(1024)]
-    model.train(training)
-    return torch.cat(said, 1)
+def log_probabilities(model: MultiTaskNet, images: Tensor) -> list[Tensor]:
+    """Per task what the network says, in evaluation mode: images (N, H, W) uint8 -> (N, classes)."""
+    return [task.log_softmax(-1) for task in outputs(model, images)]
 
 
 def nll(log_p: Tensor, labels: Tensor) -> float:

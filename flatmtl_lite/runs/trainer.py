@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -87,19 +87,19 @@ class Run:
 def train(
     data: MultiTaskData,
     config: Config,
-    network: Callable[[], MultiTaskNet] = mlp,
+    network: Callable[[Sequence[int]], MultiTaskNet] = mlp,
     on_epoch: Callable[[Run, float], None] = lambda run, share: None,
 ) -> Run:
-    """Train a network on two-task images.
+    """Train a network on images with a label per task.
 
     Args:
         data: images and labels.
         config: method and settings.
-        network: makes the network; called with the seed set.
+        network: makes the network from the numbers of classes, ``data.classes``; called with the seed set.
         on_epoch: called as ``on_epoch(run, share of epochs done)`` after every epoch.
 
     Raises:
-        ValueError: fewer training images than one batch.
+        ValueError: fewer training images than one batch, or not one head per task.
     """
     steps = len(data.train_images) // config.batch_size
     if steps == 0:
@@ -109,7 +109,13 @@ def train(
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = network()
+        model = network(data.classes)
+    if len(model.heads) != len(data.classes):
+        raise ValueError(
+            f"Got a network of {len(model.heads)} heads for {len(data.classes)} tasks "
+            f"({', '.join(data.task_names)}); expected a head per task. Make one for each of the classes "
+            "that `network` is called with, as mlp does."
+        )
     run = Run(config, model)
     method = parse_method(config.method)
     aggregate = method.make_aggregator(tasks=len(model.heads))
@@ -176,16 +182,25 @@ def to_input(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def accuracy(model: MultiTaskNet, images: Tensor, labels: Tensor) -> list[float]:
-    """Accuracy per task, in per cent to two decimals, in evaluation mode."""
+def outputs(model: MultiTaskNet, images: Tensor) -> list[Tensor]:
+    """What the heads say in evaluation mode: images (N, H, W) uint8 -> (N, C) per task, each its own C."""
     training = model.training
     model.eval()
-    right = torch.zeros(labels.shape[1])
-    for x, y in zip(images.split(1024), labels.split(1024), strict=True):
-        outputs = torch.stack(model(to_input(x)), 1)
-        right += (outputs.argmax(-1) == y).sum(0)
+    said = [model(to_input(x)) for x in images.split(1024)]
     model.train(training)
-    return [round(share, 2) for share in (100 * right.double() / len(labels)).tolist()]
+    return [torch.cat(task) for task in zip(*said, strict=True)]
+
+
+def accuracy(model: MultiTaskNet, images: Tensor, labels: Tensor) -> list[float]:
+    """Accuracy per task, in per cent to two decimals, in evaluation mode.
+
+    Args:
+        model: trunk and heads.
+        images: (N, H, W) uint8.
+        labels: (N, T).
+    """
+    said = zip(outputs(model, images), labels.unbind(1), strict=True)
+    return [round(100 * (task.argmax(-1) == y).sum().item() / len(y), 2) for task, y in said]
 
 
 def task_sharpness(

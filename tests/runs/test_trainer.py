@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from flatmtl_lite.aggregation import AGGREGATORS
-from flatmtl_lite.runs import Config, fashion_and_mnist, lenet, mlp, parse_method, teaching, train
+from flatmtl_lite.runs import (
+    Config,
+    fashion_and_mnist,
+    lenet,
+    mlp,
+    multi_mnist,
+    parse_method,
+    teaching,
+    train,
+)
 from flatmtl_lite.runs.trainer import accuracy, task_sharpness
 
 
@@ -69,6 +78,22 @@ def test_accuracy_counts_right_answers(data):
         head.bias.data = torch.eye(10)[3]
     expected = 100 * (data.test_labels == 3).float().mean(0)
     assert accuracy(model, data.test_images, data.test_labels) == pytest.approx(expected.tolist(), abs=0.01)
+
+
+@pytest.mark.parametrize("network", [mlp, lenet])
+def test_tasks_of_unequal_classes_train(network):
+    tasks = ["digit", "parity", "group"]
+    data = multi_mnist("fashion+mnist", 0, 64, 16, 16, tasks=tasks, sample=True)
+    run = train(data, SMALL, network=network)
+    assert [head.out_features for head in run.model.heads] == [10, 2, 5]
+    assert len(run.epochs[-1]["test"]) == len(run.sharpness) == 3
+
+
+def test_a_network_with_other_heads_than_tasks_is_refused(data):
+    stepped = []
+    with pytest.raises(ValueError, match=r"1 heads for 2 tasks \(digit, garment\); expected a head per task"):
+        train(data, SMALL, network=lambda classes: mlp(classes[:1]), on_epoch=lambda *a: stepped.append(a))
+    assert not stepped
 
 
 def test_ten_steps_find_more_than_one(data):
