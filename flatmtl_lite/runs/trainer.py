@@ -168,7 +168,7 @@ def task_closures(
         images: (N, H, W) uint8.
         labels: (N, T).
     """
-    x = to_input(images).to(next(model.parameters()).dtype)
+    x = _input_of(model, images)
     losses = [
         lambda z, head=head, y=y: cross_entropy(head(z), y)
         for head, y in zip(model.heads, labels.unbind(1), strict=True)
@@ -176,18 +176,21 @@ def task_closures(
     return lambda: model.trunk(x), losses
 
 
-def to_input(images: Tensor) -> Tensor:
-    """(N, H, W) uint8 -> (N, 1, H, W) float32 in [0, 1]."""
-    return images.unsqueeze(1).float() / 255
+def _input_of(model: MultiTaskNet, images: Tensor) -> Tensor:
+    """(N, H, W) uint8 -> (N, 1, H, W) in [0, 1], in the model's dtype."""
+    return (images.unsqueeze(1).float() / 255).to(next(model.parameters()).dtype)
 
 
 @torch.no_grad()
 def outputs(model: MultiTaskNet, images: Tensor) -> list[Tensor]:
     """What the heads say in evaluation mode: images (N, H, W) uint8 -> (N, C) per task, each its own C."""
-    training = model.training
+    training = [module for module in model.modules() if module.training]
     model.eval()
-    said = [model(to_input(x)) for x in images.split(1024)]
-    model.train(training)
+    try:
+        said = [model(_input_of(model, x)) for x in images.split(1024)]
+    finally:
+        for module in training:  # not model.train(): a part that was in evaluation mode stays so
+            module.training = True
     return [torch.cat(task) for task in zip(*said, strict=True)]
 
 

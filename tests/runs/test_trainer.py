@@ -16,6 +16,7 @@ from flatmtl_lite.runs import (
     teaching,
     train,
 )
+from flatmtl_lite.runs.metrics import log_probabilities
 from flatmtl_lite.runs.trainer import accuracy, task_sharpness
 
 
@@ -94,6 +95,24 @@ def test_a_network_with_other_heads_than_tasks_is_refused(data):
     with pytest.raises(ValueError, match=r"1 heads for 2 tasks \(digit, garment\); expected a head per task"):
         train(data, SMALL, network=lambda classes: mlp(classes[:1]), on_epoch=lambda *a: stepped.append(a))
     assert not stepped
+
+
+def test_evaluation_leaves_every_module_in_its_mode_also_after_an_error(data):
+    model = mlp()
+    model.trunk.extend([torch.nn.BatchNorm1d(256).eval(), torch.nn.Dropout()])
+    modes = [module.training for module in model.modules()]
+    accuracy(model, data.test_images, data.test_labels)
+    assert [module.training for module in model.modules()] == modes
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        accuracy(model, data.test_images[:, 1:], data.test_labels)
+    assert [module.training for module in model.modules()] == modes
+
+
+def test_a_double_model_is_judged(data):
+    model = mlp()
+    single = accuracy(model, data.test_images, data.test_labels)
+    assert accuracy(model.double(), data.test_images, data.test_labels) == single
+    assert all(task.dtype == torch.float64 for task in log_probabilities(model, data.test_images))
 
 
 def test_ten_steps_find_more_than_one(data):
