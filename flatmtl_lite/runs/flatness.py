@@ -17,6 +17,7 @@ from ..diagnostics import hessian_trace, sharpness, top_eigenvalue
 from .metrics import ece, log_probabilities, nll
 from .multimnist import MultiTaskData
 from .networks import MultiTaskNet
+from .records import check_folder, write_whole
 from .sources import shipped
 from .teaching import teaching_config, teaching_data
 from .trainer import accuracy, task_closures, train
@@ -136,7 +137,12 @@ def _table(record: dict, columns: dict[str, tuple]) -> list[str]:
 
 
 def record(path: Path, seeds: list[int]) -> None:
-    """Train and measure the three runs with every seed; the file is written anew after every run."""
+    """Train and measure the three runs with every seed; the file is written anew after every run.
+
+    Raises:
+        FileNotFoundError: the folder of ``path`` does not exist.
+    """
+    check_folder(path)
     words = " ".join(map(str, seeds))
     machine = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
     results = {
@@ -153,9 +159,7 @@ def record(path: Path, seeds: list[int]) -> None:
         for label in LABELS:
             model = train(data, teaching_config(label, seed)).model
             results["runs"].append({"label": label, "seed": seed, **measured(model, data)})
-            part = path.with_name(path.name + ".part")
-            part.write_text(json.dumps(results, indent=1))
-            part.replace(path)
+            write_whole(path, json.dumps(results, indent=1))
             print(f"{label} seed {seed}: test {results['runs'][-1]['test']}", file=sys.stderr)
 
 

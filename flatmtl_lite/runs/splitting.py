@@ -7,7 +7,6 @@ the shares; on LS the flat parts are measured at the radius of F-LS, and change 
 import argparse
 import datetime
 import json
-import os
 import platform
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from statistics import mean
 
 import torch
 
+from .records import check_folder, write_whole
 from .sources import shipped
 from .teaching import METHODS, teaching_config, teaching_data
 from .trainer import Config, Run, train
@@ -53,7 +53,12 @@ def recorded_conflict(record: dict, label: str) -> dict[str, list[float]]:
 
 
 def record(path: Path, seeds: list[int]) -> None:
-    """Train by LS and by F-LS with every seed; the file is written under another name, then renamed."""
+    """Train by LS and by F-LS with every seed; the file is written anew after every run.
+
+    Raises:
+        FileNotFoundError: the folder of ``path`` does not exist.
+    """
+    check_folder(path)
     words = " ".join(map(str, seeds))
     machine = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
     results = {
@@ -69,12 +74,7 @@ def record(path: Path, seeds: list[int]) -> None:
             run = train(data, splitting_config(label, seed))
             shares = {kind: [round(v, 3) for v in third] for kind, third in conflict_by_third(run).items()}
             results["runs"].append({"label": label, **asdict(run.config), "conflict_by_third": shares})
-    part = path.with_name(path.name + ".part")
-    with part.open("w") as file:
-        file.write(json.dumps(results, indent=1))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+            write_whole(path, json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from .multimnist import MultiTaskData, fashion_and_mnist
+from .records import check_folder, write_whole
 from .sources import shipped
 from .trainer import Config, Run, train
 
@@ -149,8 +150,12 @@ def summary(run: Run, label: str, label_noise: float) -> dict:
 def record(path: Path, seeds: list[int]) -> None:
     """Run the selection, then every method with every seed at 40 % noise, LS and F-LS also at none.
 
-    The file is written anew after every run (under another name, then renamed).
+    The file is written anew after every run.
+
+    Raises:
+        FileNotFoundError: the folder of ``path`` does not exist.
     """
+    check_folder(path)
     data, words = {}, " ".join(map(str, seeds))
     machine = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
     results = {
@@ -167,12 +172,7 @@ def record(path: Path, seeds: list[int]) -> None:
             data[key] = teaching_data(*key)
             results["data"] = data[key].origin
         results[kind].append(summary(train(data[key], config), label, noise))
-        part = path.with_name(path.name + ".part")
-        with part.open("w") as file:
-            file.write(json.dumps(results, indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, json.dumps(results, indent=1))
         last = results[kind][-1]
         print(f"{kind} {label} seed {config.seed} noise {noise}: test {last['test']}", file=sys.stderr)
 

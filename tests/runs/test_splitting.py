@@ -1,5 +1,6 @@
 """How conflict is counted and recorded for notebook 03."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -50,7 +51,11 @@ def test_the_record_is_written_whole(tmp_path, monkeypatch, data):
     made = {"LS": replace(small, method="mean"), "F-LS": small}
     monkeypatch.setattr(splitting, "splitting_config", lambda label, seed: made[label])
     monkeypatch.setattr(splitting, "teaching_data", lambda seed: data)
+    written = []
+    whole = splitting.write_whole
+    monkeypatch.setattr(splitting, "write_whole", lambda *a: whole(*a) or written.append(a[0].read_text()))
     splitting.record(tmp_path / "splitting.json", [7])
+    assert [len(json.loads(text)["runs"]) for text in written] == [1, 2]
     assert [file.name for file in tmp_path.iterdir()] == ["splitting.json"]
 
 
