@@ -252,7 +252,34 @@ def _without_clashes(chosen: Tensor, classes: Tensor, taken: Tensor, generator: 
         others = torch.randint(len(chosen), (len(clash) + 1,), generator=generator)
         places = torch.cat([clash, others]).unique()
         chosen[places] = chosen[places[torch.randperm(len(places), generator=generator)]]
-    raise ValueError("distinct=True: the two sets leave no such pairs; give sets of more classes")
+    return _mended(chosen, classes, taken, generator)
+
+
+def _mended(chosen: Tensor, classes: Tensor, taken: Tensor, generator: torch.Generator) -> Tensor:
+    """:func:`_without_clashes` where chance finds no order: few or one-sided images, some to be others.
+
+    With n images for n places an order exists if and only if no class has more than n of both together.
+    """
+    values, counts = torch.cat([classes[chosen], taken]).unique(return_counts=True)
+    excess, common = counts.max().item() - len(chosen), values[counts.argmax()]
+    if excess > 0:
+        # only a more used image leaves, for a less used one: uses still differ by at most one
+        uses = chosen.bincount(minlength=len(classes))
+        leaving = ((classes == common) & (uses > uses.min())).nonzero().squeeze(1)
+        coming = ((classes != common) & (uses == uses.min())).nonzero().squeeze(1)
+        if excess > min(len(leaving), len(coming)):
+            raise ValueError("distinct=True: the two sets leave no such pairs; give sets of more classes")
+        leaving, coming = (
+            images[torch.randperm(len(images), generator=generator)[:excess]] for images in (leaving, coming)
+        )
+        for old, new in zip(leaving, coming, strict=True):
+            chosen[(chosen == old).nonzero()[0]] = new
+    while len(clash := (classes[chosen] == taken).nonzero()):
+        place = clash[0]
+        free = ((taken != taken[place]) & (classes[chosen] != taken[place])).nonzero()
+        other = free[torch.randint(len(free), (), generator=generator)]
+        chosen[place], chosen[other] = chosen[other], chosen[place]
+    return chosen
 
 
 def _equal_use(size: int, n: int, generator: torch.Generator) -> Tensor:

@@ -321,6 +321,31 @@ def test_pairs_that_cannot_be_distinct_are_refused():
     items = torch.zeros(5, 28, 28, dtype=torch.uint8), torch.zeros(5, dtype=torch.int64)
     with pytest.raises(ValueError, match="more classes"):
         pairs(items, items, 10, generator(), distinct=True)
+    many, few = (torch.tensor([0] * k + [1] * (10 - k)) for k in (7, 4))  # 11 of ten pairs want a 0
+    with pytest.raises(ValueError, match="more classes"):
+        pairs((numbered(10)[0], many), (numbered(10)[0], few), 20, generator(), distinct=True)
+
+
+def test_a_pair_or_two_are_distinct_for_every_seed():
+    for seed in range(60):
+        data = multi_mnist("mnist", seed, 1, 1, 20, sample=True)
+        for labels in (data.train_clean_labels, data.val_labels, data.test_labels):
+            assert (labels[:, 0] != labels[:, 1]).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 10, 13, 20, 50])
+def test_one_sided_sets_give_distinct_pairs_and_equal_use(n):
+    """Six of ten images of the first set are of class 0, four of ten of the second: just not too many."""
+    first = torch.zeros(10, 28, 28, dtype=torch.uint8), torch.tensor([0, 0, 0, 0, 0, 0, 1, 2, 3, 4])
+    second = numbered(10)[0], torch.tensor([0, 0, 0, 0, 1, 1, 2, 2, 3, 4])
+    second[0][:] = torch.arange(1, 11, dtype=torch.uint8)[:, None, None]
+    for seed in range(20):
+        images, labels = pairs(first, second, n, generator(seed), distinct=True)
+        assert (labels[:, 0] != labels[:, 1]).all()
+        number = images.amax((1, 2)).long() - 1
+        assert torch.equal(second[1][number], labels[:, 1])
+        uses = number.bincount(minlength=10)
+        assert uses.max() - uses.min() <= 1
 
 
 @pytest.mark.parametrize("variant", ["mnist", "fashion"])
