@@ -32,7 +32,20 @@ def conflict_by_third(run: Run) -> dict[str, list[float]]:
 
     "loss parts" and "flat parts" are the cosines between the two tasks, "within" those of a task's loss
     part with its own flat part.
+
+    Raises:
+        ValueError: not two tasks, or a measured step without flat parts.
     """
+    tasks = len(run.model.heads)
+    if tasks != 2:
+        raise ValueError(f"Got a run of {tasks} tasks; expected two: the shares are of their one pair.")
+    bare = sum("flat" not in step for step in run.steps)
+    if bare:
+        raise ValueError(
+            f"Got {bare} of {len(run.steps)} measured steps without flat parts (method "
+            f"{run.config.method!r}, measure_rho={run.config.measure_rho}); expected them at each. Train by "
+            "a method that takes them, such as f-mean, with rho > 0, or set measure_rho > 0."
+        )
     thirds = [[], [], []]
     for step in run.steps:
         cosines = [*step["loss"], *step["flat"], *step["intra"]]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from flatmtl_lite.runs import Config, Run, fashion_and_mnist, splitting, train
+from flatmtl_lite.runs import Config, Run, fashion_and_mnist, mlp, multi_mnist, splitting, train
 
 SMALL = Config("f-mean", epochs=1, batch_size=16, measure_every=1)
 
@@ -34,7 +34,7 @@ def test_the_first_step_of_sam_has_the_parts_that_are_measured_on_plain_descent(
 
 
 def test_conflict_is_counted_by_thirds():
-    run = Run(Config(epochs=3), model=None)
+    run = Run(Config(epochs=3), mlp(width=1))
     steps = [(0, -1, 1, 1, -1), (0.5, 1, 1, -1, -1), (1, 1, -1, 1, 1), (2.9, 1, 1, 1, 1)]
     for epoch, loss, flat, first, second in steps:
         run.steps.append({"epoch": epoch, "loss": [loss], "flat": [flat], "intra": [first, second]})
@@ -44,6 +44,15 @@ def test_conflict_is_counted_by_thirds():
         "within task 1": [0.5, 0, 0],
         "within task 2": [1, 0, 0],
     }
+
+
+def test_a_run_without_flat_parts_or_two_tasks_is_refused(data):
+    with pytest.raises(ValueError, match=r"Got 4 of 4 measured steps without flat parts \(method 'mean'"):
+        splitting.conflict_by_third(train(data, replace(SMALL, method="mean")))
+    for tasks in (["digit"], ["digit", "parity", "group"]):
+        asked = multi_mnist("fashion+mnist", 0, 64, 16, 16, tasks=tasks)
+        with pytest.raises(ValueError, match=f"Got a run of {len(tasks)} tasks; expected two"):
+            splitting.conflict_by_third(train(asked, SMALL))
 
 
 def test_the_record_is_written_whole(tmp_path, monkeypatch, data):
