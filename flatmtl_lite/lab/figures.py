@@ -145,7 +145,7 @@ def curves(
     figure.update_xaxes(title_text=x_title).update_yaxes(title_text=y_title, rangemode="tozero")
     if log:
         ticks = dict(type="log", dtick=1, exponentformat="power")
-        figure.update_xaxes(**ticks).update_yaxes(**ticks)
+        figure.update_xaxes(**ticks).update_yaxes(**ticks, title_standoff=25).update_layout(margin_l=110)
     return figure.update_layout(template=TEMPLATE, height=430, margin_t=100)
 
 
