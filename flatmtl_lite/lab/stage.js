@@ -59,7 +59,7 @@ function render({ model, el }) {
 }
 
 async function draw(model, stage, changed, signal) {
-  const Plotly = await plotly(model);
+  const Plotly = await plotly(model, signal);
   const { still, resting, moving, places } = layers(
     JSON.parse(model.get("figure")),
     model.get("resting"),
@@ -121,26 +121,32 @@ async function draw(model, stage, changed, signal) {
   newTables();
 }
 
-// Plotly once per page: from the page, else from the model that carries it, else from the kernel.
-function plotly(model) {
-  window.flatmtlPlotly ??= new Promise((resolve) => {
-    const run = (bytes) => {
-      const script = document.createElement("script");
-      script.textContent = new TextDecoder().decode(bytes);
-      const define = window.define; // an AMD loader would take the library away from the page
-      window.define = undefined;
-      document.head.append(script);
-      window.define = define;
+// Plotly once per page: from the page, else from the model that carries it, else from a kernel. Every stage
+// that waits asks its own, for another's may be gone; the first to come serves all.
+function plotly(model, signal) {
+  const run = (bytes) => {
+    const script = document.createElement("script");
+    script.textContent = new TextDecoder().decode(bytes);
+    const define = window.define; // an AMD loader would take the library away from the page
+    window.define = undefined;
+    document.head.append(script);
+    window.define = define;
+    window.dispatchEvent(new Event("flatmtl-plotly"));
+  };
+  if (!window.Plotly && model.get("plotly_js")?.byteLength) run(model.get("plotly_js"));
+  if (window.Plotly) return window.Plotly;
+  return new Promise((resolve) => {
+    const answer = (content, buffers) => content === "plotly" && run(buffers[0]);
+    const leave = () => model.off("msg:custom", answer);
+    const served = () => {
+      leave();
       resolve(window.Plotly);
     };
-    if (window.Plotly) resolve(window.Plotly);
-    else if (model.get("plotly_js")?.byteLength) run(model.get("plotly_js"));
-    else {
-      model.on("msg:custom", (content, buffers) => content === "plotly" && run(buffers[0]));
-      model.send("plotly");
-    }
+    window.addEventListener("flatmtl-plotly", served, { once: true, signal });
+    signal.addEventListener("abort", leave);
+    model.on("msg:custom", answer);
+    model.send("plotly");
   });
-  return window.flatmtlPlotly;
 }
 
 // Three plots with the same axes, one before the other: plotly computes every trace of a plot anew when one

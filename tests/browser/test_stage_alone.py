@@ -1,0 +1,85 @@
+"""stage.js on a blank page: a model without a kernel and a library that only notes what it is asked."""
+
+import pytest
+import torch
+from plotly.graph_objects import Figure
+
+from flatmtl_lite.lab import Stage, Table
+from flatmtl_lite.lab.offline import stage_js
+
+pytestmark = pytest.mark.browser
+
+MOCK = """
+class Model {
+    constructor(changed = {}) {
+        Object.assign(this, {state: {...given, ...changed}, reactions: {}, saves: 0, asked: 0});
+        this.state.tables = this.state.tables.map(numbers => new DataView(new Float64Array(numbers).buffer));
+    }
+    get(name) { return this.state[name]; }
+    set(name, value) { this.state[name] = value; this.tell(`change:${name}`); }
+    on(event, react) { (this.reactions[event] ??= []).push(react); }
+    off(event, react) { this.reactions[event] = this.reactions[event].filter(other => other !== react); }
+    tell(event, ...news) { for (const react of this.reactions[event] ?? []) react(...news); }
+    save_changes() { this.saves++; }
+    send() { this.asked++; }
+    get listeners() { return Object.values(this.reactions).flat().length; }
+}
+function open(model) {
+    const el = document.body.appendChild(document.createElement('div'));
+    const stop = flatmtlStage.render({model, el});
+    return {model, el, stop, drawn: () => el.querySelectorAll('.drawn').length};
+}
+const library = {
+    async newPlot(plot, data) {
+        plot.data = data;
+        plot.classList.add('drawn');
+        await window.hold;
+    },
+    purge: plot => plot.classList.remove('drawn'),
+    animate: async () => {},
+    relayout: async () => {},
+};
+const carried = new DataView(new TextEncoder().encode('window.Plotly = library').buffer);
+const settled = () => new Promise(resolve => setTimeout(resolve, 100));
+"""
+
+
+@pytest.fixture
+def blank(page):
+    """A page with stage.js, a model ``Model`` of a stage with two choices, and what goes wrong on it."""
+    figure = Figure(layout=dict(xaxis_range=[-5, 5], yaxis_range=[-2, 2]))
+    figure.add_scatter(uid="line")
+    figure.add_scatter(uid="point-0")
+    options = dict(title="Test", label="ρ", values=["0", "1"], choices=["near", "far"])
+    table = Table({"line": torch.ones(2, 2, 2)}, ["first", "second"])
+    stage = Stage(figure, lambda choice, point: table, points={"start": (1, 2)}, **options)
+    given = {name: getattr(stage, name) for name in Stage.class_own_traits(sync=True)}
+    given |= {"plotly_js": None, "tables": [[1.0] * 10, []]}
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.evaluate("given => { window.given = given; }", given)
+    page.add_script_tag(content=stage_js() + MOCK)
+    yield page
+    assert wrong == []
+
+
+def test_a_dead_kernel_keeps_no_other_stage_from_plotly(blank):
+    run = """async () => {
+        const [gone, dead, living] = [open(new Model()), open(new Model()), open(new Model())];
+        gone.stop();
+        const without = [gone, dead, living].map(stage => stage.model.asked);
+        living.model.tell('msg:custom', 'plotly', [carried]);
+        await settled();
+        const left = [gone, dead, living].map(stage => stage.model.reactions['msg:custom'].length);
+        return {without, left, drawn: [gone, dead, living].map(stage => stage.drawn())};
+    }"""
+    assert blank.evaluate(run) == {"without": [1, 1, 1], "left": [0, 0, 0], "drawn": [0, 3, 3]}
+
+
+def test_a_model_that_carries_plotly_serves_those_that_wait(blank):
+    run = """async () => {
+        const stages = [open(new Model()), open(new Model({plotly_js: carried}))];
+        await settled();
+        return [stages.map(stage => stage.drawn()), stages[1].model.asked];
+    }"""
+    assert blank.evaluate(run) == [[3, 3], 0]
