@@ -29,8 +29,9 @@ function render({ model, el }) {
     save(0);
   });
   const move = (k, ...to) => {
-    const within = (value, [low, high]) => Math.round(1e3 * Math.min(Math.max(value, low), high)) / 1e3;
+    const within = (value, [low, high]) => Math.min(Math.max(Math.round(1e3 * value) / 1e3, low), high);
     const point = to.map((value, axis) => within(value, model.get("bounds")[axis]));
+    if (point.every((value, axis) => value === model.get("points")[k][axis])) return; // no table would come
     if (rides(model, k)) model.set("index", 0);
     model.set("points", model.get("points").with(k, point));
     model.save_changes();

@@ -83,3 +83,15 @@ def test_a_model_that_carries_plotly_serves_those_that_wait(blank):
         return [stages.map(stage => stage.drawn()), stages[1].model.asked];
     }"""
     assert blank.evaluate(run) == [[3, 3], 0]
+
+
+def test_a_point_that_stays_where_it_is_asks_no_kernel(blank):
+    blank.clock.install()
+    blank.evaluate("() => { window.stage = open(new Model({plotly_js: carried})); }")
+    field, state = blank.get_by_label("start y"), blank.locator(".state")
+    for typed, at, saves in (("2", 2, 0), ("9", 2, 0), ("1.5", 1.5, 1)):
+        field.fill(typed)
+        field.press("Enter")
+        blank.clock.run_for(5000)
+        assert blank.evaluate("[stage.model.get('points'), stage.model.saves]") == [[[1, at]], saves]
+        assert ("not answered" in state.text_content()) is (saves > 0)
