@@ -54,13 +54,18 @@ function render({ model, el }) {
 
   // a figure can be drawn only when the page has given it a width
   draw(model, stage, changed, stop.signal).then(() => {
-    if (stage.points.length) letDrag(model, stage, move);
+    if (stage.drawn && stage.points.length) letDrag(model, stage, move);
   });
-  return () => stop.abort();
+  return () => {
+    stop.abort();
+    clearTimeout(pending); // the model keeps the change and sends it along with its next
+    clearTimeout(stage.waiting);
+  };
 }
 
 async function draw(model, stage, changed, signal) {
   const Plotly = await plotly(model, signal);
+  if (signal.aborted) return;
   const { still, resting, moving, places } = layers(
     JSON.parse(model.get("figure")),
     model.get("resting"),
@@ -78,14 +83,17 @@ async function draw(model, stage, changed, signal) {
     signal.addEventListener("abort", () => observer.disconnect());
   });
   const contents = [still, resting, moving];
-  for (const [k, { data, layout }] of contents.entries())
+  const purge = () => plots.forEach((plot) => Plotly.purge(plot));
+  for (const [k, { data, layout }] of contents.entries()) {
     await Plotly.newPlot(plots[k], data, { ...layout, width }, { staticPlot: true });
+    if (signal.aborted) return purge();
+  }
   stage.drawn = true;
-  signal.addEventListener("abort", () => plots.forEach(Plotly.purge));
+  signal.addEventListener("abort", purge);
 
   const animate = (plot, traces, data) => {
     const options = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
-    if (!traces.length) return;
+    if (!traces.length || signal.aborted) return;
     const frame = { data, traces: traces.map(([trace]) => places.get(trace)) };
     Plotly.animate(plot, frame, options).catch(() => {}); // a later frame took its place
   };

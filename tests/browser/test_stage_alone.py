@@ -95,3 +95,24 @@ def test_a_point_that_stays_where_it_is_asks_no_kernel(blank):
         blank.clock.run_for(5000)
         assert blank.evaluate("[stage.model.get('points'), stage.model.saves]") == [[[1, at]], saves]
         assert ("not answered" in state.text_content()) is (saves > 0)
+
+
+@pytest.mark.parametrize("after", ["at once", "while it draws", "drawn"])
+def test_a_stage_that_is_removed_leaves_nothing_behind(blank, after):
+    run = """async after => {
+        let release;
+        if (after === 'while it draws') window.hold = new Promise(resolve => (release = resolve));
+        const stage = open(new Model({plotly_js: carried}));
+        if (after !== 'at once') await settled();
+        const drawn = stage.drawn();
+        const slider = stage.el.querySelector('input');
+        slider.value = 1;
+        slider.dispatchEvent(new Event('input'));
+        stage.stop();
+        release?.();
+        await settled();
+        await settled();
+        return [drawn, stage.drawn(), stage.model.listeners, stage.model.saves];
+    }"""
+    drawn = {"at once": 0, "while it draws": 1, "drawn": 3}[after]
+    assert blank.evaluate(run, after) == [drawn, 0, 0, 0]
