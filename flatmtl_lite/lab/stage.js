@@ -50,7 +50,7 @@ function render({ model, el }) {
     }
   }
   listen(stage.copy, "click", () => copyRecipe(model, stage));
-  changed("locked", () => showState(model, stage, true));
+  changed("locked", () => showState(model, stage));
 
   // a figure can be drawn only when the page has given it a width
   draw(model, stage, changed, stop.signal).then(() => {
@@ -100,7 +100,7 @@ async function draw(model, stage, changed, signal) {
   let tables;
   const show = (withResting) => {
     const table = tables[model.get("choice")];
-    showState(model, stage, table !== null);
+    showState(model, stage);
     if (table === null) return;
     const [resting, moving] = [model.get("resting"), model.get("moving")];
     if (withResting) animate(stage.resting, resting, points(table.resting, resting, 0));
@@ -120,7 +120,7 @@ async function draw(model, stage, changed, signal) {
     return [x[0], y[0]];
   };
   changed("points", () => {
-    showState(model, stage, true);
+    showState(model, stage);
     const k = stage.held;
     if (k === undefined) return;
     // what is pulled must follow at once; the rest comes when the kernel answers, which is asked first
@@ -250,9 +250,9 @@ function build(model, el) {
   return stage;
 }
 
-function showState(model, stage, known) {
+function showState(model, stage) {
   const [index, choice, locked] = ["index", "choice", "locked"].map((name) => model.get(name));
-  const text = known ? model.get("states")[choice][index] : "computing …";
+  const text = model.get("states")[choice][index] ?? "computing …";
   stage.state.textContent = text;
   stage.figure.setAttribute("aria-label", text);
   stage.slider.value = index;

@@ -116,3 +116,11 @@ def test_a_stage_that_is_removed_leaves_nothing_behind(blank, after):
     }"""
     drawn = {"at once": 0, "while it draws": 1, "drawn": 3}[after]
     assert blank.evaluate(run, after) == [drawn, 0, 0, 0]
+
+
+def test_a_choice_without_a_table_says_so_whatever_else_changes(blank):
+    blank.evaluate("() => { window.stage = open(new Model({plotly_js: carried})); }")
+    for name, value in (("choice", 1), ("points", [[0, 0]]), ("locked", "Predict first.")):
+        blank.evaluate("([name, value]) => stage.model.set(name, value)", [name, value])
+        assert blank.locator(".state").text_content() == "computing …"
+        assert blank.locator(".figure").get_attribute("aria-label") == "computing …"
