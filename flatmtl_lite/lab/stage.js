@@ -89,7 +89,7 @@ async function draw(model, stage, changed, signal) {
     if (signal.aborted) return purge();
   }
   stage.drawn = true;
-  signal.addEventListener("abort", purge);
+  signal.addEventListener("abort", () => setTimeout(purge)); // a frame under way needs its plot
 
   const animate = (plot, traces, data) => {
     const options = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
