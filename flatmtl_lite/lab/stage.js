@@ -226,7 +226,8 @@ function build(model, el) {
   };
   const last = model.get("values").length - 1;
   stage.slider = field("slider", model.get("label"), "input", { type: "range", min: 0, max: last, step: 1 });
-  stage.value = add(stage.slider.parentElement, "output", { className: "value", htmlFor: `${id}-slider` });
+  // no <output>: the slider's aria-valuetext says it already
+  stage.value = add(stage.slider.parentElement, "span", { className: "value" });
 
   const choices = model.get("choices");
   if (choices.length > 1) {
@@ -236,14 +237,17 @@ function build(model, el) {
   stage.points = (model.get("live") ? model.get("point_labels") : []).map((name) => {
     const pair = add(controls, "span", { className: "point" }, { role: "group", "aria-label": name });
     add(pair, "span", { textContent: name });
-    const input = (axis) => add(pair, "input", { type: "number", step: 0.1 }, { ...ours, "aria-label": `${name} ${axis}` });
-    return ["x", "y"].map(input);
+    return ["x", "y"].map((axis, k) => {
+      const [min, max] = model.get("bounds")[k];
+      const label = { "aria-label": `${name} ${axis}` };
+      return add(pair, "input", { type: "number", min, max, step: 0.1 }, { ...ours, ...label });
+    });
   });
   if (model.get("recipe")) {
     stage.copy = add(controls, "button", { type: "button", textContent: "Copy this state" }, ours);
     stage.recipe = add(root, "code", { className: "recipe", hidden: true });
   }
-  stage.lock = add(root, "p", { className: "lock" });
+  stage.lock = add(root, "p", { className: "lock" }, { role: "status" });
   stage.state = add(root, "output", { className: "state" }, { "aria-live": "polite" });
   stage.figure = add(root, "div", { className: "figure" }, { role: "img" });
   for (const layer of ["still", "resting", "moving"]) stage[layer] = add(stage.figure, "div", { className: layer });

@@ -124,3 +124,12 @@ def test_a_choice_without_a_table_says_so_whatever_else_changes(blank):
         blank.evaluate("([name, value]) => stage.model.set(name, value)", [name, value])
         assert blank.locator(".state").text_content() == "computing …"
         assert blank.locator(".figure").get_attribute("aria-label") == "computing …"
+
+
+def test_a_key_press_changes_one_live_region(blank):
+    blank.evaluate("() => { window.stage = open(new Model({plotly_js: carried, locked: 'Wait.'})); }")
+    live = blank.locator("output, [role=status], [aria-live]")
+    assert live.evaluate_all("nodes => nodes.map(node => node.className)") == ["lock", "state"]
+    for axis, ends in (("x", ["-5", "5"]), ("y", ["-2", "2"])):
+        field = blank.get_by_label(f"start {axis}")
+        assert [field.get_attribute(end) for end in ("min", "max")] == ends
