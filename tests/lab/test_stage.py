@@ -87,12 +87,11 @@ def test_the_others_are_filled_in_when_idle(stage, asked):
     assert rows(stage, 1)[0].tolist() == [3, 0]
 
 
-def test_tables_and_states_travel_in_one_message(stage):
+def test_tables_and_states_travel_in_one_message(stage, monkeypatch):
     sent = []
-    stage.comm = None
-    stage.observe(lambda change: sent.append(change.name), ["tables", "states", "moving"])
+    monkeypatch.setattr(stage.comm, "send", lambda data, buffers: sent.append(set(data["state"])))
     stage.points = [[2, 0]]
-    assert set(sent) == {"tables", "states"}
+    assert sent == [{"points"}, {"tables", "states"}]
 
 
 def test_drawn_is_the_figure_at_the_present_position(stage):
