@@ -53,8 +53,9 @@ class Stage(anywidget.AnyWidget):
             {point}, the first of them) to be filled in.
 
     Raises:
-        ValueError: ``choice`` or ``index`` is none of those given, or a point is not two numbers within
-            the axes of the first panel.
+        ValueError: ``values`` is empty, the first panel has no axis ranges, ``choice`` or ``index`` is none
+            of those given, a point is not two numbers within these ranges, or a table does not fit the
+            figure's traces or the ``values``.
     """
 
     _esm = HERE / "stage.js"
@@ -102,9 +103,15 @@ class Stage(anywidget.AnyWidget):
         choice = choices[0] if choice is None else choice
         if choice not in choices:
             raise ValueError(f"Got {choice_label}={choice!r}; expected one of {', '.join(choices)}.")
-        if not 0 <= index < len(values):
-            raise ValueError(f"Got index={index}; expected 0 to {len(values) - 1}.")
-        bounds = [list(figure.layout.xaxis.range), list(figure.layout.yaxis.range)]
+        if not values:
+            raise ValueError(f"Got values={values!r}; expected a text for each position of the slider.")
+        _check_place(index, values, "index")
+        bounds = [list(axis.range or [None]) for axis in (figure.layout.xaxis, figure.layout.yaxis)]
+        if any(None in bound for bound in bounds):
+            raise ValueError(
+                f"Got a first panel with axis ranges {bounds}; expected two numbers each: "
+                "give the figure's layout xaxis_range and yaxis_range."
+            )
         for name, point in points.items():
             _check_point(point, bounds, name)  # before anything is made
         self._figure, self._compute = figure, compute
@@ -125,8 +132,8 @@ class Stage(anywidget.AnyWidget):
             recipe=recipe,
             plotly_js=b"" if Stage._carried else get_plotlyjs().encode(),
         )
-        Stage._carried = True
         self._show()
+        Stage._carried = True
         self.figure = self.drawn().to_json(remove_uids=False)
         self.observe(self._show, ["points"])
         self.observe(self._fill_chosen, ["choice"])
@@ -140,6 +147,12 @@ class Stage(anywidget.AnyWidget):
         for name, point in zip(self.point_labels, points, strict=True):
             _check_point(point, self.bounds, name)
         return points
+
+    @traitlets.validate("index", "choice")
+    def _check_places(self, proposal) -> int:
+        name = proposal["trait"].name
+        _check_place(proposal["value"], self.values if name == "index" else self.choices, name)
+        return proposal["value"]
 
     def fill(self) -> None:
         """Compute the tables of all choices that are still missing."""
@@ -199,9 +212,15 @@ class Stage(anywidget.AnyWidget):
     def _table(self, choice: int) -> tuple[bytes, list[str]]:
         table = self._compute(self.choices[choice], *map(tuple, self.points))
         traces = {f"point-{k}": [[point]] for k, point in enumerate(self.points)} | dict(table.traces)
-        parts = {}
+        positions, given, parts = len(self.values), len(table.states), {}
+        if given != positions:
+            raise ValueError(f"Got a table with {given} states; expected {positions}, one a position.")
+        if missing := self._traces.keys() - traces.keys():
+            raise ValueError(f"Got a table without {sorted(missing)}; expected every trace that has a uid.")
         for uid, trace in self._traces.items():
             points = np.asarray(traces[uid], dtype="<f8")
+            if points.ndim != 3 or points.shape[2] != 2 or len(points) not in (1, positions):
+                raise ValueError(f"Got {uid!r} of shape {points.shape}; expected (1 or {positions}, n, 2).")
             parts.setdefault(len(points) == 1, []).append((trace, points))
         self._layout = {rests: [[t, p.shape[1]] for t, p in part] for rests, part in parts.items()}
         blocks = {
@@ -223,6 +242,11 @@ class Stage(anywidget.AnyWidget):
     def _answer(self, _, content, buffers) -> None:
         if content == "plotly":  # a page that was reloaded, or shows this stage first
             self.send("plotly", [get_plotlyjs().encode()])
+
+
+def _check_place(place: int, among: Sequence[str], name: str) -> None:
+    if not 0 <= place < len(among):
+        raise ValueError(f"Got {name}={place}; expected 0 to {len(among) - 1}.")
 
 
 def _check_point(point: Sequence[float], bounds: Sequence[Sequence[float]], label: str) -> None:

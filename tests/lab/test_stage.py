@@ -118,6 +118,7 @@ def test_the_figure_keeps_the_names_of_its_traces(stage):
         (dict(choice="middle"), "'middle'"),
         (dict(index=3), "index=3"),
         (dict(index=-1), "index=-1"),
+        (dict(values=[]), "values=[]"),
         (dict(points={"start": (9, 0)}), "(9, 0)"),
         (dict(points={"start": (1,)}), "(1,)"),
         (dict(points={"start": "ab"}), "'ab'"),
@@ -130,6 +131,40 @@ def test_bad_input_is_named(options, word):
     with pytest.raises(ValueError, match="expected") as error:
         Stage(figure, lambda choice, point: Table({}, VALUES), **given)
     assert word in str(error.value)
+
+
+def made(compute, uids=("line",), layout=None, **options) -> Stage:
+    figure = go.Figure(layout=layout or dict(xaxis_range=[-5, 5], yaxis_range=[-2, 2]))
+    figure.add_traces([go.Scatter(uid=uid) for uid in uids])
+    return Stage(figure, compute, **dict(title="", label="", values=VALUES) | options)
+
+
+@pytest.mark.parametrize("layout", [dict(title="none"), dict(xaxis_range=[-5, None], yaxis_range=[-2, 2])])
+def test_a_first_panel_without_ranges_is_refused(layout):
+    with pytest.raises(ValueError, match=r"None.*expected two numbers each"):
+        made(lambda choice: Table({"line": torch.ones(1, 4, 2)}, VALUES), layout=layout)
+
+
+@pytest.mark.parametrize(
+    ("traces", "states", "message"),
+    [
+        ({}, VALUES, r"without \['line'\]; expected every"),
+        ({"line": torch.ones(2, 4, 2)}, VALUES, r"'line' of shape \(2, 4, 2\); expected \(1 or 3, n, 2\)"),
+        ({"line": torch.ones(3, 2)}, VALUES, r"'line' of shape \(3, 2\); expected \(1 or 3, n, 2\)"),
+        ({"line": torch.ones(3, 4, 3)}, VALUES, r"'line' of shape \(3, 4, 3\); expected"),
+        ({"line": torch.ones(3, 4, 2)}, VALUES[:2], "2 states; expected 3"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_named(traces, states, message):
+    with pytest.raises(ValueError, match=message):
+        made(lambda choice: Table(traces, states))
+
+
+@pytest.mark.parametrize(("name", "place"), [("index", 3), ("index", -1), ("choice", 2)])
+def test_a_place_that_is_not_there_is_refused(stage, name, place):
+    with pytest.raises(ValueError, match=f"Got {name}={place}; expected 0 to"):
+        setattr(stage, name, place)
+    assert (stage.index, stage.choice) == (0, 0)
 
 
 def test_a_point_from_the_page_outside_the_window_is_refused(stage):
