@@ -147,6 +147,7 @@ def test_four_drags_two_gradients(run_notebook, page):
     stage.scroll_into_view_if_needed()
     stage.locator(".moving .js-line").first.wait_for(state="attached", timeout=30_000)
     page.get_by_label("only above 120°").first.check()
+    page.get_by_label("80%").first.check()
     page.get_by_role("button", name="Record my prediction").first.click()
     page.wait_for_function("() => !document.querySelector('.flatmtl-stage input').disabled", timeout=10_000)
     page.get_by_text("Recorded: only above").wait_for()  # that line moves the stage down
