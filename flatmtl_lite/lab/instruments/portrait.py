@@ -66,17 +66,10 @@ def portrait_instrument(
             figure.add_scatter(x=x, y=y, **ring, showlegend=rule == "erm", **axes)
         quiet = dict(mode="lines", showlegend=False)
         figure.add_scatter(uid=f"paths-{rule}", line=dict(color=look["color"], width=1), **quiet, **axes)
-        ends = dict(fill="toself", fillcolor=look["color"], line=dict(color=look["color"], width=1))
-        figure.add_scatter(uid=f"ends-{rule}", **ends, **quiet, **axes)
+        figure.add_scatter(uid=f"ends-{rule}", line=dict(color=look["color"], width=7), **quiet, **axes)
         curve = dict(color=look["color"], dash=look["dash"], width=3)
         figure.add_scatter(
-            uid=f"flat-{rule}",
-            mode="lines+markers",
-            line=curve,
-            marker=dict(color=look["color"], symbol=look["symbol"], size=7),
-            cliponaxis=False,
-            showlegend=False,
-            **on["flat"],
+            uid=f"flat-{rule}", mode="lines", line=curve, cliponaxis=False, showlegend=False, **on["flat"]
         )
     figure.add_scatter(
         uid="cursor",
@@ -97,7 +90,7 @@ def portrait_instrument(
         for k, rule in enumerate(RULES):
             rows = slice(1) if rule == "erm" else slice(None)  # the slider does not move it
             traces[f"paths-{rule}"] = torch.cat([kept, gap], -2)[k, rows].flatten(1, 2)
-            traces[f"ends-{rule}"] = diamonds(paths[k, rows, :, -1])
+            traces[f"ends-{rule}"] = squares(paths[k, rows, :, -1])
             traces[f"flat-{rule}"] = walked(torch.stack([RHOS, counts[k, :, 1].double()], -1))
         states = [
             f"ρ = {value:.1f}, {choice}; sharp/flat/neither: "
@@ -122,10 +115,10 @@ def portrait_instrument(
     )
 
 
-def diamonds(points: Tensor) -> Tensor:
-    """A diamond around each point, (..., N, 2) -> (..., 5 N, 2): one line is drawn faster than N markers."""
-    corners = torch.tensor([[0.08, 0], [0, 0.08], [-0.08, 0], [0, -0.08], [torch.nan, torch.nan]])
-    return (points.unsqueeze(-2) + corners).flatten(-3, -2)
+def squares(points: Tensor) -> Tensor:
+    """A short stroke through each point, (..., N, 2) -> (..., 3 N, 2): faster drawn than N markers."""
+    stroke = torch.tensor([[-0.08, 0], [0.08, 0], [torch.nan, torch.nan]])
+    return (points.unsqueeze(-2) + stroke).flatten(-3, -2)
 
 
 def starts() -> Tensor:
