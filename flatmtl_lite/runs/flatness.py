@@ -4,10 +4,7 @@
 records what notebook 06 quotes.
 """
 
-import argparse
-import datetime
 import json
-import platform
 import sys
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from ..diagnostics import hessian_trace, sharpness, top_eigenvalue
 from .metrics import ece, log_probabilities, nll
 from .multimnist import MultiTaskData
 from .networks import MultiTaskNet
-from .records import check_folder, write_whole
+from .records import begun, check_folder, main, write_whole
 from .sources import shipped
 from .teaching import teaching_config, teaching_data
 from .trainer import accuracy, task_closures, train
@@ -143,12 +140,8 @@ def record(path: Path, seeds: list[int]) -> None:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
     check_folder(path)
-    words = " ".join(map(str, seeds))
-    machine = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
     results = {
-        "command": f"python -m flatmtl_lite.runs.flatness {path.as_posix()} --seeds {words}",
-        "date": datetime.date.today().isoformat(),
-        "machine": machine,
+        **begun("flatness", path, seeds),
         "radii": RADII,
         "adaptive_radii": ADAPTIVE_RADII,
         "runs": [],
@@ -168,9 +161,4 @@ def _round(value):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=record.__doc__.splitlines()[0])
-    parser.add_argument("path", type=Path, help="the JSON file to write")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    record(arguments.path, arguments.seeds)
+    main(record)

@@ -4,17 +4,12 @@
 the shares; on LS the flat parts are measured at the radius of F-LS, and change nothing.
 """
 
-import argparse
-import datetime
 import json
-import platform
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean
 
-import torch
-
-from .records import check_folder, write_whole
+from .records import begun, check_folder, main, write_whole
 from .sources import shipped
 from .teaching import METHODS, teaching_config, teaching_data
 from .trainer import Config, Run, train
@@ -72,12 +67,8 @@ def record(path: Path, seeds: list[int]) -> None:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
     check_folder(path)
-    words = " ".join(map(str, seeds))
-    machine = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
     results = {
-        "command": f"python -m flatmtl_lite.runs.splitting {path.as_posix()} --seeds {words}",
-        "date": datetime.date.today().isoformat(),
-        "machine": machine,
+        **begun("splitting", path, seeds),
         "runs": [],
     }
     for seed in seeds:
@@ -91,9 +82,4 @@ def record(path: Path, seeds: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=record.__doc__.splitlines()[0])
-    parser.add_argument("path", type=Path, help="the JSON file to write")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    record(arguments.path, arguments.seeds)
+    main(record)

@@ -4,20 +4,15 @@
 flatmtl_lite.runs.teaching FILE`` runs what notebook 07 quotes and records it.
 """
 
-import argparse
-import datetime
 import json
 import os
-import platform
 import statistics
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
-
 from .multimnist import MultiTaskData, fashion_and_mnist
-from .records import check_folder, write_whole
+from .records import begun, check_folder, main, write_whole
 from .sources import shipped
 from .trainer import Config, Run, train
 
@@ -156,12 +151,9 @@ def record(path: Path, seeds: list[int]) -> None:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
     check_folder(path)
-    data, words = {}, " ".join(map(str, seeds))
-    machine = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
+    data = {}
     results = {
-        "command": f"python -m flatmtl_lite.runs.teaching {path.as_posix()} --seeds {words}",
-        "date": datetime.date.today().isoformat(),
-        "machine": machine,
+        **begun("teaching", path, seeds),
         "selection": [],
         "runs": [],
     }
@@ -187,9 +179,4 @@ def record(path: Path, seeds: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=record.__doc__.splitlines()[0])
-    parser.add_argument("path", type=Path, help="the JSON file to write")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    record(arguments.path, arguments.seeds)
+    main(record)

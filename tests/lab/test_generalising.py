@@ -9,14 +9,9 @@ import torch
 import flatmtl_lite as fm
 from flatmtl_lite import lab
 from flatmtl_lite.lab.instruments import bound, scale
+from tests.lab.traces import shown
 
 MAKERS = {"scale": lab.scale_instrument, "bound": lab.bound_instrument}
-
-
-def shown(stage, uid: str) -> torch.Tensor:
-    """The points of a trace as drawn now, (n, 2)."""
-    trace = next(trace for trace in stage.drawn().data if trace.uid == uid)
-    return torch.tensor(np.stack([trace.x, trace.y], -1).astype(float))
 
 
 @pytest.mark.parametrize("name", MAKERS)

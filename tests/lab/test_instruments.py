@@ -9,6 +9,7 @@ from flatmtl_lite import lab
 from flatmtl_lite.lab.instruments.descent import DESCENTS
 from flatmtl_lite.lab.instruments.rho import FLAT_DESCENTS
 from flatmtl_lite.toy import PROBLEMS, Method, decompose, descend
+from tests.lab.traces import shown
 
 MAKERS = {
     "rho": lab.rho_instrument,
@@ -17,12 +18,6 @@ MAKERS = {
     "rho, three tasks": lambda **state: lab.rho_instrument("triangle", **state),
     "rho, ridges": lambda **state: lab.rho_instrument("ridges", **state),
 }
-
-
-def shown(stage, uid: str) -> torch.Tensor:
-    """The points of a trace as drawn now, (n, 2)."""
-    trace = next(trace for trace in stage.drawn().data if trace.uid == uid)
-    return torch.tensor(np.stack([trace.x, trace.y], -1).astype(float))
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -1,6 +1,5 @@
 """The instruments of notebook 05: five rules at one point, and 100 starts for every ρ."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -11,12 +10,7 @@ from flatmtl_lite.lab.instruments import portrait
 from flatmtl_lite.lab.instruments.rules import AGGREGATES, DRAWN
 from flatmtl_lite.lab.style import RULES as LOOKS
 from flatmtl_lite.toy import PROBLEMS, Method, decompose, descend
-
-
-def shown(stage, uid: str) -> torch.Tensor:
-    """The points of a trace as drawn now, (n, 2)."""
-    trace = next(trace for trace in stage.drawn().data if trace.uid == uid)
-    return torch.tensor(np.stack([trace.x, trace.y], -1).astype(float))
+from tests.lab.traces import shown
 
 
 def test_every_rule_has_a_look_of_its_own():
