@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 
 from ..diagnostics import hessian_trace, sharpness, top_eigenvalue
+from .evaluation import accuracy, task_closures
 from .metrics import ece, log_probabilities, nll
 from .multimnist import MultiTaskData
 from .networks import MultiTaskNet
 from .records import begun, check_folder, main, write_whole
 from .sources import shipped
 from .teaching import teaching_config, teaching_data
-from .trainer import accuracy, task_closures, train
+from .trainer import train
 
 LABELS = ("LS", "LS + weight decay", "F-LS")
 RADII = (0.02, 0.05, 0.1, 0.2)  # of the plain ball

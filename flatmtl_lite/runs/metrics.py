@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from .evaluation import outputs
 from .networks import MultiTaskNet
-from .trainer import outputs
 
 
 def log_probabilities(model: MultiTaskNet, images: Tensor) -> list[Tensor]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from ..aggregation import GramianAggregator
 from ..decomposition import decompose
-from ..diagnostics import rule_cosine, sharpness
+from ..diagnostics import rule_cosine
 from ..optim import FlatMTL, Report
 from ..perturbation import StateGuard
+from .evaluation import accuracy, task_closures, task_sharpness
 from .methods import parse_method
 from .multimnist import MultiTaskData
 from .networks import MultiTaskNet, mlp
@@ -156,66 +156,6 @@ def train(
         on_epoch(run, epoch / config.epochs)
     run.sharpness = task_sharpness(model, data.train_images, data.train_labels)
     return run
-
-
-def task_closures(
-    model: MultiTaskNet, images: Tensor, labels: Tensor
-) -> tuple[Callable[[], Tensor], list[Callable[[Tensor], Tensor]]]:
-    """``features`` and ``losses`` of one batch, as ``FlatMTL`` and ``decompose`` take them.
-
-    Args:
-        model: trunk and heads; the images come in its dtype.
-        images: (N, H, W) uint8.
-        labels: (N, T).
-    """
-    x = _input_of(model, images)
-    losses = [
-        lambda z, head=head, y=y: cross_entropy(head(z), y)
-        for head, y in zip(model.heads, labels.unbind(1), strict=True)
-    ]
-    return lambda: model.trunk(x), losses
-
-
-def _input_of(model: MultiTaskNet, images: Tensor) -> Tensor:
-    """(N, H, W) uint8 -> (N, 1, H, W) in [0, 1], in the model's dtype."""
-    return (images.unsqueeze(1).float() / 255).to(next(model.parameters()).dtype)
-
-
-@torch.no_grad()
-def outputs(model: MultiTaskNet, images: Tensor) -> list[Tensor]:
-    """What the heads say in evaluation mode: images (N, H, W) uint8 -> (N, C) per task, each its own C."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        said = [model(_input_of(model, x)) for x in images.split(1024)]
-    finally:
-        for module in training:  # not model.train(): a part that was in evaluation mode stays so
-            module.training = True
-    return [torch.cat(task) for task in zip(*said, strict=True)]
-
-
-def accuracy(model: MultiTaskNet, images: Tensor, labels: Tensor) -> list[float]:
-    """Accuracy per task, in per cent to two decimals, in evaluation mode.
-
-    Args:
-        model: trunk and heads.
-        images: (N, H, W) uint8.
-        labels: (N, T).
-    """
-    said = zip(outputs(model, images), labels.unbind(1), strict=True)
-    return [round(100 * (task.argmax(-1) == y).sum().item() / len(y), 2) for task, y in said]
-
-
-def task_sharpness(
-    model: MultiTaskNet, images: Tensor, labels: Tensor, rho: float = 0.05, steps: int = 10
-) -> list[float]:
-    """Ten-step sharpness of each task's loss on the given images: trunk and own head move together."""
-    features, losses = task_closures(model, images, labels)
-    rises = []
-    for head, loss in zip(model.heads, losses, strict=True):
-        parameters = [*model.trunk.parameters(), *head.parameters()]
-        rises.append(sharpness(lambda loss=loss: loss(features()), parameters, rho, steps))
-    return rises
 
 
 def _task_gramian(step: FlatMTL, rho: float, features: Callable, losses: list[Callable]) -> Tensor:

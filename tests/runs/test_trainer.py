@@ -16,8 +16,6 @@ from flatmtl_lite.runs import (
     teaching,
     train,
 )
-from flatmtl_lite.runs.metrics import log_probabilities
-from flatmtl_lite.runs.trainer import accuracy, task_sharpness
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +70,6 @@ def test_training_leaves_the_global_generator_alone(data):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_accuracy_counts_right_answers(data):
-    model = mlp()
-    for head in model.heads:
-        torch.nn.init.zeros_(head.weight)
-        head.bias.data = torch.eye(10)[3]
-    expected = 100 * (data.test_labels == 3).float().mean(0)
-    assert accuracy(model, data.test_images, data.test_labels) == pytest.approx(expected.tolist(), abs=0.01)
-
-
 @pytest.mark.parametrize("network", [mlp, lenet])
 def test_tasks_of_unequal_classes_train(network):
     tasks = ["digit", "parity", "group"]
@@ -95,31 +84,6 @@ def test_a_network_with_other_heads_than_tasks_is_refused(data):
     with pytest.raises(ValueError, match=r"1 heads for 2 tasks \(digit, garment\); expected a head per task"):
         train(data, SMALL, network=lambda classes: mlp(classes[:1]), on_epoch=lambda *a: stepped.append(a))
     assert not stepped
-
-
-def test_evaluation_leaves_every_module_in_its_mode_also_after_an_error(data):
-    model = mlp()
-    model.trunk.extend([torch.nn.BatchNorm1d(256).eval(), torch.nn.Dropout()])
-    modes = [module.training for module in model.modules()]
-    accuracy(model, data.test_images, data.test_labels)
-    assert [module.training for module in model.modules()] == modes
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        accuracy(model, data.test_images[:, 1:], data.test_labels)
-    assert [module.training for module in model.modules()] == modes
-
-
-def test_a_double_model_is_judged(data):
-    model = mlp()
-    single = accuracy(model, data.test_images, data.test_labels)
-    assert accuracy(model.double(), data.test_images, data.test_labels) == single
-    assert all(task.dtype == torch.float64 for task in log_probabilities(model, data.test_images))
-
-
-def test_ten_steps_find_more_than_one(data):
-    model = train(data, SMALL).model
-    one = task_sharpness(model, data.train_images, data.train_labels, steps=1)
-    ten = task_sharpness(model, data.train_images, data.train_labels, steps=10)
-    assert all(few <= many for few, many in zip(one, ten, strict=True))
 
 
 @pytest.mark.parametrize(
