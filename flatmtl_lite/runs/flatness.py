@@ -15,7 +15,7 @@ from .evaluation import accuracy, task_closures
 from .metrics import ece, log_probabilities, nll
 from .multimnist import MultiTaskData
 from .networks import MultiTaskNet
-from .records import begun, check_folder, main, write_whole
+from .records import begun, check_folder, main, rounded, write_whole
 from .sources import shipped
 from .teaching import teaching_config, teaching_data
 from .trainer import train
@@ -47,7 +47,7 @@ def measured(model: MultiTaskNet, data: MultiTaskData, images: int | None = None
         found[key] = []
         for head, loss in zip(model.heads, losses, strict=True):
             parameters = [*model.trunk.parameters(), *head.parameters()]
-            found[key].append(_round(measure(lambda loss=loss: loss(features()), parameters)))
+            found[key].append(rounded(measure(lambda loss=loss: loss(features()), parameters)))
 
     with torch.no_grad():
         each("train_loss", lambda loss, _: loss().item())
@@ -63,7 +63,7 @@ def measured(model: MultiTaskNet, data: MultiTaskData, images: int | None = None
         said = log_probabilities(model, x)
         for key, metric in (("nll", nll), ("ece", ece)):
             values = [metric(log_p, y) for log_p, y in zip(said, labels.unbind(1), strict=True)]
-            found[key + suffix] = _round(values)
+            found[key + suffix] = rounded(values)
     return found
 
 
@@ -155,10 +155,6 @@ def record(path: Path, seeds: list[int]) -> None:
             results["runs"].append({"label": label, "seed": seed, **measured(model, data)})
             write_whole(path, json.dumps(results, indent=1))
             print(f"{label} seed {seed}: test {results['runs'][-1]['test']}", file=sys.stderr)
-
-
-def _round(value):
-    return [_round(v) for v in value] if isinstance(value, list) else float(f"{value:.4g}")
 
 
 if __name__ == "__main__":

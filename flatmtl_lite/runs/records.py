@@ -2,12 +2,14 @@
 
 import argparse
 import datetime
+import math
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 
 def check_folder(path: Path) -> None:
@@ -41,6 +43,25 @@ def begun(module: str, path: Path, seeds: Sequence[int]) -> dict[str, str]:
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.machine()} CPU, {threads}, torch {torch.__version__}",
     }
+
+
+def rounded(values, digits: int = 4):
+    """Numbers, tensors, lists and dicts of them to so many significant digits, as JSON can hold them.
+
+    None stands where a number is not finite: JSON has no word for it.
+
+    Example:
+        >>> rounded({"losses": torch.tensor([2 / 3, float("inf")]), "count": 12345})
+        {'losses': [0.6667, None], 'count': 12345}
+    """
+    if isinstance(values, Mapping):
+        return {key: rounded(value, digits) for key, value in values.items()}
+    values = values.tolist() if isinstance(values, Tensor) else values
+    if isinstance(values, (list, tuple)):
+        return [rounded(value, digits) for value in values]
+    if isinstance(values, int):
+        return values
+    return float(f"{values:.{digits}g}") if math.isfinite(values) else None
 
 
 def main(record: Callable[[Path, list[int]], None]) -> None:

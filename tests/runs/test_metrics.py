@@ -1,5 +1,6 @@
 """Calibration against its definition, and the record that notebook 06 quotes."""
 
+import copy
 import json
 import math
 
@@ -7,8 +8,18 @@ import pytest
 import torch
 
 from flatmtl_lite.diagnostics import hessian_trace, sharpness, top_eigenvalue
-from flatmtl_lite.runs import Config, fashion_and_mnist, flatness, mlp, task_closures
-from flatmtl_lite.runs.metrics import ece, log_probabilities, nll, reliability
+from flatmtl_lite.runs import Config, fashion_and_mnist, flatness, mlp, task_closures, train
+from flatmtl_lite.runs.evaluation import accuracy
+from flatmtl_lite.runs.metrics import (
+    brier,
+    calibration,
+    ece,
+    evaluate,
+    log_probabilities,
+    nll,
+    reliability,
+    reliability_lists,
+)
 
 
 def said(n=4000, sure=3.0, seed=0):
@@ -17,6 +28,11 @@ def said(n=4000, sure=3.0, seed=0):
     logits = sure * torch.randn(n, 10, generator=generator)
     labels = torch.multinomial((logits / 2).softmax(-1), 1, generator=generator).squeeze(1)
     return logits.log_softmax(-1), labels
+
+
+@pytest.fixture(scope="module")
+def data():
+    return fashion_and_mnist(seed=0, n_train=96, n_val=40, n_test=40, label_noise=0.4, max_shift=0)
 
 
 @pytest.mark.parametrize("bins", [5, 10, 15])
@@ -48,6 +64,84 @@ def test_nll_of_a_guess_at_random_is_log_10():
     assert nll(torch.full((10, 10), -math.log(10)), labels) == pytest.approx(math.log(10))
 
 
+def test_brier_is_the_papers_formula():
+    log_p, labels = said(n=500)
+    p = log_p.exp()
+    papers = 1 + (p.square().sum() - 2 * p[torch.arange(500), labels].sum()) / 500
+    assert brier(log_p, labels) == pytest.approx(papers.item(), abs=1e-5)
+
+
+def test_brier_of_the_sure_and_of_a_guess_at_random():
+    labels = torch.arange(10)
+    certain = torch.full((10, 10), -200.0).scatter(1, labels[:, None], 0.0)
+    assert (brier(certain, labels), brier(certain, (labels + 1) % 10)) == (0, 2)
+    assert brier(torch.full((10, 10), -math.log(10)), labels) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_calibration_is_each_metric_in_one_go(dtype):
+    log_p, labels = said(n=1000)
+    found = calibration(log_p.to(dtype), labels)
+    assert list(found) == ["accuracy", "nll", "ece", "brier"]
+    right = (log_p.argmax(-1) == labels).double().mean().item()
+    assert found["accuracy"] == pytest.approx(100 * right, abs=0.01)
+    for key, metric in (("nll", nll), ("ece", ece), ("brier", brier)):
+        assert found[key] == pytest.approx(metric(log_p, labels), rel=1e-4)
+
+
+def test_reliability_is_written_with_whole_counts():
+    log_p, labels = said(n=25_432)
+    lists = json.loads(json.dumps(reliability_lists(log_p, labels)))
+    assert sum(lists["count"]) == 25_432
+    assert [len(values) for values in lists.values()] == [10, 10, 10]
+    for values, exact in zip(lists.values(), reliability(log_p, labels), strict=True):
+        torch.testing.assert_close(torch.tensor(values).float(), exact, rtol=1e-3, atol=1e-4)
+
+
+GUESS = torch.full((4, 10), -math.log(10))
+
+
+@pytest.mark.parametrize(
+    ("log_p", "labels", "message"),
+    [
+        (GUESS, torch.zeros(4, 2).long(), r"\(4, 2\).*labels\[:, i\]"),
+        (torch.zeros(0, 10), torch.zeros(0).long(), "N >= 1"),
+        (GUESS, torch.tensor([0, 3, 10, 1]), "labels from 0 to 10; expected 0 to 9"),
+        (GUESS.exp(), torch.zeros(4).long(), "do not sum to 1"),
+        (GUESS * math.nan, torch.zeros(4).long(), "training diverged"),
+    ],
+)
+@pytest.mark.parametrize("metric", [calibration, nll, ece, brier, reliability])
+def test_what_is_not_of_one_task_is_refused(metric, log_p, labels, message):
+    with pytest.raises(ValueError, match=message):
+        metric(log_p, labels)
+
+
+@pytest.fixture(scope="module")
+def trained(data):
+    return train(data, Config("f-mean", epochs=4, batch_size=32, measure_every=4)).model
+
+
+def test_every_task_is_evaluated_from_one_pass(data, trained):
+    calls = []
+    hook = trained.trunk.register_forward_hook(lambda *_: calls.append(1))
+    found = evaluate(trained, data.test_images, data.test_labels)
+    hook.remove()
+    assert len(calls) == 1
+    assert found["accuracy"] == accuracy(trained, data.test_images, data.test_labels)
+    said = log_probabilities(trained, data.test_images)
+    for task, (log_p, labels) in enumerate(zip(said, data.test_labels.unbind(1), strict=True)):
+        assert {key: values[task] for key, values in found.items()} == calibration(log_p, labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_network_of_any_dtype_is_evaluated(data, trained, dtype):
+    single = evaluate(trained, data.test_images, data.test_labels)
+    other = evaluate(copy.deepcopy(trained).to(dtype), data.test_images, data.test_labels)
+    for key, tolerance in (("nll", 0.02), ("brier", 0.02), ("accuracy", 5.1)):
+        assert other[key] == pytest.approx(single[key], abs=tolerance)
+
+
 def test_log_probabilities_are_those_of_the_network_in_evaluation_mode():
     model, images = mlp((10, 2)), torch.randint(256, (1500, 36, 36), dtype=torch.uint8)
     model.trunk.append(torch.nn.Dropout(0.5))
@@ -57,11 +151,6 @@ def test_log_probabilities_are_those_of_the_network_in_evaluation_mode():
     for task, again in zip(found, log_probabilities(model, images), strict=True):
         torch.testing.assert_close(task.exp().sum(-1), torch.ones(1500))
         assert torch.equal(task, again)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return fashion_and_mnist(seed=0, n_train=96, n_val=40, n_test=40, label_noise=0.4, max_shift=0)
 
 
 def test_what_is_recorded_is_measured_by_the_core(data):
