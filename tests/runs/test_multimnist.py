@@ -294,6 +294,36 @@ def test_a_named_folder_is_passed_on(tmp_path):
         fashion_and_mnist(0, root=tmp_path / "elsewhere")
 
 
+PINNED = {
+    "mnist": "8859f99eda6a78d6abb6505e9d6e09ffb7f2213eb73ea716fd613a19a8608eb4",
+    "fashion": "117aba11ee9b46ee5fe0357fc263186bd3fd3c8e69d49b8810595ee533d729b5",
+    "fashion+mnist": "a6e88298f969f51d9c6b9275f28c50a6b1b7f0be3a98b8784b83bb6ba2fa9e4b",
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_seed_means_the_same_images_for_ever(variant):
+    """Recorded results belong to these bytes."""
+    data = multi_mnist(variant, 0, 300, 200, 100, label_noise=0.4, sample=True)
+    found = hashlib.sha256()
+    for split in SPLITS:
+        found.update(getattr(data, f"{split}_images").numpy().tobytes())
+        found.update(getattr(data, f"{split}_labels").numpy().tobytes())
+    assert found.hexdigest() == PINNED[variant]
+
+
+@pytest.mark.skipif(not USER_FOLDER, reason="FLATMTL_DATA does not name a folder with the full sets")
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_full_sets_give_the_published_sizes(variant):
+    data = multi_mnist(variant, 0, 100_000, 20_000, 20_000, root=USER_FOLDER)
+    assert [len(getattr(data, f"{split}_images")) for split in SPLITS] == [100_000, 20_000, 20_000]
+    for side, name in enumerate(VARIANTS[variant]):
+        source = load_source(name, root=USER_FOLDER)
+        trained = torch.cat([data.train_labels, data.val_labels])[:, side].bincount()
+        assert torch.equal(trained, 2 * source.train_labels.bincount())  # every image twice
+        assert torch.equal(data.test_labels[:, side].bincount(), 2 * source.test_labels.bincount())
+
+
 @pytest.mark.skipif(not USER_FOLDER, reason="FLATMTL_DATA does not name a folder with the full sets")
 def test_full_sets_give_ten_thousand_test_pairs():
     data = fashion_and_mnist(0, root=USER_FOLDER)
