@@ -1,9 +1,11 @@
 """Networks with one shared trunk and a head per task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from .names import did_you_mean
 
 
 class MultiTaskNet(nn.Module):
@@ -22,6 +24,21 @@ class MultiTaskNet(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         z = self.trunk(x)
         return [head(z) for head in self.heads]
+
+
+class SingleTaskNets(nn.Module):
+    """T networks of one task each, side by side: x -> T outputs, as :class:`MultiTaskNet` gives them.
+
+    Args:
+        twins: per task a network with a single head; each is trained by itself.
+    """
+
+    def __init__(self, twins: list[MultiTaskNet]):
+        super().__init__()
+        self.twins = nn.ModuleList(twins)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [output for twin in self.twins for output in twin(x)]
 
 
 def mlp(classes: Sequence[int] = (10, 10), width: int = 256) -> MultiTaskNet:
@@ -81,6 +98,51 @@ def resnet18(classes: Sequence[int] = (10, 10)) -> MultiTaskNet:
     return MultiTaskNet(
         trunk.to(memory_format=torch.channels_last), [nn.Linear(100, count) for count in classes]
     )
+
+
+NETWORKS = {"mlp": mlp, "lenet": lenet, "resnet18": resnet18}
+
+
+def parse_network(name: str) -> Callable[[Sequence[int]], MultiTaskNet]:
+    """The function that makes the network of that name from the number of classes of each task.
+
+    Raises:
+        ValueError: unknown name.
+
+    Example:
+        >>> len(parse_network("lenet")((10, 2, 5)).heads)
+        3
+    """
+    if name not in NETWORKS:
+        raise ValueError(
+            f"Got network {name!r}{did_you_mean(name, NETWORKS)}; expected one of {', '.join(NETWORKS)}."
+        )
+    return NETWORKS[name]
+
+
+def single_task(
+    network: Callable[[Sequence[int]], MultiTaskNet], classes: Sequence[int] = (10, 10)
+) -> SingleTaskNets:
+    """The single-task twins of a network: one for each task.
+
+    Every twin starts from the generator state that this function was called in: the same weights as if its
+    task were trained alone with that seed, whatever the other tasks are. So all trunks start equal, and
+    equal to the trunk of ``network(classes)`` made with that seed: the comparison is paired.
+
+    Args:
+        network: such as :func:`lenet`; it draws the trunk before the heads.
+        classes: of each task.
+
+    Example:
+        >>> sum(p.numel() for p in single_task(lenet).parameters())  # 2 * (30,890 + 510)
+        62800
+    """
+    state = torch.get_rng_state()
+    twins = []
+    for count in classes:
+        torch.set_rng_state(state)
+        twins.append(network((count,)))
+    return SingleTaskNets(twins)
 
 
 class ResidualBlock(nn.Module):
