@@ -1,0 +1,78 @@
+"""Names of methods: what each stands for, and what is said of those that stand for nothing."""
+
+import pytest
+import torch
+
+from flatmtl_lite import FlatMTL
+from flatmtl_lite.aggregation import AGGREGATORS
+from flatmtl_lite.runs import mlp, parse_method, single_task
+
+
+def test_single_task_learning_and_sam_on_it():
+    stl, flat = parse_method("stl"), parse_method("f-stl")
+    assert stl.single_task
+    assert flat.single_task
+    assert (stl.combine, flat.combine) == ("erm", "decomposed")
+    assert not parse_method("f-mean").single_task
+
+
+@pytest.mark.parametrize("prefix", ["direct", "second", "each", "sam"])
+def test_a_network_of_one_task_has_no_other_rule(prefix):
+    with pytest.raises(ValueError, match=f"Got method '{prefix}-stl'; expected stl, or f-stl for SAM"):
+        parse_method(f"{prefix}-stl")
+
+
+def test_rho_is_used_where_a_perturbed_pass_is():
+    for name in ("stl", "mean", "cagrad", "uw"):
+        assert not parse_method(name).uses_rho
+    for name in ("f-stl", "f-mean", "sam-mean", "direct-cagrad", "second-cagrad", "each-mgda"):
+        assert parse_method(name).uses_rho
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("f-cagard", "f-cagrad"),
+        ("F-CAGrad", "f-cagrad"),
+        ("nash-mtl", "nash_mtl"),
+        ("direct_mgda", "direct-mgda"),
+        ("f-slt", "f-stl"),
+    ],
+)
+def test_a_misspelt_name_is_told_the_nearest(name, meant):
+    message = rf"Got method '{name}' \(did you mean '{meant}'\?\); expected one of mean"
+    with pytest.raises(ValueError, match=message):
+        parse_method(name)
+
+
+@pytest.mark.parametrize("name", ["", "f-", "adam", "🙂"])
+def test_a_name_that_is_near_none_is_told_all(name):
+    with pytest.raises(ValueError, match=rf"Got method '{name}'; expected one of mean.* or stl or f-stl\."):
+        parse_method(name)
+
+
+@pytest.mark.parametrize("key", AGGREGATORS)
+def test_for_one_task_every_flat_rule_is_sam(key):
+    """Why "f-stl" names no aggregator."""
+    torch.manual_seed(0)
+    (twin,) = single_task(lambda classes: mlp(classes, width=8), (10,)).twins
+    x, y = torch.rand(6, 1, 36, 36), torch.arange(6)
+    losses = [lambda z: torch.nn.functional.cross_entropy(twin.heads[0](z), y)]
+
+    def step_of(name: str) -> list[torch.Tensor]:
+        method = parse_method(name)
+        step = FlatMTL(
+            torch.optim.SGD(twin.parameters(), 0.1),
+            shared=twin.trunk.parameters(),
+            heads=[twin.heads[0].parameters()],
+            aggregate=method.make_aggregator(tasks=1),
+            combine=method.combine,
+            perturb=method.perturb,
+        )
+        step.backward([(lambda: twin.trunk(x), losses)])
+        return [p.grad for p in twin.trunk.parameters()]
+
+    ours = step_of("f-stl")
+    for name in (f"direct-{key}", f"f-{key}"):
+        for a, b in zip(ours, step_of(name), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
