@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .names import did_you_mean
 from .sources import load_source
 
 CLASSES = 10
@@ -173,9 +174,13 @@ def multi_mnist(
         ValueError: A name is unknown or a number out of its range; and whatever ``load_source`` raises.
     """
     questions = _questions(variant)
-    tasks = [f for f in questions if len(set(questions[f][1])) == CLASSES] if tasks is None else list(tasks)
-    if not tasks or len(set(tasks)) < len(tasks) or not set(tasks) <= set(questions):
-        raise ValueError(f"tasks={tasks!r}: give different names out of {', '.join(questions)}")
+    tasks = item_tasks(variant) if tasks is None else tasks
+    unknown = [tasks] if isinstance(tasks, str) else [name for name in tasks if name not in questions]
+    if not tasks or unknown or len(set(tasks)) < len(tasks):
+        hint = did_you_mean(unknown[0], questions) if unknown else ""
+        raise ValueError(
+            f"tasks={tasks!r}{hint}: give a list of different names out of {', '.join(questions)}"
+        )
     _check_count("seed", seed, 0)
     for name, count in (("n_train", n_train), ("n_val", n_val), ("n_test", 1 if n_test is None else n_test)):
         _check_count(name, count, 1)
@@ -228,10 +233,25 @@ def task_names(variant: str) -> list[str]:
     return list(_questions(variant))
 
 
+def item_tasks(variant: str) -> list[str]:
+    """The two tasks of the published sets: the class of the item at the top left, and of the other.
+
+    Raises:
+        ValueError: the variant is unknown.
+
+    Example:
+        >>> item_tasks("fashion+mnist")
+        ['digit', 'garment']
+    """
+    return [name for name, (_, answers) in _questions(variant).items() if len(set(answers)) == CLASSES]
+
+
 def _questions(variant: str) -> dict[str, tuple[int, tuple[int, ...]]]:
     """Name of a task -> side of its item, and the answer for each class."""
     if variant not in VARIANTS:
-        raise ValueError(f"variant={variant!r}: give one of {', '.join(VARIANTS)}")
+        raise ValueError(
+            f"variant={variant!r}{did_you_mean(variant, VARIANTS)}: give one of {', '.join(VARIANTS)}"
+        )
     first, second = VARIANTS[variant]
     prefixes = ("first ", "second ") if first == second else ("", "")
     return {

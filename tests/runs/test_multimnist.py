@@ -440,9 +440,12 @@ def test_every_task_hears_of_the_same_wrong_class():
     ("arguments", "message"),
     [
         (dict(variant="mnist+fashion"), "variant='mnist\\+fashion': give one of mnist, fashion"),
-        (dict(tasks=["garment"]), "give different names out of first digit"),
-        (dict(tasks=[]), "tasks=\\[\\]: give different names"),
-        (dict(tasks=["first digit"] * 2), "give different names"),
+        (dict(variant="Fasion"), "variant='Fasion' \\(did you mean 'fashion'\\?\\): give one of"),
+        (dict(tasks=["garment"]), "tasks=\\['garment'\\]: give a list of different names out of first digit"),
+        (dict(tasks=["first digit", "second digt"]), "\\] \\(did you mean 'second digit'\\?\\): give a list"),
+        (dict(tasks="first digit"), "tasks='first digit'.*: give a list of different names"),
+        (dict(tasks=[]), "tasks=\\[\\]: give a list of different names"),
+        (dict(tasks=["first digit"] * 2), "'first digit'\\]: give a list of different names"),
     ],
 )
 def test_unknown_variants_and_tasks_are_named(arguments, message):
