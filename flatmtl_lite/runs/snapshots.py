@@ -32,7 +32,8 @@ def snapshot(
     moving together (see :func:`flatmtl_lite.diagnostics.sharpness`). With ``norm="together"`` the first
     of these steps is the ε of the flat part: up to rounding, sharpness >= perturbed loss - loss, with
     equality where ten steps find no more than SAM's one. With "separate" that ε is longer than ρ, and
-    the two cannot be compared. Randomness within the closures (dropout) draws the same numbers each time.
+    the two cannot be compared. Randomness within the closures (dropout) draws the same numbers each time;
+    BatchNorm in training mode takes the statistics of these images.
 
     It costs (1 + 12 T) R + 1 runs of the trunk and 12 T R backward passes for T tasks and R radii, most of
     them the ascent's.
