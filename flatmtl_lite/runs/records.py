@@ -24,14 +24,33 @@ def check_folder(path: Path) -> None:
         )
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write text (UTF-8) under a temporary name beside ``path``, then rename: the file is old or new."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write text (UTF-8) or bytes under a temporary name, then rename: the file is whole, old or new.
+
+    Raises:
+        OSError: it could not be written, for want of space for example; nothing is left of it.
+    """
     part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a renaming last even if the power fails; only POSIX systems can."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def begun(module: str, path: Path, seeds: Sequence[int]) -> dict[str, str]:
