@@ -227,7 +227,7 @@ class FlatMTL:
         weigh = None if per_task else self.aggregate.loss_weights
         try:
             with state_kept(self.aggregate, only_on_error=True), StateGuard() as state:
-                d = run_passes(state, passes, self.split, perturbation, weigh, self._average)
+                d = run_passes(state, passes, self.split, perturbation, weigh, self.average)
                 direction = combine(d, self.aggregate if per_task else Mean(), self.rule)
         except NonFiniteGradient:
             if per_task:
@@ -242,7 +242,8 @@ class FlatMTL:
             p.grad = grad.to(p.dtype)
         return Report(d.losses, d.perturbed_losses, d.gramian if per_task else None)
 
-    def _average(self, gradients: TaskGradients) -> None:
+    def average(self, gradients: TaskGradients) -> None:
+        """Average gradients and losses over the processes, in place; nothing to do without a group."""
         if self.process_group is not None:
             for tensor in (gradients.shared, *gradients.heads, gradients.losses):
                 torch.distributed.all_reduce(tensor, group=self.process_group)

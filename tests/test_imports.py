@@ -26,10 +26,10 @@ MAY_IMPORT = {
         *("nbconvert", "pygments", "latex2mathml"),  # the static site
     },
     "runs": {
-        *("core", "runs", "torch", "numpy", "pooch", "torchmetrics", "tqdm"),
+        *("core", "runs", "torch", "numpy", "pooch", "torchmetrics", "tqdm", "filelock"),
         "requests",  # what pooch raises
     },
-    "command line": {"core", "runs"},
+    "command line": {"core", "runs", "lab", "torch"},
 }
 
 

@@ -1,18 +1,25 @@
 """The full experiments: data sets, networks, training, records."""
 
+from .config import Config
 from .evaluation import task_closures
+from .folder import RunError, RunFolder
+from .launch import Stopped, launch
 from .methods import parse_method
 from .multimnist import MultiTaskData, fashion_and_mnist, multi_mnist, task_names
 from .networks import MultiTaskNet, SingleTaskNets, lenet, mlp, parse_network, resnet18, single_task
-from .trainer import Config, Run, train
+from .trainer import Run, train
 
 __all__ = [
     "Config",
     "MultiTaskData",
     "MultiTaskNet",
     "Run",
+    "RunError",
+    "RunFolder",
     "SingleTaskNets",
+    "Stopped",
     "fashion_and_mnist",
+    "launch",
     "lenet",
     "mlp",
     "multi_mnist",

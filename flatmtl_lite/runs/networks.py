@@ -25,6 +25,14 @@ class MultiTaskNet(nn.Module):
         z = self.trunk(x)
         return [head(z) for head in self.heads]
 
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """What all tasks train."""
+        return list(self.trunk.parameters())
+
+    def head_parameters(self) -> list[list[nn.Parameter]]:
+        """What one task trains, task by task."""
+        return [list(head.parameters()) for head in self.heads]
+
 
 class SingleTaskNets(nn.Module):
     """T networks of one task each, side by side: x -> T outputs, as :class:`MultiTaskNet` gives them.
@@ -143,6 +151,13 @@ def single_task(
         torch.set_rng_state(state)
         twins.append(network((count,)))
     return SingleTaskNets(twins)
+
+
+def parts(model: nn.Module) -> list[tuple[MultiTaskNet, list[int]]]:
+    """What is trained side by side, each network with its tasks: the model, or its single-task twins."""
+    if isinstance(model, SingleTaskNets):
+        return [(twin, [t]) for t, twin in enumerate(model.twins)]
+    return [(model, list(range(len(model.heads))))]
 
 
 class ResidualBlock(nn.Module):

@@ -1,0 +1,109 @@
+"""The command line: ``python -m flatmtl_lite train multimnist ...``, ``plan``, ``sweep``, ``report``."""
+
+import argparse
+import dataclasses
+import re
+import signal
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from .runs.config import Config
+from .runs.experiments import EXPERIMENTS
+from .runs.folder import RunError
+from .runs.launch import Stopped, launch
+from .runs.plan import plan
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; what went wrong is said in one sentence.
+
+    Returns:
+        The exit code: 0; 1 for an error that is explained; 2 for arguments that do not fit; 128 and the
+        number of the signal, so 130 for Ctrl-C, for a run that was stopped and can go on.
+    """
+    given = vars(_parser().parse_args(words))
+    command = given.pop("command")
+    if threads := given.pop("threads", None):
+        torch.set_num_threads(threads)
+    try:
+        return command(**given)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return 128 + stopped.signal
+    except KeyboardInterrupt:
+        print("Stopped at once; the last checkpoint stays. Go on with --resume.", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except (RunError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _train(**given) -> int:
+    run = launch(**given)
+    if run.entries("evaluation"):
+        score = run.entries("evaluation")[-1]["score"]
+        print(f"finished: test {score['test']:.2f} at the last epoch. {given['out']} holds the result.")
+    return 0
+
+
+def _plan(**given) -> int:
+    print(plan(**given))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m flatmtl_lite", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    train = commands.add_parser("train", help="train one network, resumable at any moment")
+    for kind, one in _each_experiment(train):
+        one.set_defaults(command=_train, experiment=kind)
+        one.add_argument("--out", required=True, help="the folder of the run")
+        one.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+        one.add_argument(
+            "--checkpoint-seconds", type=float, default=60.0, help="seconds between checkpoints (default: 60)"
+        )
+    planned = commands.add_parser("plan", help="time and memory of a run, from a few measured steps")
+    for kind, one in _each_experiment(planned):
+        one.set_defaults(command=_plan, experiment=kind)
+    return parser
+
+
+def _each_experiment(parser: argparse.ArgumentParser):
+    """A parser for every experiment, with the options that train and plan share."""
+    kinds = parser.add_subparsers(required=True, metavar="EXPERIMENT")
+    for name, kind in EXPERIMENTS.items():
+        one = kinds.add_parser(name, help=kind.settings.__doc__.splitlines()[0])
+        one.add_argument("--preset", choices=list(kind.presets), help="a set of options; those given win")
+        one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+        one.add_argument("--threads", type=int, help="threads on the CPU (default: torch's)")
+        one.add_argument("--data", help="folder of the source files (default: FLATMTL_DATA, then the cache)")
+        one.add_argument("--download", action="store_true", help="fetch source files that are missing")
+        for settings in (kind.settings, Config):
+            _add_fields(one.add_argument_group(f"options of {settings.__name__}"), settings)
+        yield name, one
+
+
+def _add_fields(parser, settings: type) -> None:
+    """An option for every field of a dataclass, explained as in its docstring; without default, so that
+    what is not given can come from a preset or from the run that goes on."""
+    explained = dict(re.findall(r"^ {8}(\w+): (.*?)(?=\n {8}\w|\n\n|\Z)", settings.__doc__, re.S | re.M))
+    for field in dataclasses.fields(settings):
+        words = " ".join(explained[field.name].split())
+        options = {"help": f"{words} (default: {field.default})".replace("%", "%%")}
+        if field.type is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        elif field.type in (int, float, str):
+            options["type"] = field.type
+        else:
+            options["nargs"] = "+"
+        name = "--" + field.name.replace("_", "-")
+        parser.add_argument(name, default=argparse.SUPPRESS, **options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""A run that is killed, damaged or interrupted goes on, and ends as if nothing had happened."""
+
+import copy
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+
+import pytest
+import torch
+
+from flatmtl_lite.runs import Config, fashion_and_mnist, launch, mlp
+from flatmtl_lite.runs.images import ImageTasks
+from flatmtl_lite.runs.trainer import Trainer
+
+SMALL = dict(
+    **dict(experiment="multimnist", network="mlp", sample=True, n_train=160, n_val=40, n_test=40),
+    **dict(epochs=3, batch_size=32, evaluate_every=2, snapshot_every=0, checkpoint_seconds=0, progress=False),
+)
+KILLS = int(os.environ.get("FLATMTL_KILLS", 12))  # the campaign that the README quotes had more
+
+
+def _run(folder, options):
+    torch.set_num_threads(1)
+    launch(out=folder, resume=True, **options)
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Processes that start at once: they are forked from one that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["flatmtl_lite.runs"])
+    return context
+
+
+def weights(folder):
+    """Hash of the weights of the newest checkpoint."""
+    saved = sorted((folder / "checkpoints").glob("*.pt"))[-1]
+    model = torch.load(saved, weights_only=True)["model"]
+    return hashlib.sha256(b"".join(value.numpy().tobytes() for value in model.values())).hexdigest()
+
+
+def without_times(entries):
+    return [{key: value for key, value in entry.items() if key != "seconds"} for entry in entries]
+
+
+def log(folder):
+    """The lines of the log, without the times."""
+    return without_times(map(json.loads, (folder / "log.jsonl").read_text().splitlines()))
+
+
+def dropping(classes):
+    """A network with running statistics and with dropout."""
+    model = mlp(classes, width=16)
+    model.trunk.extend([torch.nn.BatchNorm1d(16), torch.nn.Dropout(0.2)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def data():
+    return fashion_and_mnist(seed=0, n_train=100, n_val=20, n_test=20, sample=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """method -> the folder of a run that nothing disturbed."""
+    folders = {}
+
+    def folder_of(method):
+        if method not in folders:
+            folders[method] = tmp_path_factory.mktemp("whole")
+            launch(out=folders[method], method=method, **SMALL)
+        return folders[method]
+
+    return folder_of
+
+
+@pytest.mark.parametrize("method", ["f-cagrad", "rlw", "sam-mean"])
+def test_from_every_pause_a_run_goes_on_to_the_same_bits(method, data):
+    config = Config(method=method, epochs=2, batch_size=32, micro_batches=2)
+
+    def trainer():
+        return Trainer(ImageTasks(data, dropping), config)
+
+    whole = trainer()
+    pauses = [(copy.deepcopy(whole.state_dict()), list(whole.record.log)) for _ in whole.advance()]
+    assert len(pauses) == 2 * (3 + 1)
+    for state, log in pauses:
+        other = trainer()
+        other.load_state_dict(state, log)
+        for _ in other.advance():
+            pass
+        for a, b in zip(whole.model.parameters(), other.model.parameters(), strict=True):
+            assert torch.equal(a, b)
+        assert without_times(other.record.log) == without_times(whole.record.log)
+
+
+# a memory of its own, random numbers of its own, learnt scales, twins, and the plain case
+@pytest.mark.parametrize("method", ["f-cagrad", "f-gradvac", "graddrop", "uw", "dwa", "f-stl"])
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(method, undisturbed, processes, tmp_path):
+    draw = random.Random(method)
+    killed = 0
+    for _ in range(100):
+        process = processes.Process(target=_run, args=(tmp_path, {"method": method, **SMALL}))
+        process.start()
+        if killed < KILLS // 6 + 1:
+            time.sleep(draw.uniform(0.2, 1.2))
+            os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+    assert (tmp_path / "result.json").exists()
+    assert weights(tmp_path) == weights(undisturbed(method))
+    assert log(tmp_path) == log(undisturbed(method))
