@@ -129,8 +129,9 @@ class RunFolder:
             old.unlink()
 
     def newest(self) -> tuple[dict[str, Any], list[dict]] | None:
-        """The newest whole checkpoint and the log up to then, or None; to go on from there, the file of the log
-        is cut to it. The log of a finished run is left whole.
+        """The newest whole checkpoint and the log up to then, or None.
+
+        To go on from there, the file of the log is cut to it; that of a finished run is left whole.
 
         A damaged checkpoint is renamed, and named on the error output.
         """

@@ -50,6 +50,7 @@ def plan(
     evaluations = config.epochs // config.evaluate_every + 1
     epoch = trainer.steps * step
     total = config.epochs * epoch + evaluations * evaluation + snapshots * snapshot
+    on_device = these.device.type == "cuda"
     lines = [
         f"{config.method} on {these.device.type}: {these.count} process(es) of {torch.get_num_threads()} "
         "thread(s)",
@@ -58,7 +59,7 @@ def plan(
         f"an evaluation {_words(evaluation):>13}   ({evaluations} of them)",
         *([f"a snapshot    {_words(snapshot):>13}   ({snapshots} of them)"] if snapshots else []),
         f"the whole run {_words(total):>13}   ({config.epochs} epochs)",
-        f"peak memory   {peak / 2**20:10,.0f} MB   ({'device' if these.device.type == 'cuda' else 'process'})",
+        f"peak memory   {peak / 2**20:10,.0f} MB   (of the {'device' if on_device else 'process'})",
         f"a checkpoint  {len(content.getvalue()) / 2**20:10,.1f} MB   (two are kept)",
     ]
     return "\n".join(lines)

@@ -37,7 +37,8 @@ def test_conflict_is_counted_by_thirds():
     run = Run(Config(epochs=3), mlp(width=1))
     steps = [(0, -1, 1, 1, -1), (0.5, 1, 1, -1, -1), (1, 1, -1, 1, 1), (2.9, 1, 1, 1, 1)]
     for epoch, loss, flat, first, second in steps:
-        run.log.append({"kind": "step", "epoch": epoch, "loss": [loss], "flat": [flat], "intra": [first, second]})
+        entry = {"epoch": epoch, "loss": [loss], "flat": [flat], "intra": [first, second]}
+        run.log.append({"kind": "step", **entry})
     assert splitting.conflict_by_third(run) == {
         "loss parts": [0.5, 0, 0],
         "flat parts": [0, 1, 0],

@@ -1,0 +1,93 @@
+"""Two processes, started as a user starts them: what they train, and that they go on to the bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from flatmtl_lite.runs import launch
+from flatmtl_lite.runs.processes import pick_device
+
+OPTIONS = dict(network="mlp", sample=True, n_train=160, n_val=40, n_test=40, method="f-pcgrad", epochs=12)
+OPTIONS |= dict(batch_size=32, evaluate_every=6, checkpoint_seconds=0.05)
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "flatmtl_lite"]
+
+
+def torchrun(out, *more, **options):
+    """Start two processes that train in ``out``."""
+    options = {"out": out} | OPTIONS | options
+    flags = [["--" + k.replace("_", "-"), *([] if v is True else [str(v)])] for k, v in options.items()]
+    words = ["train", "multimnist", "--threads", "1", *more, *(word for flag in flags for word in flag)]
+    return subprocess.Popen([*TORCHRUN, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def model(folder):
+    saved = sorted((folder / "checkpoints").glob("*.pt"))[-1]
+    return torch.load(saved, weights_only=True)["model"]
+
+
+def log(folder):
+    entries = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    return [{k: v for k, v in entry.items() if k != "seconds"} for entry in entries]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    process = torchrun(folder)
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, said
+    return folder
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(two, tmp_path):
+    launch("multimnist", tmp_path, progress=False, **OPTIONS)
+    for name, value in model(tmp_path).items():
+        assert torch.allclose(value, model(two)[name], atol=1e-4)
+    for one, other in zip(log(tmp_path), log(two), strict=True):
+        assert one.keys() == other.keys()
+        if one["kind"] == "step":
+            assert one["loss"] == pytest.approx(other["loss"], abs=1e-3)
+        if one["kind"] == "evaluation":
+            assert one["test"]["nll"] == pytest.approx(other["test"]["nll"], rel=1e-3)
+    assert json.loads((two / "run.json").read_text())["processes"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the processes in /proc")
+def test_two_processes_that_are_killed_go_on_to_the_same_bits(two, tmp_path):
+    for first, number in ((True, signal.SIGKILL), (False, signal.SIGKILL), (None, signal.SIGTERM)):
+        process = torchrun(tmp_path, "--resume")
+        before = sorted(tmp_path.glob("checkpoints/*"))
+        while sorted(tmp_path.glob("checkpoints/*")) == before and process.poll() is None:
+            time.sleep(0.01)
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(process.pid if first is None else int(workers[0 if first else 1]), number)
+        process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert not (tmp_path / "result.json").exists()
+    last = torchrun(tmp_path, "--resume")
+    said = last.communicate(timeout=120)[0]
+    assert last.returncode == 0, said
+    assert all(torch.equal(value, model(two)[name]) for name, value in model(tmp_path).items())
+    assert log(tmp_path) == log(two)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_as_many_processes(two, capsys):
+    from flatmtl_lite.__main__ import main
+
+    assert main(["train", "multimnist", "--out", str(two), "--resume"]) == 1
+    assert "processes is 2 there and 1 here" in capsys.readouterr().err
+
+
+def test_the_device_is_picked():
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
