@@ -7,6 +7,7 @@ from .launch import Stopped, launch
 from .methods import parse_method
 from .multimnist import MultiTaskData, fashion_and_mnist, multi_mnist, task_names
 from .networks import MultiTaskNet, SingleTaskNets, lenet, mlp, parse_network, resnet18, single_task
+from .published_sets import converted
 from .trainer import Run, train
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "RunFolder",
     "SingleTaskNets",
     "Stopped",
+    "converted",
     "fashion_and_mnist",
     "launch",
     "lenet",

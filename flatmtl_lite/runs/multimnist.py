@@ -46,7 +46,7 @@ QUESTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class MultiTaskData:
-    """Images with one label per task, in three splits that share no source image.
+    """Images with one label per task, in three splits; those of :func:`multi_mnist` share no source image.
 
     Attributes:
         train_images, val_images, test_images: ``(N, 36, 36)`` uint8.
@@ -104,8 +104,8 @@ def pairs(
     _check_items("first", *first)
     _check_items("second", *second)
     n = 2 * max(len(first[0]), len(second[0])) if n is None else n
-    _check_count("n", n, 1)
-    _check_count("max_shift", max_shift, 0, CANVAS - ITEM)
+    check_count("n", n, 1)
+    check_count("max_shift", max_shift, 0, CANVAS - ITEM)
 
     canvas = torch.zeros(n, CANVAS, CANVAS, dtype=torch.uint8)
     labels = []
@@ -181,9 +181,9 @@ def multi_mnist(
         raise ValueError(
             f"tasks={tasks!r}{hint}: give a list of different names out of {', '.join(questions)}"
         )
-    _check_count("seed", seed, 0)
+    check_count("seed", seed, 0)
     for name, count in (("n_train", n_train), ("n_val", n_val), ("n_test", 1 if n_test is None else n_test)):
-        _check_count(name, count, 1)
+        check_count(name, count, 1)
     names = VARIANTS[variant]
     loaded = {name: load_source(name, root, download, sample=sample) for name in set(names)}
     sides = [loaded[name] for name in names]
@@ -326,7 +326,7 @@ def _check_items(name: str, images: Tensor, labels: Tensor) -> None:
         )
 
 
-def _check_count(name: str, value: int, least: int, most: float = math.inf) -> None:
+def check_count(name: str, value: int, least: int, most: float = math.inf) -> None:
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or not least <= value <= most:
         limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
