@@ -185,6 +185,33 @@ def test_a_named_folder_that_lacks_a_file_never_gives_the_sample(tiny, by, monke
         assert part in str(caught.value)
 
 
+def empty_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def dangling_link(path: Path) -> None:
+    path.symlink_to(path.parent / "gone")
+
+
+@pytest.mark.parametrize("put", [empty_folder, dangling_link])
+def test_what_has_a_files_name_but_is_none_counts_as_missing(tiny, put):
+    path = tiny / "mnist" / "t10k-images-idx3-ubyte.gz"
+    path.unlink()
+    put(path)
+    with pytest.raises(FileNotFoundError, match=r"mnist: no t10k-images-idx3-ubyte \(with or without"):
+        load_source("mnist", root=tiny)
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("content")
+    with pytest.raises(FileNotFoundError, match=rf"mnist: no train-images-idx3-ubyte.* in {path}, its"):
+        load_source("mnist", root=path)
+    with pytest.raises(OSError, match=rf"could not fetch .*{path}.*Nothing of it was kept"):
+        load_source("mnist", root=path, download=True, progress=False)
+    assert path.read_text() == "content"
+
+
 # damaged files ----------------------------------------------------------------------------------------------
 
 
