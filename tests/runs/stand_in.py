@@ -1,0 +1,44 @@
+"""Stands in for ``python -m flatmtl_lite``: behaves as the method of its arguments says.
+
+mean finishes; cagrad fails; mgda is in use by another process; pcgrad ends without a result; f-mean works
+until SIGINT and finishes when it is called again, as from a checkpoint; f-cagrad works and hears no SIGINT.
+"""
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+words = dict(zip(sys.argv[3:-1], sys.argv[4:], strict=True))
+folder, method = Path(words["--out"]), words["--method"]
+print(f"threads {words['--threads']}", flush=True)
+
+
+def finish():
+    (folder / "result.json").write_text("{}")
+    sys.exit(0)
+
+
+def stop(number, frame):
+    (folder / "checkpoint").write_text(f"stopped by signal {number}")
+    sys.exit(130)
+
+
+if method == "cagrad":
+    print("Got a network that will not learn; expected another one.", flush=True)
+    sys.exit(1)
+if method == "mgda":
+    sys.exit(3)
+if method == "pcgrad":
+    sys.exit(0)
+if method == "f-mean" and not (folder / "checkpoint").exists():
+    signal.signal(signal.SIGINT, stop)
+    (folder / "working").write_text("")
+    time.sleep(60)
+    sys.exit(5)
+if method == "f-cagrad":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    (folder / "working").write_text("")
+    time.sleep(60)
+    sys.exit(5)
+finish()
