@@ -14,7 +14,7 @@ else:
     import tomli as tomllib  # comes with pytest there
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("lab", "runs", "dev")
+EXTRAS = ("lab", "runs", "cluster", "dev")
 
 
 def pins(lines):

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "runs": {
         *("core", "runs", "torch", "numpy", "pooch", "torchmetrics", "tqdm", "filelock"),
         "requests",  # what pooch raises
+        "submitit",  # imported only where a cluster is asked for
     },
     "command line": {"core", "runs", "lab", "torch"},
 }
