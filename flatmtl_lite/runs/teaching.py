@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .multimnist import MultiTaskData, fashion_and_mnist
 from .records import begun, check_folder, main, write_whole
+from .report import spread
 from .sources import shipped
 from .trainer import Config, Run, train
 
@@ -69,13 +70,14 @@ def final_accuracy(record: dict, label_noise: float) -> dict[str, list[float]]:
 
 def mean_and_sd(values: dict[str, list[float]]) -> dict[str, tuple[float, float, int]]:
     """Mean, sample standard deviation and count of each list."""
-    return {name: (statistics.mean(v), statistics.stdev(v), len(v)) for name, v in values.items()}
+    return {name: spread(v) for name, v in values.items()}
 
 
 def paired_difference(values: dict[str, list[float]], one: str, other: str) -> tuple[float, float, list]:
     """``one`` minus ``other``, seed by seed: mean, sample standard deviation, the differences."""
     each = [round(a - b, 2) + 0.0 for a, b in zip(values[one], values[other], strict=True)]
-    return statistics.mean(each), statistics.stdev(each), each
+    mean, sd, _ = spread(each)
+    return mean, sd, each
 
 
 def five_seed_table(record: dict) -> list[str]:
