@@ -50,14 +50,18 @@ def _section(place: tuple, group: list[dict], pairs: list[dict]) -> list[str]:
     metrics = dict.fromkeys(name for row in group for name in row["metrics"]["final"])
     main = [name for name in metrics if name not in BESIDE]
     front = [("method", who), ("n", lambda row: str(len(row["seeds"])))]
-    score = [("score", lambda row: _cell(row, row["score"]["final"]))] * (len(main) > 1)
+
+    def score(at: str) -> list[Column]:  # with a single metric it is that metric's average
+        return [("score", lambda row: _cell(row, row["score"][at]))] if len(main) > 1 else []
+
     best = ("best on test, as the authors report", lambda row: _cell(row, row["score"]["best_test"]))
     paper = [("published", _published)] * any(row["published"] for row in group)
     picked = ("epochs", lambda row: ", ".join(map(str, row["picked_epochs"])))
+    chosen = _columns(group, "picked", main)
     beside = _columns(group, "final", [name for name in metrics if name in BESIDE], tasks=False)
     tables = {
-        "At the last epoch": [*front, *_columns(group, "final", main), *score, best, *paper],
-        "At the epoch picked on validation": [*front, *_columns(group, "picked", main), picked],
+        "At the last epoch": [*front, *_columns(group, "final", main), *score("final"), best, *paper],
+        "At the epoch picked on validation": [*front, *chosen, *score("picked"), picked],
         "Calibration and sharpness at the last epoch, time": [*front, *beside, *_sharpness(group), _SECONDS],
     }
     texts = [f"## {', '.join(filter(None, place))}", f"The same in every row: {', '.join(same)}."]

@@ -253,6 +253,7 @@ def test_another_experiment_brings_its_own_metrics(tmp_path):
     assert "## rooms\n" in text
     assert "| method | n | miou | abs_err | score | best on test, as the authors report |\n" in text
     assert "| mean | 1 | 41.50 ± - | 0.05000 ± - | 2.500 ± - | 2.500 ± - |" in text
+    assert "| method | n | miou | abs_err | score | epochs |\n" in text
     assert "ResNet-18" not in text
 
 
