@@ -9,22 +9,31 @@ from collections.abc import Sequence
 
 import torch
 
+from .runs import report, sweep
 from .runs.config import Config
-from .runs.experiments import EXPERIMENTS
-from .runs.folder import RunError
+from .runs.experiments import EXPERIMENTS, read_options
+from .runs.folder import InUse, RunError
 from .runs.launch import Stopped, launch
 from .runs.plan import plan
+from .runs.workers import IN_USE
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; what went wrong is said in one sentence.
 
     Returns:
-        The exit code: 0; 1 for an error that is explained; 2 for arguments that do not fit; 128 and the
-        number of the signal, so 130 for Ctrl-C, for a run that was stopped and can go on.
+        The exit code: 0; 1 for an error that is explained; 2 for arguments that do not fit; 3 for a folder
+        that another process has; 128 and the number of the signal, so 130 for Ctrl-C, for a run that was
+        stopped and can go on.
     """
-    given = vars(_parser().parse_args(words))
+    parser = _parser()
+    given, rest = parser.parse_known_args(words)
+    given = vars(given)
     command = given.pop("command")
+    if command is _sweep:
+        given["rest"] = rest
+    elif rest:
+        parser.error(f"unknown arguments: {' '.join(rest)}")
     if threads := given.pop("threads", None):
         torch.set_num_threads(threads)
     try:
@@ -35,6 +44,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped at once; the last checkpoint stays. Go on with --resume.", file=sys.stderr)
         return 128 + signal.SIGINT
+    except InUse as error:
+        print(f"error: {error}", file=sys.stderr)
+        return IN_USE
     except (RunError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -56,6 +68,28 @@ def _plan(**given) -> int:
     return 0
 
 
+def _sweep(rest: Sequence[str], **given) -> int:
+    def check(words: Sequence[str]) -> None:
+        options = vars(_parser().parse_args(words))
+        for name in ("command", "out", "resume", "device", "threads", "data", "download", "checkpoint_seconds"):
+            del options[name]
+        kind, preset = options.pop("experiment"), options.pop("preset")
+        settings, common = read_options(kind, preset, options)
+        EXPERIMENTS[kind].settings(**settings)
+        Config(**common)
+
+    return sweep.main(argparse.Namespace(**given), rest, check)
+
+
+def _report(**given) -> int:
+    try:
+        from .lab.report_page import write_report_page as draw
+    except ModuleNotFoundError as error:
+        print(f"No plots: {error.name} is missing. pip install 'flatmtl-lite[lab]' brings it.", file=sys.stderr)
+        draw = None
+    return report.main(argparse.Namespace(**given), draw)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m flatmtl_lite", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -70,6 +104,17 @@ def _parser() -> argparse.ArgumentParser:
     planned = commands.add_parser("plan", help="time and memory of a run, from a few measured steps")
     for kind, one in _each_experiment(planned):
         one.set_defaults(command=_plan, experiment=kind)
+    grid = commands.add_parser(
+        "sweep",
+        help="a grid of runs, here or on a Slurm cluster; finished ones are not repeated",
+        epilog="Every other option, such as --preset or --epochs, is handed on to train.",
+        allow_abbrev=False,
+    )
+    sweep.add_arguments(grid, list(EXPERIMENTS))
+    grid.set_defaults(command=_sweep)
+    table = commands.add_parser("report", help="table and plots of all runs below a folder")
+    report.add_arguments(table)
+    table.set_defaults(command=_report)
     return parser
 
 
@@ -77,7 +122,7 @@ def _each_experiment(parser: argparse.ArgumentParser):
     """A parser for every experiment, with the options that train and plan share."""
     kinds = parser.add_subparsers(required=True, metavar="EXPERIMENT")
     for name, kind in EXPERIMENTS.items():
-        one = kinds.add_parser(name, help=kind.settings.__doc__.splitlines()[0])
+        one = kinds.add_parser(name, help=kind.settings.__doc__.splitlines()[0], allow_abbrev=False)
         one.add_argument("--preset", choices=list(kind.presets), help="a set of options; those given win")
         one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
         one.add_argument("--threads", type=int, help="threads on the CPU (default: torch's)")

@@ -23,6 +23,10 @@ class RunError(Exception):
     """Something that stops a run and that the message explains to who started it."""
 
 
+class InUse(RunError):
+    """Another process has the folder of the run."""
+
+
 class RunFolder:
     """Where one run is kept, by one process at a time.
 
@@ -77,13 +81,13 @@ class RunFolder:
         """Take the folder for this process, and say in ``run.json`` what the run is, if that is not said yet.
 
         Raises:
-            RunError: another process has the folder.
+            InUse: another process has the folder.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise RunError(
+            raise InUse(
                 f"The folder {self.path} is used by a run that is going on; expected one that is free. Wait "
                 "for it, or give another folder."
             ) from None

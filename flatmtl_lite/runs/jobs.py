@@ -56,11 +56,6 @@ class Job:
         return self.folder / "output.txt"
 
 
-def uses_rho(method: str) -> bool:
-    """Whether a method perturbs the weights: those with a prefix ("f-cagrad", "sam-mean") do."""
-    return "-" in method
-
-
 def grid(
     experiment: str,
     methods: Sequence[str],
@@ -97,7 +92,7 @@ def grid(
     for seed in seeds:
         for variant in variants or [None]:
             for method in methods:
-                for rho in (rhos if uses_rho(method) else ()) or [None]:
+                for rho in (rhos if parse_method(method).uses_rho else ()) or [None]:
                     place, words = [method, f"seed{seed}"], ["--method", method]
                     if rho is not None:
                         place.insert(1, f"rho{rho:.10g}")

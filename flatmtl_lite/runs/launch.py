@@ -21,8 +21,10 @@ from .config import Config
 from .experiments import EXPERIMENTS, read_options
 from .folder import RunError, RunFolder
 from .processes import Processes, processes
+from .run_folders import so_far
 from .trainer import Run, Trainer, TrainingDiverged
 
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR2") if hasattr(signal, name)]
 AGREE = 16  # steps after which several processes look whether they should stop or save
 
 
@@ -74,7 +76,7 @@ def launch(
     Raises:
         ValueError: an option is unknown or out of its range.
         RunError: the folder is another run's or in use, the disk or the memory is full, a loss is NaN.
-        Stopped: SIGINT (Ctrl-C) or SIGTERM came; the checkpoint is written.
+        Stopped: SIGINT (Ctrl-C), SIGTERM or SIGUSR2 came; the checkpoint is written.
     """
     settings, common = read_options(experiment, preset, options)
     folder = RunFolder(out)
@@ -150,7 +152,8 @@ def _run(trainer: Trainer, folder: RunFolder, about: dict, checkpoint_seconds: f
                 measures = {"kind": "final", **trainer.experiment.measure(trainer.model)}
                 run.log.append(measures)
                 folder.write_log(run.log)
-                folder.finish(about | summary(run))
+                ended = {"finished": True, "seconds": round(run.seconds, 1), **so_far(run.log)}
+                folder.finish(about | ended | {"measures": measures})
         return run
     finally:
         if these.is_first:
@@ -203,32 +206,17 @@ def _tell(run: Run, bar: tqdm) -> None:
             bar.write(f"epoch {epoch} of {run.config.epochs}: {scores}, {run.seconds:.0f} s", file=sys.stderr)
 
 
-def summary(run: Run) -> dict[str, Any]:
-    """The result of a finished run: its last evaluation, that picked on validation, and its measures.
-
-    ``best_test`` is the evaluation that is best on test images, as the authors of arXiv 2211.13723 report:
-    to compare with theirs only, for it was chosen by looking at the test.
-    """
-    evaluations = run.entries("evaluation")
-    return {
-        "finished": True,
-        "seconds": round(run.seconds, 1),
-        "final": evaluations[-1],
-        "picked": max(evaluations, key=lambda entry: entry["score"]["val"]),
-        "best_test": max(evaluations, key=lambda entry: entry["score"]["test"]),
-        "last_snapshot": (run.entries("snapshot") or [None])[-1],
-        "measures": run.entries("final")[-1],
-    }
-
-
 @contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """A list that the first SIGINT or SIGTERM is put in; the second acts as ever."""
+    """A list that the first request to stop is put in; the second acts as ever.
+
+    Requests are SIGINT (Ctrl-C), SIGTERM, and SIGUSR2, by which Slurm says that the time is up.
+    """
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in STOPS}
 
     def ask(number: int, frame: Any) -> None:
         asked.append(number)

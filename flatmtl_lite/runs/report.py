@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from .jobs import uses_rho
 from .published import published
 from .records import write_whole
 from .report_text import markdown
-from .run_folders import EVALUATIONS, RunFolder, numbers, read_runs
+from .run_folders import EVALUATIONS, RecordedRun, numbers, read_runs
 
 SHARPNESS_RADIUS = 0.05  # the snapshot's radius that is nearest is shown
 Spread = tuple[float, float | None, int]
@@ -29,7 +28,7 @@ def spread(values: Sequence[float]) -> Spread:
     return statistics.mean(values), deviation, len(values)
 
 
-def rows(runs: Sequence[RunFolder]) -> tuple[list[dict], list[str]]:
+def rows(runs: Sequence[RecordedRun]) -> tuple[list[dict], list[str]]:
     """One row for the runs that differ in nothing but the seed.
 
     Runs of other data sizes, epochs, networks, ... are other rows; an unfinished run is one by itself or with
@@ -73,7 +72,7 @@ def _identity(result: dict) -> dict:
         "experiment": result["experiment"],
         "variant": settings.pop("variant", None),
         "method": method,
-        "rho": rho if uses_rho(method) else None,
+        "rho": rho if "-" in method else None,
         "task_names": result["task_names"],
         "settings": {f"settings.{k}": v for k, v in settings.items()}
         | {f"config.{k}": v for k, v in config.items()},
@@ -81,7 +80,7 @@ def _identity(result: dict) -> dict:
     }
 
 
-def _row(identity: dict, seeds: dict[int, RunFolder]) -> dict:
+def _row(identity: dict, seeds: dict[int, RecordedRun]) -> dict:
     results = [run.result for run in seeds.values()]
     scores = {at: [r[at]["score"]["test"] for r in results] for at in EVALUATIONS}
     paper = published(identity["experiment"], results[0]["settings"], identity["method"])
@@ -209,7 +208,7 @@ def main(
     return 0
 
 
-def _log(run: RunFolder) -> list[dict]:
+def _log(run: RecordedRun) -> list[dict]:
     try:
         return run.log()
     except (OSError, ValueError) as error:

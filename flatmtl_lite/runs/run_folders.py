@@ -10,7 +10,7 @@ _NEEDED = ("experiment", "task_names", "settings", *_CONFIG)
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class RecordedRun:
     """One run.
 
     Attributes:
@@ -29,7 +29,7 @@ class RunFolder:
         return _log(self.path / "log.jsonl")
 
 
-def read_runs(top: Path) -> tuple[list[RunFolder], list[str]]:
+def read_runs(top: Path) -> tuple[list[RecordedRun], list[str]]:
     """Every run below a folder, and what was left out and why, one sentence a run.
 
     Raises:
@@ -42,7 +42,7 @@ def read_runs(top: Path) -> tuple[list[RunFolder], list[str]]:
     for folder in folders:
         name = folder.relative_to(top).as_posix()
         try:
-            runs.append(RunFolder(folder, name, _read(folder)))
+            runs.append(RecordedRun(folder, name, _read(folder)))
         except (OSError, ValueError) as error:
             left_out.append(f"{name}: {error}")
     return runs, left_out
@@ -59,7 +59,7 @@ def _read(folder: Path) -> dict:
     result = _json(file.read_text(encoding="utf-8"), file.name)
     _check(result, (*_NEEDED, "seconds") if finished else _NEEDED, file.name)
     if not finished:
-        result = {**result, "finished": False, **_so_far(_log(folder / "log.jsonl"))}
+        result = {**result, "finished": False, **so_far(_log(folder / "log.jsonl"))}
     if result.get("last_snapshot"):
         _check(result, ("last_snapshot.rho", "last_snapshot.sharpness"), file.name)
     for name in EVALUATIONS:
@@ -70,7 +70,15 @@ def _read(folder: Path) -> dict:
     return result
 
 
-def _so_far(log: list[dict]) -> dict:
+def so_far(log: list[dict]) -> dict:
+    """What came out up to the end of a log: its last evaluation, the best on validation, the best on test.
+
+    ``best_test`` is what the authors of arXiv 2211.13723 report: to compare with theirs only, for it was
+    chosen by looking at the test.
+
+    Raises:
+        ValueError: nothing was evaluated yet.
+    """
     evaluations = [line for line in log if line.get("kind") == "evaluation"]
     if not evaluations:
         raise ValueError("not evaluated yet")
