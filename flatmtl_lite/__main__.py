@@ -71,10 +71,10 @@ def _plan(**given) -> int:
 def _sweep(rest: Sequence[str], **given) -> int:
     def check(words: Sequence[str]) -> None:
         options = vars(_parser().parse_args(words))
-        for name in ("command", "out", "resume", "device", "threads", "data", "download", "checkpoint_seconds"):
-            del options[name]
-        kind, preset = options.pop("experiment"), options.pop("preset")
-        settings, common = read_options(kind, preset, options)
+        kind = options["experiment"]
+        fields = {f.name for of in (EXPERIMENTS[kind].settings, Config) for f in dataclasses.fields(of)}
+        given = {name: value for name, value in options.items() if name in fields}
+        settings, common = read_options(kind, options["preset"], given)
         EXPERIMENTS[kind].settings(**settings)
         Config(**common)
 
@@ -85,7 +85,7 @@ def _report(**given) -> int:
     try:
         from .lab.report_page import write_report_page as draw
     except ModuleNotFoundError as error:
-        print(f"No plots: {error.name} is missing. pip install 'flatmtl-lite[lab]' brings it.", file=sys.stderr)
+        print(f"No plots, {error.name} is missing: pip install 'flatmtl-lite[lab]'.", file=sys.stderr)
         draw = None
     return report.main(argparse.Namespace(**given), draw)
 

@@ -13,7 +13,7 @@ import torch
 
 from flatmtl_lite.runs import converted, mlp
 from flatmtl_lite.runs.published_sets import ARRAYS, IMAGE_SHAPES
-from flatmtl_lite.runs.trainer import accuracy
+from flatmtl_lite.runs.evaluation import accuracy
 
 README = Path(__file__).parents[2] / "data" / "README.md"
 PAIRS = {"train": 30, "test": 8}
