@@ -25,28 +25,14 @@ class MultiTaskNet(nn.Module):
         z = self.trunk(x)
         return [head(z) for head in self.heads]
 
-    def shared_parameters(self) -> list[nn.Parameter]:
-        """What all tasks train."""
-        return list(self.trunk.parameters())
-
     def head_parameters(self) -> list[list[nn.Parameter]]:
-        """What one task trains, task by task."""
+        """Per task what its loss alone trains."""
         return [list(head.parameters()) for head in self.heads]
 
-
-class SingleTaskNets(nn.Module):
-    """T networks of one task each, side by side: x -> T outputs, as :class:`MultiTaskNet` gives them.
-
-    Args:
-        twins: per task a network with a single head; each is trained by itself.
-    """
-
-    def __init__(self, twins: list[MultiTaskNet]):
-        super().__init__()
-        self.twins = nn.ModuleList(twins)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        return [output for twin in self.twins for output in twin(x)]
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Everything but :meth:`head_parameters`."""
+        own = {p for head in self.head_parameters() for p in head}
+        return [p for p in self.parameters() if p not in own]
 
 
 def mlp(classes: Sequence[int] = (10, 10), width: int = 256) -> MultiTaskNet:
