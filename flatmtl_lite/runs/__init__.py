@@ -8,15 +8,18 @@ from .methods import parse_method
 from .multimnist import MultiTaskData, fashion_and_mnist, multi_mnist, task_names
 from .networks import MultiTaskNet, SingleTaskNets, lenet, mlp, parse_network, resnet18, single_task
 from .published_sets import converted
+from .scenes import Augmented, Scenes, scene_batches
 from .trainer import Run, train
 
 __all__ = [
+    "Augmented",
     "Config",
     "MultiTaskData",
     "MultiTaskNet",
     "Run",
     "RunError",
     "RunFolder",
+    "Scenes",
     "SingleTaskNets",
     "Stopped",
     "converted",
@@ -28,6 +31,7 @@ __all__ = [
     "parse_method",
     "parse_network",
     "resnet18",
+    "scene_batches",
     "single_task",
     "task_closures",
     "task_names",
