@@ -8,21 +8,26 @@ from .methods import parse_method
 from .multimnist import MultiTaskData, fashion_and_mnist, multi_mnist, task_names
 from .networks import MultiTaskNet, SingleTaskNets, lenet, mlp, parse_network, resnet18, single_task
 from .published_sets import converted
+from .scene_metrics import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
 from .scenes import Augmented, Scenes, scene_batches
 from .trainer import Run, train
 
 __all__ = [
     "Augmented",
     "Config",
+    "HIGHER_IS_BETTER",
     "MultiTaskData",
     "MultiTaskNet",
+    "NYUV2_STL",
     "Run",
     "RunError",
     "RunFolder",
+    "SceneMetrics",
     "Scenes",
     "SingleTaskNets",
     "Stopped",
     "converted",
+    "delta_m",
     "fashion_and_mnist",
     "launch",
     "lenet",
