@@ -9,6 +9,7 @@ from .multimnist import MultiTaskData, fashion_and_mnist, multi_mnist, task_name
 from .networks import MultiTaskNet, SingleTaskNets, lenet, mlp, parse_network, resnet18, single_task
 from .published_sets import converted
 from .scene_metrics import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
+from .scene_networks import SceneNet, encoder_decoder, mtan, scene_closures
 from .scenes import Augmented, Scenes, scene_batches
 from .trainer import Run, train
 
@@ -23,20 +24,24 @@ __all__ = [
     "RunError",
     "RunFolder",
     "SceneMetrics",
+    "SceneNet",
     "Scenes",
     "SingleTaskNets",
     "Stopped",
     "converted",
     "delta_m",
+    "encoder_decoder",
     "fashion_and_mnist",
     "launch",
     "lenet",
     "mlp",
+    "mtan",
     "multi_mnist",
     "parse_method",
     "parse_network",
     "resnet18",
     "scene_batches",
+    "scene_closures",
     "single_task",
     "task_closures",
     "task_names",
