@@ -20,6 +20,7 @@ NYUV2_STL = dict(
     zip(HIGHER_IS_BETTER, (0.3830, 0.6376, 0.6754, 0.2780, 25.01, 19.21, 0.3014, 0.5720, 0.6915), strict=True)
 )
 ANGLES = (11.25, 22.5, 30.0)  # degrees
+SHORTEST = 1e-3  # of a predicted normal: the gradient of a direction is 1 over the length, without bound at 0
 
 
 def label_loss(pred: Tensor, label: Tensor) -> Tensor:
@@ -48,11 +49,12 @@ def normal_loss(pred: Tensor, normal: Tensor) -> Tensor:
     """1 - mean cosine over the pixels of known normal; 0, with a graph, if there is none.
 
     Args:
-        pred: (N, 3, H, W) of any length; normalised here.
+        pred: (N, 3, H, W) of any length; normalised here (below a length of 0.001, divided by that).
         normal: (N, 3, H, W) of length 1, all 0 where unknown.
     """
     known = (normal != 0).any(1)
-    return ((1 - (normalize(pred, dim=1) * normal).sum(1)) * known).sum() / known.sum().clamp_min(1)
+    cosine = (normalize(pred, dim=1, eps=SHORTEST) * normal).sum(1)
+    return ((1 - cosine) * known).sum() / known.sum().clamp_min(1)
 
 
 LOSSES = {"label": label_loss, "depth": depth_loss, "normal": normal_loss}

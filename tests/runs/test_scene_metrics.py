@@ -230,3 +230,11 @@ def test_a_batch_without_a_known_pixel_gives_zero_with_a_graph(part):
     assert loss == 0
     loss.backward()
     assert torch.equal(pred.grad, torch.zeros_like(pred))
+
+
+def test_a_predicted_normal_of_length_zero_has_a_bounded_gradient():
+    target = truth()["normal"]
+    pred = torch.zeros_like(target, requires_grad=True)
+    normal_loss(pred, target).backward()
+    known = (target != 0).any(1).sum()
+    assert 0 < pred.grad.abs().max() <= 1000 / known

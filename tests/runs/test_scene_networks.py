@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import flatmtl_lite as fm
 from flatmtl_lite.runs import encoder_decoder, mlp, mtan, scene_closures
@@ -146,6 +147,32 @@ def test_gradients_of_a_step_are_those_of_autograd(name):
         where = torch.cat([torch.full((p.numel(),), id(p) in own) for p in shared])
         assert (row[where] == 0).all()
         assert (name == "mtan") == bool(where.any())  # attention is shared though one task alone uses it
+
+
+class Waits(TorchDispatchMode):
+    """Notes what would make the host wait for a GPU: numbers that are read, shapes that depend on values."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function._schema.name.split("::")[1]
+        masks = name.startswith("index") and any(i is not None and i.dtype == torch.bool for i in args[1])
+        if masks or name in ("_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal"):
+            self.found.append(name)
+        return function(*args, **(kwargs or {}))
+
+
+@everywhere
+def test_losses_and_their_gradients_never_wait_for_a_gpu(name):
+    features, losses = scene_closures(make(name), batch())
+    with Waits() as waits:
+        sum(loss(z) for z in [features()] for loss in losses).backward()
+    assert waits.found == []
+    with Waits() as waits:
+        float(torch.ones(3)[torch.ones(3) > 0].sum())
+    assert waits.found == ["index", "_local_scalar_dense"]
 
 
 @everywhere

@@ -278,6 +278,15 @@ def test_a_damaged_file_stops_the_batches_at_its_place(root):
         next(batches)
 
 
+def test_batches_go_to_a_gpu_from_pinned_memory_without_waiting(root, monkeypatch):
+    pinned, sent = [], []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *where, **how: sent.append((where, how)) or self)
+    batches = list(scene_batches(Scenes(root), torch.arange(4).split(2), device="cuda:0"))
+    assert len(pinned) == len(batches) * len(PARTS)
+    assert sent == [(("cuda:0",), {"non_blocking": True})] * len(pinned)
+
+
 def test_leaving_early_leaves_no_thread(root):
     before = threading.active_count()
     batches = scene_batches(Scenes(root), torch.arange(5).split(1))
