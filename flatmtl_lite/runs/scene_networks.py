@@ -85,7 +85,10 @@ class SegNet(nn.Module):
     """x (N, 3, H, W) -> what attention looks at: two lists, of the encoder's blocks and of the decoder's.
 
     An entry is (first features, last features) of a block, in the order in which they are computed; the
-    decoder's first features are the unpooled ones. H and W are at least 2 to the number of blocks.
+    decoder's first features are the unpooled ones.
+
+    Raises:
+        ValueError: H or W is less than 2 to the number of blocks.
     """
 
     def __init__(self, widths: Sequence[int]):
@@ -95,6 +98,12 @@ class SegNet(nn.Module):
         self.decoder = nn.ModuleList(map(Block, widths, narrower, CONVOLUTIONS))[::-1]
 
     def forward(self, x: Tensor) -> tuple[Stages, Stages]:
+        least = 2 ** len(self.encoder)
+        if min(x.shape[-2:]) < least:
+            raise ValueError(
+                f"Got images of {tuple(x.shape[-2:])} pixels; expected at least {least} by {least}, since "
+                "every block halves them. Take larger images or fewer widths."
+            )
         encoder, decoder, pooled = [], [], []
         for block in self.encoder:
             first = block.first(x)
@@ -142,11 +151,13 @@ class AttentionPath(nn.Module):
         self.predict = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, outputs, 1))
 
     def forward(self, z: tuple[Stages, Stages]) -> Tensor:
-        path = z[0][0][0][:, :0]  # before the first mask there is no path: no channels
-        for (first, last), mask, passing in zip(z[0], self.encoder, self._passing[0], strict=True):
+        encoder, decoder = z
+        path = encoder[0][0][:, :0]  # before the first mask there is no path: no channels
+        for (first, last), mask, passing in zip(encoder, self.encoder, self._passing[0], strict=True):
             path = mask(torch.cat([first, path], 1)) * last
             path = max_pool2d(passing(path), 2)
-        for (first, last), mask, passing in zip(z[1], self.decoder, self._passing[1], strict=True):
+        for (first, last), mask, passing in zip(decoder, self.decoder, self._passing[1], strict=True):
+            # corners aligned: the paper leaves this open, the published network has it so
             path = passing(interpolate(path, first.shape[-2:], mode="bilinear", align_corners=True))
             path = mask(torch.cat([first, path], 1)) * last
         return self.predict(path)
@@ -177,6 +188,9 @@ class EncoderDecoder(nn.Module):
     """x (N, 3, H, W) -> z (N, widths[0], H/2, W/2): each width halves the size, then skips lead back up.
 
     Group norm, not batch norm: it takes the same time here, and a perturbed pass has no statistics to keep.
+
+    Raises:
+        ValueError: H or W is odd.
     """
 
     def __init__(self, widths: Sequence[int]):
@@ -186,6 +200,10 @@ class EncoderDecoder(nn.Module):
         self.up = nn.ModuleList(_grouped(w + below, w) for w, below in pairwise(widths))[::-1]
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-2] % 2 or x.shape[-1] % 2:
+            raise ValueError(
+                f"Got images of {tuple(x.shape[-2:])} pixels; expected even numbers. Crop a row or a column."
+            )
         skips = []
         for down in self.down:
             x = down(x)
@@ -199,8 +217,6 @@ def encoder_decoder(
     tasks: Sequence[str] = tuple(TASKS), widths: Sequence[int] = (24, 32, 48, 48, 48)
 ) -> SceneNet:
     """A small encoder-decoder with skip connections, made for 96x128 on one CPU core; 285,497 parameters.
-
-    H and W are even.
 
     Args:
         tasks: out of "label", "depth", "normal".

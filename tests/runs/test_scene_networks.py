@@ -89,6 +89,12 @@ def test_predictions_have_the_size_of_the_image(name, height, width):
     assert [tuple(y.shape) for y in found] == [(2, 3, height, width), (2, 13, height, width)]
 
 
+@pytest.mark.parametrize(("name", "height", "width"), [("mtan", 31, 64), ("encoder_decoder", 32, 63)])
+def test_images_of_a_wrong_size_are_refused(name, height, width):
+    with pytest.raises(ValueError, match=rf"\({height}, {width}\) pixels; expected"):
+        make(name)(torch.rand(1, 3, height, width))
+
+
 @everywhere
 @pytest.mark.parametrize("tasks", [(), ("label", "label"), ("label", "edges"), "depth"])
 def test_unknown_tasks_are_refused(name, tasks):
