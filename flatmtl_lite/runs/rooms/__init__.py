@@ -1,0 +1,15 @@
+"""Synthetic rooms: furnished rooms drawn from a seed, with labels, depth and normals, in the form of NYUv2.
+
+They stand in for NYUv2 where it is not at hand. Figures on them say nothing about NYUv2: say "synthetic
+rooms" wherever they appear.
+
+To read: ``sample`` (one sample from one seed), ``scene`` (where things stand), ``groups``, ``furniture`` and
+``things`` (what stands there), ``styles`` and ``textures`` (how it looks), ``renderer`` over ``solids`` and
+``camera`` (rays and light), ``sensor`` (what a Kinect makes of it), ``files`` (the folder on disk).
+"""
+
+from .files import add_arguments, main, write_rooms
+from .labels import CLASSES
+from .sample import render
+
+__all__ = ["CLASSES", "render", "write_rooms", "add_arguments", "main"]

@@ -1,0 +1,147 @@
+"""Synthetic rooms on disk, in the layout of MTAN's NYUv2: ``train|val/{image,label,depth,normal}/i.npy``."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ... import __version__
+from ..records import write_whole
+from .sample import LEAST, check_count, render
+
+PARTS = ("image", "label", "depth", "normal")
+ORIGIN = "origin.json"
+REVISION = 1  # raised whenever the same seed gives other pictures
+COUNTS = ("train", "val")
+
+
+def write_rooms(
+    folder: str | Path,
+    train: int = 200,
+    val: int = 100,
+    height: int = 96,
+    width: int = 128,
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, int]:
+    """Write synthetic rooms as a data set, or complete one that was begun.
+
+    Sample i of a split is ``render(seed + i, height, width, style=split)``, one ``.npy`` file for each part.
+    Whole files stay as they are; ``origin.json`` says what the folder holds. Both numbers of rooms may grow
+    from call to call, all else must stay the same.
+
+    Args:
+        folder: A new or empty folder, or one that was written by this function.
+        train, val: Numbers of rooms.
+        height, width: Pixels, at least 16 each.
+        seed: Of the first room of each split.
+        progress: Show a bar.
+
+    Returns:
+        How many rooms were ``written`` and how many ``kept``.
+
+    Raises:
+        ValueError: A number is not as above.
+        FileExistsError: The folder holds something else, or rooms of other settings or more of them.
+    """
+    folder = Path(folder)
+    settings = {"train": train, "val": val, "height": height, "width": width, "seed": seed}
+    for name, value in settings.items():
+        check_count(name, value, LEAST if name in ("height", "width") else 0)
+    _check_folder(folder, settings)
+    for split in COUNTS:
+        for part in PARTS:
+            (folder / split / part).mkdir(parents=True, exist_ok=True)
+    write_whole(folder / ORIGIN, json.dumps(_origin(settings), indent=1) + "\n")
+
+    like = render(seed, height, width)
+    counts = {"written": 0, "kept": 0}
+    rooms = [(split, i) for split in COUNTS for i in range(settings[split])]
+    for split, i in tqdm(rooms, desc="synthetic rooms", disable=not progress):
+        missing = [part for part in PARTS if not _is_whole(folder / split / part / f"{i}.npy", like[part])]
+        sample = render(seed + i, height, width, split) if missing else {}
+        for part in missing:
+            _save_whole(folder / split / part / f"{i}.npy", sample[part])
+        counts["written" if missing else "kept"] += 1
+    return counts
+
+
+def _origin(settings: dict[str, int]) -> dict:
+    options = " ".join(f"--{name} {value}" for name, value in settings.items())
+    return {
+        "what": "synthetic rooms, drawn by a program; figures on them say nothing about NYUv2",
+        "command": f"python -m flatmtl_lite rooms FOLDER {options}",
+        **settings,
+        "revision": REVISION,
+        "versions": {"flatmtl-lite": __version__, "numpy": np.__version__},
+    }
+
+
+def _check_folder(folder: Path, settings: dict[str, int]) -> None:
+    """Raise FileExistsError unless the rooms can be written here without harm to anything."""
+    remedy = "Name a new or empty folder, or remove this one."
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"Got {folder}; expected a folder, found a file. {remedy}")
+    found = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    if not found:
+        return
+    foreign = set(found) - {ORIGIN, f"{ORIGIN}.part", *COUNTS}
+    if foreign or ORIGIN not in found:
+        shown = ", ".join(sorted(foreign)[:3] or found[:3])
+        raise FileExistsError(
+            f"Got {folder}; it holds {shown}, and is no folder of synthetic rooms. {remedy}"
+        )
+    try:
+        there = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+        held = {name: there[name] for name in (*settings, "revision")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileExistsError(
+            f"Got {folder}; its {ORIGIN} is not one of synthetic rooms ({error}). {remedy}"
+        ) from error
+    wanted = {**settings, "revision": REVISION}
+    for name, value in wanted.items():
+        if held[name] != value and not (name in COUNTS and held[name] < value):
+            raise FileExistsError(
+                f"Got {name}={value} for {folder}, which holds synthetic rooms with {name}={held[name]}. "
+                f"Give the same settings to complete them (more rooms are fine). {remedy}"
+            )
+
+
+def _is_whole(path: Path, like: np.ndarray) -> bool:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return array.shape == like.shape and array.dtype == like.dtype
+
+
+def _save_whole(path: Path, array: np.ndarray) -> None:
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``python -m flatmtl_lite rooms``."""
+    parser.add_argument("folder", type=Path, help="a new folder, or one to complete")
+    for name, default, meaning in (
+        ("train", 200, "rooms to train on"),
+        ("val", 100, "rooms of the held-out style"),
+        ("height", 96, "pixels"),
+        ("width", 128, "pixels"),
+        ("seed", 0, "seed of the first room of each split"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"{meaning} (default: {default})")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Write the rooms that the command line asks for, and say what was done."""
+    given = {name: getattr(arguments, name) for name in (*COUNTS, "height", "width", "seed")}
+    counts = write_rooms(arguments.folder, **given, progress=True)
+    print(f"synthetic rooms in {arguments.folder}: {counts['written']} written, {counts['kept']} kept")
