@@ -35,6 +35,21 @@ class MultiTaskNet(nn.Module):
         return [p for p in self.parameters() if p not in own]
 
 
+class SingleTaskNets(nn.Module):
+    """T networks of one task each, side by side: x -> T outputs, as :class:`MultiTaskNet` gives them.
+
+    Args:
+        twins: per task a network with a single head; each is trained by itself.
+    """
+
+    def __init__(self, twins: list[MultiTaskNet]):
+        super().__init__()
+        self.twins = nn.ModuleList(twins)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [output for twin in self.twins for output in twin(x)]
+
+
 def mlp(classes: Sequence[int] = (10, 10), width: int = 256) -> MultiTaskNet:
     """1296-256-256 with ReLU and a linear head per task; 402,964 parameters for two tasks of ten classes.
 

@@ -16,11 +16,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 from torch.utils.data import Dataset, default_collate
 
-# In the order of their numbers, 0 to 12; -1 is undefined.
-CLASSES = (
-    *("bed", "books", "ceiling", "chair", "floor", "furniture", "objects"),
-    *("picture", "sofa", "table", "tv", "wall", "window"),
-)
+from .rooms.labels import CLASSES
+
 # What a file holds: channels (none: the label), smallest and largest value.
 PARTS = {
     "image": ((3,), 0, 1),

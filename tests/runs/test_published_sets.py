@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from flatmtl_lite.runs import converted, mlp
-from flatmtl_lite.runs.published_sets import ARRAYS, IMAGE_SHAPES
 from flatmtl_lite.runs.evaluation import accuracy
+from flatmtl_lite.runs.published_sets import ARRAYS, IMAGE_SHAPES
 
 README = Path(__file__).parents[2] / "data" / "README.md"
 PAIRS = {"train": 30, "test": 8}
