@@ -14,8 +14,8 @@ import torch
 from flatmtl_lite.runs import launch
 from flatmtl_lite.runs.processes import pick_device
 
-OPTIONS = dict(network="mlp", sample=True, n_train=160, n_val=40, n_test=40, method="f-pcgrad", epochs=12)
-OPTIONS |= dict(batch_size=32, evaluate_every=6, checkpoint_seconds=0.05)
+OPTIONS = dict(network="mlp", sample=True, n_train=160, n_val=40, n_test=40, method="f-pcgrad", epochs=30)
+OPTIONS |= dict(batch_size=32, evaluate_every=15, checkpoint_seconds=0.05)
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "flatmtl_lite"]
 
 
