@@ -10,9 +10,9 @@ BLACK, GREY, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
 COLORS = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
 
 # the same through the whole course
-TASKS = (BLUE, VERMILLION, SKY)
-TASK_DASHES = ("solid", "dash", "dot")
-TASK_SYMBOLS = ("circle", "square", "diamond")
+TASKS = (BLUE, VERMILLION, SKY, ORANGE)
+TASK_DASHES = ("solid", "dash", "dot", "dashdot")
+TASK_SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 LOSS, FLAT, SAM = BLACK, GREEN, PURPLE
 PARTS = {
     "loss": dict(color=LOSS, dash="solid"),

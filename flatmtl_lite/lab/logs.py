@@ -1,0 +1,127 @@
+"""What the figures of runs share: lines picked from logs, a look for each method, bands, panels."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.colors import hex_to_rgb
+from plotly.subplots import make_subplots
+
+from .style import BLACK, BLUE, GREEN, GREY, METHODS, ORANGE, PURPLE, SKY, TEMPLATE, VERMILLION
+
+Line = Mapping[str, object]
+Runs = Mapping[str, Sequence[Sequence[Line]]]
+
+# for methods that the course does not know; no two of these looks agree in colour and dash
+FURTHER = [
+    dict(color=color, dash=dash, symbol=symbol)
+    for color, dash, symbol, _ in zip(
+        cycle((BLUE, VERMILLION, BLACK, PURPLE, GREY, GREEN, ORANGE, SKY)),
+        cycle(("dot", "longdash", "dashdot", "dash", "solid")),
+        cycle(("star", "cross", "pentagon", "hexagon", "hourglass", "bowtie", "triangle-left")),
+        range(40),
+    )
+]
+
+
+def looks(names: Iterable[str]) -> dict[str, dict]:
+    """Colour, dash and symbol of each name: the course's own for its methods, others for the rest."""
+    names = list(names)
+    others = [look for name, look in METHODS.items() if name not in names]
+    rest = cycle([look for look in others if look["color"] != GREY] + FURTHER)
+    return {name: METHODS[name] if name in METHODS else next(rest) for name in names}
+
+
+def measured(runs: Runs, kind: str, key: str) -> dict[str, list[list[Line]]]:
+    """The lines of a kind that hold ``key``, log by log; a run without any is left out.
+
+    Raises:
+        ValueError: no run has such a line.
+    """
+    found = {}
+    for name, logs in runs.items():
+        kept = [[line for line in log if line["kind"] == kind and line.get(key) is not None] for log in logs]
+        if any(kept):
+            found[name] = [lines for lines in kept if lines]
+    if not found:
+        raise ValueError(
+            f"Got runs {list(runs)} without a {kind!r} line that holds {key!r}; expected at least one. "
+            "Give the log lines of runs that measured it."
+        )
+    return found
+
+
+def over_seeds(logs: Iterable[Iterable[tuple[float, float]]]) -> np.ndarray:
+    """Points (x, y) of each seed -> rows (x, lowest, mean, highest) over the seeds that have that x."""
+    values = {}
+    for log in logs:
+        for x, y in log:
+            values.setdefault(x, []).append(y)
+    return np.array([(x, min(ys), np.mean(ys), max(ys)) for x, ys in sorted(values.items())])
+
+
+def over_stretches(pairs: Iterable[tuple[float, float]], stretches: int = 25) -> np.ndarray:
+    """Points (epoch, y) -> rows (middle, 10th percentile, median, 90th) of equal stretches of training."""
+    x, y = np.array(list(pairs), dtype=float).T
+    width = max(x.max(), 1e-9) * (1 + 1e-9) / stretches
+    place = (x // width).astype(int)
+    rows = [((k + 0.5) * width, *np.percentile(y[place == k], (10, 50, 90))) for k in np.unique(place)]
+    return np.array(rows)
+
+
+def add_band(figure: go.Figure, rows: np.ndarray, name: str, look: Mapping, row: int, column: int) -> None:
+    """A line through the middle of rows (x, low, middle, high) and a band where low and high differ.
+
+    Its name stands in the legend once, for the first panel that is drawn. Nothing is drawn of no rows.
+    """
+    if not len(rows):
+        return
+    x, low, middle, high = np.array([[float(f"{value:.5g}") for value in line] for line in rows]).T.tolist()
+    at = dict(row=row, col=column)
+    shown = all(trace.name != name for trace in figure.data)
+    color = look["color"]
+    if low != high:
+        edge = dict(x=x + x[::-1], y=high + low[::-1], mode="lines", line_width=0, fill="toself")
+        quiet = dict(hoverinfo="skip", showlegend=False, legendgroup=name)
+        figure.add_scatter(**edge, fillcolor=faint(color), **quiet, **at)
+    figure.add_scatter(
+        x=x,
+        y=middle,
+        name=name,
+        legendgroup=name,
+        showlegend=shown,
+        mode="lines+markers",
+        line=dict(color=color, dash=look["dash"], width=2.5),
+        marker=dict(color=color, symbol=look["symbol"], size=8, maxdisplayed=12),
+        **at,
+    )
+
+
+def faint(color: str, opacity: float = 0.16) -> str:
+    """A colour of the house, let through."""
+    return f"rgba({', '.join(map(str, hex_to_rgb(color)))}, {opacity})"
+
+
+def panels(titles: Sequence[Sequence[str]], height: int = 300, **options) -> go.Figure:
+    """Rows and columns of panels, each under its title, each row ``height`` pixels high.
+
+    The legend stands above the titles at a fixed distance, however many rows there are.
+    """
+    rows, gap = len(titles), 84
+    plot = rows * height + (rows - 1) * gap
+    figure = make_subplots(
+        rows,
+        len(titles[0]),
+        subplot_titles=[title for row in titles for title in row],
+        **dict(vertical_spacing=gap / plot, horizontal_spacing=0.07) | options,
+    )
+    figure.update_annotations(font_size=16)
+    return figure.update_layout(
+        template=TEMPLATE, height=plot + 180, margin=dict(t=110, b=70, l=85), legend_y=1 + 36 / plot
+    )
+
+
+def each_panel(names: Iterable[str], tasks: Sequence[str]) -> list[list[str]]:
+    """Titles of panels with a row a method and a column a task."""
+    return [[f"{name}: {task}" for task in tasks] for name in names]
