@@ -1,6 +1,6 @@
 """What a notebook shows: live stages, figures with static twins, checks, predictions, progress, the zoo."""
 
-from . import checks, figures, measures
+from . import checks, figures, measures, trained, training
 from .algorithm import algorithm
 from .chance import angles_beside_chance
 from .classroom import calibration, class_view, export_predictions
@@ -17,6 +17,7 @@ from .instruments import (
     rho_instrument,
     rules_instrument,
     scale_instrument,
+    snapshot_instrument,
     split_instrument,
 )
 from .landscape import where_starts_end
@@ -58,7 +59,10 @@ __all__ = [
     "rules_instrument",
     "scale_instrument",
     "show",
+    "snapshot_instrument",
     "split_instrument",
+    "trained",
+    "training",
     "unlock",
     "where_starts_end",
     "zoo",

@@ -8,10 +8,11 @@ from itertools import cycle
 
 import numpy as np
 import plotly.graph_objects as go
+import torch
 
+from .instruments.panels import whole_decades
 from .logs import Runs, add_band, each_panel, faint, looks, measured, over_seeds, panels
 from .style import BLACK, BLUE, GREY, PURPLE, TASK_SYMBOLS, TASKS, VERMILLION
-from .training import whole_decades
 
 
 def reliability_diagrams(runs: Runs, tasks: Sequence[str]) -> go.Figure:
@@ -88,7 +89,8 @@ def entropy_histograms(runs: Runs, tasks: Sequence[str]) -> go.Figure:
                     col=k + 1,
                 )
     figure.update_xaxes(title_text="entropy of the prediction, nats", row=len(found))
-    return figure.update_yaxes(title_text="share of images", tickformat=".0%", rangemode="tozero", col=1)
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    return figure.update_yaxes(title_text="share of images", col=1)
 
 
 def sharpness_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:
@@ -115,9 +117,9 @@ def sharpness_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:
             add_band(figure, rows, name, look, 1, k + 1)
     if not drawn:
         raise ValueError(
-            f"Got runs {list(runs)} whose sharpness is 0 everywhere; expected a rise of the loss at some radius."
+            f"Got runs {list(runs)} whose sharpness is 0 everywhere; expected some rise of the loss."
         )
-    drawn = np.array(drawn)
+    drawn = torch.tensor(drawn)
     figure.update_xaxes(**whole_decades(drawn[:, 0]), title_text="radius ρ")
     figure.update_yaxes(**whole_decades(drawn[:, 1:]))
     return figure.update_yaxes(title_text="rise of the loss", title_standoff=8, col=1)
@@ -214,22 +216,22 @@ def seed_dots(
     names = [*values, *(name for name in published if name not in values)]
     figure = panels([tasks], 60 + 44 * len(names), shared_yaxes=True, horizontal_spacing=0.04)
     marks = {
-        "one seed": dict(symbol="circle", size=10, opacity=0.6),
-        "mean": dict(symbol="line-ns", size=24, line_width=4),
+        "one seed": dict(symbol="circle", size=10, opacity=0.8, line=dict(width=1, color=BLACK)),
+        "mean": dict(symbol="line-ns", size=24, line=dict(width=3, color=BLACK)),
         "published": dict(symbol="diamond-open", size=13, line_width=2.5, color=BLACK),
     }
     for kind in ("one seed", "mean", *(["published"] if published else [])):
-        marker = dict(color="#444444", line_color="#444444") | marks[kind]
-        figure.add_scatter(x=[None], y=[None], name=kind, mode="markers", marker=marker)
+        marker = dict(color=GREY) | marks[kind]
+        figure.add_scatter(x=[None], y=names[:1], name=kind, mode="markers", marker=marker)
     for name, look in looks(names).items():
-        color = dict(color=look["color"], line_color=look["color"])
         seeds = np.array(values.get(name, []), dtype=float).reshape(-1, len(tasks))
         drawn = {"one seed": seeds, "mean": seeds[:1] * 0 + seeds.mean(0) if len(seeds) else seeds}
         drawn["published"] = np.array([published[name]] if name in published else []).reshape(-1, len(tasks))
         for kind, rows in drawn.items():
             for k in range(len(tasks) if len(rows) else 0):
                 dots = dict(x=rows[:, k].round(4), y=[name] * len(rows), name=kind, mode="markers")
-                figure.add_scatter(**dots, marker=color | marks[kind], showlegend=False, row=1, col=k + 1)
+                marker = dict(color=look["color"]) | marks[kind]
+                figure.add_scatter(**dots, marker=marker, showlegend=False, row=1, col=k + 1)
     figure.update_xaxes(title_text=title)
     return figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], automargin=True)
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+import torch
 
-from .instruments.panels import decades
+from .instruments.panels import whole_decades
 from .logs import Runs, add_band, each_panel, faint, looks, measured, over_seeds, over_stretches, panels
 from .style import GREY, PARTS, VERMILLION
 
@@ -47,7 +48,9 @@ def progress_curves(
         raise ValueError(
             f"Got runs {list(runs)} without {metric!r} in their {split!r} evaluations; expected one with it."
         )
-    figure = panels([[f"{task}: {shown}" for task in tasks] for shown in (split, "training loss")], 250)
+    figure = panels(
+        [[f"{task}: {shown}" for task in tasks] for shown in (split, "training loss")], 250, shared_xaxes=True
+    )
     for name, look in looks(runs).items():
         for k in range(len(tasks)):
             results = over_seeds(
@@ -105,8 +108,12 @@ def cosine_ridges(runs: Runs) -> go.Figure:
     """
     found = measured(runs, "epoch", "histograms")
     kinds = [kind for kind in KINDS if _have(found, "histograms", kind)]
-    titles = [[f"{name}: {kind if kind != 'intra' else 'within a task'}" for kind in kinds] for name in found]
-    figure = panels(titles, 300)
+    short = {"loss": "loss parts", "flat": "flat parts", "intra": "within a task"}
+    titles = [
+        [f"{name}: {short[kind]}" if _have({name: logs}, "histograms", kind) else "" for kind in kinds]
+        for name, logs in found.items()
+    ]
+    figure = panels(titles, 280).update_layout(margin_t=60)
     edges = np.linspace(-1, 1, BINS + 1).round(3)
     for row, logs in enumerate(found.values(), 1):
         last = max(line["epoch"] for lines in logs for line in lines)
@@ -122,7 +129,7 @@ def cosine_ridges(runs: Runs) -> go.Figure:
                 _add_ridge(figure, edges, base, height, row=row, col=column)
                 note = f"{shares[third, : BINS // 2].sum():.0%} in conflict"
                 place = dict(x=-1, y=base + 0.63, xanchor="left", yanchor="bottom", showarrow=False)
-                figure.add_annotation(text=note, font_size=13, row=row, col=column, **place)
+                figure.add_annotation(text=note, font_size=14, row=row, col=column, **place)
     figure.add_vline(x=0, line=dict(color="#444444", width=1.5))
     figure.update_xaxes(range=[-1.03, 1.03], tickvals=[-1, -0.5, 0, 0.5, 1])
     figure.update_xaxes(title_text="cosine", row=len(found))
@@ -153,7 +160,7 @@ def norm_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:
                 add_band(figure, curve, f"{part} part", PARTS[part] | dict(symbol=symbol), row, k + 1)
     figure.update_xaxes(title_text="epoch", row=len(found))
     figure.update_yaxes(title_text="norm", title_standoff=8, col=1)
-    return figure.update_yaxes(**whole_decades(np.concatenate(heights)))
+    return figure.update_yaxes(**whole_decades(torch.from_numpy(np.concatenate(heights))))
 
 
 def agreement_curves(runs: Runs) -> go.Figure:
@@ -175,14 +182,6 @@ def agreement_curves(runs: Runs) -> go.Figure:
     return figure.update_xaxes(title_text="epoch").update_yaxes(title_text="cos(decomposed, direct)")
 
 
-def whole_decades(values: np.ndarray) -> dict:
-    """A logarithmic axis over all positive values, from a power of ten to a power of ten."""
-    seen = np.log10(values[values > 0]) if (values > 0).any() else np.zeros(1)
-    low, high = int(np.floor(seen.min())), int(np.ceil(seen.max()))
-    high = max(high, low + 1)
-    return decades(low, high, -(-(high - low) // 6)) | dict(range=[low, high])
-
-
 def _have(found: dict, key: str, kind: str) -> bool:
     return any(kind in line[key] for logs in found.values() for lines in logs for line in lines)
 
@@ -191,6 +190,6 @@ def _add_ridge(figure: go.Figure, edges: np.ndarray, base: int, height: np.ndarr
     """A histogram standing on ``base``: an outline, red where the cosine is negative."""
     x, y = np.repeat(edges, 2)[1:-1].tolist(), np.repeat(height, 2).round(4).tolist()
     quiet = dict(mode="lines", line=dict(color="#333333", width=1.2), hoverinfo="skip", showlegend=False)
-    for half, fill in ((slice(BINS), faint(VERMILLION, 0.7)), (slice(BINS, None), faint(GREY, 0.4))):
+    for half, fill in ((slice(BINS), faint(VERMILLION, 0.85)), (slice(BINS, None), faint(GREY, 0.4))):
         outline = dict(x=[x[half][0], *x[half], x[half][-1]], y=[base, *y[half], base])
         figure.add_scatter(**outline, fill="toself", fillcolor=fill, **quiet, **at)

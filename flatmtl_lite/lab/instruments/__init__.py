@@ -10,6 +10,7 @@ from .portrait import portrait_instrument
 from .rho import rho_instrument
 from .rules import rules_instrument
 from .scale import scale_instrument
+from .snapshots import snapshot_instrument
 from .split import split_instrument
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "rho_instrument",
     "rules_instrument",
     "scale_instrument",
+    "snapshot_instrument",
     "split_instrument",
 ]

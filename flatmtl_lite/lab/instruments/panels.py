@@ -108,6 +108,13 @@ def decades(low: int, high: int, step: int = 1) -> dict:
     return dict(type="log", tickvals=[10.0**p for p in powers], ticktext=ticks)
 
 
+def whole_decades(values: Tensor) -> dict:
+    """A logarithmic axis that holds all values, each above 0, from a power of ten to a power of ten."""
+    low, high = math.floor(values.min().log10().item()), math.ceil(values.max().log10().item())
+    high = max(high, low + 1)
+    return decades(low, high, -(-(high - low) // 6)) | dict(range=[low, high])
+
+
 def add_handle(figure: go.Figure, axes: Mapping, k: int = 0) -> None:
     """The handle of the ``k``-th draggable point."""
     marker = dict(symbol="circle-cross", size=17, color="white", line=dict(width=2.5, color=BLACK))
