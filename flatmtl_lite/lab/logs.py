@@ -64,8 +64,8 @@ def over_seeds(logs: Iterable[Iterable[tuple[float, float]]]) -> np.ndarray:
 def over_stretches(pairs: Iterable[tuple[float, float]], stretches: int = 25) -> np.ndarray:
     """Points (epoch, y) -> rows (middle, 10th percentile, median, 90th) of equal stretches of training."""
     x, y = np.array(list(pairs), dtype=float).T
-    width = max(x.max(), 1e-9) * (1 + 1e-9) / stretches
-    place = (x // width).astype(int)
+    width = max(x.max(), 1e-9) / stretches
+    place = np.minimum(x // width, stretches - 1)  # the last step belongs to the last stretch
     rows = [((k + 0.5) * width, *np.percentile(y[place == k], (10, 50, 90))) for k in np.unique(place)]
     return np.array(rows)
 

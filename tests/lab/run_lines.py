@@ -6,7 +6,7 @@ import torch
 
 import flatmtl_lite as fm
 from flatmtl_lite import runs
-from flatmtl_lite.diagnostics import sharpness, top_eigenvalue
+from flatmtl_lite.diagnostics import sharpness
 from flatmtl_lite.runs.metrics import ece, log_probabilities, nll, reliability
 
 TASKS = ["digit", "garment"]
@@ -17,7 +17,7 @@ PARTS = ("loss", "flat", "intra")
 
 @functools.cache
 def data(seed: int = 0) -> runs.MultiTaskData:
-    return runs.fashion_and_mnist(seed, n_train=384, n_val=128, n_test=128, sample=True)
+    return runs.fashion_and_mnist(seed, n_train=192, n_val=64, n_test=64, sample=True)
 
 
 @functools.cache
@@ -34,7 +34,7 @@ def finished_run(method: str, seed: int = 0) -> dict:
     last = next(line for line in reversed(log) if line["kind"] == "evaluation")
     result = {
         "experiment": "multimnist",
-        "settings": {"variant": "fashion+mnist", "network": "lenet", "n_train": 384},
+        "settings": {"variant": "fashion+mnist", "network": "lenet", "n_train": 192},
         "config": {"method": method, "rho": 0.1, "epochs": EPOCHS, "seed": seed},
         "task_names": TASKS,
         "parameters": sum(p.numel() for p in run.model.parameters()),
@@ -116,13 +116,12 @@ def snapshot(run: runs.Run) -> dict:
 def final(run: runs.Run) -> dict:
     log_p = log_probabilities(run.model, data().test_images)
     bins = [reliability(p, y) for p, y in zip(log_p, data().test_labels.unbind(1), strict=True)]
-    entropies = [-(p.exp() * p).sum(-1).histc(12, 0, 2.4).int().tolist() for p in log_p]
+    entropies = [(p.exp() * -p).sum(-1).histc(12, 0, 2.4).int().tolist() for p in log_p]
     alpha = [-1.0, -0.5, 0.0, 0.5, 1.0]
     line = [[0.5 + a**2, 0.4 + 2 * a**2] for a in alpha]
     plane = [[[0.5 + a**2 + b**2, 0.4 + 2 * a**2 + b**2] for a in alpha] for b in alpha]
     return dict(
         kind="final",
-        top_eigenvalue=[top_eigenvalue(*task, iterations=3) for task in of_tasks(run)],
         reliability=[dict(zip(("count", "confidence", "accuracy"), (v.tolist() for v in b))) for b in bins],
         entropy=dict(edges=[0.2 * k for k in range(13)], **{"fashion+mnist": entropies, "mnist": entropies}),
         slices=dict(line=dict(alpha=alpha, losses=line), plane=dict(alpha=alpha, losses=plane)),
