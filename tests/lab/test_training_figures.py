@@ -7,8 +7,7 @@ import pytest
 
 from flatmtl_lite.lab import logs, trained, training
 from flatmtl_lite.lab.style import METHODS
-
-from .run_lines import EPOCHS, RADII, TASKS, finished_run
+from tests.lab.run_lines import EPOCHS, RADII, TASKS, finished_run
 
 
 @pytest.fixture(scope="module")
