@@ -25,6 +25,10 @@ FURTHER = [
 ]
 
 
+class NothingToDraw(ValueError):
+    """The runs did not measure what a figure shows."""
+
+
 def looks(names: Iterable[str]) -> dict[str, dict]:
     """Colour, dash and symbol of each name: the course's own for its methods, others for the rest."""
     names = list(names)
@@ -37,7 +41,7 @@ def measured(runs: Runs, kind: str, key: str) -> dict[str, list[list[Line]]]:
     """The lines of a kind that hold ``key``, log by log; a run without any is left out.
 
     Raises:
-        ValueError: no run has such a line.
+        NothingToDraw: no run has such a line.
     """
     found = {}
     for name, logs in runs.items():
@@ -45,7 +49,7 @@ def measured(runs: Runs, kind: str, key: str) -> dict[str, list[list[Line]]]:
         if any(kept):
             found[name] = [lines for lines in kept if lines]
     if not found:
-        raise ValueError(
+        raise NothingToDraw(
             f"Got runs {list(runs)} without a {kind!r} line that holds {key!r}; expected at least one. "
             "Give the log lines of runs that measured it."
         )

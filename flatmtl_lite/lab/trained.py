@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import torch
 
 from .instruments.panels import whole_decades
-from .logs import Runs, add_band, each_panel, faint, looks, measured, over_seeds, panels
+from .logs import NothingToDraw, Runs, add_band, each_panel, faint, looks, measured, over_seeds, panels
 from .style import BLACK, BLUE, GREY, PURPLE, TASK_SYMBOLS, TASKS, VERMILLION
 
 
@@ -27,7 +27,7 @@ def reliability_diagrams(runs: Runs, tasks: Sequence[str]) -> go.Figure:
         tasks: names of the tasks.
 
     Raises:
-        ValueError: no run measured it.
+        NothingToDraw: no run measured it.
     """
     found = measured(runs, "final", "reliability")
     pooled = {
@@ -64,7 +64,7 @@ def entropy_histograms(runs: Runs, tasks: Sequence[str]) -> go.Figure:
         tasks: names of the tasks.
 
     Raises:
-        ValueError: no run measured it.
+        NothingToDraw: no run measured it.
     """
     found = measured(runs, "final", "entropy")
     figure = panels(each_panel(found, tasks), 250)
@@ -101,7 +101,7 @@ def sharpness_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:
         tasks: names of the tasks.
 
     Raises:
-        ValueError: no run measured it.
+        NothingToDraw: no run measured it.
     """
     found = measured(runs, "snapshot", "sharpness")
     figure = panels([tasks], 330, shared_yaxes=True)
@@ -116,7 +116,7 @@ def sharpness_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:
             drawn += rows.tolist()
             add_band(figure, rows, name, look, 1, k + 1)
     if not drawn:
-        raise ValueError(
+        raise NothingToDraw(
             f"Got runs {list(runs)} whose sharpness is 0 everywhere; expected some rise of the loss."
         )
     drawn = torch.tensor(drawn)
@@ -133,7 +133,7 @@ def slice_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:
         tasks: names of the tasks.
 
     Raises:
-        ValueError: no run measured it.
+        NothingToDraw: no run measured it.
     """
     found = _slices(runs, "line")
     figure = panels([tasks], 330)
@@ -155,7 +155,7 @@ def slice_planes(runs: Runs, tasks: Sequence[str]) -> go.Figure:
         tasks: names of the tasks.
 
     Raises:
-        ValueError: no run measured it.
+        NothingToDraw: no run measured it.
     """
     found = _slices(runs, "plane")
     heights = {name: np.log10(np.maximum(planes[0]["losses"], 1e-6)) for name, planes in found.items()}
@@ -206,11 +206,11 @@ def seed_dots(
             ``values`` lacks has a row of its own.
 
     Raises:
-        ValueError: a method without seeds, or nothing given at all.
+        NothingToDraw: a method without seeds, or nothing given at all.
     """
     published = published or {}
     if not values or not all(map(len, values.values())):
-        raise ValueError(
+        raise NothingToDraw(
             f"Got values={dict(values)!r}; expected for each method the results of at least one seed."
         )
     names = [*values, *(name for name in published if name not in values)]
@@ -242,7 +242,7 @@ def _slices(runs: Runs, kind: str) -> dict[str, list[Mapping]]:
     found = {name: [lines[-1]["slices"].get(kind) for lines in logs] for name, logs in finals.items()}
     found = {name: [s for s in slices if s] for name, slices in found.items() if any(slices)}
     if not found:
-        raise ValueError(f"Got runs {list(runs)} whose slices hold no {kind!r}; expected one that does.")
+        raise NothingToDraw(f"Got runs {list(runs)} whose slices hold no {kind!r}; expected one that does.")
     return found
 
 

@@ -11,7 +11,18 @@ import plotly.graph_objects as go
 import torch
 
 from .instruments.panels import whole_decades
-from .logs import Runs, add_band, each_panel, faint, looks, measured, over_seeds, over_stretches, panels
+from .logs import (
+    NothingToDraw,
+    Runs,
+    add_band,
+    each_panel,
+    faint,
+    looks,
+    measured,
+    over_seeds,
+    over_stretches,
+    panels,
+)
 from .style import GREY, PARTS, VERMILLION
 
 METRICS = {
@@ -41,11 +52,11 @@ def progress_curves(
         split: "train", "clean", "val" or "test".
 
     Raises:
-        ValueError: no run was evaluated that way.
+        NothingToDraw: no run was evaluated that way.
     """
     evaluated = measured(runs, "evaluation", split)
     if not any(metric in line[split] for logs in evaluated.values() for lines in logs for line in lines):
-        raise ValueError(
+        raise NothingToDraw(
             f"Got runs {list(runs)} without {metric!r} in their {split!r} evaluations; expected one with it."
         )
     figure = panels(
@@ -78,7 +89,7 @@ def conflict_curves(runs: Runs) -> go.Figure:
         runs: method -> logs whose "epoch" lines hold "conflict".
 
     Raises:
-        ValueError: no run measured it.
+        NothingToDraw: no run measured it.
     """
     found = measured(runs, "epoch", "conflict")
     kinds = [kind for kind in KINDS if _have(found, "conflict", kind)]
@@ -104,7 +115,7 @@ def cosine_ridges(runs: Runs) -> go.Figure:
         runs: method -> logs whose "epoch" lines hold "histograms" of 20 equal bins in -1..1.
 
     Raises:
-        ValueError: no run measured it.
+        NothingToDraw: no run measured it.
     """
     found = measured(runs, "epoch", "histograms")
     kinds = [kind for kind in KINDS if _have(found, "histograms", kind)]
@@ -146,7 +157,7 @@ def norm_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:
         tasks: names of the tasks.
 
     Raises:
-        ValueError: no run measured them.
+        NothingToDraw: no run measured them.
     """
     found = measured(runs, "step", "norms")
     figure = panels(each_panel(found, tasks), 250, shared_yaxes="all")
@@ -170,7 +181,7 @@ def agreement_curves(runs: Runs) -> go.Figure:
         runs: method -> logs whose "step" lines now and then hold "same".
 
     Raises:
-        ValueError: no run measured it.
+        NothingToDraw: no run measured it.
     """
     found = measured(runs, "step", "same")
     figure = panels([["decomposed update against direct update"]], 330)
