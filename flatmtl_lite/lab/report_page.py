@@ -23,7 +23,9 @@ STYLE = """
 main { padding: 12px 16px 60px; }
 figure { margin: 28px 0; overflow-x: auto; }
 .flatmtl-figure { min-width: 720px; }
-figcaption { position: sticky; left: 0; }
+figcaption { position: sticky; left: 0; font-weight: bold; }
+.anchor-link { display: none; }
+:is(th, td) { white-space: nowrap; }
 """
 
 # name of the picture -> what it shows, and how it is drawn from runs and tasks
@@ -166,7 +168,7 @@ def drawn(
         title = training.METRICS.get(metric, metric)
         for pick, how in PICKED.items():
             values = {
-                name: [run["result"][pick]["test"][metric] for run in runs if pick in run["result"]]
+                name: [test[metric] for run in runs if metric in (test := _picked_test(run, pick))]
                 for name, runs in methods.items()
             }
             finished = {name: seeds for name, seeds in values.items() if seeds}
@@ -182,6 +184,11 @@ def drawn(
         with contextlib.suppress(NothingToDraw):
             figures[name] = (caption, draw())
     return figures
+
+
+def _picked_test(run: Mapping, pick: str) -> Mapping:
+    """Test results of the picked epoch; none of a run that did not finish."""
+    return run["result"].get(pick, {}).get("test", {})
 
 
 def _metrics(logs: Runs, tasks: int) -> list[str]:
@@ -201,9 +208,10 @@ def _variant(result: Mapping) -> str:
 
 
 def _figure_html(caption: str, figure: go.Figure) -> str:
-    data = json.loads(figure.to_json()) | {"config": {"displaylogo": False}}
-    script = data_script(data, caption)
-    return f"<figure>{script}<figcaption>{escape(caption)}</figcaption></figure>"
+    # nothing to drag: on a phone a finger on the figure moves the page
+    fixed = go.Figure(figure).update_xaxes(fixedrange=True).update_yaxes(fixedrange=True)
+    data = json.loads(fixed.to_json()) | {"config": {"displaylogo": False}}
+    return f"<figure><figcaption>{escape(caption)}</figcaption>{data_script(data, caption)}</figure>"
 
 
 def _origins(runs: Sequence[Mapping]) -> str:

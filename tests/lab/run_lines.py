@@ -23,7 +23,7 @@ def data(seed: int = 0) -> runs.MultiTaskData:
 @functools.cache
 def trained(method: str, seed: int) -> runs.Run:
     config = runs.Config(method=method, rho=0.1, epochs=EPOCHS, seed=seed, measure_every=1)
-    return runs.train(data(), config, runs.lenet)
+    return runs.train(data(), config)
 
 
 @functools.cache
@@ -34,7 +34,7 @@ def finished_run(method: str, seed: int = 0) -> dict:
     last = next(line for line in reversed(log) if line["kind"] == "evaluation")
     result = {
         "experiment": "multimnist",
-        "settings": {"variant": "fashion+mnist", "network": "lenet", "n_train": 192},
+        "settings": {"variant": "fashion+mnist", "network": "mlp", "n_train": 192},
         "config": {"method": method, "rho": 0.1, "epochs": EPOCHS, "seed": seed},
         "task_names": TASKS,
         "parameters": sum(p.numel() for p in run.model.parameters()),
