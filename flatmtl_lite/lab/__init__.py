@@ -25,6 +25,7 @@ from .offline import page
 from .parting import parting, parting_map
 from .predictions import compare, predict, unlock
 from .progress import ProgressTable
+from .report_page import write_report_page
 from .stage import Stage, Table
 from .theorem import bound_terms
 from .zoo import zoo
@@ -65,5 +66,6 @@ __all__ = [
     "training",
     "unlock",
     "where_starts_end",
+    "write_report_page",
     "zoo",
 ]

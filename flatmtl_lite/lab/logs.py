@@ -45,7 +45,10 @@ def measured(runs: Runs, kind: str, key: str) -> dict[str, list[list[Line]]]:
     """
     found = {}
     for name, logs in runs.items():
-        kept = [[line for line in log if line["kind"] == kind and line.get(key) is not None] for log in logs]
+        kept = [
+            [line for line in log if line["kind"] == kind and line.get(key) not in (None, {}, [])]
+            for log in logs
+        ]
         if any(kept):
             found[name] = [lines for lines in kept if lines]
     if not found:
@@ -57,7 +60,12 @@ def measured(runs: Runs, kind: str, key: str) -> dict[str, list[list[Line]]]:
 
 
 def over_seeds(logs: Iterable[Iterable[tuple[float, float]]]) -> np.ndarray:
-    """Points (x, y) of each seed -> rows (x, lowest, mean, highest) over the seeds that have that x."""
+    """Points (x, y) of each seed -> rows (x, lowest, mean, highest) over the seeds that have that x.
+
+    Example:
+        >>> over_seeds([[(1, 2.0), (2, 3.0)], [(1, 6.0)]]).tolist()
+        [[1.0, 2.0, 4.0, 6.0], [2.0, 3.0, 3.0, 3.0]]
+    """
     values = {}
     for log in logs:
         for x, y in log:
@@ -112,7 +120,8 @@ def panels(titles: Sequence[Sequence[str]], height: int = 300, **options) -> go.
 
     The legend stands above the titles at a fixed distance, however many rows there are.
     """
-    rows, gap = len(titles), 84
+    above = 36 + 20 * any("<br>" in title for title in titles[0])  # room for titles
+    rows, gap = len(titles), 48 + above
     plot = rows * height + (rows - 1) * gap
     figure = make_subplots(
         rows,
@@ -121,11 +130,12 @@ def panels(titles: Sequence[Sequence[str]], height: int = 300, **options) -> go.
         **dict(vertical_spacing=gap / plot, horizontal_spacing=0.07) | options,
     )
     figure.update_annotations(font_size=16)
-    return figure.update_layout(
-        template=TEMPLATE, height=plot + 180, margin=dict(t=110, b=70, l=85), legend_y=1 + 36 / plot
-    )
+    figure.update_yaxes(title_standoff=10, automargin=True)
+    margin = dict(t=74 + above, b=70, l=85)
+    height = plot + margin["t"] + margin["b"]
+    return figure.update_layout(template=TEMPLATE, height=height, margin=margin, legend_y=1 + above / plot)
 
 
 def each_panel(names: Iterable[str], tasks: Sequence[str]) -> list[list[str]]:
     """Titles of panels with a row a method and a column a task."""
-    return [[f"{name}: {task}" for task in tasks] for name in names]
+    return [[f"{name}<br>{task}" for task in tasks] for name in names]

@@ -209,7 +209,7 @@ def _variant(result: Mapping) -> str:
 
 def _figure_html(caption: str, figure: go.Figure) -> str:
     # nothing to drag: on a phone a finger on the figure moves the page
-    fixed = go.Figure(figure).update_xaxes(fixedrange=True).update_yaxes(fixedrange=True)
+    fixed = go.Figure(figure).update_layout(dragmode=False)
     data = json.loads(fixed.to_json()) | {"config": {"displaylogo": False}}
     return f"<figure><figcaption>{escape(caption)}</figcaption>{data_script(data, caption)}</figure>"
 

@@ -35,7 +35,7 @@ def reliability_diagrams(runs: Runs, tasks: Sequence[str]) -> go.Figure:
         for name, logs in found.items()
     }
     titles = [
-        [f"{name}: {task}, ECE {_ece(bins):.1f} %" for task, bins in zip(tasks, of_tasks)]
+        [f"{name}<br>{task}, ECE {_ece(bins):.1f} %" for task, bins in zip(tasks, of_tasks)]
         for name, of_tasks in pooled.items()
     ]
     figure = panels(titles, 300)
@@ -122,7 +122,7 @@ def sharpness_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:
     drawn = torch.tensor(drawn)
     figure.update_xaxes(**whole_decades(drawn[:, 0]), title_text="radius ρ")
     figure.update_yaxes(**whole_decades(drawn[:, 1:]))
-    return figure.update_yaxes(title_text="rise of the loss", title_standoff=8, col=1)
+    return figure.update_yaxes(title_text="rise of the loss", col=1)
 
 
 def slice_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:

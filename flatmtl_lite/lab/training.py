@@ -12,6 +12,7 @@ import torch
 
 from .instruments.panels import whole_decades
 from .logs import (
+    Line,
     NothingToDraw,
     Runs,
     add_band,
@@ -76,7 +77,7 @@ def progress_curves(
                 add_band(figure, rows, name, look, row, k + 1)
     figure.update_xaxes(title_text="epoch", row=2)
     figure.update_yaxes(title_text=METRICS.get(metric, metric), row=1, col=1)
-    return figure.update_yaxes(title_text="loss", rangemode="tozero", row=2, col=1)
+    return figure.update_yaxes(rangemode="tozero", row=2).update_yaxes(title_text="loss", row=2, col=1)
 
 
 def conflict_curves(runs: Runs) -> go.Figure:
@@ -90,6 +91,11 @@ def conflict_curves(runs: Runs) -> go.Figure:
 
     Raises:
         NothingToDraw: no run measured it.
+
+    Example:
+        >>> log = [{"kind": "epoch", "epoch": 1, "conflict": {"loss": 0.25}}]
+        >>> conflict_curves({"LS": [log]}).data[0].y
+        (0.25,)
     """
     found = measured(runs, "epoch", "conflict")
     kinds = [kind for kind in KINDS if _have(found, "conflict", kind)]
@@ -109,7 +115,7 @@ def cosine_ridges(runs: Runs) -> go.Figure:
     """How cosines were distributed in the first, middle and last third of training, and how many conflict.
 
     A row a method, a column a kind; the left, red half of each shape is conflict. All seeds together; the
-    three shapes of a panel have one scale.
+    three shapes of a panel have one scale. A column's axis reaches as far as one cosine in a thousand.
 
     Args:
         runs: method -> logs whose "epoch" lines hold "histograms" of 20 equal bins in -1..1.
@@ -121,29 +127,28 @@ def cosine_ridges(runs: Runs) -> go.Figure:
     kinds = [kind for kind in KINDS if _have(found, "histograms", kind)]
     short = {"loss": "loss parts", "flat": "flat parts", "intra": "within a task"}
     titles = [
-        [f"{name}: {short[kind]}" if _have({name: logs}, "histograms", kind) else "" for kind in kinds]
+        [f"{name}<br>{short[kind]}" if _have({name: logs}, "histograms", kind) else "" for kind in kinds]
         for name, logs in found.items()
     ]
     figure = panels(titles, 280).update_layout(margin_t=60)
     edges = np.linspace(-1, 1, BINS + 1).round(3)
-    for row, logs in enumerate(found.values(), 1):
-        last = max(line["epoch"] for lines in logs for line in lines)
-        for column, kind in enumerate(kinds, 1):
-            counts = np.zeros((3, BINS))
-            for line in (line for lines in logs for line in lines if kind in line["histograms"]):
-                counts[min(3 * (line["epoch"] - 1) // last, 2)] += line["histograms"][kind]
-            totals = counts.sum(1)
-            shares = counts / np.maximum(totals, 1)[:, None]
-            for third in np.flatnonzero(totals):
+    for column, kind in enumerate(kinds, 1):
+        counts = np.array([_counts_by_thirds(logs, kind) for logs in found.values()])
+        totals = counts.sum(-1)
+        seen = counts.sum((0, 1)) / totals.sum() >= 1e-3
+        reach = max(0.3, abs(edges[:-1][seen]).max(), abs(edges[1:][seen]).max())
+        figure.update_xaxes(range=[-1.03 * reach, 1.03 * reach], col=column)
+        for row in range(1, len(found) + 1):
+            shares = counts[row - 1] / np.maximum(totals[row - 1], 1)[:, None]
+            for third in np.flatnonzero(totals[row - 1]):
                 base = 2 - int(third)
                 height = base + 0.6 * shares[third] / shares.max()
                 _add_ridge(figure, edges, base, height, row=row, col=column)
                 note = f"{shares[third, : BINS // 2].sum():.0%} in conflict"
-                place = dict(x=-1, y=base + 0.63, xanchor="left", yanchor="bottom", showarrow=False)
+                place = dict(x=-reach, y=base + 0.63, xanchor="left", yanchor="bottom", showarrow=False)
                 figure.add_annotation(text=note, font_size=14, row=row, col=column, **place)
     figure.add_vline(x=0, line=dict(color="#444444", width=1.5))
-    figure.update_xaxes(range=[-1.03, 1.03], tickvals=[-1, -0.5, 0, 0.5, 1])
-    figure.update_xaxes(title_text="cosine", row=len(found))
+    figure.update_xaxes(nticks=5).update_xaxes(title_text="cosine", row=len(found))
     figure.update_yaxes(range=[-0.04, 3], showticklabels=False, ticks="", showgrid=False)
     names = ["first<br>third", "middle", "last<br>third"]
     return figure.update_yaxes(showticklabels=True, tickvals=[2.3, 1.3, 0.3], ticktext=names, col=1)
@@ -170,7 +175,7 @@ def norm_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:
                 heights.append(curve[:, 1:])
                 add_band(figure, curve, f"{part} part", PARTS[part] | dict(symbol=symbol), row, k + 1)
     figure.update_xaxes(title_text="epoch", row=len(found))
-    figure.update_yaxes(title_text="norm", title_standoff=8, col=1)
+    figure.update_yaxes(title_text="norm", col=1)
     return figure.update_yaxes(**whole_decades(torch.from_numpy(np.concatenate(heights))))
 
 
@@ -191,6 +196,15 @@ def agreement_curves(runs: Runs) -> go.Figure:
             add_band(figure, over_stretches(pairs), name, look, 1, 1)
     figure.add_hline(y=1, line=dict(color=GREY, width=1.5))
     return figure.update_xaxes(title_text="epoch").update_yaxes(title_text="cos(decomposed, direct)")
+
+
+def _counts_by_thirds(logs: Sequence[Sequence[Line]], kind: str) -> np.ndarray:
+    """Counts of each bin over all seeds, in the first, middle and last third of the epochs: (3, BINS)."""
+    last = max(line["epoch"] for lines in logs for line in lines)
+    counts = np.zeros((3, BINS))
+    for line in (line for lines in logs for line in lines if kind in line["histograms"]):
+        counts[min(3 * (line["epoch"] - 1) // last, 2)] += line["histograms"][kind]
+    return counts
 
 
 def _have(found: dict, key: str, kind: str) -> bool:

@@ -61,8 +61,7 @@ def test_each_figure_has_its_caption(runs, tmp_path):
     assert len(figures) == len(captions_in(page)) == 18
     for figure in figures:
         assert any(trace.get("x") for trace in figure["data"])
-        axes = [value for key, value in figure["layout"].items() if re.match("[xy]axis", key)]
-        assert all(axis["fixedrange"] for axis in axes)
+        assert figure["layout"]["dragmode"] is False
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -9,12 +9,7 @@ from flatmtl_lite.lab import logs, trained, training
 from flatmtl_lite.lab.style import METHODS
 from tests.lab.run_lines import EPOCHS, RADII, TASKS, finished_run
 
-
-@pytest.fixture(scope="module")
-def runs():
-    return {name: [finished_run(key, seed)["log"] for seed in (0, 1)] for name, key in KEYS.items()}
-
-
+EMPTY = {"kind": "epoch", "epoch": 1, "losses": [], "conflict": {}, "histograms": {}}
 KEYS = {"LS": "mean", "F-CAGrad": "f-cagrad"}
 DRAWN = {
     "progress": lambda runs: training.progress_curves(runs, TASKS),
@@ -28,6 +23,11 @@ DRAWN = {
     "line": lambda runs: trained.slice_curves(runs, TASKS),
     "plane": lambda runs: trained.slice_planes(runs, TASKS),
 }
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return {name: [finished_run(key, seed)["log"] for seed in (0, 1)] for name, key in KEYS.items()}
 
 
 def curve(figure, name: str, column: int = 1, row: int = 1):
@@ -59,7 +59,7 @@ def test_real_runs_are_drawn(draw, runs):
 
 
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
-@pytest.mark.parametrize("runs", [{}, {"LS": []}, {"LS": [[]]}, {"LS": [[{"kind": "step", "epoch": 0.1}]]}])
+@pytest.mark.parametrize("runs", [{}, {"LS": []}, {"LS": [[]]}, {"LS": [[EMPTY]]}])
 def test_nothing_to_draw_is_named(draw, runs):
     with pytest.raises(ValueError, match=r"Got runs .*expected") as error:
         draw(runs)
@@ -117,7 +117,7 @@ def test_ridges_count_conflict_by_thirds():
     first, last = [0] * 9 + [3, 1] + [0] * 9, [0] * 19 + [5]
     log = [epoch(1, first), epoch(2, last), epoch(3, last)]
     figure = training.cosine_ridges({"LS": [log, log]})
-    assert titles(figure) == ["LS: loss parts", "75% in conflict", "0% in conflict", "0% in conflict"]
+    assert titles(figure) == ["LS<br>loss parts", "75% in conflict", "0% in conflict", "0% in conflict"]
     left, right = figure.data[:2]
     assert max(left.x) == min(right.x) == 0
     assert max(left.y) - min(left.y) == pytest.approx(0.6 * 0.75)
@@ -126,7 +126,7 @@ def test_ridges_count_conflict_by_thirds():
 
 def test_norms_are_in_the_colours_of_the_parts(runs):
     figure = training.norm_curves(runs, TASKS)
-    assert titles(figure) == ["LS: digit", "LS: garment", "F-CAGrad: digit", "F-CAGrad: garment"]
+    assert titles(figure) == ["LS<br>digit", "LS<br>garment", "F-CAGrad<br>digit", "F-CAGrad<br>garment"]
     assert {t.name for t in figure.data if t.xaxis == "x" and t.name} == {"loss part"}
     step = lines(runs["F-CAGrad"][0], "step")[0]
     low, high = (10**edge for edge in figure.layout.yaxis.range)
@@ -150,7 +150,7 @@ def test_reliability_pools_the_seeds():
     assert list(points.x) == pytest.approx([0.5, 0.85])
     assert list(points.y) == pytest.approx([0.25, 0.9])
     assert points.marker.size == pytest.approx((4, 6))
-    assert titles(figure) == ["LS: digit, ECE 13.0 %"]
+    assert titles(figure) == ["LS<br>digit, ECE 13.0 %"]
 
 
 def test_the_written_ece_is_that_of_the_evaluation(runs):

@@ -162,7 +162,7 @@ def _figure(
         angles=dict(
             x=LEFT,
             y=(0.4, 1),
-            title="angles at this ρ",
+            title="angles in degrees (shaded: conflict)",
             xaxis=DEGREES,
             yaxis=dict(range=[len(rows) - 0.5, -0.5], tickvals=list(range(len(rows))), ticktext=rows),
         ),
@@ -190,7 +190,7 @@ def _figure(
     )
     figure.update_layout(height=600, margin_b=50, legend_y=1.05, legend2=dict(x=RIGHT[0], y=1.05))
     shaded = dict(x=[90, 180, 180, 90], y=[-0.5, -0.5, len(rows) - 0.5, len(rows) - 0.5], fill="toself")
-    shaded |= dict(fillcolor="rgba(213, 94, 0, 0.12)", line_width=0, mode="lines", name="conflict")
+    shaded |= dict(fillcolor="rgba(213, 94, 0, 0.12)", line_width=0, mode="lines", showlegend=False)
     figure.add_scatter(**shaded, **on["angles"])
     for part, name, color, symbol in (
         ("loss", "loss parts", PARTS["loss"]["color"], "circle"),
