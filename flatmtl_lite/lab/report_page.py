@@ -164,19 +164,17 @@ def drawn(
     tasks = next(iter(methods.values()))[0]["result"]["task_names"]
     logs = {name: [run["log"] for run in runs] for name, runs in methods.items()}
     wanted = {}
-    for metric in _metrics(logs, len(tasks)):
+    for metric in ("score", *_metrics(logs, len(tasks))):
         title = training.METRICS.get(metric, metric)
+        shown = ["all tasks"] if metric == "score" else tasks
         for pick, how in PICKED.items():
-            values = {
-                name: [test[metric] for run in runs if metric in (test := _picked_test(run, pick))]
-                for name, runs in methods.items()
-            }
-            finished = {name: seeds for name, seeds in values.items() if seeds}
             paper = published if (metric, pick) == ("accuracy", "best_test") else {}
-            dots = functools.partial(trained.seed_dots, finished, tasks, f"test {title}", paper)
+            values = _tested(methods, pick, metric)
+            dots = functools.partial(trained.seed_dots, values, shown, f"test {title}", paper)
             wanted[f"{metric}-{pick}"] = (f"Test {title}; {how}.", dots)
-        curves = functools.partial(training.progress_curves, logs, tasks, metric)
-        wanted[f"{metric}-progress"] = (f"Test {title}, and the training loss, by epoch.", curves)
+        if metric != "score":
+            curves = functools.partial(training.progress_curves, logs, tasks, metric)
+            wanted[f"{metric}-progress"] = (f"Test {title}, and the training loss, by epoch.", curves)
     for name, (caption, draw) in FIGURES.items():
         wanted[name] = (caption, functools.partial(draw, logs, tasks))
     figures = {}
@@ -186,16 +184,27 @@ def drawn(
     return figures
 
 
-def _picked_test(run: Mapping, pick: str) -> Mapping:
-    """Test results of the picked epoch; none of a run that did not finish."""
-    return run["result"].get(pick, {}).get("test", {})
+def _tested(
+    methods: Mapping[str, Sequence[Mapping]], pick: str, metric: str
+) -> dict[str, list[Sequence[float]]]:
+    """Method -> test results of the picked epoch, a list a seed; runs without any are left out."""
+    found = {}
+    for name, runs in methods.items():
+        picked = [run["result"][pick] for run in runs if pick in run["result"]]
+        whole = [
+            [line["score"]["test"]] if metric == "score" else line["test"].get(metric) for line in picked
+        ]
+        if any(whole):
+            found[name] = [values for values in whole if values]
+    return found
 
 
 def _metrics(logs: Runs, tasks: int) -> list[str]:
     """What runs were tested by, a value a task."""
     lines = [line for group in logs.values() for log in group for line in log if line["kind"] == "evaluation"]
+    measured = [(key, value) for line in lines for key, value in line["test"].items()]
     return list(
-        dict.fromkeys(key for line in lines for key, value in line["test"].items() if len(value) == tasks)
+        dict.fromkeys(key for key, value in measured if isinstance(value, Sequence) and len(value) == tasks)
     )
 
 

@@ -151,7 +151,8 @@ def slice_planes(runs: Runs, tasks: Sequence[str]) -> go.Figure:
     Of each method the first seed. Neighbouring lines differ by one and the same factor in every panel.
 
     Args:
-        runs: method -> logs whose "final" line holds "slices" with a "plane".
+        runs: method -> logs whose "final" line holds "slices" with a "plane", whose losses[i][j] belong to
+            alpha[i] along the first direction and alpha[j] along the second.
         tasks: names of the tasks.
 
     Raises:
@@ -171,7 +172,7 @@ def slice_planes(runs: Runs, tasks: Sequence[str]) -> go.Figure:
             figure.add_contour(
                 x=axis,
                 y=axis,
-                z=height[..., k].round(3),
+                z=height[..., k].T.round(3),
                 zmin=low,
                 zmax=high,
                 contours=contours,
@@ -225,7 +226,7 @@ def seed_dots(
         figure.add_scatter(x=[None], y=names[:1], name=kind, mode="markers", marker=marker)
     for name, look in looks(names).items():
         seeds = np.array(values.get(name, []), dtype=float).reshape(-1, len(tasks))
-        drawn = {"one seed": seeds, "mean": seeds[:1] * 0 + seeds.mean(0) if len(seeds) else seeds}
+        drawn = {"one seed": seeds, "mean": seeds.mean(0, keepdims=True) if len(seeds) else seeds}
         drawn["published"] = np.array([published[name]] if name in published else []).reshape(-1, len(tasks))
         for kind, rows in drawn.items():
             for k in range(len(tasks) if len(rows) else 0):

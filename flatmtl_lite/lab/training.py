@@ -31,7 +31,6 @@ METRICS = {
     "nll": "NLL",
     "ece": "ECE, %",
     "brier": "Brier score",
-    "score": "score",
 }
 KINDS = {
     "loss": "loss parts, between tasks",

@@ -119,7 +119,7 @@ def final(run: runs.Run) -> dict:
     entropies = [(p.exp() * -p).sum(-1).histc(12, 0, 2.4).int().tolist() for p in log_p]
     alpha = [-1.0, -0.5, 0.0, 0.5, 1.0]
     line = [[0.5 + a**2, 0.4 + 2 * a**2] for a in alpha]
-    plane = [[[0.5 + a**2 + b**2, 0.4 + 2 * a**2 + b**2] for a in alpha] for b in alpha]
+    plane = [[[0.5 + a**2 + b**2, 0.4 + 2 * a**2 + b**2] for b in alpha] for a in alpha]
     return dict(
         kind="final",
         reliability=[dict(zip(("count", "confidence", "accuracy"), (v.tolist() for v in b))) for b in bins],

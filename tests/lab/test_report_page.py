@@ -58,7 +58,7 @@ def test_the_page_needs_nothing_from_elsewhere(runs, tmp_path):
 def test_each_figure_has_its_caption(runs, tmp_path):
     page = write_report_page(runs, TABLE, tmp_path).read_text(encoding="utf-8")
     figures = figures_in(page)
-    assert len(figures) == len(captions_in(page)) == 18
+    assert len(figures) == len(captions_in(page)) == 20
     for figure in figures:
         assert any(trace.get("x") for trace in figure["data"])
         assert figure["layout"]["dragmode"] is False
@@ -86,6 +86,8 @@ def test_results_are_shown_by_both_choices_of_the_epoch(runs):
     assert ("one seed", run["result"]["picked"]["test"]["accuracy"][0]) in points["accuracy-picked"]
     assert "published" not in {name for name, _ in points["accuracy-picked"]}
     assert "ece-best_test" not in figures  # this run's has no ECE
+    (score,) = {t.x[0] for t in figures["score-picked"][1].data if t.name == "mean" and t.x[0]}
+    assert score == pytest.approx(run["result"]["picked"]["score"]["test"], abs=1e-4)
 
 
 def test_seeds_are_one_method_and_settings_are_not(runs):
@@ -123,7 +125,7 @@ def test_pictures_are_written_where_a_browser_is(runs, tmp_path, monkeypatch):
     write_report_page(runs, TABLE, tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["plotly.js", "plots", "report.html"]
     names = {file.name for file in (tmp_path / "plots").iterdir()}
-    assert len(names) == 18
+    assert len(names) == 20
     assert "multimnist-fashion+mnist-accuracy-picked.png" in names
 
 

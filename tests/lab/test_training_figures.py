@@ -187,6 +187,8 @@ def test_slices_share_one_scale(runs):
     assert len(contours) == 4
     assert len({(t.zmin, t.zmax, t.contours.size) for t in contours}) == 1
     assert contours[0].z[2][2] == pytest.approx(np.log10(0.5), abs=1e-3)
+    along_x, along_y = contours[1].z[2][4], contours[1].z[4][2]
+    assert [along_x, along_y] == pytest.approx(np.log10([2.4, 1.4]), abs=1e-3)
     assert curve(trained.slice_curves(runs, TASKS), "LS", column=2)[1][0] == pytest.approx(2.4)
     only_line = [dict(kind="final", slices=dict(line=dict(alpha=[0], losses=[[1.0]])))]
     with pytest.raises(ValueError, match="no 'plane'"):
