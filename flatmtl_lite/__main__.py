@@ -144,7 +144,7 @@ def _add_fields(parser, settings: type) -> None:
             options["action"] = argparse.BooleanOptionalAction
         elif field.type in (int, float, str):
             options["type"] = field.type
-        else:
+        elif field.type != (str | None):
             options["nargs"] = "+"
         name = "--" + field.name.replace("_", "-")
         parser.add_argument(name, default=argparse.SUPPRESS, **options)

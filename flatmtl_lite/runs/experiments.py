@@ -12,6 +12,7 @@ from .images import ImageTasks
 from .multimnist import VARIANTS, multi_mnist
 from .names import did_you_mean
 from .networks import parse_network
+from .published_sets import converted
 
 ELSEWHERE = 2000  # images of each other variant that a network's entropy is taken on
 
@@ -30,6 +31,8 @@ class MultiMnist:
         max_shift: largest move of an item out of its corner, 0..8 pixels.
         tasks: what is asked, two to eight names; by default the classes of both items.
         sample: whether to take the small sample that ships in place of the full sets.
+        published: an .npz file made of a published pickle (see data/README.md), in place of images built
+            here; n_train, n_val and n_test must then be what it holds.
     """
 
     variant: str = "fashion+mnist"
@@ -41,28 +44,41 @@ class MultiMnist:
     max_shift: int = 4
     tasks: tuple[str, ...] | None = None
     sample: bool = False
+    published: str | None = None
 
     def __post_init__(self):
         check_name("variant", self.variant, VARIANTS)
         parse_network(self.network)
         if self.tasks is not None:
             object.__setattr__(self, "tasks", tuple(self.tasks))
+        if self.published is not None and (self.tasks or self.label_noise or self.sample):
+            raise ValueError(
+                f"Got published={self.published!r} with tasks, label_noise or sample; expected none: "
+                "the labels of a published set are as they are."
+            )
 
     def experiment(
         self, seed: int, device: torch.device | str, root: str | Path | None = None, download: bool = False
     ) -> tuple[ImageTasks, str]:
         """Data and network on a device, and one line on where the images came from."""
+        make, sizes = parse_network(self.network), (self.n_train, self.n_val, self.n_test)
+        if self.published is not None:
+            data = converted(self.published, self.variant, seed, self.n_val)
+            held = tuple(map(len, (data.train_images, data.val_images, data.test_images)))
+            if held != sizes:
+                raise ValueError(
+                    f"Got n_train, n_val, n_test = {sizes}; {self.published} holds {held}. Give these."
+                )
+            return ImageTasks(data, make, device), data.origin
         source = dict(max_shift=self.max_shift, root=root, download=download, sample=self.sample)
-        sizes = (self.n_train, self.n_val, self.n_test)
-        data = multi_mnist(
-            self.variant, seed, *sizes, label_noise=self.label_noise, tasks=self.tasks, **source
-        )
+        own = dict(label_noise=self.label_noise, tasks=self.tasks)
+        data = multi_mnist(self.variant, seed, *sizes, **own, **source)
         elsewhere = {
             other: multi_mnist(other, seed, 1, 1, min(ELSEWHERE, self.n_test), **source).test_images
             for other in VARIANTS
             if other != self.variant
         }
-        return ImageTasks(data, parse_network(self.network), device, elsewhere), data.origin
+        return ImageTasks(data, make, device, elsewhere), data.origin
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .config import Config
 from .experiments import EXPERIMENTS, read_options
@@ -50,6 +50,7 @@ def launch(
     download: bool = False,
     checkpoint_seconds: float = 60.0,
     progress: bool = True,
+    on_epoch: Callable[[Run, float], None] = lambda run, share: None,
     **options: Any,
 ) -> Run:
     """Train an experiment in a folder of its own, resumable at any moment to the bit.
@@ -68,6 +69,7 @@ def launch(
         download: whether to fetch source files that are missing.
         checkpoint_seconds: seconds between checkpoints.
         progress: whether to show a bar and a line an evaluation.
+        on_epoch: called as ``on_epoch(run, share of epochs done)`` after every epoch.
         options: settings of the experiment and fields of ``Config``; they come before the preset's.
 
     Returns:
@@ -79,6 +81,8 @@ def launch(
         Stopped: SIGINT (Ctrl-C), SIGTERM or SIGUSR2 came; the checkpoint is written.
     """
     settings, common = read_options(experiment, preset, options)
+    make = EXPERIMENTS[experiment].settings
+    make(**settings), Config(**common)  # what cannot be is said before the folder is looked at
     folder = RunFolder(out)
     with processes(device) as these:
         known = these.told(folder.known() if these.is_first else None)
@@ -90,8 +94,7 @@ def launch(
             )
         if begun:
             settings, common = _as_begun(known, experiment, settings, common, these)
-        config = Config(**common)
-        settings = EXPERIMENTS[experiment].settings(**settings)
+        config, settings = Config(**common), make(**settings)
         made, origin = settings.experiment(config.seed, these.device, data, download)
         trainer = Trainer(made, config, these)
         about = {
@@ -103,7 +106,8 @@ def launch(
             "parameters": sum(p.numel() for p in trainer.model.parameters()),
             "about": _about(these, origin),
         }
-        return _run(trainer, folder, about, checkpoint_seconds, progress and these.is_first)
+        with torch.backends.cudnn.flags(benchmark=False, deterministic=True):
+            return _run(trainer, folder, about, checkpoint_seconds, progress and these.is_first, on_epoch)
 
 
 def _as_begun(known: dict, experiment: str, settings: dict, common: dict, these: Processes) -> tuple:
@@ -136,7 +140,14 @@ def _about(these: Processes, origin: str) -> dict[str, str]:
     }
 
 
-def _run(trainer: Trainer, folder: RunFolder, about: dict, checkpoint_seconds: float, progress: bool) -> Run:
+def _run(
+    trainer: Trainer,
+    folder: RunFolder,
+    about: dict,
+    checkpoint_seconds: float,
+    progress: bool,
+    on_epoch: Callable[[Run, float], None],
+) -> Run:
     these, run = trainer.processes, trainer.record
     if these.is_first:
         folder.open(about)
@@ -147,7 +158,7 @@ def _run(trainer: Trainer, folder: RunFolder, about: dict, checkpoint_seconds: f
         if folder.is_finished:
             return run
         with _stop_requests() as asked, _explained(folder, trainer):
-            _train(trainer, folder, checkpoint_seconds, asked, progress)
+            _train(trainer, folder, checkpoint_seconds, asked, progress, on_epoch)
             if these.is_first:
                 measures = {"kind": "final", **trainer.experiment.measure(trainer.model)}
                 run.log.append(measures)
@@ -160,7 +171,14 @@ def _run(trainer: Trainer, folder: RunFolder, about: dict, checkpoint_seconds: f
             folder.close()
 
 
-def _train(trainer: Trainer, folder: RunFolder, every: float, asked: list[int], progress: bool) -> None:
+def _train(
+    trainer: Trainer,
+    folder: RunFolder,
+    every: float,
+    asked: list[int],
+    progress: bool,
+    on_epoch: Callable[[Run, float], None],
+) -> None:
     """Train to the end; save every so many seconds, at the end, and before stopping when asked to."""
     these, run = trainer.processes, trainer.record
 
@@ -178,6 +196,7 @@ def _train(trainer: Trainer, folder: RunFolder, every: float, asked: list[int], 
                 if these.is_first:
                     folder.write_log(run.log)
                 _tell(run, bar)
+                on_epoch(run, trainer.epoch / trainer.config.epochs)
             else:
                 bar.update()
                 if time.monotonic() - shown > 1:  # a look at a loss waits for the device

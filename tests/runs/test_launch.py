@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -211,6 +212,22 @@ def test_missing_data_are_explained(tmp_path, capsys):
     assert main(arguments) == 1
     assert "download" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_published_set_is_trained_on(tmp_path):
+    draw = np.random.default_rng(0)
+    arrays = {f"{part}_images": draw.integers(0, 256, (80, 36, 36), np.uint8) for part in ("train", "test")}
+    arrays |= {f"{part}_labels": draw.integers(0, 10, (80, 2)) for part in ("train", "test")}
+    np.savez(tmp_path / "set.npz", **arrays)
+    options = dict(experiment="multimnist", network="mlp", epochs=1, batch_size=20)
+    options["published"] = str(tmp_path / "set.npz")
+    with pytest.raises(ValueError, match=r"holds \(60, 20, 80\). Give these"):
+        launch(out=tmp_path / "run", **options, n_val=20, **QUIET)
+    run = launch(out=tmp_path / "run", **options, n_train=60, n_val=20, n_test=80, **QUIET)
+    assert len(run.epochs) == 1
+    assert "converted from a published pickle" in (tmp_path / "run" / "run.json").read_text()
+    with pytest.raises(ValueError, match="expected none: the labels"):
+        launch(out=tmp_path / "run", **options, label_noise=0.4, **QUIET)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

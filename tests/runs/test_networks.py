@@ -13,9 +13,9 @@ from flatmtl_lite.runs import (
     task_closures,
     task_names,
 )
+from flatmtl_lite.runs.evaluation import accuracy, outputs
 from flatmtl_lite.runs.multimnist import VARIANTS
 from flatmtl_lite.runs.networks import NETWORKS, ResidualBlock
-from flatmtl_lite.runs.evaluation import accuracy, outputs
 
 SIZES = {"mlp": 402_964, "lenet": 31_910, "resnet18": 11_223_560}
 
