@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -15,6 +16,7 @@ from .runs.experiments import EXPERIMENTS, read_options
 from .runs.folder import InUse, RunError
 from .runs.launch import Stopped, launch
 from .runs.plan import plan
+from .runs.published import published
 from .runs.workers import IN_USE
 
 
@@ -33,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if command is _sweep:
         given["rest"] = rest
     elif rest:
-        parser.error(f"unknown arguments: {' '.join(rest)}")
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if threads := given.pop("threads", None):
         torch.set_num_threads(threads)
     try:
@@ -83,10 +85,21 @@ def _sweep(rest: Sequence[str], **given) -> int:
 
 def _report(**given) -> int:
     try:
-        from .lab.report_page import write_report_page as draw
+        from .lab.report_page import method_title, write_report_page
     except ModuleNotFoundError as error:
         print(f"No plots, {error.name} is missing: pip install 'flatmtl-lite[lab]'.", file=sys.stderr)
-        draw = None
+        return report.main(argparse.Namespace(**given))
+
+    def draw(runs: list[dict], text: str, folder: Path) -> None:
+        paper = {}
+        for result in (run["result"] for run in runs):
+            method, settings = result["config"]["method"], result["settings"]
+            found = published(result["experiment"], settings, method)
+            if found and all(found.tasks):
+                accuracy = [figure.mean for figure in found.tasks]
+                paper.setdefault(settings["variant"], {})[method_title(method)] = accuracy
+        write_report_page(runs, text, folder, paper)
+
     return report.main(argparse.Namespace(**given), draw)
 
 

@@ -44,10 +44,10 @@ def plan(
         content = io.BytesIO()
         torch.save(trainer.state_dict(), content)
         evaluation = _seconds(lambda: made.evaluate(trainer.model), these)
-        snapshots = config.epochs // config.snapshot_every + 1 if config.snapshot_every else 0
+        snapshots = _due(config.snapshot_every, config.epochs)
         snapshot = _seconds(lambda: made.snapshot(trainer.model), these) if snapshots else 0.0
         peak = _peak_bytes(these)
-    evaluations = config.epochs // config.evaluate_every + 1
+    evaluations = _due(config.evaluate_every, config.epochs)
     epoch = trainer.steps * step
     total = config.epochs * epoch + evaluations * evaluation + snapshots * snapshot
     on_device = these.device.type == "cuda"
@@ -63,6 +63,11 @@ def plan(
         f"a checkpoint  {len(content.getvalue()) / 2**20:10,.1f} MB   (two are kept)",
     ]
     return "\n".join(lines)
+
+
+def _due(every: int, epochs: int) -> int:
+    """How often something is measured that is due at the first epoch, every so many, and at the last."""
+    return len({1, *range(every, epochs + 1, every), epochs}) if every else 0
 
 
 def _seconds(what, these: Processes) -> float:

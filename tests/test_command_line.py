@@ -1,0 +1,73 @@
+"""The command line from end to end: plan, a small sweep, its report, and what it refuses."""
+
+import json
+
+import pytest
+
+from flatmtl_lite.__main__ import main
+
+SMALL = "--sample --network mlp --n-train 96 --n-val 40 --n-test 40 --epochs 2 --batch-size 32".split()
+
+
+def test_a_plan_is_made_from_real_steps(capsys):
+    assert main(["plan", "multimnist", *SMALL, "--method", "f-mean", "--snapshot-every", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("f-mean on cpu: 1 process(es) of 1 thread(s)")
+    named = [line[:14].strip() for line in lines[1:]]
+    assert named == [
+        *("a step", "an epoch", "an evaluation", "a snapshot", "the whole run", "peak memory", "a checkpoint")
+    ]
+    assert "3 steps" in lines[2]
+    assert "2 of them" in lines[3]
+    assert "2 of them" in lines[4]
+
+
+@pytest.mark.slow
+def test_a_sweep_is_run_once_and_reported(tmp_path, capfd):
+    grid = ["sweep", "multimnist", "--methods", "mean", "f-mean", "--variants", "mnist", "--seeds", "0", "1"]
+    words = [*grid, "--out", str(tmp_path), "--jobs", "2", *SMALL]
+    assert main(words) == 0
+    assert "4 runs, 0 of them finished already" in capfd.readouterr().out
+    assert main(words) == 0
+    assert "4 runs, 4 of them finished already" in capfd.readouterr().out
+    assert main(["report", str(tmp_path)]) == 0
+    said = capfd.readouterr().out
+    assert "f-mean ρ=0.14 − mean" in said
+    assert "95.67" in said  # the paper's F-LS, by its side
+    rows = json.loads((tmp_path / "report.json").read_text())["rows"]
+    assert [(row["method"], row["seeds"]) for row in rows] == [("mean", [0, 1]), ("f-mean", [0, 1])]
+    assert "F-LS" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--methods", "f-cagard"], "did you mean 'f-cagrad'?"),
+        (["--methods", "mean", "--epochs", "0"], "Got epochs=0"),
+        (["--methods", "mean", "--variants", "fashoin"], "did you mean 'fashion'?"),
+        (["--methods", "mean", "--epoch", "3"], "unrecognized arguments: --epoch"),
+        (["--methods", "mean", "--seed", "3"], "the sweep sets it"),
+    ],
+)
+def test_a_sweep_is_checked_before_it_starts(words, message, tmp_path, capsys):
+    try:
+        code = main(["sweep", "multimnist", *words, "--out", str(tmp_path / "grid")])
+    except SystemExit as exit:
+        code = exit.code
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "grid").exists()
+
+
+def test_nothing_to_report_is_said(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 1
+    assert "expected a folder with run folders" in capsys.readouterr().err
+
+
+def test_every_option_is_explained(capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(["train", "multimnist", "--help"])
+    assert exit.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "radius of the perturbation" in said
+    assert "share of the items with a wrong class in training and validation, 0..1." in said
