@@ -6,7 +6,8 @@ import pytest
 
 from flatmtl_lite.__main__ import main
 
-SMALL = "--sample --network mlp --n-train 96 --n-val 40 --n-test 40 --epochs 2 --batch-size 32".split()
+SMALL = ["--sample", "--network", "mlp", "--n-train", "96", "--n-val", "40", "--n-test", "40"]
+SMALL += ["--epochs", "2", "--batch-size", "32"]
 
 
 def test_a_plan_is_made_from_real_steps(capsys):
