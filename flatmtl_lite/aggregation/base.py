@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from .products import inner_products
+
 
 class NonFiniteGradient(ValueError):
     """A task gradient (or loss) holds NaN or infinity; ``tasks`` lists the indices of the tasks."""
@@ -287,7 +289,7 @@ def gramian(*blocks: Tensor) -> Tensor:
         [4.0, 140.0]
     """
     blocks = tuple(b if b.dtype.itemsize >= 4 else b.float() for b in blocks)
-    M = _inner_products(blocks).cpu()
+    M = inner_products(*blocks).cpu()
     squares = M.diagonal(dim1=-2, dim2=-1)
     info = torch.finfo(M.dtype)
     smallest = blocks[0].shape[-1] * info.tiny / info.eps
@@ -300,7 +302,7 @@ def gramian(*blocks: Tensor) -> Tensor:
     largest = largest.double().unsqueeze(-1)
     scales = torch.where(largest > 0, largest, 1.0).split([b.shape[-2] for b in blocks], -2)
     rescaled = tuple(b / scale.to(b) for b, scale in zip(blocks, scales, strict=True))
-    M = _inner_products(rescaled).cpu().double() * (largest * largest.mT)
+    M = inner_products(*rescaled).cpu().double() * (largest * largest.mT)
     if not bool(M.isfinite().all()):
         raise ValueError(
             f"Got task gradients with entries up to {largest.max().item():.0e}; expected ones whose squares "
@@ -319,13 +321,3 @@ def scale_free(M: Tensor) -> tuple[Tensor, Tensor]:
     C = (M * inverse.unsqueeze(-1) * inverse.unsqueeze(-2)).clamp(-1.0, 1.0)
     norms = squares * inverse
     return C, norms / norms.amax(-1, keepdim=True).clamp_min(torch.finfo(M.dtype).tiny)
-
-
-def _inner_products(blocks: tuple[Tensor, ...]) -> Tensor:
-    if len(blocks) == 1:
-        return blocks[0] @ blocks[0].mT
-    rows = []
-    for i, a in enumerate(blocks):
-        left = [rows[j][i].mT for j in range(i)]
-        rows.append(left + [a @ b.mT for b in blocks[i:]])
-    return torch.cat([torch.cat(row, -1) for row in rows], -2)

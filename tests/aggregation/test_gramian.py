@@ -22,6 +22,18 @@ def test_is_the_product_of_the_rows(T, dtype, sample):
     torch.testing.assert_close(M, M.mT)  # not every processor's product is symmetric to the last bit
 
 
+@pytest.mark.parametrize("P", [10_000, 10_001, 200_003])
+@pytest.mark.parametrize("shape", [(1,), (3,), (5,), (9,), (2, 3)])
+def test_long_rows_keep_the_digits_of_float32(shape, P):
+    """Of terms of one sign, the worst case: a single sum of the longest is off by 5e-6."""
+    generator = torch.Generator().manual_seed(0)
+    G, H = torch.rand(2, *shape, P, generator=generator)
+    both = torch.cat([G, H], -2).double()
+    for M, exact in ((gramian(G), G.double() @ G.double().mT), (gramian(G, H), both @ both.mT)):
+        assert M.dtype == torch.float32
+        torch.testing.assert_close(M.double(), exact, rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_multiplied_in_float32(dtype):
     G = torch.tensor([[300.0, 300.0], [0.25, 0.0]], dtype=dtype)

@@ -1,0 +1,62 @@
+"""Inner products of long rows, to the digits of their dtype and each computed once."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+PIECE = 5_000  # sums in float32 of about so many terms of one sign are off by 4e-7, of a million by 2e-5
+STRIPS = 4
+
+
+def inner_products(*blocks: Tensor) -> Tensor:
+    """The inner products (..., T, T) of all rows of the blocks (..., T_k, P), T the sum of the T_k."""
+    rows = []
+    for i, a in enumerate(blocks):
+        left = [rows[j][i].mT for j in range(i)]
+        rows.append([*left, _within(a), *(_between(a, b) for b in blocks[i + 1 :])])
+    return torch.cat([torch.cat(row, -1) for row in rows], -2) if len(blocks) > 1 else rows[0][0]
+
+
+def _within(a: Tensor) -> Tensor:
+    """A Aᵀ. Of long rows only what is not below the diagonal is computed, in strips."""
+    T, P = a.shape[-2:]
+    if P < 2 * PIECE or len(a) == 0:
+        return a @ a.mT
+    if a.ndim > 2:  # whose pieces would be copied
+        return torch.stack([_within(one) for one in a])
+    pieces, rest = _in_pieces(a)
+    height = -(-T // STRIPS)
+    strips = [pieces[:, i : i + height] @ pieces[:, i:].mT for i in range(0, T, height)]
+    M = torch.cat([strip.flatten(1) for strip in strips], 1).sum(0).take(_mirror(T, height, a.device))
+    return M + rest @ rest.mT if rest.shape[1] else M
+
+
+@cache
+@torch.inference_mode(False)  # kept for callers in and out of it
+def _mirror(T: int, height: int, device: torch.device) -> Tensor:
+    """Where in the row of all strips each of the (T, T) products is."""
+    where, start = torch.empty(T, T, dtype=torch.long), 0
+    for i in range(0, T, height):
+        strip = where[i : i + height, i:]
+        strip.copy_(torch.arange(start, start + strip.numel()).view_as(strip))
+        where[i:, i : i + height] = strip.mT.clone()
+        start += strip.numel()
+    return where.to(device)
+
+
+def _between(a: Tensor, b: Tensor) -> Tensor:
+    """A Bᵀ."""
+    if a.shape[-1] < 2 * PIECE or len(a) == 0:
+        return a @ b.mT
+    if a.ndim > 2:
+        return torch.stack([_between(*pair) for pair in zip(a, b, strict=True)])
+    (a, rest_a), (b, rest_b) = _in_pieces(a), _in_pieces(b)
+    return (a @ b.mT).sum(0) + rest_a @ rest_b.mT
+
+
+def _in_pieces(a: Tensor) -> tuple[Tensor, Tensor]:
+    """Views of a (T, P): the columns in K pieces of equal length (K, T, P // K), and the rest (T, P % K)."""
+    K = a.shape[-1] // PIECE
+    whole = a.shape[-1] // K * K
+    return a[:, :whole].unflatten(1, (K, -1)).transpose(0, 1), a[:, whole:]
