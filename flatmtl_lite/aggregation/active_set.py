@@ -6,6 +6,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from .base import identity
+
 FEW = 3  # up to here all faces are tried at once
 GUESSES = 8
 ENTERS = -1e-11  # a slope above this is rounding: its row stays out
@@ -74,9 +76,9 @@ def _walk(face: Tensor, u: Tensor, toward: Callable, slope: Callable, done: Tens
     return u
 
 
-def on_face(C: Tensor, face: Tensor, identity: Tensor) -> Tensor:
+def on_face(C: Tensor, face: Tensor) -> Tensor:
     """``C`` (n, T, T) with the rows and columns outside the face (n, T) replaced by the identity's."""
-    return torch.where(face.unsqueeze(-1) & face.unsqueeze(-2), C, identity)
+    return torch.where(face.unsqueeze(-1) & face.unsqueeze(-2), C, identity(C.shape[-1]))
 
 
 @cache
@@ -101,4 +103,4 @@ def best_face(u: Tensor, slopes: Tensor) -> Tensor:
     """
     worst = torch.minimum(u, slopes).amin(-1, keepdim=True).nan_to_num(-torch.inf)
     best = worst.argmax(-2, keepdim=True)
-    return u.take_along_dim(best, -2).squeeze(-2).clamp_min(0.0)
+    return u.gather(-2, best.expand(*best.shape[:-1], u.shape[-1])).squeeze(-2).clamp_min(0.0)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .base import GramianAggregator
+from .base import GramianAggregator, identity
 
 
 class AlignedMTL(GramianAggregator):
@@ -33,12 +33,13 @@ class AlignedMTL(GramianAggregator):
         counted = values > 10 * T * eps * values[..., -1:]
         # a factor of G Gᵀ: its singular values keep the digits that the eigenvalues of G Gᵀ would lose,
         # and the small ones too if the rows come in the order of their norms
-        norms, order = norms.sort(-1, descending=True)
-        rows = norms.unsqueeze(-1) * vectors.take_along_dim(order.unsqueeze(-1), -2)
+        order = torch.embedding(identity(T), norms.argsort(-1, descending=True))
+        rows = order @ (norms.unsqueeze(-1) * vectors)
         U, S, _ = torch.linalg.svd(rows * (values * counted).sqrt().unsqueeze(-2))
         noise = 10 * T * torch.finfo(S.dtype).eps * S[..., :1]
         S = S.masked_fill((noise >= S) | ~counted.flip(-1), torch.inf)
         smallest = S.amin(-1, keepdim=True).clamp_max(torch.finfo(S.dtype).max)  # of all rows 0
-        mean = norms.sign() / norms.count_nonzero(-1).clamp_min(1).unsqueeze(-1)
-        u = norms * (((mean.unsqueeze(-2) @ U).squeeze(-2) * (smallest / S)).unsqueeze(-2) @ U.mT).squeeze(-2)
-        return u.scatter(-1, order, u)
+        live = norms.sign()
+        mean = (live / live.sum(-1, keepdim=True).clamp_min(1.0)).unsqueeze(-2)
+        U = order.mT @ U
+        return norms * ((mean @ U * (smallest / S).unsqueeze(-2)) @ U.mT).squeeze(-2)

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -163,11 +164,18 @@ class InRandomOrder(Drawing, GramianAggregator):
 
         One (T, T) draw; none for two tasks, which have one order.
         """
-        itself = torch.eye(T, dtype=torch.float64)
+        itself = identity(T)
         if T <= 2:
             return itself.flip(0).expand(T - 1, T, T)
         order = (torch.rand(T, T, generator=self.generator, dtype=torch.float64) + itself).argsort(-1)
-        return itself[order[:, :-1].mT]  # the last is the task itself
+        return torch.embedding(itself, order[:, :-1].mT)  # the last is the task itself
+
+
+@cache
+@torch.inference_mode(False)  # kept for callers in and out of it
+def identity(T: int) -> Tensor:
+    """The identity (T, T) in float64; not to be written to."""
+    return torch.eye(T, dtype=torch.float64)
 
 
 def per_norm(u: Tensor, norms: Tensor) -> Tensor:
@@ -191,7 +199,7 @@ def safe_length(C: Tensor, u: Tensor, eps: float) -> Tensor:
 
 def mean_norm(norms: Tensor) -> Tensor:
     """The mean norm of the rows that are not 0: (..., T) -> (..., 1)."""
-    return norms.sum(-1, keepdim=True) / norms.count_nonzero(-1).clamp_min(1).unsqueeze(-1)
+    return norms.sum(-1, keepdim=True) / norms.sign().sum(-1, keepdim=True).clamp_min(1.0)
 
 
 def along(C: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .active_set import FEW, active_set, best_face, on_all_faces, on_face
+from .base import identity
 
 
 def cone_minimum(C: Tensor, b: Tensor, eps: float) -> Tensor:
@@ -24,8 +25,7 @@ def cone_minimum(C: Tensor, b: Tensor, eps: float) -> Tensor:
         v (..., T).
     """
     shape, T = b.shape, b.shape[-1]
-    identity = torch.eye(T, dtype=C.dtype)
-    C = torch.add(C, identity, alpha=8 * eps)
+    C = torch.add(C, identity(T), alpha=8 * eps)
     if T <= FEW:
         v = on_all_faces(C, b.unsqueeze(-1)).squeeze(-1)
         return best_face(v, v @ C - b.unsqueeze(-2))
@@ -34,7 +34,7 @@ def cone_minimum(C: Tensor, b: Tensor, eps: float) -> Tensor:
     bounded = torch.ones(len(b), 1, dtype=torch.bool)
 
     def toward(face: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        minimum = torch.linalg.solve_ex(on_face(C, face, identity), b.masked_fill(~face, 0.0))[0]
+        minimum = torch.linalg.solve_ex(on_face(C, face), b.masked_fill(~face, 0.0))[0]
         return minimum - v, bounded
 
     def slope(v: Tensor) -> Tensor:

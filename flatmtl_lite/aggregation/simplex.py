@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .active_set import FEW, active_set, best_face, on_all_faces, on_face
-from .base import length
+from .base import identity, length
 
 ROUNDING = 8 * torch.finfo(torch.float64).eps
 
@@ -31,15 +31,14 @@ def hull_minimum(C: Tensor, norms: Tensor, h: Tensor, c: float, eps: float) -> T
     """
     shape, T = norms.shape, norms.shape[-1]
     ridge = 8 * eps
-    identity = torch.eye(T, dtype=C.dtype)
-    C = torch.add(C, identity, alpha=ridge)
+    C = torch.add(C, identity(T), alpha=ridge)
     a = simplex_scale(norms)
     if T <= FEW:
         return _best_of_all_faces(C, a, h, c)
     C, a, h = C.reshape(-1, T, T), a.reshape(-1, T), h.reshape(-1, T)
 
     def toward(face: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        return _to_face_minimum(C, identity, a, h, c, face, u)
+        return _to_face_minimum(C, a, h, c, face, u)
 
     def slope(u: Tensor) -> Tensor:
         slope = h + c * (C @ u.unsqueeze(-1)).squeeze(-1) / _ridged_length(C, u, ridge)
@@ -74,7 +73,7 @@ def _best_of_all_faces(C: Tensor, a: Tensor, h: Tensor, c: float) -> Tensor:
 
 
 def _to_face_minimum(
-    C: Tensor, identity: Tensor, a: Tensor, h: Tensor, c: float, face: Tensor, u: Tensor
+    C: Tensor, a: Tensor, h: Tensor, c: float, face: Tensor, u: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The step from u to the minimum of f over the affine hull of a face; a ray where f has none.
 
@@ -82,7 +81,7 @@ def _to_face_minimum(
     point nearest to the origin and u1 is C-orthogonal to it: ‖g‖² = ‖u0‖² + t²‖u1‖² = c² t².
     """
     right = torch.stack([a, h], -1).masked_fill(~face.unsqueeze(-1), 0.0)
-    solved = torch.linalg.solve_ex(on_face(C, face, identity), right)[0]
+    solved = torch.linalg.solve_ex(on_face(C, face), right)[0]
     aa, ah, _, hh = (right.mT @ solved).flatten(-2).split(1, -1)
     p, r = solved.unbind(-1)
     u0 = p / aa
