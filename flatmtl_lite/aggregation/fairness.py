@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from .base import mean_norm, safe_length
+from .base import identity, mean_norm, safe_length
 
 ROUNDS = 300
-CLOSE = 1e-6  # of the last step: Newton's error is then its square
+CLOSE = 1e-5  # of the last step: Newton's error is then about its square
 SPREAD = 1e-8  # of norms: bounds how far the weights can lie apart, and with it the rounds
 
 
@@ -28,25 +28,25 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
         is no solution.
     """
     p, zero_rows = 1 / alpha, (norms == 0).to(C.dtype)
-    identity = torch.eye(C.shape[-1], dtype=C.dtype)
+    I = identity(C.shape[-1])
     # a zero row is taken for one at right angles to all others, for whom that changes nothing
-    C = torch.addcmul(torch.add(C, identity, alpha=8 * eps), zero_rows.unsqueeze(-1), identity)
+    C = torch.addcmul(C, (zero_rows + 8 * eps).unsqueeze(-1), I)
     log_b = (p - 1) * norms.clamp_min(SPREAD).log()
     u = (log_b / (p + 1)).exp()  # exact for orthogonal gradients
     done = torch.zeros_like(norms[..., :1], dtype=torch.bool)
     for _ in range(ROUNDS):
-        u = u / u.amax(-1, keepdim=True)
-        inner = (u.unsqueeze(-2) @ C).squeeze(-2)
-        total = (u * inner).sum(-1, keepdim=True)
+        u = u / u.sum(-1, keepdim=True)
+        system = C * u.unsqueeze(-1) * u.unsqueeze(-2)  # for the step relative to u
+        inner = system.sum(-1)
+        total = inner.sum(-1, keepdim=True)
         # b matters up to a factor only; with this one, u is the lowest point of its ray
-        asked = torch.add(log_b, u.log(), alpha=1 - p).softmax(-1) * total / u
-        system = torch.addcmul(C, (asked / u).unsqueeze(-1), identity, value=p)
-        step = torch.linalg.solve_ex(system, asked - inner)[0] / u
-        done = done | (total <= 45 * eps * u.sum(-1, keepdim=True) ** 2)
+        asked = torch.add(log_b, u.log(), alpha=1 - p).softmax(-1) * total
+        system = torch.addcmul(system, asked.unsqueeze(-1), I, value=p)
+        done = done | (total <= 45 * eps)
+        step = torch.linalg.solve_ex(system, asked - inner)[0].masked_fill(done, 0.0)
         # Newton's step for u where it rises; for 1/u, which keeps u above 0, where it falls
-        moved = torch.addcmul(u, u, step.clamp_min(0.0)) / (1 - step.clamp_max(0.0))
-        u = torch.where(done, u, moved)
-        done = done | (step.abs().amax(-1, keepdim=True) <= CLOSE)
+        u = torch.addcmul(u, u, step.clamp_min(0.0)) / (1 - step.clamp_max(0.0))
+        done = step.abs().amax(-1, keepdim=True) <= CLOSE
         if bool(done.all()):
             break
     u = u * norms.sign()

@@ -74,12 +74,13 @@ class GradVac(InRandomOrder):
             square = (v * inner).sum(-1, keepdim=True)
             there = pairs[..., k, :, :] & (square > 10 * T * eps)
             size = square.masked_fill(~there, 1.0).sqrt()
-            cosine = ((inner * other).sum(-1, keepdim=True) / size).clamp(-1.0, 1.0)
-            turn = size * ((1 - cosine**2).sqrt() * slope - cosine)
+            onto = (inner * other).sum(-1, keepdim=True)
+            cosine = (onto / size).clamp(-1.0, 1.0)
+            turn = torch.addcmul(square, onto, onto, value=-1.0).clamp_min(0.0).sqrt() * slope - onto
             v = torch.addcmul(v, turn * (there & (cosine < goal)), other)
             seen = torch.addcmul(seen, (cosine - goals[..., k, :, :]) * there, other)
         self.usual = {**self.usual, self.part: torch.lerp(usual, seen, self.beta)}
-        return (v * norms.unsqueeze(-1)).sum(-2) / norms.count_nonzero(-1).clamp_min(1).unsqueeze(-1)
+        return (v * norms.unsqueeze(-1)).sum(-2) / live.sum(-1, keepdim=True).clamp_min(1.0)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return {"generator": super().get_extra_state(), **self.usual}
