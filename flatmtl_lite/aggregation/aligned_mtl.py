@@ -33,7 +33,7 @@ class AlignedMTL(GramianAggregator):
         counted = values > 10 * T * eps * values[..., -1:]
         # a factor of G Gᵀ: its singular values keep the digits that the eigenvalues of G Gᵀ would lose,
         # and the small ones too if the rows come in the order of their norms
-        order = torch.embedding(identity(T), norms.argsort(-1, descending=True))
+        order = identity(T)[norms.argsort(-1, descending=True)]
         rows = order @ (norms.unsqueeze(-1) * vectors)
         U, S, _ = torch.linalg.svd(rows * (values * counted).sqrt().unsqueeze(-2))
         noise = 10 * T * torch.finfo(S.dtype).eps * S[..., :1]

@@ -168,7 +168,7 @@ class InRandomOrder(Drawing, GramianAggregator):
         if T <= 2:
             return itself.flip(0).expand(T - 1, T, T)
         order = (torch.rand(T, T, generator=self.generator, dtype=torch.float64) + itself).argsort(-1)
-        return torch.embedding(itself, order[:, :-1].mT)  # the last is the task itself
+        return itself[order[:, :-1].mT]  # the last is the task itself
 
 
 @cache

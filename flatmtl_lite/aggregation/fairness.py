@@ -27,27 +27,26 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
         The coefficients (..., T) of the unit rows in d, as long as the rows are on average; 0 where there
         is no solution.
     """
-    p, zero_rows = 1 / alpha, (norms == 0).to(C.dtype)
-    I = identity(C.shape[-1])
+    p, live, I = 1 / alpha, norms.sign(), identity(C.shape[-1])
     # a zero row is taken for one at right angles to all others, for whom that changes nothing
-    C = torch.addcmul(C, (zero_rows + 8 * eps).unsqueeze(-1), I)
+    C = torch.addcmul(C, (1 + 8 * eps - live).unsqueeze(-1), I)
     log_b = (p - 1) * norms.clamp_min(SPREAD).log()
-    u = (log_b / (p + 1)).exp()  # exact for orthogonal gradients
-    done = torch.zeros_like(norms[..., :1], dtype=torch.bool)
+    u = (log_b / (p + 1)).softmax(-1)  # exact for orthogonal gradients
+    done = False
     for _ in range(ROUNDS):
-        u = u / u.sum(-1, keepdim=True)
         system = C * u.unsqueeze(-1) * u.unsqueeze(-2)  # for the step relative to u
         inner = system.sum(-1)
         total = inner.sum(-1, keepdim=True)
         # b matters up to a factor only; with this one, u is the lowest point of its ray
         asked = torch.add(log_b, u.log(), alpha=1 - p).softmax(-1) * total
         system = torch.addcmul(system, asked.unsqueeze(-1), I, value=p)
-        done = done | (total <= 45 * eps)
+        done = (total <= 45 * eps) | done
         step = torch.linalg.solve_ex(system, asked - inner)[0].masked_fill(done, 0.0)
         # Newton's step for u where it rises; for 1/u, which keeps u above 0, where it falls
         u = torch.addcmul(u, u, step.clamp_min(0.0)) / (1 - step.clamp_max(0.0))
         done = step.abs().amax(-1, keepdim=True) <= CLOSE
         if bool(done.all()):
             break
-    u = u * norms.sign()
+        u = u / u.sum(-1, keepdim=True)
+    u = u * live
     return u * (mean_norm(norms) / safe_length(C, u, eps))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .base import InRandomOrder
+from .base import InRandomOrder, identity
 
 
 class GradVac(InRandomOrder):
@@ -62,23 +62,21 @@ class GradVac(InRandomOrder):
                 f"{tuple(usual.shape)}; expected the same tasks at every step. Make a new one."
             )
         live = norms.sign()
-        others = self.others(T)
+        others = self.others(T) * live[..., None, None, :]
         goals = (others * usual.unsqueeze(-3)).sum(-1, keepdim=True)
-        pairs = (others @ live[..., None, :, None]) * live[..., None, :, None] > 0
         limited = goals.clamp(-self.LIMIT, self.LIMIT)
-        slopes = limited / (1 - limited**2).sqrt()
-        v, seen = torch.diag_embed(live), usual  # v: coefficients on unit rows
-        for k, other in enumerate(others):
-            goal, slope = limited[..., k, :, :], slopes[..., k, :, :]
+        slopes = limited / (1 - limited * limited).sqrt()
+        v, seen = live.unsqueeze(-1) * identity(T), usual  # v: coefficients on unit rows
+        rounds = (x.unbind(-3) for x in (others, goals, limited, slopes))
+        for other, goal, limit, slope in zip(*rounds, strict=True):
             inner = v @ C
             square = (v * inner).sum(-1, keepdim=True)
-            there = pairs[..., k, :, :] & (square > 10 * T * eps)
-            size = square.masked_fill(~there, 1.0).sqrt()
+            there = square > 10 * T * eps
             onto = (inner * other).sum(-1, keepdim=True)
-            cosine = (onto / size).clamp(-1.0, 1.0)
+            cosine = (onto / torch.where(there, square, 1.0).sqrt()).clamp(-1.0, 1.0)
             turn = torch.addcmul(square, onto, onto, value=-1.0).clamp_min(0.0).sqrt() * slope - onto
-            v = torch.addcmul(v, turn * (there & (cosine < goal)), other)
-            seen = torch.addcmul(seen, (cosine - goals[..., k, :, :]) * there, other)
+            v = torch.addcmul(v, turn * (there & (cosine < limit)), other)
+            seen = torch.addcmul(seen, (cosine - goal) * there, other)
         self.usual = {**self.usual, self.part: torch.lerp(usual, seen, self.beta)}
         return (v * norms.unsqueeze(-1)).sum(-2) / live.sum(-1, keepdim=True).clamp_min(1.0)
 

@@ -59,4 +59,4 @@ def _in_pieces(a: Tensor) -> tuple[Tensor, Tensor]:
     """Views of a (T, P): the columns in K pieces of equal length (K, T, P // K), and the rest (T, P % K)."""
     K = a.shape[-1] // PIECE
     whole = a.shape[-1] // K * K
-    return a[:, :whole].unflatten(1, (K, -1)).transpose(0, 1), a[:, whole:]
+    return a[:, :whole].view(len(a), K, -1).transpose(0, 1), a[:, whole:]
