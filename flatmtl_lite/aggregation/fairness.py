@@ -34,14 +34,13 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
     u = (log_b / (p + 1)).softmax(-1)  # exact for orthogonal gradients
     done = False
     for _ in range(ROUNDS):
-        system = C * u.unsqueeze(-1) * u.unsqueeze(-2)  # for the step relative to u
-        inner = system.sum(-1)
-        total = inner.sum(-1, keepdim=True)
+        inner = (u.unsqueeze(-2) @ C).squeeze(-2)
+        total = (u * inner).sum(-1, keepdim=True)
         # b matters up to a factor only; with this one, u is the lowest point of its ray
-        asked = torch.add(log_b, u.log(), alpha=1 - p).softmax(-1) * total
-        system = torch.addcmul(system, asked.unsqueeze(-1), I, value=p)
+        asked = torch.add(log_b, u.log(), alpha=1 - p).softmax(-1) * total / u
+        system = torch.addcmul(C, (asked / u).unsqueeze(-1), I, value=p)
         done = (total <= 45 * eps) | done
-        step = torch.linalg.solve_ex(system, asked - inner)[0].masked_fill(done, 0.0)
+        step = (torch.linalg.solve_ex(system, asked - inner)[0] / u).masked_fill(done, 0.0)
         # Newton's step for u where it rises; for 1/u, which keeps u above 0, where it falls
         u = torch.addcmul(u, u, step.clamp_min(0.0)) / (1 - step.clamp_max(0.0))
         done = step.abs().amax(-1, keepdim=True) <= CLOSE

@@ -1,8 +1,9 @@
 """PCGrad: every gradient gives up what conflicts with the others, then the mean is taken."""
 
+import torch
 from torch import Tensor
 
-from .base import InRandomOrder, identity
+from .base import InRandomOrder
 
 
 class PCGrad(InRandomOrder):
@@ -22,14 +23,13 @@ class PCGrad(InRandomOrder):
             batch; by default an own one with seed 0. Its state is part of ``state_dict``.
 
     Example:
-        >>> import torch
         >>> PCGrad()(torch.tensor([[1.0, 0.0], [-1.0, 1.0]]))
         tensor([0.2500, 0.7500])
     """
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
         T = norms.shape[-1]
-        v, ones = norms.unsqueeze(-1) * identity(T), norms.new_ones(T, 1)
+        v, ones = torch.diag_embed(norms), norms.new_ones(T, 1)
         for other in self.others(T):
             conflict = (v * (other @ C) @ ones).clamp_max(0.0)
             v = v - conflict * other
