@@ -180,7 +180,7 @@ def identity(T: int) -> Tensor:
 
 def per_norm(u: Tensor, norms: Tensor) -> Tensor:
     """u / norms (..., T), and 0 for zero rows."""
-    return u / norms.masked_fill(norms == 0, torch.inf)
+    return u * norms.reciprocal().nan_to_num(0.0, 0.0, 0.0)
 
 
 def zero_where_cancelling(u: Tensor, C: Tensor) -> Tensor:

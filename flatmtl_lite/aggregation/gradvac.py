@@ -55,7 +55,7 @@ class GradVac(InRandomOrder):
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
         T = norms.shape[-1]
-        usual = self.usual.get(self.part, torch.zeros_like(C))
+        usual = self.usual[self.part] if self.part in self.usual else torch.zeros_like(C)
         if usual.shape != C.shape:
             raise ValueError(
                 f"Got a Gramian of shape {tuple(C.shape)}, but GradVac remembers cosines of shape "
