@@ -6,7 +6,7 @@ from torch import Tensor
 from .base import identity, mean_norm, safe_length
 
 ROUNDS = 300
-CLOSE = 1e-5  # of the last step: Newton's error is then about its square
+CLOSE = 1e-6  # of the last step: Newton's error is then its square
 SPREAD = 1e-8  # of norms: bounds how far the weights can lie apart, and with it the rounds
 
 
@@ -29,7 +29,7 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
     """
     p, live, I = 1 / alpha, norms.sign(), identity(C.shape[-1])
     # a zero row is taken for one at right angles to all others, for whom that changes nothing
-    C = torch.addcmul(C, (1 + 8 * eps - live).unsqueeze(-1), I)
+    C = torch.addcmul(torch.add(C, I, alpha=1 + 8 * eps), live.unsqueeze(-1), I, value=-1.0)
     log_b = (p - 1) * norms.clamp_min(SPREAD).log()
     u = (log_b / (p + 1)).softmax(-1)  # exact for orthogonal gradients
     done = False
@@ -41,9 +41,11 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
         system = torch.addcmul(C, (asked / u).unsqueeze(-1), I, value=p)
         done = (total <= 45 * eps) | done
         step = (torch.linalg.solve_ex(system, asked - inner)[0] / u).masked_fill(done, 0.0)
-        # Newton's step for u where it rises; for 1/u, which keeps u above 0, where it falls
-        u = torch.addcmul(u, u, step.clamp_min(0.0)) / (1 - step.clamp_max(0.0))
-        done = step.abs().amax(-1, keepdim=True) <= CLOSE
+        # Newton's step for u where it rises: times 1 + step; for 1/u, which keeps u above 0, where it falls
+        size = step.abs()
+        span = 2 + size
+        u = u * (span + step) / (span - step)
+        done = size.amax(-1, keepdim=True) <= CLOSE
         if bool(done.all()):
             break
         u = u / u.sum(-1, keepdim=True)
