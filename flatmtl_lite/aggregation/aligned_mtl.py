@@ -37,7 +37,7 @@ class AlignedMTL(GramianAggregator):
         rows = order @ (norms.unsqueeze(-1) * vectors)
         U, S, _ = torch.linalg.svd(rows * (values * counted).sqrt().unsqueeze(-2))
         noise = 10 * T * torch.finfo(S.dtype).eps * S[..., :1]
-        S = S.masked_fill((noise >= S) | ~counted.flip(-1), torch.inf)
+        S = S.masked_fill(noise >= S, torch.inf)  # what is not counted is among these
         smallest = S.amin(-1, keepdim=True).clamp_max(torch.finfo(S.dtype).max)  # of all rows 0
         live = norms.sign()
         mean = (live / live.sum(-1, keepdim=True).clamp_min(1.0)).unsqueeze(-2)
