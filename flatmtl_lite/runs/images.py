@@ -2,22 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..diagnostics import top_eigenvalue
 from .entropy import entropy_histograms
 from .evaluation import outputs, percent_right, task_closures
+from .measures import landscape_of, snapshot_of
 from .metrics import evaluate, log_probabilities, reliability_lists
 from .multimnist import MultiTaskData
-from .networks import MultiTaskNet, parts
+from .networks import MultiTaskNet
 from .networks import single_task as twins_of
-from .records import rounded
-from .slices import line, plane
-from .snapshots import snapshot
 
 SPLITS = ("train", "clean", "val", "test")
 MEASURED = 500  # training images of a snapshot, a slice, an eigenvalue
@@ -89,36 +85,22 @@ class ImageTasks:
         return found | {"score": score}
 
     def snapshot(self, model: nn.Module) -> dict[str, Any]:
-        """See :func:`~flatmtl_lite.runs.snapshots.snapshot`; single-task twins have no Gramians."""
-        found = [
-            snapshot(*self._fixed(net, tasks), net.shared_parameters(), net.head_parameters())
-            for net, tasks in parts(model)
-        ]
-        return _side_by_side(found)
+        """See :func:`~flatmtl_lite.runs.measures.snapshot_of`."""
+        return snapshot_of(model, self._fixed)
 
     def measure(self, model: nn.Module) -> dict[str, Any]:
         """Top Hessian eigenvalue and slices of the training loss; reliability and entropy on test images."""
-        eigenvalues = []
-        for net, tasks in parts(model):
-            features, losses = self._fixed(net, tasks)
-            for head, loss in zip(net.head_parameters(), losses, strict=True):
-                task = partial(_loss_of, features, loss)
-                eigenvalues.append(top_eigenvalue(task, net.shared_parameters() + head))
         test = log_probabilities(model, self.data.test_images)
         said = {"in domain": test} | {
             name: log_probabilities(model, images) for name, images in self.elsewhere.items()
         }
         return {
-            "top_eigenvalue": rounded(eigenvalues, 6),
+            **landscape_of(model, self._fixed),
             "reliability": [
                 reliability_lists(task, y)
                 for task, y in zip(test, self.data.test_labels.unbind(1), strict=True)
             ],
             "entropy": entropy_histograms(said),
-            "slices": {
-                "line": _side_by_side([line(net, *self._fixed(net, tasks)) for net, tasks in parts(model)]),
-                "plane": _side_by_side([plane(net, *self._fixed(net, tasks)) for net, tasks in parts(model)]),
-            },
         }
 
     @property
@@ -128,20 +110,3 @@ class ImageTasks:
     def _fixed(self, net: MultiTaskNet, tasks: Sequence[int]):
         return self.closures(net, self._measured, tasks)
 
-
-def _loss_of(features: Callable[[], Tensor], loss: Callable[[Tensor], Tensor]) -> Tensor:
-    return loss(features())
-
-
-def _side_by_side(found: list[dict]) -> dict:
-    """What was measured of single-task twins, as if of one network; there are no angles between twins."""
-    if len(found) == 1:
-        return found[0]
-
-    def join(values: list) -> list:
-        if isinstance(values[0][0], list):
-            return [join(list(entries)) for entries in zip(*values, strict=True)]
-        return [number for one in values for number in one]
-
-    axes = {key: found[0][key] for key in ("rho", "alpha") if key in found[0]}
-    return axes | {key: join([one[key] for one in found]) for key in found[0].keys() - axes - {"gramians"}}
