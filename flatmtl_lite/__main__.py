@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from .runs import report, sweep
+from .runs import report, rooms, sweep
 from .runs.config import Config
 from .runs.experiments import EXPERIMENTS, read_options
 from .runs.folder import InUse, RunError
@@ -49,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except InUse as error:
         print(f"error: {error}", file=sys.stderr)
         return IN_USE
-    except (RunError, FileNotFoundError) as error:
+    except (RunError, FileNotFoundError, FileExistsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
@@ -73,14 +73,19 @@ def _plan(**given) -> int:
 def _sweep(rest: Sequence[str], **given) -> int:
     def check(words: Sequence[str]) -> None:
         options = vars(_parser().parse_args(words))
-        kind = options["experiment"]
-        fields = {f.name for of in (EXPERIMENTS[kind].settings, Config) for f in dataclasses.fields(of)}
+        kind = EXPERIMENTS[options["experiment"]]
+        fields = {f.name for of in (kind.settings, Config) for f in dataclasses.fields(of)}
         given = {name: value for name, value in options.items() if name in fields}
-        settings, common = read_options(kind, options["preset"], given)
-        EXPERIMENTS[kind].settings(**settings)
-        Config(**common)
+        settings, common = read_options(options["experiment"], options["preset"], given)
+        kind.settings(**settings)
+        kind.config(**common)
 
     return sweep.main(argparse.Namespace(**given), rest, check)
+
+
+def _rooms(**given) -> int:
+    rooms.main(argparse.Namespace(**given))
+    return 0
 
 
 def _report(**given) -> int:
@@ -125,6 +130,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     sweep.add_arguments(grid, list(EXPERIMENTS))
     grid.set_defaults(command=_sweep)
+    drawn = commands.add_parser("rooms", help="draw synthetic rooms into a folder, or complete one")
+    rooms.add_arguments(drawn)
+    drawn.set_defaults(command=_rooms)
     table = commands.add_parser("report", help="table and plots of all runs below a folder")
     report.add_arguments(table)
     table.set_defaults(command=_report)
@@ -141,18 +149,19 @@ def _each_experiment(parser: argparse.ArgumentParser):
         one.add_argument("--threads", type=int, help="threads on the CPU (default: torch's)")
         one.add_argument("--data", help="folder of the source files (default: FLATMTL_DATA, then the cache)")
         one.add_argument("--download", action="store_true", help="fetch source files that are missing")
-        for settings in (kind.settings, Config):
-            _add_fields(one.add_argument_group(f"options of {settings.__name__}"), settings)
+        for settings, own in ((kind.settings, {}), (Config, kind.defaults)):
+            _add_fields(one.add_argument_group(f"options of {settings.__name__}"), settings, own)
         yield name, one
 
 
-def _add_fields(parser, settings: type) -> None:
+def _add_fields(parser, settings: type, defaults: dict) -> None:
     """An option for every field of a dataclass, explained as in its docstring; without default, so that
-    what is not given can come from a preset or from the run that goes on."""
+    what is not given can come from a preset or from the run that goes on; ``defaults`` are only named."""
     explained = dict(re.findall(r"^ {8}(\w+): (.*?)(?=\n {8}\w|\n\n|\Z)", settings.__doc__, re.S | re.M))
     for field in dataclasses.fields(settings):
         words = " ".join(explained[field.name].split())
-        options = {"help": f"{words} (default: {field.default})".replace("%", "%%")}
+        default = defaults.get(field.name, field.default)
+        options = {"help": f"{words} (default: {default})".replace("%", "%%")}
         if field.type is bool:
             options["action"] = argparse.BooleanOptionalAction
         elif field.type in (int, float, str):

@@ -1,11 +1,12 @@
 """The experiments that can be started by name, their settings, and their presets."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import Subset
 
 from .config import Config
 from .images import ImageTasks
@@ -13,8 +14,14 @@ from .multimnist import VARIANTS, multi_mnist
 from .names import did_you_mean
 from .networks import parse_network
 from .published_sets import converted
+from .rooms import ORIGIN, ensure_rooms
+from .scene_networks import encoder_decoder, mtan
+from .scene_tasks import SceneTasks, held_out, log_loss_score, nyuv2_score
+from .scenes import Scenes
+from .sources import source_folder
 
 ELSEWHERE = 2000  # images of each other variant that a network's entropy is taken on
+SCENE_NETWORKS = {"encoder_decoder": encoder_decoder, "mtan": mtan}
 
 
 @dataclass(frozen=True)
@@ -82,17 +89,133 @@ class MultiMnist:
 
 
 @dataclass(frozen=True)
+class Rooms:
+    """What is trained on what: classes, depth and surface normals of synthetic rooms.
+
+    The rooms are drawn at the first run into the folder of the source files, for all runs of that size.
+    What comes out says nothing about NYUv2.
+
+    Attributes:
+        network: "encoder_decoder" or "mtan".
+        n_train: number of training rooms.
+        n_val: number of validation rooms, of the style of the training rooms.
+        n_test: number of test rooms, whose paints, textures and forms no training room has.
+        height: of the images in pixels, an even number.
+        width: of the images in pixels, an even number.
+        augment: whether training rooms are zoomed, cropped and mirrored.
+    """
+
+    network: str = "encoder_decoder"
+    n_train: int = 200
+    n_val: int = 50
+    n_test: int = 100
+    height: int = 96
+    width: int = 128
+    augment: bool = True
+
+    def __post_init__(self):
+        check_name("network", self.network, SCENE_NETWORKS)
+
+    def experiment(
+        self, seed: int, device: torch.device | str, root: str | Path | None = None, download: bool = False
+    ) -> tuple[SceneTasks, str]:
+        """Rooms and network on a device, and one line on where the rooms came from.
+
+        Raises:
+            FileExistsError: the folder holds something else.
+        """
+        folder = source_folder(root)
+        if not (folder / ORIGIN).exists():
+            folder = folder / f"rooms-{self.height}x{self.width}"
+        ensure_rooms(folder, self.n_train + self.n_val, self.n_test, self.height, self.width)
+        train, val = held_out(Scenes(folder, "train"), self.n_train, self.n_val)
+        test = Subset(Scenes(folder, "val"), range(self.n_test))
+        network = SCENE_NETWORKS[self.network]
+        made = SceneTasks(train, val, test, network, log_loss_score, seed, self.augment, device=device)
+        counts = f"{self.n_train} training, {self.n_val} validation and {self.n_test} test rooms"
+        return made, f"synthetic rooms of {self.height} by {self.width} pixels: {counts}"
+
+
+@dataclass(frozen=True)
+class NyuV2:
+    """What is trained on what: classes, depth and surface normals of NYUv2, as MTAN distributes it.
+
+    The test scenes are those of the folder ``val``, as in all published tables.
+
+    Attributes:
+        network: "mtan" or "encoder_decoder".
+        n_val: number of validation scenes, the last of the training scenes.
+        augment: whether training scenes are zoomed, cropped and mirrored.
+        per_batch: whether depth and normal errors are means over batches of two, as in published tables.
+    """
+
+    network: str = "mtan"
+    n_val: int = 45
+    augment: bool = True
+    per_batch: bool = True
+
+    def __post_init__(self):
+        check_name("network", self.network, SCENE_NETWORKS)
+
+    def experiment(
+        self, seed: int, device: torch.device | str, root: str | Path | None = None, download: bool = False
+    ) -> tuple[SceneTasks, str]:
+        """Scenes and network on a device, and one line on where the scenes came from.
+
+        Raises:
+            FileNotFoundError: there is no NYUv2 in MTAN's layout.
+            ValueError: what lies there are synthetic rooms, or a copy that is not whole.
+        """
+        folder = source_folder(root)
+        if not (folder / "train").is_dir():
+            folder = folder / "nyuv2"
+        if not (folder / "train").is_dir():
+            raise FileNotFoundError(f"Got no folder {folder / 'train'}; {NYUV2_RECIPE}")
+        if (folder / ORIGIN).exists():
+            raise ValueError(f"Got {folder}, which holds synthetic rooms; {NYUV2_RECIPE}")
+        scenes, test = Scenes(folder, "train"), Scenes(folder, "val")
+        train, val = held_out(scenes, len(scenes) - self.n_val, self.n_val)
+        network = SCENE_NETWORKS[self.network]
+        splits = train, val, test
+        made = SceneTasks(*splits, network, nyuv2_score, seed, self.augment, self.per_batch, 2, device)
+        return made, f"NYUv2: {len(train)} training, {len(val)} validation and {len(test)} test scenes"
+
+
+@dataclass(frozen=True)
 class Kind:
     """An experiment that can be started by name.
 
     Attributes:
         settings: its own settings, a dataclass with a method ``experiment``.
         presets: by name values of these settings and of :class:`Config`.
+        defaults: values of :class:`Config` that are its own.
     """
 
     settings: type
     presets: dict[str, dict[str, Any]]
+    defaults: dict[str, Any] = field(default_factory=dict)
 
+    def config(self, **given: Any) -> Config:
+        """The configuration with these values, and its own defaults where none is given."""
+        return Config(**{**self.defaults, **given})
+
+
+NYUV2_RECIPE = (
+    "expected NYUv2 as MTAN distributes it: train and val, each with image, label, depth and normal, each "
+    "with 0.npy, 1.npy, ... Fetch it by the link in the README of github.com/lorenmt/mtan and unpack it. "
+    "Name that folder by --data, or put it as nyuv2 into the folder that FLATMTL_DATA names. Without it: "
+    "train rooms."
+)
+# as the published scene code; every method of a comparison has the same
+SCENES = dict(
+    **dict(norm="separate", optimizer="adam", schedule="halve", rho=0.05),
+    **dict(log_every=10, evaluate_every=5),
+)
+# as the authors ran NYUv2, but for the validation scenes. Of their radii there only that of PCGrad is known.
+AS_PUBLISHED = dict(
+    **dict(network="mtan", epochs=200, batch_size=2, lr=1e-4, rho=0.05),
+    **dict(evaluate_every=1, log_every=50, snapshot_every=50),
+)
 
 EXPERIMENTS = {
     "multimnist": Kind(
@@ -115,6 +238,19 @@ EXPERIMENTS = {
             ),
         },
     ),
+    "rooms": Kind(
+        Rooms,
+        {
+            "demo": dict(
+                **dict(n_train=120, n_val=24, n_test=48, height=48, width=64),
+                **dict(epochs=20, snapshot_every=20),
+            ),
+            "small": dict(n_train=240, n_val=60, n_test=100, epochs=30, snapshot_every=30),
+            "paper": dict(n_train=750, n_val=45, n_test=654, height=288, width=384) | AS_PUBLISHED,
+        },
+        SCENES | dict(batch_size=8, lr=0.001),
+    ),
+    "nyuv2": Kind(NyuV2, {"paper": AS_PUBLISHED}, SCENES | dict(batch_size=2, lr=1e-4, epochs=200)),
 }
 
 

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from .config import Config
 from .experiments import EXPERIMENTS, read_options
 from .folder import RunError, RunFolder
 from .processes import Processes, processes
@@ -81,8 +80,8 @@ def launch(
         Stopped: SIGINT (Ctrl-C), SIGTERM or SIGUSR2 came; the checkpoint is written.
     """
     settings, common = read_options(experiment, preset, options)
-    make = EXPERIMENTS[experiment].settings
-    make(**settings), Config(**common)  # what cannot be is said before the folder is looked at
+    kind = EXPERIMENTS[experiment]
+    kind.settings(**settings), kind.config(**common)  # what cannot be is said before the folder is looked at
     folder = RunFolder(out)
     with processes(device) as these:
         known = these.told(folder.known() if these.is_first else None)
@@ -94,7 +93,7 @@ def launch(
             )
         if begun:
             settings, common = _as_begun(known, experiment, settings, common, these)
-        config, settings = Config(**common), make(**settings)
+        config, settings = kind.config(**common), kind.settings(**settings)
         made, origin = settings.experiment(config.seed, these.device, data, download)
         trainer = Trainer(made, config, these)
         about = {

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from .config import Config
 from .experiments import EXPERIMENTS, read_options
 from .processes import Processes, processes
 from .trainer import Trainer
@@ -34,7 +33,8 @@ def plan(
         ValueError: an option is unknown or out of its range.
     """
     settings, common = read_options(experiment, preset, options)
-    config, settings = Config(**common), EXPERIMENTS[experiment].settings(**settings)
+    kind = EXPERIMENTS[experiment]
+    config, settings = kind.config(**common), kind.settings(**settings)
     with processes(device) as these:
         made, _ = settings.experiment(config.seed, these.device, data, download)
         trainer = Trainer(made, config, these)

@@ -114,7 +114,7 @@ def load_source(
     if sample:
         return _load_sample(name)
     named = root or os.environ.get("FLATMTL_DATA")
-    folder = Path(named or pooch.os_cache("flatmtl-lite")).expanduser()
+    folder = source_folder(root)
 
     files = SETS[name]
     paths = {part: _find(folder, name, file.stem) for part, file in files.items()}
@@ -132,6 +132,11 @@ def load_source(
     tensors = {part: _read_idx(path, files[part]) for part, path in paths.items()}
     place = "the folder given" if root else "FLATMTL_DATA" if named else "the cache"
     return _source(name, f"full set from {place}", tensors)
+
+
+def source_folder(root: str | Path | None = None) -> Path:
+    """``root``, else the folder that ``FLATMTL_DATA`` names, else the user's cache."""
+    return Path(root or os.environ.get("FLATMTL_DATA") or pooch.os_cache("flatmtl-lite")).expanduser()
 
 
 def _source(name: str, origin: str, tensors: dict[str, Tensor]) -> Source:

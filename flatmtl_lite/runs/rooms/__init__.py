@@ -8,8 +8,8 @@ To read: ``sample`` (one sample from one seed), ``scene`` (where things stand), 
 ``camera`` (rays and light), ``sensor`` (what a Kinect makes of it), ``files`` (the folder on disk).
 """
 
-from .files import add_arguments, main, write_rooms
+from .files import ORIGIN, add_arguments, ensure_rooms, main, write_rooms
 from .labels import CLASSES
 from .sample import render
 
-__all__ = ["CLASSES", "render", "write_rooms", "add_arguments", "main"]
+__all__ = ["CLASSES", "ORIGIN", "render", "ensure_rooms", "write_rooms", "add_arguments", "main"]

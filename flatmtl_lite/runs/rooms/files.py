@@ -3,9 +3,11 @@
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from tqdm import tqdm
 
 from ... import __version__
@@ -16,6 +18,8 @@ PARTS = ("image", "label", "depth", "normal")
 ORIGIN = "origin.json"
 REVISION = 1  # raised whenever the same seed gives other pictures
 COUNTS = ("train", "val")
+SETTINGS = (*COUNTS, "height", "width", "seed")
+REMEDY = "Name a new or empty folder, or remove this one."
 
 
 def write_rooms(
@@ -69,6 +73,20 @@ def write_rooms(
     return counts
 
 
+def ensure_rooms(folder: str | Path, train: int, val: int, height: int, width: int) -> None:
+    """Have at least so many synthetic rooms, of seed 0, in a folder; several processes may ask at once.
+
+    Raises:
+        ValueError, FileExistsError: as :func:`write_rooms`.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        held = _held(folder) if (folder / ORIGIN).exists() else dict.fromkeys(COUNTS, 0)
+        counts = {"train": max(train, held["train"]), "val": max(val, held["val"])}
+        write_rooms(folder, **counts, height=height, width=width, progress=sys.stderr.isatty())
+
+
 def _origin(settings: dict[str, int]) -> dict:
     options = " ".join(f"--{name} {value}" for name, value in settings.items())
     return {
@@ -82,9 +100,8 @@ def _origin(settings: dict[str, int]) -> dict:
 
 def _check_folder(folder: Path, settings: dict[str, int]) -> None:
     """Raise FileExistsError unless the rooms can be written here without harm to anything."""
-    remedy = "Name a new or empty folder, or remove this one."
     if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"Got {folder}; expected a folder, found a file. {remedy}")
+        raise FileExistsError(f"Got {folder}; expected a folder, found a file. {REMEDY}")
     found = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     if not found:
         return
@@ -92,22 +109,27 @@ def _check_folder(folder: Path, settings: dict[str, int]) -> None:
     if foreign or ORIGIN not in found:
         shown = ", ".join(sorted(foreign)[:3] or found[:3])
         raise FileExistsError(
-            f"Got {folder}; it holds {shown}, and is no folder of synthetic rooms. {remedy}"
+            f"Got {folder}; it holds {shown}, and is no folder of synthetic rooms. {REMEDY}"
         )
-    try:
-        there = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-        held = {name: there[name] for name in (*settings, "revision")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise FileExistsError(
-            f"Got {folder}; its {ORIGIN} is not one of synthetic rooms ({error}). {remedy}"
-        ) from error
+    held = _held(folder)
     wanted = {**settings, "revision": REVISION}
     for name, value in wanted.items():
         if held[name] != value and not (name in COUNTS and held[name] < value):
             raise FileExistsError(
                 f"Got {name}={value} for {folder}, which holds synthetic rooms with {name}={held[name]}. "
-                f"Give the same settings to complete them (more rooms are fine). {remedy}"
+                f"Give the same settings to complete them (more rooms are fine). {REMEDY}"
             )
+
+
+def _held(folder: Path) -> dict[str, int]:
+    """Settings and revision of the rooms in a folder."""
+    try:
+        there = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+        return {name: there[name] for name in (*SETTINGS, "revision")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileExistsError(
+            f"Got {folder}; its {ORIGIN} is not one of synthetic rooms ({error}). {REMEDY}"
+        ) from error
 
 
 def _is_whole(path: Path, like: np.ndarray) -> bool:
@@ -142,6 +164,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> None:
     """Write the rooms that the command line asks for, and say what was done."""
-    given = {name: getattr(arguments, name) for name in (*COUNTS, "height", "width", "seed")}
+    given = {name: getattr(arguments, name) for name in SETTINGS}
     counts = write_rooms(arguments.folder, **given, progress=True)
     print(f"synthetic rooms in {arguments.folder}: {counts['written']} written, {counts['kept']} kept")
