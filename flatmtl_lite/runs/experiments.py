@@ -242,7 +242,7 @@ EXPERIMENTS = {
         Rooms,
         {
             "demo": dict(
-                **dict(n_train=120, n_val=24, n_test=48, height=48, width=64),
+                **dict(n_train=160, n_val=32, n_test=64, height=48, width=64),
                 **dict(epochs=20, snapshot_every=20),
             ),
             "small": dict(n_train=240, n_val=60, n_test=100, epochs=30, snapshot_every=30),

@@ -69,7 +69,7 @@ class SceneTasks:
         seed: int = 0,
         augment: bool = True,
         per_batch: bool = False,
-        measured: int = 16,
+        measured: int = 8,
         device: torch.device | str = "cpu",
     ):
         self.train, self.splits = train, {"val": val, "test": test}
