@@ -228,7 +228,7 @@ class FlatMTL:
         try:
             with state_kept(self.aggregate, only_on_error=True), StateGuard() as state:
                 d = run_passes(state, passes, self.split, perturbation, weigh, self.average)
-                direction = combine(d, self.aggregate if per_task else Mean(), self.rule)
+                direction = combine(d, self.aggregate, self.rule) if per_task else d.sam[0]  # its own mean
         except NonFiniteGradient:
             if per_task:
                 raise
