@@ -75,24 +75,27 @@ def contenders(images: torch.Tensor, labels: torch.Tensor) -> dict[str, Callable
     }
 
 
-def step_times(steps: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
+def step_times(
+    steps: dict[str, Callable[[], None]], rounds: int = ROUNDS, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Seconds of each contender's step, round by round, after three rounds of warming up."""
     times = {name: [] for name in steps}
     order = list(steps.items())
-    for round_ in range(ROUNDS + 3):
+    for round_ in range(rounds + 3):
         order.append(order.pop(0))  # nobody should always run on the caches that the same other left
         for name, step in order:
-            start = time.perf_counter()
+            start = clock()
             step()
             if round_ >= 3:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(clock() - start)
     return times
 
 
-def ratio(times: dict[str, list[float]], one: str, other: str) -> str:
+def ratio(times: dict[str, list[float]], one: str, other: str, digits: int = 2) -> str:
     """Median of one / other over the rounds, with its quartiles."""
-    quartiles = statistics.quantiles([a / b for a, b in zip(times[one], times[other], strict=True)], n=4)
-    return f"{quartiles[1]:.2f}  (quartiles {quartiles[0]:.2f} to {quartiles[2]:.2f})"
+    ratios = [a / b for a, b in zip(times[one], times[other], strict=True)]
+    low, median, high = (f"{q:.{digits}f}" for q in statistics.quantiles(ratios, n=4))
+    return f"{median}  (quartiles {low} to {high})"
 
 
 def import_seconds() -> tuple[float, float]:
