@@ -5,6 +5,8 @@ import hashlib
 import io
 import json
 import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,13 +39,14 @@ class RunFolder:
     * ``result.json``: written last; where it is, the run is finished.
 
     Args:
-        path: the folder; made by :meth:`open` if it is not there.
+        path: the folder; made by :meth:`take` if it is not there.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         self._lock = FileLock(self.path / "lock")  # the system lets go of it however a process ends
+        self._made = False
         self._logged = 0  # entries of the log that are in the file
 
     @property
@@ -54,52 +57,68 @@ class RunFolder:
     @property
     def is_begun(self) -> bool:
         """Whether there is work here that could be lost."""
-        return self.is_finished or any(self.checkpoints.glob("epoch-*"))
+        return self.is_finished or bool(self._saved())
 
-    def known(self) -> dict[str, Any] | None:
-        """What ``run.json`` says, or None if there is nothing here that could be lost.
-
-        Raises:
-            RunError: files that are no run's.
-        """
-        described = self.path / "run.json"
-        if described.exists():
-            try:
-                return json.loads(described.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise RunError(f"{described} is damaged: {error}. Move the folder away.") from error
-        ours = {"lock", "run.json.part", "output.txt"}
-        strange = sorted({file.name for file in self.path.glob("*")} - ours)
-        if strange:
-            raise RunError(
-                f"Got the folder {self.path}, which holds {strange[0]} and no run.json; expected a new "
-                "folder, an empty one, or that of a run. Give another one."
-            )
-        return None
-
-    def open(self, about: Mapping[str, Any]) -> None:
-        """Take the folder for this process, and say in ``run.json`` what the run is, if that is not said yet.
+    def take(self) -> None:
+        """Keep the folder for this process; to be called before anything in it is looked at.
 
         Raises:
             InUse: another process has the folder.
+            RunError: there cannot be such a folder, or it holds files that are no run's.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise InUse(
-                f"The folder {self.path} is used by a run that is going on; expected one that is free. Wait "
-                "for it, or give another folder."
-            ) from None
-        self.checkpoints.mkdir(exist_ok=True)
-        for part in self.checkpoints.glob("*.part"):  # of a process that was killed while it wrote
-            part.unlink()
-        if not self.is_begun:
-            write_whole(self.path / "run.json", json.dumps(about, indent=1))
+        with self._explained("folder"):
+            self._made = not self.path.exists()
+            self.path.mkdir(parents=True, exist_ok=True)
+            ours = {"lock", "checkpoints", "run.json", "run.json.part", "log.jsonl", "output.txt"}
+            strange = sorted({file.name for file in self.path.glob("*")} - ours)
+            if strange and not (self.path / "run.json").exists():
+                raise RunError(
+                    f"Got the folder {self.path}, which holds {strange[0]} and no run.json; expected a new "
+                    "folder, an empty one, or that of a run. Give another one."
+                )
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                raise InUse(
+                    f"The folder {self.path} is used by a run that is going on; expected one that is free. "
+                    "Wait for it, or give another folder."
+                ) from None
 
-    def close(self) -> None:
-        """Let go of the folder."""
+    def release(self) -> None:
+        """Let go of the folder; one that was made for a run that could not begin is removed."""
         self._lock.release()
+        if self._made and not (self.path / "run.json").exists():
+            shutil.rmtree(self.path)
+
+    def known(self) -> dict[str, Any] | None:
+        """What ``run.json`` says of the run, or None if there is no work here that could be lost.
+
+        Raises:
+            RunError: it is damaged, or missing beside such work.
+        """
+        if not self.is_begun:
+            return None
+        described = self.path / "run.json"
+        try:
+            known = json.loads(described.read_text(encoding="utf-8"))
+            missing = {"experiment", "settings", "config", "processes", "about"} - set(known)
+        except (OSError, ValueError, TypeError) as error:
+            raise RunError(
+                f"{described} cannot be read: {error}. Bring it back, or give another folder."
+            ) from error
+        if missing:
+            raise RunError(f"{described} lacks {', '.join(sorted(missing))}. Give another folder.")
+        return known
+
+    def begin(self, about: Mapping[str, Any]) -> None:
+        """Say in ``run.json`` what the run is.
+
+        Raises:
+            RunError: it could not be written.
+        """
+        with self._explained("description of the run"):
+            write_whole(self.path / "run.json", json.dumps(about, indent=1))
+            (self.path / "log.jsonl").unlink(missing_ok=True)
 
     def write_log(self, log: list[dict]) -> None:
         """Append the entries that are not in the file yet.
@@ -120,6 +139,7 @@ class RunFolder:
         Raises:
             RunError: it could not be written; the checkpoints that were there still are.
         """
+        self.checkpoints.mkdir(exist_ok=True)
         self.write_log(log)
         written = (self.path / "log.jsonl").read_bytes()
         log_then = {"bytes": len(written), "sha256": hashlib.sha256(written).hexdigest()}
@@ -133,39 +153,69 @@ class RunFolder:
             old.unlink()
 
     def newest(self) -> tuple[dict[str, Any], list[dict]] | None:
-        """The newest whole checkpoint and the log up to then, or None.
+        """The newest whole checkpoint and the log up to then, to which its file is cut; None: from the start.
 
-        To go on from there, the file of the log is cut to it; that of a finished run is left whole.
+        A checkpoint that is damaged is renamed, and named on the error output.
 
-        A damaged checkpoint is renamed, and named on the error output.
+        Raises:
+            RunError: the log before the checkpoint is not what it was.
         """
+        for part in self.path.rglob("*.part"):  # of a process that was killed while it wrote
+            part.unlink()
         for path in self._saved():
-            content = path.read_bytes()
-            log = b""
-            if _short_hash(content) == path.name.split(".")[-2]:
-                state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-                log = self._log_up_to(**state.pop("log"))
-                if log is not None and self.is_finished:
-                    log = (self.path / "log.jsonl").read_bytes()
-                elif log is not None:
-                    self._cut_log(log)
-                if log is not None:
-                    return state, [json.loads(line) for line in log.splitlines()]
-            why = "the log before it is not what it was" if log is None else "its content is damaged"
-            print(f"{path.name} cannot be used: {why}. Trying the one before.", file=sys.stderr)
+            state = self._whole(path)
+            if state is not None:
+                log = self._log_up_to(path, **state.pop("log"))
+                self._cut_log(log)
+                return state, [json.loads(line) for line in log.splitlines()]
+            print(f"{path.name} is damaged and cannot be used: trying the one before.", file=sys.stderr)
             path.rename(path.with_name(path.name + ".damaged"))
         if (self.path / "log.jsonl").exists():
             print(f"No checkpoint in {self.path}: starting from the beginning.", file=sys.stderr)
             self._cut_log(b"")
         return None
 
+    def last(self, epochs: int) -> tuple[dict[str, Any], list[dict]]:
+        """The state at the end of a finished run of so many epochs, and its whole log; nothing is changed.
+
+        Raises:
+            RunError: its last checkpoint is not there any more, or damaged.
+        """
+        newest = self._saved()[:1]
+        state = self._whole(newest[0]) if newest else None
+        if state is None or state["epoch"] != epochs:
+            raise RunError(
+                f"The run in {self.path} is finished, and result.json says how; but its last checkpoint is "
+                "gone or damaged, so there are no weights to load. To train it again give another folder."
+            )
+        del state["log"]
+        lines = (self.path / "log.jsonl").read_bytes().splitlines()
+        return state, [json.loads(line) for line in lines]
+
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write ``result.json``: the run has ended."""
-        write_whole(self.path / "result.json", json.dumps(result, indent=1))
+        """Write ``result.json``: the run has ended.
+
+        Raises:
+            RunError: it could not be written.
+        """
+        with self._explained("result"):
+            write_whole(self.path / "result.json", json.dumps(result, indent=1))
 
     def _saved(self) -> list[Path]:
         """Checkpoints, newest first."""
-        return sorted(self.checkpoints.glob("epoch-*.pt"), reverse=True)
+
+        def place(path: Path) -> list[int]:
+            return [int(number) for number in re.findall(r"epoch-(\d+)\.step-(\d+)", path.name)[0]]
+
+        return sorted(self.checkpoints.glob("epoch-*.step-*.pt"), key=place, reverse=True)
+
+    @staticmethod
+    def _whole(path: Path) -> dict[str, Any] | None:
+        """What a checkpoint holds, if it is what was written."""
+        content = path.read_bytes()
+        if _short_hash(content) != path.name.split(".")[-2]:
+            return None
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
     @property
     def last_good(self) -> str:
@@ -185,13 +235,19 @@ class RunFolder:
                 f"{self.last_good}"
             ) from error
 
-    def _log_up_to(self, bytes: int, sha256: str) -> bytes | None:
+    def _log_up_to(self, checkpoint: Path, bytes: int, sha256: str) -> bytes:
         path = self.path / "log.jsonl"
         content = path.read_bytes()[:bytes] if path.exists() else b""
-        return content if hashlib.sha256(content).hexdigest() == sha256 else None
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise RunError(
+                f"{path} is not what it was when {checkpoint.name} was written; expected its first {bytes} "
+                "bytes unchanged. Bring it back, or begin in another folder; nothing was changed."
+            )
+        return content
 
     def _cut_log(self, content: bytes) -> None:
-        write_whole(self.path / "log.jsonl", content)
+        with self._explained("log"):
+            write_whole(self.path / "log.jsonl", content)
         self._logged = content.count(b"\n")
 
 

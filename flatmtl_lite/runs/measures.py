@@ -57,4 +57,5 @@ def _side_by_side(found: list[dict]) -> dict:
         return [number for one in values for number in one]
 
     axes = {key: found[0][key] for key in ("rho", "alpha") if key in found[0]}
-    return axes | {key: join([one[key] for one in found]) for key in found[0].keys() - axes - {"gramians"}}
+    joined = [key for key in found[0] if key not in axes and key != "gramians"]  # in an order that stays
+    return axes | {key: join([one[key] for one in found]) for key in joined}

@@ -1,14 +1,14 @@
 """One process or several: who computes what, and on which device."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,30 @@ class Processes:
         if self.group is not None:
             dist.broadcast_object_list(values, 0, group=self.group, device=self.device)
         return values[0]
+
+    def first(self, what: Callable[[], Any]) -> Any:
+        """What a function returns in the first process, or raises there: the same in every process."""
+        outcome = None
+        if self.is_first:
+            try:
+                outcome = what(), None
+            except Exception as error:
+                outcome = None, error
+        value, error = self.told(outcome)
+        if error is not None:
+            raise error
+        return value
+
+    def generators(self) -> list[Tensor]:
+        """States of torch's generators that this process draws from: the CPU's and that of its device."""
+        on_device = [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
+        return [torch.get_rng_state(), *on_device]
+
+    def set_generators(self, states: list[Tensor]) -> None:
+        """Put back what :meth:`generators` returned."""
+        torch.set_rng_state(states[0])
+        if states[1:]:
+            torch.cuda.set_rng_state(states[1], self.device)
 
     def average_buffers(self, model: nn.Module) -> None:
         """Average what the processes' BatchNorm layers have seen: each has run on its share of a batch."""
@@ -83,7 +107,7 @@ def processes(device: str = "auto") -> Iterator[Processes]:
         yield Processes(device=pick_device(device))
         return
     local = int(os.environ["LOCAL_RANK"])
-    on_cuda = device in ("auto", "cuda") and torch.cuda.device_count() > local
+    on_cuda = device in ("auto", "cuda") and torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"])
     own = pick_device(f"cuda:{local}" if on_cuda else "cpu" if device == "auto" else device)
     if on_cuda:
         torch.cuda.set_device(own)

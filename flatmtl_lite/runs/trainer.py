@@ -13,7 +13,7 @@ from ..aggregation import GramianAggregator, NonFiniteGradient
 from ..aggregation.base import Drawing
 from ..decomposition import run_passes
 from ..diagnostics import cosines_of_gramian, rule_cosine
-from ..gradients import TaskPass, generator_states, set_generators
+from ..gradients import TaskPass
 from ..optim import FlatMTL
 from ..perturbation import Perturbation, StateGuard
 from .config import OPTIMIZERS, SCHEDULES, Config
@@ -70,7 +70,7 @@ class Run:
         config: what was run.
         model: the trained network.
         log: one dict an entry, told apart by ``kind``: "step", "epoch", "evaluation", "snapshot", "final".
-        sharpness: per task the ten-step rise of the training loss within radius 0.05.
+        sharpness: per task the ten-step rise of the training loss within radius 0.05, from :func:`train`.
         seconds: wall time of training, evaluations included.
     """
 
@@ -117,7 +117,8 @@ class Trainer:
     * "step": ``epoch`` (a fraction), ``loss`` (cosines between the loss gradients of each pair of tasks),
       ``norms``, and, where flat gradients were taken, ``flat`` (the same for them), ``intra`` (cosine of
       each task's loss gradient with its own flat one), ``flat_norms``, and now and then ``same`` (cosine of
-      the decomposed update with the direct one; only where the aggregator is a weighting of the Gramian);
+      the decomposed update with the direct one; only where the aggregator is a weighting of the Gramian,
+      and with its memory, if it has one, of the end of the epoch);
     * "epoch": ``losses``, means over the epoch; shares of negative cosines (``conflict``) and their
       ``histograms``.
 
@@ -153,7 +154,7 @@ class Trainer:
             torch.manual_seed(config.seed)
             self.model = experiment.network(method.single_task).to(processes.device)
             torch.manual_seed(config.seed + processes.rank)  # dropout differs from process to process
-            self._generators = generator_states()
+            self._generators = processes.generators()
         self.learners = [self._learner(*part) for part in parts(self.model)]
         self.epoch = self.position = 0  # epochs done, and steps of the next
         self.order = torch.Generator().manual_seed(config.seed)
@@ -194,7 +195,7 @@ class Trainer:
             TrainingDiverged: a gradient holds NaN or infinity.
         """
         with self._own_generators():
-            set_generators(self._generators)
+            self.processes.set_generators(self._generators)
             while self.epoch < self.config.epochs:
                 self.order.set_state(self._order_before)
                 items = torch.randperm(self.experiment.size, generator=self.order)
@@ -206,15 +207,21 @@ class Trainer:
                     losses = self._step([next(batches) for _ in range(self.config.micro_batches)])
                     self.position += 1
                     self.record.seconds += time.perf_counter() - began
-                    yield losses
+                    yield from self._pause(losses)
                 began = time.perf_counter()
                 self._end_epoch()
                 self.record.seconds += time.perf_counter() - began
-                yield None
+                yield from self._pause(None)
+
+    def _pause(self, losses: Tensor | None) -> Iterator[Tensor | None]:
+        """Whatever the caller draws meanwhile, the run goes on with its own random numbers."""
+        self._generators = self.processes.generators()
+        yield losses
+        self.processes.set_generators(self._generators)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a run needs to go on from here, the log left out. To be called by every process."""
-        local = {"buffers": dict(self.model.named_buffers()), "generators": generator_states()}
+        local = {"buffers": dict(self.model.named_buffers()), "generators": self._generators}
         return {
             "model": self.model.state_dict(),
             "learners": [
@@ -287,7 +294,8 @@ class Trainer:
             losses.append(report.losses)
             if report.perturbed_losses is not None:
                 perturbed.append(report.perturbed_losses)
-            gramian = report.gramian if gramian is None else gramian
+            if step.needs_task_gradients:  # else also a batch in parts would show more than one step in many
+                gramian = report.gramian
             if gramian is not None and len(learner.tasks) > 1:
                 self._seen.append((self.position, gramian))
         losses = torch.cat(losses)
@@ -305,10 +313,14 @@ class Trainer:
 
     def _diverged(self, error: NonFiniteGradient, learner: Learner) -> TrainingDiverged:
         names = ", ".join(self.experiment.task_names[learner.tasks[t]] for t in error.tasks)
+        return self._broke_down(f"the loss or gradient of {names} is NaN or infinite")
+
+    def _broke_down(self, how: str) -> TrainingDiverged:
+        config = self.config
+        radius = f" or rho (now {config.rho})" if parse_method(config.method).uses_rho else ""
         return TrainingDiverged(
-            f"Training broke down at step {self.done + 1} (epoch {self.epoch + 1}): the loss or gradient of "
-            f"{names} is NaN or infinite. Take a smaller lr (now {self.config.lr}) or rho (now "
-            f"{self.config.rho})."
+            f"Training broke down at step {self.done + 1} (epoch {self.epoch + 1}): {how}. Begin again in a "
+            f"new folder with a smaller lr (now {config.lr}){radius}."
         )
 
     def _end_epoch(self) -> None:
@@ -324,9 +336,17 @@ class Trainer:
         ):
             due = every and (done % every == 0 or done in (1, config.epochs))
             if due and self.processes.is_first:
-                self.record.log.append({"kind": kind, "epoch": done, **measure(self.model)})
+                self.record.log.append({"kind": kind, "epoch": done, **self._judged(measure)})
         self.epoch, self.position = done, 0
         self._order_before = self.order.get_state()
+
+    def _judged(self, measure: Callable[[nn.Module], dict]) -> dict:
+        try:
+            if all(bool(p.isfinite().all()) for p in self.model.parameters()):
+                return measure(self.model)
+        except ValueError as error:  # metrics refuse NaN
+            raise self._broke_down(f"the network cannot be judged: {error}") from error
+        raise self._broke_down("weights are NaN or infinite")
 
     def _measured(self) -> list[dict]:
         """Entries of kind "step" of this epoch."""

@@ -3,7 +3,7 @@
 import errno
 import json
 import re
-import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +15,8 @@ import torch
 
 from flatmtl_lite.__main__ import main
 from flatmtl_lite.runs import Run, RunError, RunFolder, launch, records
+from flatmtl_lite.runs.experiments import MultiMnist
+from flatmtl_lite.runs.folder import InUse
 from flatmtl_lite.runs.images import ImageTasks
 from flatmtl_lite.runs.trainer import Trainer
 
@@ -104,39 +106,110 @@ def test_options_that_are_not_given_are_the_runs_own(finished):
 
 def test_two_processes_in_one_folder_are_refused(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.open({})
-    with pytest.raises(RunError, match="is used by a run that is going on"):
+    folder.take()
+    with pytest.raises(InUse, match="is used by a run that is going on"):
         launch(out=tmp_path, **OPTIONS, **QUIET)
-    folder.close()
+    folder.release()
     launch(out=tmp_path, **OPTIONS, **QUIET)
 
 
+def test_a_folder_is_kept_from_the_first_look_on(tmp_path, monkeypatch):
+    """While data are loaded, nobody else may begin a run there."""
+    seen = []
+    build = MultiMnist.experiment
+
+    def slow(settings, *arguments):
+        with pytest.raises(InUse):
+            launch(out=tmp_path, **OPTIONS | {"lr": 0.01}, **QUIET)
+        seen.append(True)
+        return build(settings, *arguments)
+
+    monkeypatch.setattr(MultiMnist, "experiment", slow)
+    launch(out=tmp_path, **OPTIONS, **QUIET)
+    assert seen == [True]
+
+
+def test_a_process_that_was_killed_at_the_very_start_is_no_obstacle(tmp_path):
+    (tmp_path / "lock").touch()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "epoch-00000.step-000001.abc.pt.part").write_bytes(b"half")
+    (tmp_path / "log.jsonl").write_text('{"kind": "step", "st')
+    launch(out=tmp_path, resume=True, **OPTIONS, **QUIET)
+    assert not list(tmp_path.rglob("*.part"))
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(finished, tmp_path, capsys, monkeypatch):
-    stop_after(monkeypatch, 5)
-    with pytest.raises(InterruptedError):
-        launch(out=tmp_path, snapshot_every=2, **OPTIONS, **QUIET)
-    monkeypatch.undo()
-    before, newest = sorted((tmp_path / "checkpoints").glob("*.pt"))
-    content = bytearray(newest.read_bytes())
-    content[len(content) // 2] ^= 1
-    newest.write_bytes(content)
+    before, newest = interrupted(tmp_path, monkeypatch)
+    damage(newest)
     run = launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist")
     said = capsys.readouterr().err
-    assert f"{newest.name} cannot be used: its content is damaged. Trying the one before" in said
+    assert f"{newest.name} is damaged and cannot be used: trying the one before" in said
     assert newest.with_name(newest.name + ".damaged").exists()
     assert_same_run(run, launch(out=finished, resume=True, **QUIET, experiment="multimnist"))
     assert before.name.startswith("epoch-00001.step-000001")
 
 
-def test_without_any_whole_checkpoint_or_log_a_run_starts_again(finished, tmp_path, capsys, monkeypatch):
-    stop_after(monkeypatch, 5)
-    with pytest.raises(InterruptedError):
-        launch(out=tmp_path, snapshot_every=2, **OPTIONS, **QUIET)
-    monkeypatch.undo()
-    (tmp_path / "log.jsonl").write_text("")  # checkpoints of the second epoch know of a first
+def test_without_any_whole_checkpoint_a_run_starts_again(finished, tmp_path, capsys, monkeypatch):
+    for path in interrupted(tmp_path, monkeypatch):
+        damage(path)
     run = launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist")
     assert "starting from the beginning" in capsys.readouterr().err
     assert_same_run(run, launch(out=finished, resume=True, **QUIET, experiment="multimnist"))
+
+
+def test_a_changed_log_stops_and_changes_nothing(tmp_path, monkeypatch):
+    interrupted(tmp_path, monkeypatch)
+    log = tmp_path / "log.jsonl"
+    log.write_text(log.read_text().replace("step", "stop", 1))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=r"log.jsonl is not what it was when epoch-00001.step-000002"):
+        launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_the_log_of_a_finished_run_outlives_its_checkpoints(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "copy")
+    log = (finished / "log.jsonl").read_bytes()
+    damage(next((tmp_path / "copy" / "checkpoints").glob("epoch-00002*")))
+    for _ in range(2):
+        with pytest.raises(RunError, match="its last checkpoint is gone or damaged"):
+            launch(out=tmp_path / "copy", resume=True, **QUIET, experiment="multimnist")
+        assert (tmp_path / "copy" / "log.jsonl").read_bytes() == log
+        shutil.rmtree(tmp_path / "copy" / "checkpoints", ignore_errors=True)
+
+
+def test_a_run_goes_on_with_the_data_it_began_with(tmp_path, monkeypatch):
+    interrupted(tmp_path, monkeypatch)
+    build = MultiMnist.experiment
+    monkeypatch.setattr(MultiMnist, "experiment", lambda *a: (build(*a)[0], "other images"))
+    with pytest.raises(RunError, match=r"was begun with other data: .* there and 'other images' here"):
+        launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda known: known["config"].update(warmup=3), "a run of another version: warmup is unknown here"),
+        (lambda known: known.pop("settings"), "run.json lacks settings"),
+    ],
+)
+def test_a_run_of_another_version_is_refused(edit, message, tmp_path, monkeypatch):
+    interrupted(tmp_path, monkeypatch)
+    known = json.loads((tmp_path / "run.json").read_text())
+    edit(known)
+    (tmp_path / "run.json").write_text(json.dumps(known))
+    with pytest.raises(RunError, match=message):
+        launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist")
+
+
+def test_a_resumed_run_is_still_what_it_began_as(finished, tmp_path, monkeypatch):
+    interrupted(tmp_path, monkeypatch)
+    began = json.loads((tmp_path / "run.json").read_text())
+    began["about"]["command"] = "as it was typed"
+    (tmp_path / "run.json").write_text(json.dumps(began))
+    launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist")
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert {key: result[key] for key in began} == began
 
 
 def test_a_full_disk_leaves_the_checkpoints_there_were(finished, tmp_path, monkeypatch):
@@ -145,7 +218,7 @@ def test_a_full_disk_leaves_the_checkpoints_there_were(finished, tmp_path, monke
 
     stop_after(monkeypatch, 4, lambda: monkeypatch.setattr(records.os, "fsync", full))
     message = r"could not be written: .*No space left.*Free some space and go on with --resume"
-    with pytest.raises(RunError, match=message + r".* The last good checkpoint is .*epoch-00001.step-000000"):
+    with pytest.raises(RunError, match=message + r".* The last good checkpoint is .*epoch-00000.step-000003"):
         launch(out=tmp_path, snapshot_every=2, **OPTIONS, **QUIET)
     monkeypatch.undo()
     assert not list(tmp_path.rglob("*.part"))
@@ -155,8 +228,8 @@ def test_a_full_disk_leaves_the_checkpoints_there_were(finished, tmp_path, monke
 
 def test_a_loss_that_is_nan_is_named_with_the_last_good_checkpoint(tmp_path):
     message = (
-        r"Training broke down at step (\d+) \(epoch \d\): the loss or gradient of \w+.* is NaN or infinite. "
-        r"Take a smaller lr \(now 1e\+30\).* The last good checkpoint is .*epoch-0"
+        r"Training broke down at step \d+ \(epoch \d\): the loss or gradient of \w+.* is NaN or infinite. "
+        r"Begin again in a new folder with a smaller lr \(now 1e\+30\) or rho.* The last good checkpoint is "
     )
     with pytest.raises(RunError, match=message):
         launch(out=tmp_path, **OPTIONS | {"lr": 1e30}, **QUIET)
@@ -167,7 +240,7 @@ def test_too_little_memory_names_the_knobs(tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
 
     monkeypatch.setattr(ImageTasks, "closures", too_much)
-    message = r"Out of memory at step 1: CUDA out.*--micro-batches 2, now 1.*--batch-size \(now 32\)"
+    message = r"Out of memory: CUDA out.*--micro-batches 2, now 1.*--batch-size \(now 32\)"
     with pytest.raises(RunError, match=message):
         launch(out=tmp_path, **OPTIONS, **QUIET)
 
@@ -248,6 +321,7 @@ def test_a_signal_saves_and_stops(number, code, tmp_path, finished):
 
 def test_a_file_size_limit_is_a_full_disk(tmp_path):
     """The real error of the system, not a played one."""
+    resource = pytest.importorskip("resource")
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # noqa: E731
     command = [sys.executable, "-m", "flatmtl_lite", *words(tmp_path, checkpoint_seconds=0), "--threads", "1"]
     done = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True)
@@ -255,6 +329,21 @@ def test_a_file_size_limit_is_a_full_disk(tmp_path):
     assert "could not be written: [Errno 27] File too large" in done.stderr
     assert "There is no checkpoint yet" in done.stderr
     assert not list(tmp_path.rglob("*.part*"))
+
+
+def interrupted(folder, monkeypatch):
+    """The two checkpoints of the run ``finished``, which ended after five steps of six."""
+    stop_after(monkeypatch, 5)
+    with pytest.raises(InterruptedError):
+        launch(out=folder, snapshot_every=2, **OPTIONS, **QUIET)
+    monkeypatch.undo()
+    return sorted((folder / "checkpoints").glob("*.pt"))
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
 def stop_after(monkeypatch, steps, what=None):
