@@ -80,12 +80,55 @@ def test_two_processes_that_are_killed_go_on_to_the_same_bits(two, tmp_path):
     assert log(tmp_path) == log(two)
 
 
+PAUSES = """
+import copy
+import torch
+from flatmtl_lite.runs import Config, fashion_and_mnist, mlp
+from flatmtl_lite.runs.images import ImageTasks
+from flatmtl_lite.runs.processes import processes
+from flatmtl_lite.runs.trainer import Trainer
+
+def network(classes):
+    model = mlp(classes, width=16)
+    model.trunk.extend([torch.nn.BatchNorm1d(16), torch.nn.Dropout(0.2)])
+    return model
+
+data = fashion_and_mnist(seed=0, n_train=100, n_val=20, n_test=20, sample=True)
+with processes("cpu") as these:
+    for method in ("f-cagrad", "rlw", "f-stl"):
+        def trainer():
+            return Trainer(ImageTasks(data, network), Config(method, epochs=2, batch_size=32), these)
+
+        whole = trainer()
+        pauses = [(copy.deepcopy(whole.state_dict()), list(whole.record.log)) for _ in whole.advance()]
+        for state, log in pauses[::3]:
+            other = trainer()
+            other.load_state_dict(these.told(state), log)
+            for _ in other.advance():
+                pass
+            for a, b in zip(whole.model.parameters(), other.model.parameters(), strict=True):
+                assert torch.equal(a, b), method
+        for of_rank in these.gathered([p.detach() for p in whole.model.parameters()]):
+            assert all(torch.equal(a, b) for a, b in zip(of_rank, whole.model.parameters(), strict=True))
+print("the same bits")
+"""
+
+
+@pytest.mark.slow
+def test_running_statistics_and_dropout_of_each_process_go_on_too(tmp_path):
+    script = tmp_path / "pauses.py"
+    script.write_text(PAUSES)
+    command = [*TORCHRUN[:-2], str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.stdout.count("the same bits") == 2, done.stderr
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_with_as_many_processes(two, capsys):
     from flatmtl_lite.__main__ import main
 
     assert main(["train", "multimnist", "--out", str(two), "--resume"]) == 1
-    assert "processes is 2 there and 1 here" in capsys.readouterr().err
+    assert "begun with other processes: 2 there and 1 here" in capsys.readouterr().err
 
 
 def test_the_device_is_picked():
