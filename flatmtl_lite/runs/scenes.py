@@ -191,6 +191,8 @@ def scene_batches(
 
     def load(indices: Tensor) -> Scene:
         batch = default_collate([scenes[i] for i in indices.tolist()])
+        # the layout of the networks' convolutions: else every pass of a step would change it again
+        batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
         return {part: values.pin_memory() for part, values in batch.items()} if pinned else batch
 
     def arrived(batch: Scene) -> Scene:
