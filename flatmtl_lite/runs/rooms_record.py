@@ -20,11 +20,16 @@ AGGREGATORS = ("mean", "mgda", "cagrad", "imtl_g")
 METHODS = ("stl", *AGGREGATORS, *(f"{rule}-{a}" for rule in ("direct", "f") for a in AGGREGATORS))
 SEEDS = (0, 1, 2)
 SHOWN = ("mean", "f-cagrad")  # whose snapshots are kept, of the first seed
+# where ρ was picked, by the score on validation rooms after the last epoch: one for all methods with SAM
+SELECTION = ("f-cagrad", (0.01, 0.02, 0.05))
+SELECTION_SEED = 100
 _SWEEP = "python -m flatmtl_lite sweep rooms --preset demo"
 _SEEDS = " ".join(map(str, SEEDS))
 COMMANDS = (
     f"{_SWEEP} --snapshot-every 0 --methods {' '.join(METHODS)} --seeds {_SEEDS} --out SWEEP",
-    f"{_SWEEP} --snapshot-every 5 --methods {' '.join(SHOWN)} --seeds {SEEDS[0]} --out SWEEP/snapshots",
+    f"{_SWEEP} --snapshot-every 0 --methods cagrad {SELECTION[0]} --rhos {' '.join(map(str, SELECTION[1]))}"
+    f" --seeds {SELECTION_SEED} --out SWEEP/selection",
+    f"{_SWEEP} --snapshot-every 10 --methods {' '.join(SHOWN)} --seeds {SEEDS[0]} --out SWEEP/snapshots",
 )
 PARTS = ("loss", "flat", "intra")
 
@@ -65,10 +70,12 @@ def record(sweep: Path, path: Path) -> None:
     check_folder(path)
     runs = [run for run in read_runs(sweep)[0] if run.result["finished"]]
     plain = _by_method_and_seed(run for run in runs if not run.result["config"]["snapshot_every"])
+    tried = [run.result for run in runs if run.result["config"]["seed"] == SELECTION_SEED]
     shown = _by_method_and_seed(run for run in runs if run.result["config"]["snapshot_every"])
     wanted = [(method, seed) for seed in SEEDS for method in METHODS]
     missing = [key for key in wanted if key not in plain]
     missing += [f"snapshots of {method}" for method in SHOWN if (method, SEEDS[0]) not in shown]
+    missing += ["the selection"] * (not tried)
     if missing:
         words = "\n".join(COMMANDS)
         raise ValueError(f"Got no finished run for {missing} below {sweep}; expected all. First run\n{words}")
@@ -81,6 +88,11 @@ def record(sweep: Path, path: Path) -> None:
         "commands": [*COMMANDS, f"python -m flatmtl_lite.runs.rooms_record SWEEP {path.as_posix()}"],
         **{name: about[name] for name in ("date", "machine", "data")},
         **same[0],
+        "selection": [
+            {name: one["config"][name] for name in ("method", "rho", "seed")}
+            | {"val_score": one["final"]["score"]["val"]}
+            for one in tried
+        ],
         "runs": [_summary(plain[key], plain["stl", key[1]]) for key in wanted],
         "snapshots": {method: _snapshots(shown[method, SEEDS[0]]) for method in SHOWN},
     }

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flatmtl_lite.runs import HIGHER_IS_BETTER
-from flatmtl_lite.runs.rooms_record import METHODS, SEEDS, SHOWN, by_method, main, table
+from flatmtl_lite.runs.rooms_record import METHODS, SEEDS, SELECTION_SEED, SHOWN, by_method, main, table
 
 
 def write_run(folder, method, seed, factor=1.0, **config):
@@ -35,6 +35,7 @@ def sweep(tmp_path):
             write_run(folder / method / str(seed), method, seed, 1.25 if method == "f-mean" else 1 + seed)
     for method in SHOWN:
         write_run(folder / "snapshots" / method, method, SEEDS[0], snapshot_every=5)
+    write_run(folder / "selection", "f-cagrad", SELECTION_SEED, rho=0.3)
     return folder
 
 
@@ -42,7 +43,7 @@ def test_the_record_says_where_it_comes_from_and_compares_seed_by_seed(sweep, tm
     main([str(sweep), str(tmp_path / "rooms.json")])
     found = json.loads((tmp_path / "rooms.json").read_text())
     assert "nothing about NYUv2" in found["what"]
-    assert (found["date"], found["machine"], len(found["commands"])) == ("2026-01-01", "a CPU", 3)
+    assert (found["date"], found["machine"], len(found["commands"])) == ("2026-01-01", "a CPU", 4)
     assert len(found["runs"]) == len(METHODS) * len(SEEDS)
     changes = by_method(found, "delta_m")
     assert changes["stl"] == changes["cagrad"] == [0, 0, 0]
@@ -54,6 +55,7 @@ def test_the_record_says_where_it_comes_from_and_compares_seed_by_seed(sweep, tm
     assert found["runs"][-1]["rho"] == 0.1
     assert found["runs"][0]["conflict_by_third"] == {"loss": [0.5, 0.6667, 0.75]}
     assert found["snapshots"] == {method: [{"epoch": 3, "rho": [0.1]}] for method in SHOWN}
+    assert found["selection"] == [{"method": "f-cagrad", "rho": 0.3, "seed": 100, "val_score": 1.0}]
     assert len(table(found)) == 1 + len(METHODS)
     assert "secret" not in json.dumps(found)
 
