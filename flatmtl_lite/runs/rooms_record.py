@@ -89,9 +89,7 @@ def record(sweep: Path, path: Path) -> None:
         **{name: about[name] for name in ("date", "machine", "data")},
         **same[0],
         "selection": [
-            {name: one["config"][name] for name in ("method", "rho", "seed")}
-            | {"val_score": one["final"]["score"]["val"]}
-            for one in tried
+            {**_named(one["config"]), "val_score": one["final"]["score"]["val"]} for one in tried
         ],
         "runs": [_summary(plain[key], plain["stl", key[1]]) for key in wanted],
         "snapshots": {method: _snapshots(shown[method, SEEDS[0]]) for method in SHOWN},
@@ -130,6 +128,11 @@ def _by_method_and_seed(runs) -> dict[tuple[str, int], RecordedRun]:
     return {(run.result["config"]["method"], run.result["config"]["seed"]): run for run in runs}
 
 
+def _named(config: dict) -> dict:
+    rho = config["rho"] if parse_method(config["method"]).uses_rho else None
+    return {"method": config["method"], "rho": rho, "seed": config["seed"]}
+
+
 def _shared(result: dict) -> dict:
     """Settings and configuration without what a run is named by."""
     config = {name: v for name, v in result["config"].items() if name not in ("method", "seed")}
@@ -141,9 +144,7 @@ def _summary(run: RecordedRun, single: RecordedRun) -> dict:
     config, test = result["config"], result["final"]["test"]
     values, base = ({name: metrics[name] for name in HIGHER_IS_BETTER} for metrics in (test, base))
     return {
-        "method": config["method"],
-        "seed": config["seed"],
-        "rho": config["rho"] if parse_method(config["method"]).uses_rho else None,
+        **_named(config),
         "parameters": result["parameters"],
         "val": result["final"]["val"],
         "test": test,
