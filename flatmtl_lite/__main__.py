@@ -1,4 +1,4 @@
-"""The command line: ``python -m flatmtl_lite train multimnist ...``, ``plan``, ``sweep``, ``report``."""
+"""The command line: ``python -m flatmtl_lite train rooms ...``, ``plan``, ``sweep``, ``report`` and more."""
 
 import argparse
 import dataclasses
