@@ -22,6 +22,9 @@ bench: .venv/.test  ## side-by-side timings, as ratios
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/aggregators.py
 	$(BIN)/python -m benchmarks.stage
+	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python benchmarks/rooms.py
+	$(BIN)/python benchmarks/scenes.py
 
 notebooks: .venv/.test  ## execute both editions again, as they are committed
 	$(BIN)/python -m flatmtl_lite.lab.build notebooks
