@@ -1,6 +1,7 @@
 """The experiments that can be started by name, their settings, and their presets."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,13 @@ class MultiMnist:
     def experiment(
         self, seed: int, device: torch.device | str, root: str | Path | None = None, download: bool = False
     ) -> tuple[ImageTasks, str]:
-        """Data and network on a device, and one line on where the images came from."""
+        """Data and network on a device, and one line on where the images came from.
+
+        Raises:
+            FileNotFoundError: the full sets are not there, and ``sample`` was not asked for.
+            ValueError: as :func:`~flatmtl_lite.runs.multimnist.multi_mnist` raises it, or ``published``
+                holds other numbers of images.
+        """
         make, sizes = parse_network(self.network), (self.n_train, self.n_val, self.n_test)
         if self.published is not None:
             data = converted(self.published, self.variant, seed, self.n_val)
@@ -80,11 +87,12 @@ class MultiMnist:
         source = dict(max_shift=self.max_shift, root=root, download=download, sample=self.sample)
         own = dict(label_noise=self.label_noise, tasks=self.tasks)
         data = multi_mnist(self.variant, seed, *sizes, **own, **source)
-        elsewhere = {
-            other: multi_mnist(other, seed, 1, 1, min(ELSEWHERE, self.n_test), **source).test_images
-            for other in VARIANTS
-            if other != self.variant
-        }
+        elsewhere = {}
+        for other in VARIANTS:
+            if other != self.variant:
+                with suppress(FileNotFoundError):  # of sets that this one does not need
+                    there = multi_mnist(other, seed, 1, 1, min(ELSEWHERE, self.n_test), **source)
+                    elsewhere[other] = there.test_images
         return ImageTasks(data, make, device, elsewhere), data.origin
 
 

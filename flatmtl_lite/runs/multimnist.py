@@ -152,7 +152,7 @@ def multi_mnist(
     tasks: Sequence[str] | None = None,
     root: str | Path | None = None,
     download: bool = False,
-    sample: bool = False,
+    sample: bool | None = None,
 ) -> MultiTaskData:
     """Build one of the Multi-MNIST sets: the items at the top left and at the bottom right, and their labels.
 

@@ -84,25 +84,26 @@ def load_source(
     root: str | Path | None = None,
     download: bool = False,
     progress: bool = True,
-    sample: bool = False,
+    sample: bool | None = None,
 ) -> Source:
-    """Load MNIST or Fashion-MNIST: in full where it can be found, else the sample in ``data/``.
+    """Load MNIST or Fashion-MNIST: in full where it can be found, else the sample in ``data/``, if it may be.
 
     The full set is looked for in one folder: ``root``, else the one that the environment variable
     ``FLATMTL_DATA`` names, else the user's cache. A folder that is named must hold the set (in ``mnist/`` or
     ``fashion-mnist/``, as torchvision lays it out, or directly; packed or not). Only when none is named
-    does the sample stand in.
+    does the sample stand in, unless ``sample`` is False.
 
     Args:
         name: ``"mnist"`` or ``"fashion-mnist"``.
         root: The folder to look in.
         download: Fetch missing files into that folder (about 11 or 31 MB in all).
         progress: Show a progress bar while fetching.
-        sample: Take the shipped sample whatever else is there: for results that others can repeat.
+        sample: True: take the shipped sample whatever else is there, for results that others can repeat;
+            False: never take it; None: take it where no folder is named and the full set is not found.
 
     Raises:
         ValueError: Unknown name, or a file that is damaged or not the published one.
-        FileNotFoundError: A folder was named and lacks files, or the sample is gone.
+        FileNotFoundError: The full set is not there and the sample may not stand in, or the sample is gone.
         ConnectionError: A file could not be fetched.
 
     Example:
@@ -121,11 +122,12 @@ def load_source(
     if download:
         paths = {part: path or _fetch(folder, name, files[part], progress) for part, path in paths.items()}
     missing = [files[part].stem for part, path in paths.items() if path is None]
-    if missing and named:
+    if missing and (named or sample is False):
         raise FileNotFoundError(
             f"{name}: no {', '.join(missing)} (with or without .gz) in {folder}, its subfolder {name} or "
-            f"{TORCHVISION_FOLDERS[name]}. Put the four files into {folder / name}, or pass download=True, "
-            "or name no folder (neither root nor FLATMTL_DATA) to use the shipped sample."
+            f"{TORCHVISION_FOLDERS[name]}. Set FLATMTL_DATA or --data (root=) to the folder that holds them, "
+            "or fetch them by --download (download=True), or take the small shipped sample by --sample "
+            "(sample=True)."
         )
     if missing:
         return _load_sample(name)
@@ -163,7 +165,7 @@ def _fetch(folder: Path, name: str, file: IdxFile, progress: bool) -> Path:
         kind = ConnectionError if isinstance(error, RequestException) else type(error)
         raise kind(
             f"could not fetch {url} ({error}). Nothing of it was kept. Try again later, or set FLATMTL_DATA "
-            "to a folder that holds the files, or use the shipped sample (download=False, no folder named)."
+            "to a folder that holds the files, or use the shipped sample (--sample, or sample=True)."
         ) from error
     return Path(path)
 

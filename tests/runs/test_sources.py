@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 import torch
 
+from flatmtl_lite.__main__ import main
 from flatmtl_lite.runs import sources
+from flatmtl_lite.runs.experiments import MultiMnist
+from flatmtl_lite.runs.multimnist import multi_mnist
 from flatmtl_lite.runs.sources import BASE_URLS, SETS, IdxFile, load_source
 
 USER_FOLDER = os.environ.get("FLATMTL_DATA")
@@ -172,6 +175,30 @@ def test_a_set_that_is_cached_in_part_leaves_the_sample(tiny, cache):
     (cache / "mnist").mkdir(parents=True)
     shutil.copy(tiny / "mnist" / "t10k-labels-idx1-ubyte.gz", cache / "mnist")
     assert "sample" in load_source("mnist").origin
+
+
+def test_an_experiment_never_falls_back_to_the_sample(cache):
+    sizes = dict(n_train=8, n_val=4, n_test=4)
+    remedies = "FLATMTL_DATA or --data .*--download .*--sample"
+    with pytest.raises(FileNotFoundError, match=rf"in {cache}, .*{remedies}"):
+        MultiMnist(network="mlp", **sizes).experiment(0, "cpu")
+    _, origin = MultiMnist(network="mlp", sample=True, **sizes).experiment(0, "cpu")
+    assert "sample" in origin
+    assert "sample" in multi_mnist("mnist", 0, 8, 4, 4).origin
+
+
+def test_the_preset_of_the_paper_without_data_is_refused(tmp_path, capsys):
+    words = ["train", "multimnist", "--preset", "paper", "--device", "cpu", "--out", str(tmp_path / "new")]
+    assert main(words) == 1
+    assert "take the small shipped sample by --sample" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_entropy_elsewhere_is_taken_on_the_sets_that_are_there(tiny):
+    settings = MultiMnist(variant="mnist", network="mlp", n_train=8, n_val=4, n_test=4)
+    assert set(settings.experiment(0, "cpu", tiny)[0].elsewhere) == {"fashion", "fashion+mnist"}
+    shutil.rmtree(tiny / "fashion-mnist")
+    assert not settings.experiment(0, "cpu", tiny)[0].elsewhere
 
 
 @pytest.mark.parametrize("by", ["root", "environment"])
