@@ -1,6 +1,7 @@
 """The command line from end to end: plan, a small sweep, its report, and what it refuses."""
 
 import json
+import re
 
 import pytest
 
@@ -72,3 +73,4 @@ def test_every_option_is_explained(capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "radius of the perturbation" in said
     assert "share of the items with a wrong class in training and validation, 0..1." in said
+    assert re.search(r"steps between measurements that cost extra: .* 1.4 steps each. \(default: 50\)", said)
