@@ -1,7 +1,8 @@
 """The settings of a training run: method, optimizer, length, and how often what is measured."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 
@@ -11,11 +12,19 @@ OPTIMIZERS = {
     "sgd": lambda groups, config: torch.optim.SGD(groups, config.lr, momentum=config.momentum),
     "adam": lambda groups, config: torch.optim.Adam(groups, config.lr),
 }
-# the factor of the learning rate when a share 0..1 of all steps is done
+# makers of the schedule of an optimizer over a number of steps
 SCHEDULES = {
     "cosine": lambda optimizer, steps: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps),
     "halve": lambda optimizer, steps: torch.optim.lr_scheduler.StepLR(optimizer, max(steps // 2, 1), 0.5),
     "constant": lambda optimizer, steps: torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0),
+}
+
+TYPES = {
+    bool: (bool, "True or False"),
+    int: (int, "a whole number"),
+    float: ((int, float), "a number"),
+    str: (str, "a string"),
+    str | None: (str | None, "a string or None"),
 }
 
 
@@ -71,6 +80,7 @@ class Config:
     snapshot_every: int = 0
 
     def __post_init__(self):
+        check_types(self)
         parse_method(self.method)
         counts = ("epochs", "batch_size", "micro_batches", "evaluate_every", "measure_every", "log_every")
         for name in counts:
@@ -78,8 +88,10 @@ class Config:
                 raise ValueError(f"Got {name}={getattr(self, name)}; expected at least 1.")
         for name in ("lr", "momentum", "weight_decay", "rho", "measure_rho", "seed", "snapshot_every"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
+            if not 0 <= value < math.inf:
                 raise ValueError(f"Got {name}={value}; expected a finite number >= 0.")
+        if self.seed >= 2**63:
+            raise ValueError(f"Got seed={self.seed}; expected less than 2**63, what torch can take.")
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"Got {name}={getattr(self, name)!r}; expected one of {', '.join(known)}.")
@@ -90,3 +102,12 @@ class Config:
                 f"Got batch_size={self.batch_size} in micro_batches={self.micro_batches} parts; expected "
                 "parts of equal size. Take a divisor of the batch size."
             )
+
+
+def check_types(settings: Any) -> None:
+    """Raise ValueError unless the fields of a dataclass hold what they declare; an int is a float, too."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        kind, words = TYPES.get(field.type, (object, ""))
+        if not isinstance(value, kind) or (isinstance(value, bool) and field.type in (int, float)):
+            raise ValueError(f"Got {field.name}={value!r}; expected {words}.")

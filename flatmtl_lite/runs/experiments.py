@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch.utils.data import Subset
 
-from .config import Config
+from .config import Config, check_types
 from .images import ImageTasks
-from .multimnist import VARIANTS, multi_mnist
+from .multimnist import VARIANTS, multi_mnist, task_names
 from .names import did_you_mean
 from .networks import parse_network
 from .published_sets import converted
@@ -56,9 +56,15 @@ class MultiMnist:
     published: str | None = None
 
     def __post_init__(self):
+        check_types(self)
         check_name("variant", self.variant, VARIANTS)
         parse_network(self.network)
         if self.tasks is not None:
+            known = task_names(self.variant)
+            if isinstance(self.tasks, str) or not 2 <= len(self.tasks) <= len(known):
+                raise ValueError(f"Got tasks={self.tasks!r}; expected two to eight of {', '.join(known)}.")
+            for name in self.tasks:
+                check_name("task", name, known)
             object.__setattr__(self, "tasks", tuple(self.tasks))
         if self.published is not None and (self.tasks or self.label_noise or self.sample):
             raise ValueError(
@@ -123,6 +129,7 @@ class Rooms:
     augment: bool = True
 
     def __post_init__(self):
+        check_types(self)
         check_name("network", self.network, SCENE_NETWORKS)
 
     def experiment(
@@ -164,6 +171,7 @@ class NyuV2:
     per_batch: bool = True
 
     def __post_init__(self):
+        check_types(self)
         check_name("network", self.network, SCENE_NETWORKS)
 
     def experiment(
