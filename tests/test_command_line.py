@@ -2,10 +2,14 @@
 
 import json
 import re
+import sys
+import types
 
 import pytest
 
 from flatmtl_lite.__main__ import main
+from flatmtl_lite.runs.plan import _peak_bytes
+from flatmtl_lite.runs.processes import Processes
 
 SMALL = ["--sample", "--network", "mlp", "--n-train", "96", "--n-val", "40", "--n-test", "40"]
 SMALL += ["--epochs", "2", "--batch-size", "32"]
@@ -22,6 +26,22 @@ def test_a_plan_is_made_from_real_steps(capsys):
     assert "3 steps" in lines[2]
     assert "2 of them" in lines[3]
     assert "2 of them" in lines[4]
+
+
+@pytest.mark.parametrize(("platform", "megabytes"), [("linux", 2048), ("darwin", 2)])
+def test_peak_memory_is_kilobytes_but_on_macos_bytes(platform, megabytes, monkeypatch):
+    resource = types.SimpleNamespace(
+        RUSAGE_SELF=0, getrusage=lambda who: types.SimpleNamespace(ru_maxrss=2 * 2**20)
+    )
+    monkeypatch.setitem(sys.modules, "resource", resource)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert _peak_bytes(Processes()) == megabytes * 2**20
+
+
+def test_without_resource_a_plan_says_unknown(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert main(["plan", "multimnist", *SMALL, "--method", "mean"]) == 0
+    assert "peak memory         unknown   (of the process)" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import io
 import statistics
+import sys
 import time
 from itertools import islice
 from pathlib import Path
@@ -51,6 +52,7 @@ def plan(
     epoch = trainer.steps * step
     total = config.epochs * epoch + evaluations * evaluation + snapshots * snapshot
     on_device = these.device.type == "cuda"
+    memory = f"{'unknown':>13}" if peak is None else f"{peak / 2**20:10,.0f} MB"
     lines = [
         f"{config.method} on {these.device.type}: {these.count} process(es) of {torch.get_num_threads()} "
         "thread(s)",
@@ -59,7 +61,7 @@ def plan(
         f"an evaluation {_words(evaluation):>13}   ({evaluations} of them)",
         *([f"a snapshot    {_words(snapshot):>13}   ({snapshots} of them)"] if snapshots else []),
         f"the whole run {_words(total):>13}   ({config.epochs} epochs)",
-        f"peak memory   {peak / 2**20:10,.0f} MB   (of the {'device' if on_device else 'process'})",
+        f"peak memory   {memory}   (of the {'device' if on_device else 'process'})",
         f"a checkpoint  {len(content.getvalue()) / 2**20:10,.1f} MB   (two are kept)",
     ]
     return "\n".join(lines)
@@ -82,12 +84,15 @@ def _seconds(what, these: Processes) -> float:
     return time.perf_counter() - start
 
 
-def _peak_bytes(these: Processes) -> int:
+def _peak_bytes(these: Processes) -> int | None:
     if these.device.type == "cuda":
         return torch.cuda.max_memory_allocated(these.device)
-    import resource  # POSIX only
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _words(seconds: float) -> str:
