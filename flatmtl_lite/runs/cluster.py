@@ -21,8 +21,8 @@ def submit(jobs: Sequence[Job], folder: Path, cluster: str = "slurm", **options)
         folder: for submitit's own files, seen by the cluster's nodes, as the run folders must be. They are
             pickles, which the nodes load: nobody else may write there.
         cluster: "slurm"; "local" or "debug" try it out on this machine.
-        options: submitit's, such as ``timeout_min``, ``cpus_per_task``, ``slurm_partition``. A run has as
-            many threads as ``cpus_per_task`` says, else one.
+        options: submitit's, such as ``timeout_min``, ``cpus_per_task``, ``slurm_partition``. A run
+            begins with as many threads as ``cpus_per_task`` says, else one, and keeps them.
 
     Returns:
         submitit's jobs.

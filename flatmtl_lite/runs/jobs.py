@@ -5,9 +5,11 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from .folder import RunError, RunFolder
 from .methods import parse_method
 
 PROGRAM = (sys.executable, "-m", "flatmtl_lite")
@@ -35,9 +37,18 @@ class Job:
         """Whether its result is there; a finished run is never repeated."""
         return (self.folder / "result.json").is_file()
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to go on from, or a result."""
+        return RunFolder(self.folder).is_begun
+
     def start(self, threads: int) -> subprocess.Popen:
-        """Start the run, or go on with it; what it prints is appended to ``output.txt`` in its folder."""
-        command = [*self.program, *self.words, "--threads", str(threads)]
+        """Start the run, or go on with it; what it prints is appended to ``output.txt`` in its folder.
+
+        Args:
+            threads: of a run that begins; one that goes on keeps its own, for others would give other bits.
+        """
+        command = [*self.program, *self.words, "--threads", str(self._threads or threads)]
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._output.open("a", encoding="utf-8") as output:
             print("$", shlex.join(command), file=output, flush=True)
@@ -50,6 +61,11 @@ class Job:
         """The end of what it printed."""
         text = self._output.read_text(encoding="utf-8", errors="replace")
         return "\n".join(line for line in text.splitlines()[-lines:] if line.strip())
+
+    @property
+    def _threads(self) -> int | None:
+        with suppress(RunError):  # a damaged run.json: the run itself says so
+            return RunFolder(self.folder).known().get("threads") if self.begun else None
 
     @property
     def _output(self) -> Path:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from .jobs import Job
 
 IN_USE = 3  # exit code of train: another process works on the folder
-STOPPED = 130  # exit code of train: a signal stopped it, the checkpoint is written
+STOPPED = 130  # exit code of a sweep that Ctrl-C or another signal stopped
+SIGNALLED = 128  # plus the number of the signal: exit code of train when one stopped it
 
 
 def _say(line: str) -> None:
@@ -44,7 +45,7 @@ def run_here(jobs: Iterable[Job], count: int = 1, say: Callable[[str], None] = _
             while crew.waiting or crew.running:
                 if len(caught) > heard:
                     heard = len(caught)
-                    crew.stop(signal.SIGINT if heard == 1 else signal.SIGKILL)
+                    crew.stop(kill=heard > 1)
                 crew.start()
                 crew.collect()
                 time.sleep(0.1)
@@ -82,20 +83,20 @@ class _Crew:
                 self.ended.setdefault(outcome, []).append(job)
                 self.say(f"{outcome} {job.name} after {_clock(time.monotonic() - start)}{self._outlook()}")
 
-    def stop(self, number: signal.Signals) -> None:
-        """Start nothing more, and send a signal to what runs."""
+    def stop(self, kill: bool) -> None:
+        """Start nothing more, and stop what runs: at a checkpoint, or at once."""
         self.stopping = True
         self.waiting.clear()
         for process, _ in self.running.values():
-            process.send_signal(number)
-        if number == signal.SIGINT:
+            process.kill() if kill else _interrupt(process)
+        if not kill:
             self.say(f"stopping: {len(self.running)} runs write their checkpoints (again: kill them)")
 
     def abandon(self) -> None:
         """After an error of ours: leave no process behind."""
         for process, _ in self.running.values():
             if not self.stopping:
-                process.send_signal(signal.SIGINT)
+                _interrupt(process)
             process.wait()
 
     def conclude(self) -> int:
@@ -113,7 +114,7 @@ class _Crew:
             return "finished"
         if code == IN_USE:
             return "in use"
-        return "stopped" if self.stopping or code == STOPPED else "failed"
+        return "stopped" if self.stopping or (code > SIGNALLED and job.begun) else "failed"
 
     def _outlook(self) -> str:
         if self.stopping:
@@ -128,14 +129,20 @@ def _signals():
     """Collects the signals to stop in a list instead of breaking off wherever they arrive."""
     caught = []
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
+    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hang_up and signal.getsignal(hang_up) != signal.SIG_IGN:
+        numbers.append(hang_up)
     before = {n: signal.signal(n, lambda number, frame: caught.append(number)) for n in numbers}
     try:
         yield caught
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _interrupt(process: subprocess.Popen) -> None:
+    if os.name == "posix":  # on Windows Ctrl-C has reached every process of the console already
+        process.send_signal(signal.SIGINT)
 
 
 def _cores() -> int:

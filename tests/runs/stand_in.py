@@ -2,8 +2,11 @@
 
 mean finishes; cagrad fails; mgda is in use by another process; pcgrad ends without a result; f-mean works
 until SIGINT and finishes when it is called again, as from a checkpoint; f-cagrad works and hears no SIGINT.
+graddrop, imtl_l and uw have a checkpoint and end as by SIGTERM, as by SIGUSR2, and killed; si ends as by
+SIGTERM before its first checkpoint.
 """
 
+import os
 import signal
 import sys
 import time
@@ -29,6 +32,13 @@ if method == "cagrad":
     sys.exit(1)
 if method == "mgda":
     sys.exit(3)
+if method in ("graddrop", "imtl_l", "uw"):
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "epoch-00001.step-000000.0.pt").write_text("")
+if method == "uw":
+    os.kill(os.getpid(), signal.SIGKILL)
+if method in ("graddrop", "imtl_l", "si"):
+    sys.exit(140 if method == "imtl_l" else 143)
 if method == "pcgrad":
     sys.exit(0)
 if method == "f-mean" and not (folder / "checkpoint").exists():

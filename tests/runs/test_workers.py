@@ -127,6 +127,44 @@ def test_a_stop_waits_for_the_checkpoints_and_the_next_call_goes_on(make, number
     assert output(jobs[0]).count("$ ") == 2
 
 
+@pytest.mark.parametrize(
+    ("method", "outcome"),
+    [("graddrop", "stopped"), ("imtl_l", "stopped"), ("si", "failed"), ("uw", "failed")],
+)
+def test_a_run_that_a_signal_stopped_at_a_checkpoint_has_not_failed(make, method, outcome):
+    said = []
+    assert run_here(make([method]), 1, said.append) == 1
+    assert any(line.startswith(f"{outcome} mnist/{method}/seed0") for line in said)
+
+
+@pytest.mark.parametrize(
+    ("content", "threads"), [('{"threads": 3}', 3), ("{}", 1), ('{"threads": 3', 1), (None, 1)]
+)
+def test_a_run_that_goes_on_keeps_its_threads(make, monkeypatch, content, threads):
+    monkeypatch.setattr(workers, "_cores", lambda: 2)
+    (job,) = make(["mean"])
+    (job.folder / "checkpoints").mkdir(parents=True)
+    (job.folder / "checkpoints" / "epoch-00001.step-000000.0.pt").write_text("")
+    if content:
+        (job.folder / "run.json").write_text(content)
+    assert run_here([job], 2, lambda line: None) == 0
+    assert f"threads {threads}\n" in output(job)
+
+
+def test_without_a_checkpoint_the_threads_are_those_of_this_sweep(make, monkeypatch):
+    monkeypatch.setattr(workers, "_cores", lambda: 2)
+    (job,) = make(["mean"])
+    job.folder.mkdir(parents=True)
+    (job.folder / "run.json").write_text('{"threads": 3}')
+    assert run_here([job], 1, lambda line: None) == 0
+    assert "threads 2\n" in output(job)
+
+
+def test_a_system_without_sighup_runs_a_sweep(make, monkeypatch):
+    monkeypatch.delattr(signal, "SIGHUP")
+    assert run_here(make(["mean"]), 1, lambda line: None) == 0
+
+
 def test_a_second_ctrl_c_kills(make):
     (job,) = make(["f-cagrad"])
     said = []
