@@ -13,7 +13,7 @@ import torch
 from .runs import report, rooms, sweep
 from .runs.config import Config
 from .runs.experiments import EXPERIMENTS, read_options
-from .runs.folder import InUse, RunError
+from .runs.folder import InUse, RunError, RunFolder
 from .runs.launch import Stopped, launch
 from .runs.plan import plan
 from .runs.published import published
@@ -44,12 +44,14 @@ def main(words: Sequence[str] | None = None) -> int:
         print(stopped, file=sys.stderr)
         return 128 + stopped.signal
     except KeyboardInterrupt:
-        print("Stopped at once; the last checkpoint stays. Go on with --resume.", file=sys.stderr)
+        begun = command is _train and RunFolder(given["out"]).is_begun
+        left = " at once; the last checkpoint stays. Go on with --resume" if begun else ""
+        print(f"Stopped{left}.", file=sys.stderr)
         return 128 + signal.SIGINT
     except InUse as error:
         print(f"error: {error}", file=sys.stderr)
         return IN_USE
-    except (RunError, FileNotFoundError, FileExistsError) as error:
+    except (RunError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
@@ -117,7 +119,10 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--out", required=True, help="the folder of the run")
         one.add_argument("--resume", action="store_true", help="go on with the run in that folder")
         one.add_argument(
-            "--checkpoint-seconds", type=float, default=60.0, help="seconds between checkpoints (default: 60)"
+            "--checkpoint-seconds",
+            type=_seconds,
+            default=60.0,
+            help="seconds between checkpoints (default: 60)",
         )
     planned = commands.add_parser("plan", help="time and memory of a run, from a few measured steps")
     for kind, one in _each_experiment(planned):
@@ -146,12 +151,25 @@ def _each_experiment(parser: argparse.ArgumentParser):
         one = kinds.add_parser(name, help=kind.settings.__doc__.splitlines()[0], allow_abbrev=False)
         one.add_argument("--preset", choices=list(kind.presets), help="a set of options; those given win")
         one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
-        one.add_argument("--threads", type=int, help="threads on the CPU (default: torch's)")
+        one.add_argument("--threads", type=_threads, help="threads on the CPU (default: torch's)")
         one.add_argument("--data", help="folder of the source files (default: FLATMTL_DATA, then the cache)")
         one.add_argument("--download", action="store_true", help="fetch source files that are missing")
         for settings, own in ((kind.settings, {}), (Config, kind.defaults)):
             _add_fields(one.add_argument_group(f"options of {settings.__name__}"), settings, own)
         yield name, one
+
+
+def _threads(word: str) -> int:
+    if not (word.isdecimal() and 1 <= int(word) <= 4096):
+        raise argparse.ArgumentTypeError(f"Got {word}; expected a whole number from 1 to 4096.")
+    return int(word)
+
+
+def _seconds(word: str) -> float:
+    seconds = float(word)
+    if not seconds >= 0:
+        raise argparse.ArgumentTypeError(f"Got {word}; expected a number >= 0.")
+    return seconds
 
 
 def _add_fields(parser, settings: type, defaults: dict) -> None:

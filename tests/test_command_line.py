@@ -8,8 +8,11 @@ import types
 import pytest
 
 from flatmtl_lite.__main__ import main
+from flatmtl_lite.runs import report
+from flatmtl_lite.runs.experiments import MultiMnist
 from flatmtl_lite.runs.plan import _peak_bytes
 from flatmtl_lite.runs.processes import Processes
+from flatmtl_lite.runs.trainer import Trainer
 
 SMALL = ["--sample", "--network", "mlp", "--n-train", "96", "--n-val", "40", "--n-test", "40"]
 SMALL += ["--epochs", "2", "--batch-size", "32"]
@@ -79,6 +82,62 @@ def test_a_sweep_is_checked_before_it_starts(words, message, tmp_path, capsys):
     assert code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "grid").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--threads", "0"], "--threads: Got 0; expected a whole number from 1"),
+        (["--threads", "-1"], "--threads: Got -1; expected a whole number from 1"),
+        (["--threads", str(2**40)], "expected a whole number from 1 to 4096"),
+        (["--checkpoint-seconds", "nan"], "--checkpoint-seconds: Got nan; expected a number >= 0"),
+        (["--checkpoint-seconds", "-1"], "--checkpoint-seconds: Got -1; expected a number >= 0"),
+        (["--seed", str(2**63)], "expected less than 2**63"),
+        (["--tasks", "digit"], "expected two to eight of digit, parity"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(words, message, tmp_path, capsys):
+    try:
+        code = main(["train", "multimnist", *SMALL, *words, "--out", str(tmp_path / "new")])
+    except SystemExit as exit:
+        code = exit.code
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("command", ["plan", "train", "report"])
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, "Stopped.\n"),
+        (OSError(28, "No space left on device"), 1, "error: [Errno 28] No space left on device\n"),
+        (NotADirectoryError(20, "Not a directory", "x"), 1, "error: [Errno 20] Not a directory: 'x'\n"),
+        (ConnectionError("could not fetch it"), 1, "error: could not fetch it\n"),
+    ],
+)
+def test_what_ends_a_command_is_one_line(command, error, code, message, tmp_path, capsys, monkeypatch):
+    def end(*given, **options):
+        raise error
+
+    monkeypatch.setattr(MultiMnist, "experiment", end)
+    monkeypatch.setattr(report, "main", end)
+    more = {"plan": ["multimnist"], "train": ["multimnist", "--out", str(tmp_path / "new")]}
+    assert main([command, *more.get(command, [str(tmp_path)])]) == code
+    assert capsys.readouterr().err == message
+
+
+def test_a_second_ctrl_c_names_the_checkpoint_there_is(tmp_path, capsys, monkeypatch):
+    step = Trainer._step
+
+    def stopped(trainer, batch):
+        if trainer.done:
+            raise KeyboardInterrupt
+        return step(trainer, batch)
+
+    monkeypatch.setattr(Trainer, "_step", stopped)
+    assert main(["train", "multimnist", *SMALL, "--checkpoint-seconds", "0", "--out", str(tmp_path)]) == 130
+    assert "the last checkpoint stays. Go on with --resume." in capsys.readouterr().err
 
 
 def test_nothing_to_report_is_said(tmp_path, capsys):
