@@ -14,7 +14,7 @@ from .runs import report, rooms, sweep
 from .runs.config import Config
 from .runs.experiments import EXPERIMENTS, read_options
 from .runs.folder import InUse, RunError, RunFolder
-from .runs.launch import Stopped, launch
+from .runs.launch import Stopped, as_begun, launch
 from .runs.plan import plan
 from .runs.published import published
 from .runs.workers import IN_USE
@@ -81,6 +81,12 @@ def _sweep(rest: Sequence[str], **given) -> int:
         settings, common = read_options(options["experiment"], options["preset"], given)
         kind.settings(**settings)
         kind.config(**common)
+        folder = RunFolder(options["out"])
+        if folder.is_begun:
+            try:
+                as_begun(folder.known(), options["experiment"], settings, common)
+            except RunError as error:
+                raise ValueError(f"{folder.path}: {error}") from error
 
     return sweep.main(argparse.Namespace(**given), rest, check)
 

@@ -140,6 +140,42 @@ def test_a_second_ctrl_c_names_the_checkpoint_there_is(tmp_path, capsys, monkeyp
     assert "the last checkpoint stays. Go on with --resume." in capsys.readouterr().err
 
 
+def begun_run(folder, **config):
+    """A folder of a finished run with these values."""
+    folder.mkdir(parents=True)
+    settings = {"variant": "mnist", "sample": True}
+    described = {"experiment": "multimnist", "settings": settings, "config": {"method": "mean", **config}}
+    for name in ("run.json", "result.json"):
+        (folder / name).write_text(json.dumps(described))
+
+
+@pytest.mark.parametrize("rest", [["--epochs", "50"], ["--lr", "0.1", "--epochs", "2"]])
+def test_a_sweep_over_runs_of_other_settings_starts_nothing(rest, tmp_path, capsys):
+    begun_run(tmp_path / "mnist/mean/seed1", seed=1, epochs=2, lr=0.05)
+    words = ["sweep", "multimnist", "--methods", "mean", "--variants", "mnist", "--seeds", "0", "1"]
+    assert main([*words, "--out", str(tmp_path), "--sample", *rest]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'mnist/mean/seed1'}: " in said
+    differing = "epochs is 2 there and 50 here" if rest[1] == "50" else "lr is 0.05 there and 0.1 here"
+    assert f"{differing}. " in said
+    assert not (tmp_path / "mnist/mean/seed0").exists()
+
+
+def test_a_sweep_over_runs_of_the_same_settings_repeats_none(tmp_path, capsys):
+    begun_run(tmp_path / "mnist/mean/seed1", seed=1, epochs=2)
+    words = ["sweep", "multimnist", "--methods", "mean", "--variants", "mnist", "--seeds", "1"]
+    assert main([*words, "--out", str(tmp_path), "--sample", "--epochs", "2"]) == 0
+    assert "1 runs, 1 of them finished already" in capsys.readouterr().out
+
+
+def test_a_sweep_names_a_begun_folder_that_is_damaged(tmp_path, capsys):
+    begun_run(tmp_path / "mean/seed1")
+    (tmp_path / "mean/seed1/run.json").write_text("{")
+    words = ["sweep", "multimnist", "--methods", "mean", "--seeds", "1", "--out", str(tmp_path), "--sample"]
+    assert main(words) == 2
+    assert "run.json is damaged" in capsys.readouterr().err
+
+
 def test_nothing_to_report_is_said(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 1
     assert "expected a folder with run folders" in capsys.readouterr().err
