@@ -188,8 +188,9 @@ def test_an_experiment_never_falls_back_to_the_sample(cache):
 
 
 def test_the_preset_of_the_paper_without_data_is_refused(tmp_path, capsys):
-    words = ["train", "multimnist", "--preset", "paper", "--device", "cpu", "--out", str(tmp_path / "new")]
-    assert main(words) == 1
+    tiny = ["--network", "mlp", "--n-train", "96", "--n-val", "40", "--n-test", "40"]
+    tiny += ["--epochs", "1", "--batch-size", "32"]
+    assert main(["train", "multimnist", "--preset", "paper", *tiny, "--out", str(tmp_path / "new")]) == 1
     assert "take the small shipped sample by --sample" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
