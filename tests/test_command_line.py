@@ -145,6 +145,7 @@ def begun_run(folder, **config):
     folder.mkdir(parents=True)
     settings = {"variant": "mnist", "sample": True}
     described = {"experiment": "multimnist", "settings": settings, "config": {"method": "mean", **config}}
+    described |= {"processes": 1, "about": {}}
     for name in ("run.json", "result.json"):
         (folder / name).write_text(json.dumps(described))
 
@@ -173,7 +174,7 @@ def test_a_sweep_names_a_begun_folder_that_is_damaged(tmp_path, capsys):
     (tmp_path / "mean/seed1/run.json").write_text("{")
     words = ["sweep", "multimnist", "--methods", "mean", "--seeds", "1", "--out", str(tmp_path), "--sample"]
     assert main(words) == 2
-    assert "run.json is damaged" in capsys.readouterr().err
+    assert "run.json cannot be read" in capsys.readouterr().err
 
 
 def test_nothing_to_report_is_said(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """A sweep on this machine: nothing twice, no failure in silence, a stop that waits for the checkpoints."""
 
+import json
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from flatmtl_lite.runs import workers
 from flatmtl_lite.runs.jobs import grid
 from flatmtl_lite.runs.workers import run_here
 
+DESCRIBED = {"experiment": "multimnist", "settings": {}, "config": {}, "processes": 1, "about": {}}
 STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in.py")))
 
 
@@ -138,7 +140,8 @@ def test_a_run_that_a_signal_stopped_at_a_checkpoint_has_not_failed(make, method
 
 
 @pytest.mark.parametrize(
-    ("content", "threads"), [('{"threads": 3}', 3), ("{}", 1), ('{"threads": 3', 1), (None, 1)]
+    ("content", "threads"),
+    [(DESCRIBED | {"threads": 3}, 3), (DESCRIBED, 1), ({"threads": 3}, 1), (None, 1)],
 )
 def test_a_run_that_goes_on_keeps_its_threads(make, monkeypatch, content, threads):
     monkeypatch.setattr(workers, "_cores", lambda: 2)
@@ -146,7 +149,7 @@ def test_a_run_that_goes_on_keeps_its_threads(make, monkeypatch, content, thread
     (job.folder / "checkpoints").mkdir(parents=True)
     (job.folder / "checkpoints" / "epoch-00001.step-000000.0.pt").write_text("")
     if content:
-        (job.folder / "run.json").write_text(content)
+        (job.folder / "run.json").write_text(json.dumps(content))
     assert run_here([job], 2, lambda line: None) == 0
     assert f"threads {threads}\n" in output(job)
 
