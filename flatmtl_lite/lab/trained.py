@@ -72,7 +72,8 @@ def entropy_histograms(runs: Runs, tasks: Sequence[str]) -> go.Figure:
         entropies = [lines[-1]["entropy"] for lines in logs]
         for k in range(len(tasks)):
             styles = cycle(((BLACK, "solid"), (PURPLE, "dash"), (BLUE, "dot"), (VERMILLION, "dashdot")))
-            for data, (color, dash) in zip((name for name in entropies[0] if name != "edges"), styles):
+            everywhere = [name for name in entropies[0] if all(name in seed for seed in entropies)]
+            for data, (color, dash) in zip((name for name in everywhere if name != "edges"), styles):
                 counts = np.sum([entropy[data][k] for entropy in entropies], 0)
                 x, y = np.repeat(entropies[0]["edges"], 2)[1:-1], np.repeat(counts / counts.sum(), 2)
                 figure.add_scatter(

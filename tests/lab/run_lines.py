@@ -30,7 +30,7 @@ def trained(method: str, seed: int) -> runs.Run:
 def finished_run(method: str, seed: int = 0) -> dict:
     """{"result": what result.json would hold, "log": the lines of log.jsonl}."""
     run = trained(method, seed)
-    log = steps(run) + epochs(run) + evaluations(run) + [snapshot(run), final(run)]
+    log = run.steps + epochs(run) + evaluations(run) + [snapshot(run), final(run)]
     last = next(line for line in reversed(log) if line["kind"] == "evaluation")
     result = {
         "experiment": "multimnist",
@@ -45,14 +45,6 @@ def finished_run(method: str, seed: int = 0) -> dict:
         "best_test": last,
     }
     return {"result": result, "log": log}
-
-
-def steps(run: runs.Run) -> list[dict]:
-    d = at(run, 0.1)
-    norms = dict(norms=d.loss.norm(dim=-1).tolist(), flat_norms=d.flat.norm(dim=-1).tolist())
-    if "flat" not in run.steps[0]:
-        norms = dict(norms=norms["norms"])
-    return [dict(kind="step", step=k, **step, **norms) for k, step in enumerate(run.steps)]
 
 
 def epochs(run: runs.Run) -> list[dict]:
