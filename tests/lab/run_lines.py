@@ -22,7 +22,7 @@ def data(seed: int = 0) -> runs.MultiTaskData:
 
 @functools.cache
 def trained(method: str, seed: int) -> runs.Run:
-    config = runs.Config(method=method, rho=0.1, epochs=EPOCHS, seed=seed, measure_every=1)
+    config = runs.Config(method=method, rho=0.1, epochs=EPOCHS, seed=seed, measure_every=1, evaluate_every=1)
     return runs.train(data(), config)
 
 
