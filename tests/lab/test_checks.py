@@ -21,6 +21,7 @@ def test_there_are_at_least_three_a_notebook():
         *("flat_part", "predicted_flat", "conflicts", "unmoved"),
         *("rescale", "union_bound", "rayleigh", "expected_calibration_error"),
         *("decomposed_rule", "additive", "f_method"),
+        *("pulls", "depth_error", "delta_m"),
     }
     assert min(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 4
 
@@ -36,6 +37,14 @@ def f_method(w, losses, rho, A):
         with torch.no_grad():
             w.copy_(start)
     return A(torch.stack(clean)) + A(torch.stack(flat))
+
+
+def depth_error(pred, depth):
+    total, count = 0, 0
+    for p, d in zip(pred, depth):
+        total += (p - d)[d > 0].abs().sum()
+        count += (d > 0).sum()
+    return total / count
 
 
 # written here as a learner would, without the core
@@ -81,6 +90,13 @@ WRITTEN = {
     "expected_calibration_error": lambda count, confidence, accuracy: sum(
         n / sum(count) * abs(a - c) for n, c, a in zip(count, confidence, accuracy)
     ),
+    "pulls": lambda M: [
+        sum(row) / len(M) / row[i].sqrt() / (M.sum() / len(M) ** 2).sqrt() for i, row in enumerate(M)
+    ],
+    "depth_error": depth_error,
+    "delta_m": lambda values, base, higher: sum(
+        100 / len(base) * (b - m if up else m - b) / b for m, b, up in zip(values, base, higher)
+    ),
 }
 
 
@@ -93,6 +109,9 @@ def test_a_right_answer_is_correct(name):
 @pytest.mark.parametrize(("name", "message"), MISTAKES)
 def test_a_classic_mistake_is_named(name, message):
     assert EXERCISES[name](EXERCISES[name].mistakes[message]) == Feedback("almost", message)
+
+
+TASKS = slice(0, 2), slice(2, 4), slice(4, 9)
 
 
 def step(gradient, theta, epsilon):
@@ -134,6 +153,16 @@ CLASSIC = [
     ("rayleigh", lambda product, v: v @ product(v), "how long v is"),
     ("rayleigh", lambda product, v: product(v).norm() / v.norm(), "curves down"),
     ("expected_calibration_error", lambda n, c, a: (a - c).abs().mean(), "number of images"),
+    ("pulls", lambda M: M.mean(1) / M.mean() / M.diagonal() ** 0.5, "take its root"),
+    ("depth_error", lambda p, d: sum((a - b)[b > 0].abs().mean() for a, b in zip(p, d)) / len(p), "as in the"),
+    ("depth_error", lambda p, d: sum((a - b).abs().sum() for a, b in zip(p, d)) / sum(map(len, d)), "holes"),
+    ("delta_m", lambda v, b, up: (100 * (v - b) / b * (2 * up.double() - 1)).mean(), "turned round"),
+    ("delta_m", lambda v, b, up: (100 * (v - b) / v * (1 - 2 * up.double())).mean(), "own values"),
+    (
+        "delta_m",
+        lambda v, b, up: sum((100 * (v - b) / b * (1 - 2 * up.double()))[k].mean() for k in TASKS) / 3,
+        "over the three tasks",
+    ),
 ]
 
 

@@ -5,6 +5,7 @@ from .conflict import angle, mean_step, pcgrad
 from .exercise import Exercise, Feedback
 from .generalising import expected_calibration_error, rayleigh, rescale, union_bound
 from .rules import additive, decomposed_rule, f_method
+from .scenes import delta_m, depth_error, pulls
 from .sharpness import adaptive_epsilon, perturbation, sam_gradient, shared_epsilon
 from .splitting import conflicts, flat_part, predicted_flat, unmoved
 
@@ -16,6 +17,8 @@ __all__ = [
     "angle",
     "conflicts",
     "decomposed_rule",
+    "delta_m",
+    "depth_error",
     "expected_calibration_error",
     "f_method",
     "flat_part",
@@ -26,6 +29,7 @@ __all__ = [
     "pcgrad",
     "perturbation",
     "predicted_flat",
+    "pulls",
     "rayleigh",
     "rescale",
     "sam_gradient",

@@ -1,0 +1,149 @@
+"""Exercises of notebook 08: who pulls the mean, an error over known pixels, and Δm."""
+
+import torch
+from torch import Tensor
+
+from ...diagnostics import cosines_of_gramian
+from .exercise import Exercise
+from .vectors import vector
+
+
+def _gramian(*rows: tuple[float, ...]) -> Tensor:
+    R = torch.tensor(rows, dtype=torch.float64)
+    return R @ R.T
+
+
+def _lengths(M: Tensor) -> Tensor:
+    return M.diagonal().sqrt()
+
+
+pulls = Exercise(
+    arguments=("M",),
+    cases=[
+        (_gramian((1, 2, 0), (-2, 1, 1), (0, 9, -3)),),
+        (_gramian((3, 0, 1), (-1, 1, 0.5), (0.2, -1, 2)),),
+        (_gramian((1, 0.5), (-4, 1)),),
+    ],
+    right=lambda M: M.mean(1) / (_lengths(M) * M.mean().sqrt()),
+    mistakes={
+        "these are inner products with the mean; divide by both lengths.": lambda M: M.mean(1),
+        "divided by the task's length only; the mean has a length too: its square is the mean of all of M.": (
+            lambda M: M.mean(1) / _lengths(M)
+        ),
+        "divided by the mean's length only; divide by the task's too.": lambda M: M.mean(1) / M.mean().sqrt(),
+        "the mean of all of M is the square of the mean's length: take its root.": (
+            lambda M: M.mean(1) / (_lengths(M) * M.mean())
+        ),
+        "the diagonal of M holds squares: take roots.": (
+            lambda M: M.mean(1) / (M.diagonal() * M.mean().sqrt())
+        ),
+        "as many times too large as there are tasks: the inner product with the mean is a mean, no sum.": (
+            lambda M: M.sum(1) / (_lengths(M) * M.mean().sqrt())
+        ),
+        "this is the mean of the cosines with each task, which forgets that a long gradient pulls more.": (
+            lambda M: cosines_of_gramian(M).mean(1)
+        ),
+        "these are angles in degrees; the cosines are asked for.": (
+            lambda M: torch.rad2deg(torch.acos(M.mean(1) / (_lengths(M) * M.mean().sqrt())))
+        ),
+    },
+    praise="all of it stands in the Gramian; the mean itself need not be made.",
+)
+
+
+def _errors(pred: list[Tensor], depth: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Absolute errors of each batch, 0 at holes, and which pixels are known."""
+    known = [batch != 0 for batch in depth]
+    return [(p - d).abs() * k for p, d, k in zip(pred, depth, known, strict=True)], known
+
+
+def _over_known(pred: list[Tensor], depth: list[Tensor]) -> Tensor:
+    errors, known = _errors(pred, depth)
+    return torch.cat(errors).sum() / torch.cat(known).sum()
+
+
+def _batch_by_batch(pred: list[Tensor], depth: list[Tensor]) -> Tensor:
+    errors, known = _errors(pred, depth)
+    return torch.stack([e.sum() / k.sum() for e, k in zip(errors, known, strict=True)]).mean()
+
+
+depth_error = Exercise(
+    arguments=("pred", "depth"),
+    cases=[
+        ([vector(3, 3, 3, 3), vector(3, 3, 3, 3)], [vector(2, 2, 2, 2), vector(0, 0, 0, 5)]),
+        ([vector(1, 2.5, 4), vector(2, 2, 6)], [vector(1.5, 0, 4), vector(0, 0, 3)]),
+        ([vector(0.5, 7)], [vector(0, 4)]),
+    ],
+    right=_over_known,
+    mistakes={
+        "this is the mean of the batches' means, as in the published code: a pixel counts more in a batch "
+        "with many holes. Add up errors and pixels over all batches, and divide once.": _batch_by_batch,
+        "you count the holes as depth 0; where depth is 0 nothing is known.": (
+            lambda pred, depth: (torch.cat(pred) - torch.cat(depth)).abs().mean()
+        ),
+        "the errors are those of the known pixels, but you divide by all pixels.": (
+            lambda pred, depth: torch.cat(_errors(pred, depth)[0]).mean()
+        ),
+        "errors of opposite sign cancel: take absolute values first.": (
+            lambda pred, depth: (
+                ((torch.cat(pred) - torch.cat(depth)) * (torch.cat(depth) != 0)).sum()
+                / (torch.cat(depth) != 0).sum()
+            )
+        ),
+        "this is the sum of the errors; divide by the number of known pixels.": (
+            lambda pred, depth: torch.cat(_errors(pred, depth)[0]).sum()
+        ),
+    },
+    praise="one sum, one count, one division: no pixel counts more than another.",
+)
+
+
+HIGHER = torch.tensor([True, True, False, False, False, False, True, True, True])
+STL = vector(38.30, 63.76, 0.6754, 0.2780, 25.01, 19.21, 30.14, 57.20, 69.15)
+TASK_SIZES = (2, 2, 5)  # metrics of classes, depth, normals
+
+
+def _changes(values: Tensor, base: Tensor, higher: Tensor) -> Tensor:
+    """By how much each metric is worse, in per cent."""
+    return 100 * torch.where(higher, -1, 1) * (values - base) / base
+
+
+delta_m = Exercise(
+    arguments=("values", "base", "higher"),
+    cases=[
+        (vector(39.29, 65.33, 0.5493, 0.2263, 28.15, 23.96, 22.09, 47.50, 61.08), STL, HIGHER),
+        (vector(30.47, 59.90, 0.6070, 0.2555, 24.88, 19.45, 29.18, 56.88, 69.36), STL, HIGHER),
+        (vector(40, 60, 0.5, 0.2, 20, 15, 30, 60, 70), vector(50, 50, 0.4, 0.25, 25, 10, 40, 50, 60), HIGHER),
+    ],
+    right=lambda values, base, higher: _changes(values, base, higher).mean(),
+    mistakes={
+        "the sign is turned round, as in the formula that the paper prints; in its table less is better.": (
+            lambda values, base, higher: -_changes(values, base, higher).mean()
+        ),
+        "divided by the method's own values; both methods must be measured by the same base.": (
+            lambda values, base, higher: (_changes(values, base, higher) * base / values).mean()
+        ),
+        "this is the mean over the three tasks; the tables take it over the nine metrics, so normals count "
+        "five times, classes and depth twice.": (
+            lambda values, base, higher: torch.stack(
+                [part.mean() for part in _changes(values, base, higher).split(TASK_SIZES)]
+            ).mean()
+        ),
+        "a rise counts as worse everywhere; where higher is better it is an improvement: turn its sign.": (
+            lambda values, base, higher: (100 * (values - base) / base).mean()
+        ),
+        "right but for the unit: per cent are asked for.": (
+            lambda values, base, higher: _changes(values, base, higher).mean() / 100
+        ),
+        "this is the sum; divide by the number of metrics.": (
+            lambda values, base, higher: _changes(values, base, higher).sum()
+        ),
+        "degrees and metres cannot be added: divide each difference by its base.": (
+            lambda values, base, higher: (100 * torch.where(higher, -1, 1) * (values - base)).mean()
+        ),
+        "this is how far the method is from the base, better or worse; keep the signs.": (
+            lambda values, base, higher: _changes(values, base, higher).abs().mean()
+        ),
+    },
+    praise="every metric by its own base, its sign by its direction, and the mean over all nine.",
+)
