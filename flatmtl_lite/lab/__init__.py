@@ -1,6 +1,6 @@
 """What a notebook shows: live stages, figures with static twins, checks, predictions, progress, the zoo."""
 
-from . import checks, figures, measures, trained, training
+from . import checks, figures, measures, scenes, trained, training
 from .algorithm import algorithm
 from .chance import angles_beside_chance
 from .classroom import calibration, class_view, export_predictions
@@ -59,6 +59,7 @@ __all__ = [
     "rho_instrument",
     "rules_instrument",
     "scale_instrument",
+    "scenes",
     "show",
     "snapshot_instrument",
     "split_instrument",

@@ -34,13 +34,21 @@ def static_picture(figure: go.Figure) -> str:
 
 
 def _small_png(figure: go.Figure) -> bytes:
-    """A picture 960 pixels wide in greys and tints of the house's colours: small, and none is lost."""
+    """A picture 960 pixels wide, and small: 256 colours.
+
+    They are greys and tints of the house's colours, so that none of these is lost; or, of a figure that
+    holds a photograph, the picture's own.
+    """
     from PIL import Image  # a tool of ``make notebooks``: learners need not have it
 
     drawn = figure.to_image(format="png", width=960, height=figure.layout.height or 450)
     palette = Image.new("P", (1, 1))
     palette.putpalette([value for color in _tints() for value in color])
-    picture = Image.open(io.BytesIO(drawn)).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
+    picture = Image.open(io.BytesIO(drawn)).convert("RGB")
+    if any(trace.type == "image" for trace in figure.data):
+        picture = picture.quantize()
+    else:
+        picture = picture.quantize(palette=palette, dither=Image.Dither.NONE)
     file = io.BytesIO()
     picture.save(file, format="png", optimize=True)
     return file.getvalue()

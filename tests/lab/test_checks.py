@@ -154,7 +154,7 @@ CLASSIC = [
     ("rayleigh", lambda product, v: product(v).norm() / v.norm(), "curves down"),
     ("expected_calibration_error", lambda n, c, a: (a - c).abs().mean(), "number of images"),
     ("pulls", lambda M: M.mean(1) / M.mean() / M.diagonal() ** 0.5, "take its root"),
-    ("depth_error", lambda p, d: sum((a - b)[b > 0].abs().mean() for a, b in zip(p, d)) / len(p), "as in the"),
+    ("depth_error", lambda p, d: sum((a - b)[b > 0].abs().mean() for a, b in zip(p, d)) / len(p), "pixel"),
     ("depth_error", lambda p, d: sum((a - b).abs().sum() for a, b in zip(p, d)) / sum(map(len, d)), "holes"),
     ("delta_m", lambda v, b, up: (100 * (v - b) / b * (2 * up.double() - 1)).mean(), "turned round"),
     ("delta_m", lambda v, b, up: (100 * (v - b) / v * (1 - 2 * up.double())).mean(), "own values"),
