@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .style import BLACK, BLUE, GREEN, GREY, METHODS, ORANGE, PURPLE, SKY, TEMPLATE, VERMILLION
+from .style import BLACK, BLUE, GREEN, GREY, METHODS, ORANGE, PURPLE, RULES, SKY, TEMPLATE, VERMILLION
 
 # a colour a class, in the order of NYUv2's 13; large surfaces are pale
 CLASS_COLORS = (
@@ -137,3 +137,35 @@ def metric_changes(changes: Mapping[str, Mapping[str, float]], title: str, step:
     last = len(names) - 0.5
     figure.update_yaxes(range=[last, -0.5], tickvals=list(places.values()), ticktext=names, automargin=True)
     return figure.update_layout(template=TEMPLATE, height=190 + 24 * len(names), margin=dict(t=40, b=115))
+
+
+def rule_dots(values: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> go.Figure:
+    """Results of each aggregator under several rules: a dot a seed, a bar for the mean.
+
+    A thin line joins the dots of one seed, so that differences can be read seed by seed.
+
+    Args:
+        values: aggregator -> rule -> a value a seed; the rules are keys of ``lab.style.RULES``, the same in
+            all.
+        title: what the values are, for the axis.
+    """
+    rules = list(next(iter(values.values())))
+    figure = go.Figure()
+    for group, of_rules in enumerate(values.values()):
+        heights = [group + 0.27 * (k - (len(rules) - 1) / 2) for k in range(len(rules))]
+        for seed in zip(*of_rules.values(), strict=True):
+            thin = dict(mode="lines", line=dict(color=GREY, width=1), opacity=0.6, hoverinfo="skip")
+            figure.add_scatter(x=list(seed), y=heights, **thin, showlegend=False)
+        for rule, y in zip(rules, heights, strict=True):
+            look, seeds = RULES[rule], of_rules[rule]
+            dots = dict(size=11, symbol=look["symbol"], color=look["color"], line=dict(width=1, color=BLACK))
+            bar = dict(symbol="line-ns", size=24, line=dict(width=3, color=look["color"]))
+            at = dict(name=rule, legendgroup=rule, mode="markers", hovertemplate="%{x:+.2f}")
+            figure.add_scatter(x=[float(np.mean(seeds))], y=[y], marker=bar, **at, showlegend=False)
+            figure.add_scatter(x=list(seeds), y=[y] * len(seeds), marker=dots, **at, showlegend=group == 0)
+    figure.add_vline(x=0, line=dict(color="#444444", width=1.5))
+    last = len(values) - 0.5
+    figure.update_yaxes(range=[last, -0.5], tickvals=list(range(len(values))), ticktext=list(values))
+    figure.update_yaxes(automargin=True, showgrid=False)
+    figure.update_xaxes(title_text=title)
+    return figure.update_layout(template=TEMPLATE, height=150 + 90 * len(values), margin=dict(t=60, b=60))

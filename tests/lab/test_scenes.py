@@ -78,3 +78,13 @@ def test_a_photograph_keeps_its_colours_in_the_static_picture(monkeypatch, photo
     monkeypatch.setattr(type(figure), "to_image", lambda *_, **__: file.getvalue())
     drawn = Image.open(io.BytesIO(_small_png(figure))).convert("RGB").getpixel((0, 0))
     assert (drawn == (140, 109, 79)) == photograph
+
+
+def test_rule_dots_join_what_belongs_to_one_seed():
+    mean, mgda = {"erm": [1.0, 2.0], "direct": [0.5, 1.5]}, {"erm": [3.0, 5.0], "direct": [4.0, 4.0]}
+    figure = scenes.rule_dots({"mean": mean, "mgda": mgda}, "Δm, %")
+    joined = [list(trace.x) for trace in figure.data if trace.mode == "lines"]
+    assert joined == [[1.0, 0.5], [2.0, 1.5], [3.0, 4.0], [5.0, 4.0]]
+    dots = [(trace.name, list(trace.x)) for trace in figure.data if trace.mode == "markers"]
+    assert dots[:4] == [("erm", [1.5]), ("erm", [1.0, 2.0]), ("direct", [1.0]), ("direct", [0.5, 1.5])]
+    assert [trace.name for trace in figure.data if trace.showlegend is not False] == ["erm", "direct"]
