@@ -1,0 +1,165 @@
+"""What notebook 08 says in words is what the networks, the metrics, the tables and the record say."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+
+import flatmtl_lite as fm
+from flatmtl_lite.runs import (
+    SceneMetrics,
+    Scenes,
+    encoder_decoder,
+    rooms,
+    rooms_record,
+    scene_batches,
+    scene_closures,
+)
+from flatmtl_lite.runs.published_scenes import NYUV2
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "instructor" / "08_nyuv2.ipynb"
+PLAIN = [name for name in NYUV2 if not name.startswith("F-")]
+
+
+def says(sentence: str) -> None:
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    prose = re.sub(r"[*>`\s]+", " ", " ".join(cell.source for cell in cells))
+    assert sentence in prose, f"notebook 08 no longer says: {sentence}"
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rooms")
+    rooms.write_rooms(folder, train=8, val=0, height=48, width=64)
+    return next(scene_batches(Scenes(folder, "train"), [torch.arange(8)]))
+
+
+def gradients(batch, seed: int) -> torch.Tensor:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = encoder_decoder()
+    shared, heads = model.shared_parameters(), model.head_parameters()
+    return fm.decompose(*scene_closures(model, batch), shared, heads, rho=0).loss
+
+
+def cosines(direction: torch.Tensor, G: torch.Tensor) -> torch.Tensor:
+    return fm.diagnostics.cosines(torch.cat([direction[None], G]))[0, 1:]
+
+
+def test_the_mean_is_nearly_the_gradient_of_the_normals(batch):
+    says("nearly the gradient of the normals , with a cosine above 0.9 in all four")
+    says("In three of them the cosine of another task is negative")
+    says("normals, in all four networks")
+    others = []
+    for seed in range(4):
+        G = gradients(batch, seed)
+        assert G.shape[1] == 253_416
+        assert G.norm(dim=1).argmax() == 2
+        found = cosines(G.mean(0), G)
+        assert found[2] > 0.9
+        others.append(found[:2].min().item() < 0)
+    assert sum(others) == 3
+
+
+def test_what_other_aggregators_lean_to(batch):
+    says("IMTL-G gives every task the same cosine, whatever its length. MGDA leans to the shortest gradient")
+    says("CAGrad stands between the mean and MGDA")
+    G = gradients(batch, 0)
+    mean, mgda, cagrad, imtl = (
+        cosines(fm.aggregator(name)(G), G) for name in ("mean", "mgda", "cagrad", "imtl_g")
+    )
+    assert imtl.max() - imtl.min() < 1e-3
+    assert G.norm(dim=1).argmin() == mgda.argmax() == 0
+    for k in (0, 2):
+        assert min(mean[k], mgda[k]) < cagrad[k] < max(mean[k], mgda[k])
+
+
+def test_colours_of_normals_and_what_is_unknown():
+    says("The floor, whose normal points up, is purple; a wall that faces the camera is olive")
+    says("All 0 means unknown")
+    room = rooms.render(seed=3)
+    floor = room["normal"][(room["label"] == rooms.CLASSES.index("floor")) & (room["depth"][..., 0] > 0)]
+    assert np.median(floor, axis=0) == pytest.approx([0, -1, 0], abs=0.3)  # the camera looks down a little
+    assert ((room["normal"] == 0).all(-1) == (room["depth"][..., 0] == 0)).all()
+
+
+def test_the_blind_answer(batch):
+    says("has 46 % of the pixels right")
+    known = batch["label"][batch["label"] != -1]
+    assert round(100 * (known == 11).float().mean().item()) == 46
+
+
+def test_by_pixels_and_by_batches():
+    says("By pixels the error is (4 · 1 + 1 · 2)/5 = 1.2 m; by batches it is (1 + 2)/2 = 1.5 m")
+    for per_batch, error in ((False, 1.2), (True, 1.5)):
+        metrics = SceneMetrics(per_batch)
+        for depths in ([2, 2, 2, 2], [0, 0, 0, 5]):
+            truth = {
+                "label": torch.zeros(1, 1, 4, dtype=torch.long),
+                "depth": torch.tensor(depths, dtype=torch.float32).view(1, 1, 1, 4),
+                "normal": torch.eye(3)[2].view(1, 3, 1, 1).expand(1, 3, 1, 4),
+            }
+            said = {"label": torch.zeros(1, 13, 1, 4), "depth": torch.full((1, 1, 1, 4), 3.0)}
+            metrics.update({**said, "normal": truth["normal"]}, truth)
+        assert metrics.compute()["abs_err"] == pytest.approx(error)
+
+
+def test_delta_m_of_ls_by_hand():
+    says("(39.29 - 38.30)/38.30 = -2.6 | | pixel accuracy, % | 63.76 | 65.33 | -2.5 |")
+    says("(0.5493 - 0.6754)/0.6754 = -18.7 | | relative error | 0.2780 | 0.2263 | -18.6 |")
+    says("(28.15 - 25.01)/25.01 = +12.6 |")
+    says("The two missing cells are +24.7 and +26.7")
+    says("| 57.20 | 47.50 | +17.0 | | within 30°, % | 69.15 | 61.08 | +11.7 |")
+    found = [f"{change:+.1f}" for change in NYUV2["LS"].changes.values()]
+    assert found == ["-2.6", "-2.5", "-18.7", "-18.6", "+12.6", "+24.7", "+26.7", "+17.0", "+11.7"]
+
+
+def by_task(name: str) -> float:
+    changes = list(NYUV2[name].changes.values())
+    return sum(sum(part) / len(part) for part in (changes[:2], changes[2:4], changes[4:])) / 3
+
+
+def test_means_over_metrics_and_over_tasks():
+    says("LS: +5.6 over metrics, -0.9 over tasks")
+    assert (round(NYUV2["LS"].delta_m, 1), round(by_task("LS"), 1)) == (5.6, -0.9)
+    says("MGDA, which has the worst classes of the plain rows, comes out before LS by Δm")
+    says("and behind it by tasks")
+    assert min(PLAIN, key=lambda name: NYUV2[name].values["miou"]) == "MGDA"
+    assert NYUV2["MGDA"].delta_m < NYUV2["LS"].delta_m
+    assert by_task("MGDA") > by_task("LS")
+
+
+def test_what_table_3_shows():
+    says("Every F-X lies left of its X , by 0.8 (PCGrad) to 4.2 (IMTL)")
+    gains = {x: NYUV2[x].delta_m - NYUV2[f"F-{x}"].delta_m for x in PLAIN if f"F-{x}" in NYUV2}
+    assert len(gains) == 5
+    assert (min(gains, key=gains.get), max(gains, key=gains.get)) == ("PCGrad", "IMTL")
+    assert [f"{gains[x]:.1f}" for x in ("PCGrad", "IMTL")] == ["0.8", "4.2"]
+    says("has -3.2. SAM alone is worth that much. Beside F-STL, F-CAGrad gains 0.6 and F-IMTL 1.6")
+    beside = {name: NYUV2["F-STL"].delta_m - NYUV2[name].delta_m for name in NYUV2}
+    assert [f"{beside[name]:.1f}" for name in ("F-CAGrad", "F-IMTL")] == ["0.6", "1.6"]
+    says("F-LS, F-MGDA and F-PCGrad lose")
+    assert max(beside[name] for name in ("F-LS", "F-MGDA", "F-PCGrad")) < 0
+    says("In most rows sharing takes about a fifth off the depth errors, more than F-STL does")
+    shared = {name: NYUV2[name].changes["abs_err"] for name in NYUV2 if name != "F-STL"}
+    assert sum(-23 < change < -17 for change in shared.values()) > 0.8 * len(shared)
+    assert max(shared.values()) < NYUV2["F-STL"].changes["abs_err"]
+    says("its mIoU is 31 % below STL's, worse than MGDA's")
+    assert round(NYUV2["F-MGDA"].changes["miou"]) == 31
+    says("IMTL's printed -0.76 is a misprint: its nine numbers give -0.60")
+
+
+def test_the_record_says_what_it_is_of():
+    record = rooms_record.recorded()
+    assert record["what"].startswith("synthetic rooms")
+    says("few rooms, never augmented, many epochs")
+    assert record["settings"]["n_train"] <= 64
+    assert not record["settings"]["augment"]
+    says("with a seed of its own")
+    assert {one["seed"] for one in record["selection"]}.isdisjoint({run["seed"] for run in record["runs"]})
+    says("their dots coincide, seed by seed")
+    changes = rooms_record.by_method(record, "delta_m")
+    assert changes["direct-mean"] == pytest.approx(changes["f-mean"], abs=0.01)
