@@ -163,3 +163,51 @@ def test_the_record_says_what_it_is_of():
     says("their dots coincide, seed by seed")
     changes = rooms_record.by_method(record, "delta_m")
     assert changes["direct-mean"] == pytest.approx(changes["f-mean"], abs=0.01)
+
+
+def gramian(method: str, epoch: int, rho: float) -> torch.Tensor:
+    """Of the three loss and three flat parts; ``epoch`` is the place among the recorded ones."""
+    line = rooms_record.recorded()["snapshots"][method][epoch]
+    return torch.tensor(line["gramians"][line["rho"].index(rho)], dtype=torch.float64)
+
+
+def angles(M: torch.Tensor) -> torch.Tensor:
+    """Degrees between the loss parts: classes and depth, classes and normals, depth and normals."""
+    return fm.diagnostics.cosines_of_gramian(M)[(0, 0, 1), (1, 2, 2)].acos().rad2deg()
+
+
+def agreement(M: torch.Tensor) -> float:
+    return fm.diagnostics.rule_cosine(M, fm.CAGrad(c=0.4), "decomposed", "direct")
+
+
+def test_what_the_snapshots_show():
+    says("at the ρ that F-CAGrad was trained with (0.02)")
+    assert rooms_record.recorded()["config"]["rho"] == 0.02
+    found = {
+        (method, epoch): gramian(method, epoch, 0.02) for method in ("mean", "f-cagrad") for epoch in (0, -1)
+    }
+    lengths = {key: M.diagonal().sqrt() for key, M in found.items()}
+    says("After one epoch it is the shortest, and depth is longest. LS ends with 1.9, 3.5 and 0.5")
+    assert rooms_record.recorded()["snapshots"]["mean"][0]["epoch"] == 1
+    for method in ("mean", "f-cagrad"):
+        assert (lengths[method, 0][:3].argmin(), lengths[method, 0][:3].argmax()) == (2, 1)
+    assert [f"{v:.1f}" for v in lengths["mean", -1][:3].tolist()] == ["1.9", "3.5", "0.5"]
+    says("F-CAGrad ends with classes (1.5) before depth (1.3)")
+    assert [f"{v:.1f}" for v in lengths["f-cagrad", -1][:2].tolist()] == ["1.5", "1.3"]
+    says("After the first epoch the loss part of depth is in conflict with both others")
+    says("In the end no pair of loss parts is, in either run")
+    for (_, epoch), M in found.items():
+        conflicts = (angles(M) > 90).tolist()
+        assert conflicts == ([True, False, True] if epoch == 0 else [False] * 3)
+    says("Each of its flat parts is less than a quarter as long as that of LS")
+    assert (lengths["f-cagrad", -1][3:] < lengths["mean", -1][3:] / 4).all()
+    says("In LS they are longer than the loss parts, in F-CAGrad shorter")
+    assert (lengths["mean", -1][3:] > lengths["mean", -1][:3]).all()
+    assert (lengths["f-cagrad", -1][3:] < lengths["f-cagrad", -1][:3]).all()
+    says("their cosine is 0.997 or more at all four moments")
+    assert min(map(agreement, found.values())) > 0.9965
+    says("08-trained: depth. 08-agree: above 0.99 (0.9999). Move ρ to 0.5 in LS, last epoch: only there")
+    assert lengths["mean", -1][:3].argmax() == 1
+    assert f"{agreement(found['f-cagrad', -1]):.4f}" == "0.9999"
+    assert f"{agreement(gramian('mean', -1, 0.5)):.2f}" == "0.96"
+    assert agreement(gramian("f-cagrad", -1, 0.5)) > 0.99
