@@ -37,7 +37,7 @@ def _small_png(figure: go.Figure) -> bytes:
     """A picture 960 pixels wide, and small: 256 colours.
 
     They are greys and tints of the house's colours, so that none of these is lost; or, of a figure that
-    holds a photograph, the picture's own.
+    holds a photograph or a heat map, the picture's own.
     """
     from PIL import Image  # a tool of ``make notebooks``: learners need not have it
 
@@ -45,7 +45,7 @@ def _small_png(figure: go.Figure) -> bytes:
     palette = Image.new("P", (1, 1))
     palette.putpalette([value for color in _tints() for value in color])
     picture = Image.open(io.BytesIO(drawn)).convert("RGB")
-    if any(trace.type == "image" for trace in figure.data):
+    if any(trace.type in ("image", "heatmap") for trace in figure.data):
         picture = picture.quantize()
     else:
         picture = picture.quantize(palette=palette, dither=Image.Dither.NONE)

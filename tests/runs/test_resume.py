@@ -20,7 +20,7 @@ SMALL = dict(
     **dict(experiment="multimnist", network="mlp", sample=True, n_train=160, n_val=40, n_test=40),
     **dict(epochs=3, batch_size=32, evaluate_every=2, snapshot_every=0, checkpoint_seconds=0, progress=False),
 )
-KILLS = int(os.environ.get("FLATMTL_KILLS", 3))  # for each run; more of them: CONTRIBUTING.md
+KILLS = int(os.environ.get("FLATMTL_KILLS", 2))  # for each run; more of them: CONTRIBUTING.md
 
 
 def _run(folder, options):
