@@ -352,10 +352,11 @@ def save_time(name: str, trainer: Trainer) -> None:
     """Print what a checkpoint of that run costs, written out and synced."""
     with tempfile.TemporaryDirectory() as path:
         folder = RunFolder(path)
-        folder.open({})
+        folder.take()
+        folder.begin({})
         seconds = median_time(lambda: folder.save(trainer.state_dict(), trainer.record.log))
         size = max(file.stat().st_size for file in folder.checkpoints.iterdir())
-        folder.close()
+        folder.release()
     print(f"checkpoint of {name}: {1000 * seconds:.0f} ms, {size / 1e6:.1f} MB")
 
 

@@ -27,10 +27,11 @@ def test_start_here_draws_its_arrows(run_notebook, page):
 def test_multimnist_trains_and_draws_every_figure(run_notebook, page):
     run_notebook("07_multimnist.ipynb", timeout=240)
     assert _errors(page) == []
-    plots = "document.querySelectorAll('.js-plotly-plot')"
+    plots = "document.querySelectorAll('.js-plotly-plot:not(.flatmtl-stage *)')"
     page.wait_for_function(f"() => {plots}.length === 6", timeout=60_000)
     rows = page.locator("table:has(progress) tbody tr")
-    assert rows.count() == 7  # six runs, and the learner's own
+    assert rows.count() == 8  # six runs, the learner's own, and the one in a folder
+    assert page.locator(".flatmtl-stage").count() == 1  # its snapshots
     assert all("100%" in row and "%" in row.split("s")[-1] for row in rows.all_text_contents())
     lines = page.evaluate(f"() => [...{plots}].map(plot => plot._fullData.length)")
     assert lines == [8, 24, 2, 18, 2, 16]
