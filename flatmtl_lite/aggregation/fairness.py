@@ -6,7 +6,7 @@ from torch import Tensor
 from .base import identity, mean_norm, safe_length
 
 ROUNDS = 300
-CLOSE = 1e-6  # of the last step: Newton's error is then its square
+FINEST = 1e-6  # step that can still be told from rounding
 SPREAD = 1e-8  # of norms: bounds how far the weights can lie apart, and with it the rounds
 
 
@@ -30,24 +30,22 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
     p, live, I = 1 / alpha, norms.sign(), identity(C.shape[-1])
     # a zero row is taken for one at right angles to all others, for whom that changes nothing
     C = torch.addcmul(torch.add(C, I, alpha=1 + 8 * eps), live.unsqueeze(-1), I, value=-1.0)
-    log_b = (p - 1) * norms.clamp_min(SPREAD).log()
-    u = (log_b / (p + 1)).softmax(-1)  # exact for orthogonal gradients
-    done = False
+    log_b = (norms.clamp_min(SPREAD).log() * (p - 1)).unsqueeze(-1)
+    log_u = log_b / (p + 1)  # exact for orthogonal gradients
+    close = max(eps**0.5, FINEST)  # the error behind a step is less than its square
     for _ in range(ROUNDS):
-        inner = (u.unsqueeze(-2) @ C).squeeze(-2)
-        total = (u * inner).sum(-1, keepdim=True)
+        u = log_u.softmax(-2)
+        products = C * u * u.mT
+        gains = products.sum(-1, keepdim=True)
+        total = gains.sum(-2, keepdim=True)
         # b matters up to a factor only; with this one, u is the lowest point of its ray
-        asked = torch.add(log_b, u.log(), alpha=1 - p).softmax(-1) * total / u
-        system = torch.addcmul(C, (asked / u).unsqueeze(-1), I, value=p)
-        done = (total <= 45 * eps) | done
-        step = (torch.linalg.solve_ex(system, asked - inner)[0] / u).masked_fill(done, 0.0)
-        # Newton's step for u where it rises: times 1 + step; for 1/u, which keeps u above 0, where it falls
+        asked = torch.add(log_b, log_u, alpha=1 - p).softmax(-2) * total
+        system = torch.addcmul(products, asked, I, value=p)
+        step = torch.linalg.solve_ex(system, asked - gains)[0].masked_fill(total <= 45 * eps, 0.0)
         size = step.abs()
-        span = 2 + size
-        u = u * (span + step) / (span - step)
-        done = size.amax(-1, keepdim=True) <= CLOSE
-        if bool(done.all()):
+        # Newton's step for u where it rises: times 1 + step; for 1/u, which keeps u above 0, where it falls
+        log_u = log_u + torch.copysign(size.log1p(), step)
+        if bool((size <= close).all()):
             break
-        u = u / u.sum(-1, keepdim=True)
-    u = u * live
+    u = log_u.softmax(-2).squeeze(-1) * live
     return u * (mean_norm(norms) / safe_length(C, u, eps))
