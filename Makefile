@@ -20,7 +20,7 @@ test: .venv/.test  ## lint, then unit tests, doctests and every notebook in one 
 
 bench: .venv/.test  ## side-by-side timings, as ratios
 	$(BIN)/python benchmarks/run.py
-	$(BIN)/python benchmarks/aggregators.py
+	$(BIN)/python -m benchmarks.aggregators
 	$(BIN)/python -m benchmarks.stage
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python benchmarks/rooms.py

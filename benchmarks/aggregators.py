@@ -1,10 +1,11 @@
-"""Aggregators side by side in one process, as multiples of a floor: ``python benchmarks/aggregators.py``.
+"""Aggregators side by side in one process, as multiples of a floor: ``python -m benchmarks.aggregators``.
 
 The floor is what every Gramian method must do with the gradients: the products G Gᵀ and w G; GradDrop and
-the loss weightings need no G Gᵀ, and GradDrop no w G. One thread, float32. The contenders take turns; times
-are medians over the rounds. The gradients conflict: G is a normal T x T matrix times a normal T x P one, the
-same for all. The other peer, LibMTL, is not among them: on the package index is its version of 2021, which
-needs a torchvision that fits, and a live network to aggregate.
+the loss weightings need no G Gᵀ, and GradDrop no w G. One thread, float32. The gradients conflict: G is a
+normal T x T matrix times a normal T x P one, the same for all. The contenders take turns, in random order,
+of ``CALLS`` calls each; a time is the median of all of them. The first call of a turn runs on the caches that
+another contender left; what it takes is shown beside. TorchJD takes the matrix, and so does LibMTL's own
+``backward``, which also writes the direction into ``.grad``; its CAGrad is written for three tasks.
 """
 
 import datetime
@@ -14,13 +15,15 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from itertools import chain
 
 import torch
 import torchjd.aggregation as torchjd
 
 import flatmtl_lite as fm
+from benchmarks.libmtl import backward, weightings
 
-ROUNDS, WARM_UP = 31, 3
+TURNS, CALLS = 11, 20
 SIZES = [(3, 1_000_000), (10, 100_000)]
 PROBLEMS = 10_000
 
@@ -36,7 +39,7 @@ def methods(T: int) -> dict[str, fm.Aggregator]:
     return {name: cls(T) if issubclass(cls, learned) else cls() for name, cls in fm.AGGREGATORS.items()}
 
 
-def peers(T: int) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
+def torchjds(T: int) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
     """TorchJD's aggregators under our keys; those whose own solver is not installed are left out."""
     makers = {
         "mean": torchjd.Mean,
@@ -60,41 +63,74 @@ def peers(T: int) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
     return found
 
 
-def interleaved(contenders: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Milliseconds of each contender: the median over rounds in which all take turns, in random order."""
+def libmtl(G: torch.Tensor) -> dict[str, Callable[[], object]]:
+    """LibMTL's Gramian methods under our keys, where it is installed."""
+    names = {
+        "mgda": ("MGDA", {"mgda_gn": "none"}),
+        "pcgrad": ("PCGrad", {}),
+        "cagrad": ("CAGrad", {"calpha": 0.4, "rescale": 2}),
+        "imtl_g": ("IMTL", {}),
+        "gradvac": ("GradVac", {"beta": 0.5}),
+    }
+    if len(G) != 3:
+        del names["cagrad"]
+    module = weightings()
+    if module is None:
+        return {}
+    return {key: backward(getattr(module, name)(), G, **given) for key, (name, given) in names.items()}
+
+
+def in_turns(
+    contenders: dict[str, Callable[[], object]], turns: int = TURNS, calls: int = CALLS
+) -> dict[str, tuple[float, float]]:
+    """Milliseconds of each contender: the median over all calls, and over the first calls of its turns."""
     times = {name: [] for name in contenders}
     order, shuffled = list(contenders.items()), random.Random(0)
-    for round_ in range(rounds + WARM_UP):
-        shuffled.shuffle(order)  # nobody should always run on the caches that the same other left
+    for turn in range(turns + 1):  # the first warms up
+        shuffled.shuffle(order)
         for name, run in order:
-            start = time.perf_counter()
-            run()
-            if round_ >= WARM_UP:
-                times[name].append(time.perf_counter() - start)
-    return {name: 1000 * statistics.median(seconds) for name, seconds in times.items()}
+            seconds = []
+            for _ in range(calls):
+                start = time.perf_counter()
+                run()
+                seconds.append(time.perf_counter() - start)
+            if turn:
+                times[name].append(seconds)
+    return {
+        name: (1000 * statistics.median(chain(*rows)), 1000 * statistics.median(row[0] for row in rows))
+        for name, rows in times.items()
+    }
 
 
 def whole_calls(T: int, P: int) -> None:
     G = gradients(T, P)
     M = G @ G.mT
     losses = torch.linspace(0.5, 2.0, T)
-    ours, theirs = methods(T), peers(T)
+    ours = methods(T)
     gramian = {name: A for name, A in ours.items() if isinstance(A, fm.GramianAggregator)}
     half = torch.full((1, T), 1 / T)
     contenders = {"floor": lambda: (G @ G.mT, half @ G)}
     contenders |= {f"ours {name}": lambda A=A: A(G, losses=losses) for name, A in ours.items()}
     contenders |= {f"solver {name}": lambda A=A: A.weights(M) for name, A in gramian.items()}
-    contenders |= {f"TorchJD {name}": lambda A=A: A(G) for name, A in theirs.items()}
-    ms = interleaved(contenders)
-    print(f"\n{T} x {P:,}: floor {ms['floor']:.2f} ms; in brackets the multiple of the floor\n")
-    print(f"{'':<14}{'flatmtl_lite':>20}{'its solver':>14}{'TorchJD':>20}")
+    contenders |= {f"TorchJD {name}": lambda A=A: A(G) for name, A in torchjds(T).items()}
+    contenders |= {f"LibMTL {name}": run for name, run in libmtl(G).items()}
+    ms = in_turns(contenders)
+    floor, first_floor = ms["floor"]
+    print(f"\n{T} x {P:,}: floor {floor:.2f} ms, as the first call of a turn {first_floor:.2f} ms")
+    print("in brackets multiples of these\n")
+    print(f"{'':<12}{'flatmtl_lite':>17}{'first call':>13}{'solver':>11}{'TorchJD':>20}{'LibMTL':>19}")
+
+    def cell(time: float, floor: float) -> str:
+        return f"{time:.2f} ms ({time / floor:.2f})"
+
     for name in ours:
-        own, solver, peer = (ms.get(f"{who} {name}") for who in ("ours", "solver", "TorchJD"))
-        cells = f"{own:10.2f} ms ({own / ms['floor']:.2f})"
-        cells += f"{solver:11.2f} ms" if solver is not None else f"{'':14}"
-        if peer is not None:
-            cells += f"{peer:10.2f} ms ({peer / ms['floor']:.2f})"
-        print(f"{name:<14}{cells}".rstrip())
+        own, first = ms[f"ours {name}"]
+        row = f"{name:<12}{cell(own, floor):>17}{f'({first / first_floor:.2f})':>13}"
+        row += f"{ms[f'solver {name}'][0]:8.2f} ms" if name in gramian else f"{'':11}"
+        for peer, width in (("TorchJD", 20), ("LibMTL", 19)):
+            time_, _ = ms.get(f"{peer} {name}", (None, None))
+            row += f"{cell(time_, floor) if time_ is not None else '':>{width}}"
+        print(row.rstrip())
 
 
 def batched_calls() -> None:
@@ -106,7 +142,7 @@ def batched_calls() -> None:
         if isinstance(A, fm.GramianAggregator)
     }
     print(f"\n{PROBLEMS:,} Gramians of T = 3 in one call\n")
-    for name, ms in interleaved(contenders, rounds=7).items():
+    for name, (ms, _) in in_turns(contenders, calls=3).items():
         print(f"{name:<14}{1000 * ms / PROBLEMS:10.2f} microseconds each")
 
 
@@ -114,7 +150,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message="You are solving a parameterized problem")  # TorchJD's Nash-MTL
     machine = f"{platform.machine()} CPU, 1 thread, torch {torch.__version__}"
-    print(f"{datetime.date.today()}, {machine}; medians of {ROUNDS} rounds")
+    print(f"{datetime.date.today()}, {machine}; medians of {TURNS} turns of {CALLS} calls")
     for T, P in SIZES:
         whole_calls(T, P)
     batched_calls()

@@ -7,18 +7,15 @@ bare loop runs twice: what the two differ by is noise. Whether the C library han
 steps changes from run to run; to see one per cent, forbid it:
 ``MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 python -m benchmarks.engine``.
 
-LibMTL is among them if it is installed: ``pip install --no-deps LibMTL==1.1.5``, the only version on the
-package index. Its CAGrad is written for three tasks and for weights that are not channels_last, so these are
-what it is compared on.
+LibMTL is among them if it is installed (``benchmarks/libmtl.py``). Its CAGrad is written for three tasks and
+for weights that are not channels_last, so these are what it is compared on.
 """
 
 import argparse
 import datetime
-import importlib.util
 import math
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,6 +27,7 @@ from torch.nn.functional import cross_entropy
 from torchjd.autojac import jac_to_grad, mtl_backward
 
 import flatmtl_lite as fm
+from benchmarks.libmtl import weightings
 from benchmarks.run import ratio, step_times
 from flatmtl_lite.runs import (
     Config,
@@ -165,9 +163,7 @@ def torchjd_cagrad(model: MultiTaskNet, optimizer: torch.optim.Optimizer) -> Ste
 
 def libmtl_cagrad(model: MultiTaskNet, optimizer: torch.optim.Optimizer) -> Step:
     """LibMTL's own ``backward``, given what its trainer would have mixed in."""
-    # an empty package of that name: LibMTL's own also imports its networks, which need torchvision
-    sys.modules["LibMTL"] = importlib.util.module_from_spec(importlib.util.find_spec("LibMTL"))
-    weighting = importlib.import_module("LibMTL.weighting").CAGrad()
+    weighting = weightings().CAGrad()
     weighting.task_num, weighting.device, weighting.rep_grad = len(model.heads), "cpu", False
     weighting.get_share_params = model.trunk.parameters
     # it writes into the .grad that is there; when it was written, zero_grad left one
@@ -313,10 +309,8 @@ def three_tasks() -> None:
         "fashion+mnist", 0, EPOCH * BATCH, 1, 1, sample=True, tasks=["digit", "garment", "parity"]
     )
     loops = {"CAGrad, FlatMTL": flatmtl(fm.CAGrad(C), "erm"), "CAGrad, TorchJD": torchjd_cagrad}
-    if importlib.util.find_spec("LibMTL"):
+    if weightings() is not None:
         loops["CAGrad, LibMTL"] = libmtl_cagrad
-    else:
-        print("LibMTL is left out: it is not installed (pip install --no-deps LibMTL==1.1.5)")
     models = {name: made(lenet, data).to(memory_format=torch.contiguous_format) for name in loops}
     rounds = {name: loop(data, models[name], build) for name, build in loops.items()}
     for run in rounds.values():
