@@ -16,7 +16,8 @@ lab: .venv/.lab  ## open the first notebook in JupyterLab (loopback only, token 
 test: .venv/.test  ## lint, then unit tests, doctests and every notebook in one pytest run
 	$(BIN)/python -m ruff check .
 	FLATMTL_FAST=1 $(BIN)/python -m pytest tests flatmtl_lite notebooks --doctest-modules \
-	    --nbval-lax --nbval-current-env --nbval-cell-timeout=120 $(PYTEST_ARGS)
+	    --nbval-lax --nbval-current-env --nbval-cell-timeout=120 \
+	    -n logical --maxprocesses=4 --dist=loadfile $(PYTEST_ARGS)
 
 bench: .venv/.test  ## side-by-side timings, as ratios
 	$(BIN)/python benchmarks/run.py
