@@ -8,6 +8,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+# Its functions hold, as their defaults, the group there is when an optimizer first imports it, for ever.
+# Imported before, it leaves no threads of a group that outlive the interpreter and may abort a process.
+import torch.distributed.nn
 from torch import Tensor, nn
 
 

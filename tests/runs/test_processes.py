@@ -123,6 +123,30 @@ def test_running_statistics_and_dropout_of_each_process_go_on_too(tmp_path):
     assert done.stdout.count("the same bits") == 2, done.stderr
 
 
+GONE = """
+import gc, weakref
+import torch
+from flatmtl_lite.runs.processes import processes
+
+with processes("cpu") as these:
+    group = weakref.ref(these.group)
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    these.told(1)
+del these
+gc.collect()
+assert group() is None, "something holds the group, and with it threads that outlive the interpreter"
+print("gone")
+"""
+
+
+@pytest.mark.slow
+def test_no_thread_of_the_group_is_left(tmp_path):
+    script = tmp_path / "gone.py"
+    script.write_text(GONE)
+    done = subprocess.run([*TORCHRUN[:-2], str(script)], capture_output=True, text=True, timeout=200)
+    assert done.stdout.count("gone") == 2, done.stderr
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_with_as_many_processes(two, capsys):
     from flatmtl_lite.__main__ import main
