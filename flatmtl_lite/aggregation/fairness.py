@@ -6,7 +6,7 @@ from torch import Tensor
 from .base import identity, mean_norm, safe_length
 
 ROUNDS = 300
-FINEST = 1e-6  # step that can still be told from rounding
+FINEST = 1e-6  # step that can be told from rounding, unless gradients nearly cancel
 SPREAD = 1e-8  # of norms: bounds how far the weights can lie apart, and with it the rounds
 
 
@@ -32,20 +32,24 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
     C = torch.addcmul(torch.add(C, I, alpha=1 + 8 * eps), live.unsqueeze(-1), I, value=-1.0)
     log_b = (norms.clamp_min(SPREAD).log() * (p - 1)).unsqueeze(-1)
     log_u = log_b / (p + 1)  # exact for orthogonal gradients
-    close = max(eps**0.5, FINEST)  # the error behind a step is less than its square
+    close = max(eps**0.5, FINEST)  # behind a step the weights are off by about its square
+    done = False
     for _ in range(ROUNDS):
         u = log_u.softmax(-2)
-        products = C * u * u.mT
-        gains = products.sum(-1, keepdim=True)
-        total = gains.sum(-2, keepdim=True)
+        products = C * u.mT  # both sides scaled by u, LU would choose bad pivots
+        inner = products.sum(-1, keepdim=True)
+        total = u.mT @ inner
+        # below what safe_length calls 0, by more than rounding: what stops here has no solution
+        done = (total <= 40 * eps) | done
         # b matters up to a factor only; with this one, u is the lowest point of its ray
-        asked = torch.add(log_b, log_u, alpha=1 - p).softmax(-2) * total
+        asked = torch.add(log_b, log_u, alpha=1 - p).softmax(-2) * total / u
         system = torch.addcmul(products, asked, I, value=p)
-        step = torch.linalg.solve_ex(system, asked - gains)[0].masked_fill(total <= 45 * eps, 0.0)
+        step = torch.linalg.solve_ex(system, asked - inner)[0].masked_fill(done, 0.0)
         size = step.abs()
         # Newton's step for u where it rises: times 1 + step; for 1/u, which keeps u above 0, where it falls
         log_u = log_u + torch.copysign(size.log1p(), step)
-        if bool((size <= close).all()):
+        done = size.amax(-2, keepdim=True) <= close
+        if bool(done.all()):
             break
     u = log_u.softmax(-2).squeeze(-1) * live
     return u * (mean_norm(norms) / safe_length(C, u, eps))
