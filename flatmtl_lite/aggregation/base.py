@@ -324,8 +324,8 @@ def scale_free(M: Tensor) -> tuple[Tensor, Tensor]:
 
     Cosines are clamped to [-1, 1]; those with a zero row are 0.
     """
-    squares = M.diagonal(dim1=-2, dim2=-1)
-    inverse = squares.rsqrt().nan_to_num(0.0, 0.0, 0.0)  # of rows that are 0, or by rounding less
+    squares = M.diagonal(dim1=-2, dim2=-1).clamp_min(0.0)  # a row that is 0 may have less by rounding
+    inverse = squares.rsqrt().nan_to_num(0.0, 0.0, 0.0)
     C = (M * inverse.unsqueeze(-1) * inverse.unsqueeze(-2)).clamp(-1.0, 1.0)
     norms = squares * inverse
     return C, norms / norms.amax(-1, keepdim=True).clamp_min(torch.finfo(M.dtype).tiny)

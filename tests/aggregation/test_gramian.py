@@ -113,6 +113,24 @@ def test_scale_free_form_of_nothing_and_of_a_slightly_indefinite_matrix():
     assert norms.tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("name", [name for name, A in fm.AGGREGATORS.items() if issubclass(A, fm.GramianAggregator)])
+def test_a_square_that_is_a_rounding_below_0_is_0(name):
+    """The differences of nearly equal rows have such squares, taken from the products of the rows."""
+    M = torch.tensor([[1.0, 0.0, 0.5], [0.0, -1e-12, 0.0], [0.5, 0.0, 2.0]], dtype=torch.float64)
+    expected = fm.aggregator(name).weights(M.clamp_min(0))
+    assert expected.isfinite().all()
+    assert torch.equal(fm.aggregator(name).weights(M), expected)
+
+
+@pytest.mark.parametrize("name", ["mgda", "cagrad", "conicgrad", "upgrad", "nash_mtl", "fairgrad"])
+def test_the_rule_second_where_gradients_sum_to_0(name):
+    generator = torch.Generator().manual_seed(0)
+    loss, flat = torch.randn(2, 30, 3, 200, generator=generator, dtype=torch.float64)
+    loss[:, -1] = -loss[:, :-1].sum(1)
+    for part in zip(loss, 0.1 * flat, strict=True):
+        assert fm.second(fm.Decomposition(*part), fm.aggregator(name)).isfinite().all()
+
+
 def test_squares_beyond_float64_are_refused():
     G = torch.tensor([[1e200, 0.0], [0.0, 1.0]], dtype=torch.float64)
     with pytest.raises(ValueError, match=r"up to 1e\+200.*expected.*below 1e150.*Scale"):
