@@ -51,5 +51,7 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
         done = size.amax(-2, keepdim=True) <= close
         if bool(done.all()):
             break
-    u = log_u.softmax(-2).squeeze(-1) * live
+    # a row that owes most of its gain to the ridge has none, and where one has none there is no solution
+    unsolved = (asked <= 16 * eps * u).any(-2, keepdim=True)
+    u = log_u.softmax(-2).masked_fill(unsolved, 0.0).squeeze(-1) * live
     return u * (mean_norm(norms) / safe_length(C, u, eps))

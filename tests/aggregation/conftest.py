@@ -14,6 +14,8 @@ def _sample(nature: str, T: int, P: int, batch: int = 50, decades: float = 0) ->
         normal: independent normal entries.
         descent: some v has ⟨gᵢ, v⟩ > 0.05 ‖gᵢ‖ for every i: all tasks can descend together.
         no_descent: Σ wᵢgᵢ = 0 with all wᵢ > 0: Pareto-stationary, no direction descends on every task.
+        some_cancel: normal, but the last row opposes the first (T = 2, 3) or the first two: Pareto-stationary
+            however the others lie.
         rank_2: rank at most 2.
 
     With ``decades`` the row norms are 10^x, x uniform over an interval of that length.
@@ -31,6 +33,8 @@ def _sample(nature: str, T: int, P: int, batch: int = 50, decades: float = 0) ->
     elif nature == "no_descent":
         w = torch.rand(batch, 1, T, generator=generator, dtype=torch.float64) + 0.1
         G[:, -1] = -(w[..., :-1] @ G[:, :-1]).squeeze(-2) / w[..., -1]
+    elif nature == "some_cancel":
+        G[:, -1] = -(G[:, 0] if T <= 3 else 0.7 * G[:, 0] + 1.3 * G[:, 1])
     elif nature == "rank_2":
         G = normal(batch, T, 2) @ normal(batch, 2, P)
     else:
