@@ -112,6 +112,8 @@ class GramianAggregator(Aggregator):
     """An aggregator whose weights depend on the inner products of the task gradients alone.
 
     A method implements :meth:`solve`; everything of length P is one product ``G Gᵀ`` and one ``w G``.
+    It is exact as far as the rounding of ``G Gᵀ`` (eps) allows: where the direction cancels to a fraction δ
+    of its terms, its conditions hold to about eps/δ².
     """
 
     @torch.no_grad()
