@@ -5,10 +5,12 @@ the loss weightings need no G Gᵀ, and GradDrop no w G. One thread, float32. Th
 normal T x T matrix times a normal T x P one, the same for all. The contenders take turns, in random order,
 of ``CALLS`` calls each; a time is the median of all of them. The first call of a turn runs on the caches that
 another contender left; what it takes is shown beside. TorchJD takes the matrix, and so does LibMTL's own
-``backward``, which also writes the direction into ``.grad``; its CAGrad is written for three tasks.
+``backward``, which also writes the direction into ``.grad``. Of LibMTL 1.1.5 these are all Gramian methods
+(its CAGrad is written for three tasks); its loss weightings see no gradient, its GradDrop those of features.
 """
 
 import datetime
+import os
 import platform
 import random
 import statistics
@@ -149,7 +151,7 @@ def batched_calls() -> None:
 def main() -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message="You are solving a parameterized problem")  # TorchJD's Nash-MTL
-    machine = f"{platform.machine()} CPU, 1 thread, torch {torch.__version__}"
+    machine = f"{platform.machine()} CPU, {os.cpu_count()} cores, 1 thread, torch {torch.__version__}"
     print(f"{datetime.date.today()}, {machine}; medians of {TURNS} turns of {CALLS} calls")
     for T, P in SIZES:
         whole_calls(T, P)
