@@ -10,6 +10,7 @@ from flatmtl_lite.aggregation import gramian
 from flatmtl_lite.aggregation.base import scale_free
 
 DTYPES = [torch.float64, torch.float32]
+GRAMIAN = [name for name, cls in fm.AGGREGATORS.items() if issubclass(cls, fm.GramianAggregator)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -113,7 +114,7 @@ def test_scale_free_form_of_nothing_and_of_a_slightly_indefinite_matrix():
     assert norms.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("name", [n for n, A in fm.AGGREGATORS.items() if issubclass(A, fm.GramianAggregator)])
+@pytest.mark.parametrize("name", GRAMIAN)
 def test_a_square_that_is_a_rounding_below_0_is_0(name):
     """The differences of nearly equal rows have such squares, taken from the products of the rows."""
     M = torch.tensor([[1.0, 0.0, 0.5], [0.0, -1e-12, 0.0], [0.5, 0.0, 2.0]], dtype=torch.float64)
