@@ -208,19 +208,19 @@ def top_eigenvalue(
         v = v / v.norm()
         Hv = product(v)
         for _ in range(iterations):
-            curvature = v @ Hv
+            curvature = v.dot(Hv)  # autocast lowers v @ Hv to bfloat16, and lets this be
             r = Hv - curvature * v
             size = r.norm()
             if size <= torch.finfo(v.dtype).eps ** 0.5 * Hv.norm():
                 break
             r = r / size
             Hr = product(r)
-            plane = torch.stack([curvature, size, size, r @ Hr]).view(2, 2)  # H on v and r
+            plane = torch.stack([curvature, size, size, r.dot(Hr)]).view(2, 2)  # H on v and r
             a, b = torch.linalg.eigh(plane.double()).eigenvectors[:, -1].to(v.dtype)
             v, Hv = a * v + b * r, a * Hv + b * Hr
             length = v.norm()  # 1 but for rounding, which the next r would enlarge
             v, Hv = v / length, Hv / length
-        return (v @ Hv).item()
+        return v.dot(Hv).item()
 
 
 def hessian_trace(
@@ -257,7 +257,7 @@ def hessian_trace(
         product = hessian_product(loss, parameters)
         for _ in range(samples):
             v = 2 * torch.randint(2, size, **options) - 1
-            found.append(v @ product(v))
+            found.append(v.dot(product(v)))
     return torch.stack(found).mean().item()
 
 

@@ -448,6 +448,20 @@ def test_top_eigenvalue_in_single_precision():
     assert top_eigenvalue(lambda: (values * x * x).sum() / 2, [x], 200) == pytest.approx(1.5, rel=1e-4)
 
 
+def test_autocast_lowers_no_product_of_curvature():
+    x = nn.Parameter(torch.linspace(0.5, 1.5, 200))
+
+    def loss():
+        return (x**4).sum() + x.sum() ** 2 / 100
+
+    def both():
+        return top_eigenvalue(loss, [x], 30), hessian_trace(loss, [x], 3)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        within = both()
+    assert within == both()
+
+
 def test_the_trace_is_exact_where_the_hessian_is_diagonal():
     x = nn.Parameter(torch.ones(4, dtype=torch.float64))
     d = torch.tensor([4.0, -1.0, 0.5, 0.0], dtype=torch.float64)

@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from .products import inner_products
+from .products import inner_products, matmul
 
 
 class NonFiniteGradient(ValueError):
@@ -277,7 +277,7 @@ def weighted_sum(weights: Tensor, G: Tensor) -> Tensor:
             scale = G.abs().amax(-1, keepdim=True)
             G = G / torch.where(scale > 0, scale, 1.0)
             weights = weights * scale.squeeze(-1).to(weights)
-    return (weights.to(G).unsqueeze(-2) @ G).squeeze(-2)
+    return matmul(weights.to(G).unsqueeze(-2), G).squeeze(-2)
 
 
 def gramian(*blocks: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .base import GramianAggregator, check_finite, check_rows
+from .products import matmul
 
 
 class Mean(GramianAggregator):
@@ -24,7 +25,8 @@ class Mean(GramianAggregator):
     @torch.no_grad()
     def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
         check_rows(G)
-        mean = (G.new_full((1, G.shape[-2]), 1.0 / G.shape[-2]) @ G).squeeze(-2)  # quicker than G.mean(-2)
+        weights = G.new_full((1, G.shape[-2]), 1.0 / G.shape[-2])
+        mean = matmul(weights, G).squeeze(-2)  # quicker than G.mean(-2)
         # what is not finite shows in the mean, which is shorter to look at than the rows
         if not bool(torch.linalg.vector_norm(mean, dim=-1).isfinite().all()):
             check_finite(G)

@@ -1,6 +1,7 @@
-"""Inner products of long rows, to the digits of their dtype and each computed once."""
+"""Products of long rows, to the digits of their dtype; inner products each computed once."""
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 
 import torch
 from torch import Tensor
@@ -9,6 +10,25 @@ PIECE = 5_000  # sums in float32 of about so many terms of one sign are off by 4
 FEW = 6  # rows, which are strips by themselves
 
 
+def without_autocast(product: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The product of tensors on one device, kept from autocast, which rounds float32 to bfloat16."""
+
+    @wraps(product)
+    def run(*tensors: Tensor) -> Tensor:
+        device = tensors[0].device.type
+        # asking is quicker than entering a block
+        if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+            return product(*tensors)
+        with torch.autocast(device, enabled=False):
+            return product(*tensors)
+
+    return run
+
+
+matmul = without_autocast(torch.matmul)
+
+
+@without_autocast
 def inner_products(*blocks: Tensor) -> Tensor:
     """The inner products (..., T, T) of all rows of the blocks (..., T_k, P), T the sum of the T_k."""
     rows = []
