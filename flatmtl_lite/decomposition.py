@@ -244,7 +244,7 @@ def coefficients(M: Tensor, aggregate: GramianAggregator, rule: str, eps: float 
         weights = aggregate.weigh(inner, eps, part)
         return (weights.unsqueeze(-2) @ rows).squeeze(-2)
 
-    loss, flat = torch.eye(n, dtype=torch.float64).expand(*batch, n, n).split(n // 2, dim=-2)
+    loss, flat = torch.eye(n, dtype=torch.float64, device="cpu").expand(*batch, n, n).split(n // 2, dim=-2)
     return RULES[rule](A, loss, flat)
 
 

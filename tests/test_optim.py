@@ -100,6 +100,20 @@ def test_a_step_of_sgd_is_the_update_by_hand(net, name, rule, perturb, make):
     assert not report.skipped
 
 
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@every_method_and_rule
+def test_a_step_does_not_depend_on_the_default_device(name, rule, device, make):
+    net = Net(noisy=True)
+    step = net.step(aggregate=make(name), rho=0.3, combine=rule)
+    with torch.device(device):
+        reports = [step(*net.batch()) for _ in range(2)]
+    twin = Net(noisy=True)
+    step = twin.step(aggregate=make(name), rho=0.3, combine=rule)
+    for report in reports:
+        assert step(*twin.batch()).losses.equal(report.losses)
+    assert all(p.equal(q) for p, q in zip(net.parameters(), twin.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("make", [torch.optim.Adam, partial(torch.optim.SGD, lr=0.1, momentum=0.9)])
 def test_three_steps_with_a_stateful_optimizer(net, make):
     twin = copy.deepcopy(net)

@@ -85,7 +85,7 @@ def on_face(C: Tensor, face: Tensor) -> Tensor:
 @torch.inference_mode(False)  # kept for callers in and out of it
 def all_faces(T: int) -> tuple[Tensor, Tensor]:
     """All 2^T faces, as rows of 0 and 1 (2^T, T), and for each the identity outside it (2^T, T, T)."""
-    faces = (torch.arange(2**T).unsqueeze(-1) >> torch.arange(T) & 1).double()
+    faces = (torch.arange(2**T, device="cpu").unsqueeze(-1) >> torch.arange(T, device="cpu") & 1).double()
     return faces, torch.diag_embed(1 - faces)
 
 

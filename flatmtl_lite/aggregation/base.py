@@ -89,6 +89,11 @@ class Drawing(Aggregator):
         super().__init__()
         self.generator = torch.Generator().manual_seed(0) if generator is None else generator
 
+    def draw(self, kind: Callable[..., Tensor], *shape: int) -> Tensor:
+        """``torch.rand`` or ``torch.randn`` of that shape, float64, from the generator, on the CPU."""
+        options = dict(generator=self.generator, device=self.generator.device, dtype=torch.float64)
+        return kind(*shape, **options).cpu()
+
     def get_extra_state(self) -> Tensor:
         return self.generator.get_state()
 
@@ -169,7 +174,7 @@ class InRandomOrder(Drawing, GramianAggregator):
         itself = identity(T)
         if T <= 2:
             return itself.flip(0).expand(T - 1, T, T)
-        order = (torch.rand(T, T, generator=self.generator, dtype=torch.float64) + itself).argsort(-1)
+        order = (self.draw(torch.rand, T, T) + itself).argsort(-1)
         return itself[order[:, :-1].mT]  # the last is the task itself
 
 
@@ -177,7 +182,7 @@ class InRandomOrder(Drawing, GramianAggregator):
 @torch.inference_mode(False)  # kept for callers in and out of it
 def identity(T: int) -> Tensor:
     """The identity (T, T) in float64; not to be written to."""
-    return torch.eye(T, dtype=torch.float64)
+    return torch.eye(T, dtype=torch.float64, device="cpu")
 
 
 def per_norm(u: Tensor, norms: Tensor) -> Tensor:

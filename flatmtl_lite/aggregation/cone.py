@@ -31,7 +31,7 @@ def cone_minimum(C: Tensor, b: Tensor, eps: float) -> Tensor:
         return best_face(v, v @ C - b.unsqueeze(-2))
     C = C.expand(*shape, T).reshape(-1, T, T)
     b = b.reshape(-1, T)
-    bounded = torch.ones(len(b), 1, dtype=torch.bool)
+    bounded = torch.ones_like(b[:, :1], dtype=torch.bool)
 
     def toward(face: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         minimum = torch.linalg.solve_ex(on_face(C, face), b.masked_fill(~face, 0.0))[0]

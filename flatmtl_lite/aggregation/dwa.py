@@ -48,7 +48,7 @@ class DWA(RunningWeighting):
         if "before" in seen:
             # a ratio beyond the range of float64 would be inf, and inf - inf in the softmax NaN
             rates = (seen["last"] / seen["before"]).clamp_max(torch.finfo(losses.dtype).max)
-        total, count = seen.get("total", 0) + losses, seen.get("count", torch.tensor(0)) + 1
+        total, count = seen.get("total", 0) + losses, seen.get("count", torch.tensor(0, device="cpu")) + 1
         if count < self.window:
             self.memory = {**seen, "total": total, "count": count}
         else:

@@ -33,7 +33,7 @@ class Mean(GramianAggregator):
         return mean
 
     def weigh(self, M: Tensor, eps: float, part: str | None = None) -> Tensor:
-        return torch.full(M.shape[:-1], 1.0 / M.shape[-1], dtype=torch.float64)
+        return torch.full(M.shape[:-1], 1.0 / M.shape[-1], dtype=torch.float64, device="cpu")
 
     def loss_weights(self, losses: Tensor) -> Tensor:
-        return torch.full(losses.shape, 1.0 / losses.shape[-1], dtype=torch.float64)
+        return torch.full(losses.shape, 1.0 / losses.shape[-1], dtype=torch.float64, device="cpu")

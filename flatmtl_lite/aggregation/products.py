@@ -56,10 +56,10 @@ def _within(a: Tensor) -> Tensor:
 @torch.inference_mode(False)  # kept for callers in and out of it
 def _mirror(T: int, height: int, device: torch.device) -> Tensor:
     """Where in the row of all strips each of the (T, T) products is."""
-    where, start = torch.empty(T, T, dtype=torch.long), 0
+    where, start = torch.empty(T, T, dtype=torch.long, device="cpu"), 0
     for i in range(0, T, height):
         strip = where[i : i + height, i:]
-        strip.copy_(torch.arange(start, start + strip.numel()).view_as(strip))
+        strip.copy_(torch.arange(start, start + strip.numel(), device="cpu").view_as(strip))
         where[i:, i : i + height] = strip.mT.clone()
         start += strip.numel()
     return where.to(device)

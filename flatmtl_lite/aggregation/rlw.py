@@ -30,5 +30,5 @@ class RLW(Drawing, LossWeighting):
     """
 
     def solve(self, losses: Tensor) -> Tensor:
-        z = torch.randn(losses.shape[-1], generator=self.generator, dtype=torch.float64)
+        z = self.draw(torch.randn, losses.shape[-1])
         return z.softmax(-1).expand(losses.shape)

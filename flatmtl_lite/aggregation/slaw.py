@@ -43,7 +43,7 @@ class SLAW(RunningWeighting):
 
     def solve(self, losses: Tensor) -> Tensor:
         self.check_memory(losses)
-        count = self.memory.get("count", torch.tensor(0)) + 1
+        count = self.memory.get("count", torch.tensor(0, device="cpu")) + 1
         mean = self.memory.get("mean", losses)
         variance = self.memory.get("variance", torch.zeros_like(losses))
         share = max(1 / count.item(), 1 - self.decay)
