@@ -131,6 +131,17 @@ class LearnedWeighting(LossWeighting):
         return self.log_weights(s).softmax(-1).expand(losses.shape)
 
     def learn(self) -> None:
+        """Fill ``s.grad`` for the last losses seen.
+
+        Raises:
+            ValueError: none were seen yet, or a batch of them.
+        """
+        if self._losses is None or self._losses.ndim > 1:
+            seen = "no losses" if self._losses is None else f"losses of shape {tuple(self._losses.shape)}"
+            raise ValueError(
+                f"Got {seen} to learn from in {type(self).__name__}; expected one loss per task, shape "
+                f"({len(self.s)},). Call it with the losses of one step first."
+            )
         s = self.s.detach().to(device="cpu", dtype=torch.float64)
         self.s.grad = self.slope(s, self._losses).to(self.s)
 

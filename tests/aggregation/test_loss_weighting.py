@@ -188,6 +188,21 @@ def test_a_parameter_that_is_not_finite(name):
         A(torch.eye(3), losses=LOSSES)
 
 
+@pytest.mark.parametrize("name", LEARNED)
+def test_there_is_nothing_to_learn_from_before_the_losses_of_one_step(name, sample):
+    A = fm.aggregator(name, tasks=3)
+    expected = r"expected one loss per task, shape \(3,\)\. Call it with the losses of one step first"
+    with pytest.raises(ValueError, match=rf"Got no losses to learn from.*{type(A).__name__}.*{expected}"):
+        A.learn()
+    A(sample("normal", 3, 6, batch=4), losses=series(4))
+    with pytest.raises(ValueError, match=rf"Got losses of shape \(4, 3\) to learn from.*{expected}"):
+        A.learn()
+    assert A.s.grad is None
+    A.loss_weights(LOSSES)
+    A.learn()
+    assert A.s.grad.shape == (3,)
+
+
 def test_most_aggregators_learn_nothing():
     A = fm.CAGrad()
     A.learn()
