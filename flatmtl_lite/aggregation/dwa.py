@@ -33,6 +33,8 @@ class DWA(RunningWeighting):
         tensor([0.5622, 0.4378])
     """
 
+    remembers = frozenset({"total", "count", "last", "before"})
+
     def __init__(self, window: int = 25, temperature: float = 2.0):
         super().__init__()
         if not (isinstance(window, int) and window >= 1):

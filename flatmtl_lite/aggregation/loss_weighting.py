@@ -73,8 +73,11 @@ class RunningWeighting(LossWeighting):
     """A loss weighting that remembers earlier losses, in ``memory``, which is part of ``state_dict``.
 
     The number of tasks is that of the first call. Methods replace ``memory`` and its tensors, and change
-    none in place, so that a state once read stays what it was.
+    none in place, so that a state once read stays what it was. They name in ``remembers`` what ``memory``
+    may hold.
     """
+
+    remembers: frozenset[str] = frozenset()
 
     def __init__(self):
         super().__init__()
@@ -93,6 +96,11 @@ class RunningWeighting(LossWeighting):
         return self.memory
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        if not state.keys() <= self.remembers:
+            raise ValueError(
+                f"Got a state of {sorted(state)} for {type(self).__name__}, which remembers "
+                f"{sorted(self.remembers)}; expected its own. Make the method that it was saved from."
+            )
         self.memory = {name: value.cpu() for name, value in state.items()}
 
 

@@ -34,6 +34,7 @@ class SLAW(RunningWeighting):
     """
 
     FLOOR = 1e-5
+    remembers = frozenset({"count", "mean", "variance"})
 
     def __init__(self, decay: float = 0.99):
         super().__init__()

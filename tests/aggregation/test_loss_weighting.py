@@ -238,6 +238,30 @@ def test_state_goes_through_a_file_into_a_fresh_object(name, calls, tmp_path, ma
     assert [fresh.loss_weights(losses).tolist() for losses in series(9, seed=1)] == expected
 
 
+@pytest.mark.parametrize(("name", "other"), [("dwa", "slaw"), ("slaw", "dwa")])
+@pytest.mark.parametrize("calls", [1, 60])
+def test_the_state_of_another_method_is_refused_and_changes_nothing(name, other, calls, make):
+    A, B = make(name), make(other)
+    for losses in series(calls):
+        A.loss_weights(losses)
+        B.loss_weights(losses)
+    before = A.state_dict()
+    given = ", ".join(map(repr, sorted(B.memory)))
+    with pytest.raises(ValueError, match=rf"Got a state of \[{given}\] for {type(A).__name__}.*saved from"):
+        A.load_state_dict(B.state_dict())
+    assert str(A.state_dict()) == str(before)
+    A.load_state_dict(make(other).state_dict())  # saved before its first call, it is the same for all
+
+
+@pytest.mark.parametrize("name", ["dwa", "slaw"])
+def test_the_state_of_another_number_of_tasks_is_refused_at_the_next_step(name, make):
+    A, B = make(name), make(name)
+    B.loss_weights(LOSSES[:2])
+    A.load_state_dict(B.state_dict())
+    with pytest.raises(ValueError, match=r"shape \(3,\).*remembers some of shape \(2,\).*Make a new one"):
+        A.loss_weights(LOSSES)
+
+
 @every_weighting
 def test_reading_the_state_gives_a_copy_that_later_steps_do_not_change(name, make):
     A, twin = make(name), make(name)
