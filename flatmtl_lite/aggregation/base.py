@@ -293,7 +293,8 @@ def gramian(*blocks: Tensor) -> Tensor:
 
     Returns:
         (..., T, T) with T the sum of the T_k, in the dtype of the blocks (at least float32); in float64
-        if a square would overflow or underflow there, the rows having been rescaled first.
+        if a square would overflow or underflow there, the rows having been rescaled first. A row without
+        an entry of 1e-153 or so, whose square float64 cannot hold, counts as 0.
 
     Raises:
         NonFiniteGradient: a row holds NaN or infinity.
@@ -317,7 +318,8 @@ def gramian(*blocks: Tensor) -> Tensor:
     largest = largest.double().unsqueeze(-1)
     scales = torch.where(largest > 0, largest, 1.0).split([b.shape[-2] for b in blocks], -2)
     rescaled = tuple(b / scale.to(b) for b, scale in zip(blocks, scales, strict=True))
-    M = inner_products(*rescaled).cpu().double() * (largest * largest.mT)
+    held = largest.masked_fill(largest.square() < torch.finfo(torch.float64).tiny, 0.0)
+    M = inner_products(*rescaled).cpu().double() * (held * held.mT)
     if not bool(M.isfinite().all()):
         raise ValueError(
             f"Got task gradients with entries up to {largest.max().item():.0e}; expected ones whose squares "

@@ -132,6 +132,25 @@ def test_the_rule_second_where_gradients_sum_to_0(name):
         assert fm.second(fm.Decomposition(*part), fm.aggregator(name)).isfinite().all()
 
 
+@pytest.mark.parametrize("scale", [1e-145, 1e-150, 1e-153])
+def test_small_rows_keep_their_digits_in_float64(scale, sample):
+    G = sample("normal", 3, 7)
+    for found, expected in zip(scale_free(gramian(scale * G)), scale_free(gramian(G)), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-157, 1e-160, 1e-163, 1e-300])
+def test_rows_whose_squares_float64_cannot_hold_count_as_zero(scale, sample):
+    """Subnormal squares have a few digits or none: the angles would drift."""
+    G = sample("normal", 3, 7)
+    assert gramian(scale * G).count_nonzero() == 0
+    G[:, 1] *= scale
+    M = gramian(G)
+    assert M[:, 1].count_nonzero() == 0 == M[:, :, 1].count_nonzero()
+    G[:, 1] = 0
+    torch.testing.assert_close(M, gramian(G))
+
+
 def test_squares_beyond_float64_are_refused():
     G = torch.tensor([[1e200, 0.0], [0.0, 1.0]], dtype=torch.float64)
     with pytest.raises(ValueError, match=r"up to 1e\+200.*expected.*below 1e150.*Scale"):
