@@ -16,8 +16,7 @@ ENTERS = -1e-11  # a slope above this is rounding: its row stays out
 def active_set(
     face: Tensor,
     u: Tensor,
-    toward: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
-    slope: Callable[[Tensor], Tensor],
+    toward: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
 ) -> Tensor:
     """Minimise a convex f over u >= 0, and whatever ``toward`` keeps to, given its minima over faces.
 
@@ -28,33 +27,33 @@ def active_set(
     Args:
         face: the rows that are free to be above 0 at first (n, T), bool.
         u: a feasible start (n, T), 0 outside the face.
-        toward: (face, u) -> the step (n, T) from u to the minimum over the face, and True (n, 1); or
-            a ray along which f falls for ever, and False.
-        slope: u -> the slopes of f (n, T), scale-free, 0 within the face at its minimum.
+        toward: (face, u) -> the step (n, T) from u to the minimum over the face, True (n, 1), and the
+            slopes of f there (n, T), scale-free; or a ray along which f falls for ever, False, and
+            anything.
 
     Returns:
         The minimum, u (n, T).
     """
     guess, best, done = face, u, torch.zeros_like(face[:, :1])
     for _ in range(GUESSES):
-        step, bounded = toward(guess, u)
+        step, bounded, slopes = toward(guess, u)
         point = u + step
-        wrong = torch.where(guess, torch.where(bounded, point, step) < 0, bounded & (slope(point) < ENTERS))
+        wrong = torch.where(guess, torch.where(bounded, point, step) < 0, bounded & (slopes < ENTERS))
         best = torch.where(done, best, point)
         done = done | (bounded & ~wrong.any(-1, keepdim=True))
         if bool(done.all()):
             return best
         guess = guess ^ wrong
-    return torch.where(done, best, _walk(face, u, toward, slope, done))
+    return torch.where(done, best, _walk(face, u, toward, done))
 
 
-def _walk(face: Tensor, u: Tensor, toward: Callable, slope: Callable, done: Tensor) -> Tensor:
+def _walk(face: Tensor, u: Tensor, toward: Callable, done: Tensor) -> Tensor:
     """Go to the minimum over the face or to the first side on the way, which then leaves the face; at
     a minimum the row of the steepest descent enters.
     """
     newest = torch.full_like(done, -1, dtype=torch.long)
     for _ in range(10 + 8 * u.shape[-1]):
-        step, bounded = toward(face, u)
+        step, bounded, slopes = toward(face, u)
         reach = torch.where(face & (step < 0), u / -step, torch.inf)
         limit, side = reach.min(-1, keepdim=True)
         blocked = limit.isfinite() & ((limit < 1) | ~bounded) & ~done
@@ -66,7 +65,7 @@ def _walk(face: Tensor, u: Tensor, toward: Callable, slope: Callable, done: Tens
         on_side = torch.zeros_like(face).scatter_(-1, side, blocked)
         face, u = face & ~on_side, u.masked_fill(on_side, 0.0)
 
-        steepest, entering = slope(u).masked_fill(face, torch.inf).min(-1, keepdim=True)
+        steepest, entering = slopes.masked_fill(face, torch.inf).min(-1, keepdim=True)
         enters = (steepest < ENTERS) & ~blocked & ~done
         done = done | (~enters & ~blocked)
         face = face | torch.zeros_like(face).scatter_(-1, entering, enters)
@@ -89,12 +88,11 @@ def all_faces(T: int) -> tuple[Tensor, Tensor]:
     return faces, torch.diag_embed(1 - faces)
 
 
-def on_all_faces(C: Tensor, right: Tensor) -> Tensor:
-    """Solve C u = r on every face, with 0 outside it: C (..., T, T), r (..., T, K) -> (..., 2^T, T, K)."""
+def on_all_faces(C: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`on_face` for every face: C (..., T, T) -> (..., 2^T, T, T), and the faces (2^T, T), 0 and 1."""
     faces, outside = all_faces(C.shape[-1])
-    faces = faces.unsqueeze(-1)
-    system = torch.addcmul(outside, faces * faces.mT, C.unsqueeze(-3))
-    return torch.linalg.solve_ex(system, faces * right.unsqueeze(-3))[0]
+    rows = faces.unsqueeze(-1)
+    return torch.addcmul(outside, rows * rows.mT, C.unsqueeze(-3)), faces
 
 
 def best_face(u: Tensor, slopes: Tensor) -> Tensor:

@@ -44,8 +44,8 @@ class CAGrad(GramianAggregator):
         if self.c == 0:
             return mean
         mean_length, h = along(C, mean)
-        u = hull_minimum(C, norms, h, self.c, eps)
-        u = torch.addcmul(mean, u, mean_length, value=self.c) / (1 + self.c)
+        v = hull_minimum(C, norms, h, self.c, eps)
+        u = torch.addcmul(mean, v, mean_length) / (1 + self.c)
         # with c >= 1 the search may reach d = 0, which it does at a Pareto-stationary point
         return u if self.c < 1 else zero_where_cancelling(u, C)
 

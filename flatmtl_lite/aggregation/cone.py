@@ -1,4 +1,4 @@
-"""The exact minimum over the cone of the gradients, which MGDA and UPGrad need."""
+"""The exact minimum over the cone of the gradients, which MGDA, UPGrad, CAGrad and ConicGrad need."""
 
 import torch
 from torch import Tensor
@@ -27,19 +27,18 @@ def cone_minimum(C: Tensor, b: Tensor, eps: float) -> Tensor:
     shape, T = b.shape, b.shape[-1]
     C = torch.add(C, identity(T), alpha=8 * eps)
     if T <= FEW:
-        v = on_all_faces(C, b.unsqueeze(-1)).squeeze(-1)
+        systems, faces = on_all_faces(C)
+        right = (faces * b.unsqueeze(-2)).unsqueeze(-1)
+        v = torch.linalg.solve_ex(systems, right)[0].squeeze(-1)
         return best_face(v, v @ C - b.unsqueeze(-2))
     C = C.expand(*shape, T).reshape(-1, T, T)
     b = b.reshape(-1, T)
     bounded = torch.ones_like(b[:, :1], dtype=torch.bool)
 
-    def toward(face: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def toward(face: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         minimum = torch.linalg.solve_ex(on_face(C, face), b.masked_fill(~face, 0.0))[0]
-        return minimum - v, bounded
+        inner = (C @ minimum.unsqueeze(-1)).squeeze(-1)
+        size = (minimum * inner).sum(-1, keepdim=True).clamp_min(0.0).sqrt()
+        return minimum - v, bounded, (inner - b) / size.masked_fill(size == 0, 1.0)
 
-    def slope(v: Tensor) -> Tensor:
-        inner = (C @ v.unsqueeze(-1)).squeeze(-1)
-        size = (v * inner).sum(-1, keepdim=True).clamp_min(0.0).sqrt()
-        return (inner - b) / size.masked_fill(size == 0, 1.0)
-
-    return active_set(b > 0, torch.zeros_like(b), toward, slope).reshape(shape)
+    return active_set(b > 0, torch.zeros_like(b), toward).reshape(shape)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .active_set import FEW, active_set, best_face, on_all_faces, on_face
-from .base import identity, length
+from .base import identity
 
 ROUNDING = 8 * torch.finfo(torch.float64).eps
 
@@ -12,12 +12,13 @@ ROUNDING = 8 * torch.finfo(torch.float64).eps
 def hull_minimum(C: Tensor, norms: Tensor, h: Tensor, c: float, eps: float) -> Tensor:
     """Minimise f(w) = <g_w, h> + c ‖g_w‖, g_w = Σ wᵢ gᵢ, over the simplex; exact and batched.
 
-    The minimum over the affine hull of a face has a closed form, so each round solves one T x T system;
-    for few rows all faces are tried at once.
+    The minimum over the affine hull of a face has a closed form, so each round solves one T x T system
+    twice; for few rows all faces are tried at once.
 
     The unknown is u, uᵢ proportional to wᵢ‖gᵢ‖, so that norms far apart do no harm. A ridge of 8 eps on
     the cosines (``eps``: their accuracy) lifts a Gramian that is singular or, through rounding, slightly
-    indefinite; where g_w cancels to a fraction δ of its terms, it shifts the optimum by about 8 eps/δ².
+    indefinite; where g_w cancels to a fraction δ of its terms, it shifts ‖g_w‖ by about 8 eps/δ² of itself
+    and the slopes of f by 8 eps/δ.
 
     Args:
         C: cosines (..., T, T).
@@ -27,27 +28,33 @@ def hull_minimum(C: Tensor, norms: Tensor, h: Tensor, c: float, eps: float) -> T
         eps: relative accuracy of ``C``.
 
     Returns:
-        u (..., T) >= 0, the unit-row coefficients of g_w/‖g_w‖; w is u / norms, normalised to sum to 1.
+        v (..., T) >= 0, the unit-row coefficients of c g_w/‖g_w‖; w is v / norms, normalised to sum to 1.
     """
     shape, T = norms.shape, norms.shape[-1]
-    ridge = 8 * eps
-    C = torch.add(C, identity(T), alpha=ridge)
+    C = torch.add(C, identity(T), alpha=8 * eps)
     a = simplex_scale(norms)
     if T <= FEW:
-        return _best_of_all_faces(C, a, h, c)
+        systems, faces = on_all_faces(C)
+        a, h = a.unsqueeze(-2), h.unsqueeze(-2)
+        v, _, _, tau = _face_minimum(systems, faces * a, faces * h, c)
+        return best_face(v, torch.addcmul(v @ C + h, tau, a, value=-1))
     C, a, h = C.reshape(-1, T, T), a.reshape(-1, T), h.reshape(-1, T)
 
-    def toward(face: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        return _to_face_minimum(C, a, h, c, face, u)
+    def minimum(face: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return _face_minimum(on_face(C, face), a.masked_fill(~face, 0.0), h.masked_fill(~face, 0.0), c)
 
-    def slope(u: Tensor) -> Tensor:
-        slope = h + c * (C @ u.unsqueeze(-1)).squeeze(-1) / _ridged_length(C, u, ridge)
-        return slope - a * (u * slope).sum(-1, keepdim=True)
+    def toward(face: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        v, ray, total, tau = minimum(face)
+        bounded = total > 0
+        step = torch.where(bounded, v / total - u, ray)
+        return step, bounded, torch.addcmul((C @ v.unsqueeze(-1)).squeeze(-1) + h, tau, a, value=-1)
 
     start = ((h + c * C.diagonal(dim1=-2, dim2=-1).sqrt()) / a).argmin(-1, keepdim=True)
     face = torch.zeros_like(a, dtype=torch.bool).scatter_(-1, start, True)
-    u = active_set(face, face / a, toward, slope)
-    return (u / _ridged_length(C, u, ridge)).reshape(shape)
+    u = active_set(face, face / a, toward)
+    # ‖v‖ is c by its formula: the length of u, recomputed, would cancel with its terms
+    v, ray, total, _ = minimum(u > 0)
+    return torch.where(total > 0, v, ray).clamp_min(0.0).reshape(shape)
 
 
 def simplex_scale(norms: Tensor) -> Tensor:
@@ -56,46 +63,23 @@ def simplex_scale(norms: Tensor) -> Tensor:
     return (smallest / norms).clamp_max(1.0)
 
 
-def _best_of_all_faces(C: Tensor, a: Tensor, h: Tensor, c: float) -> Tensor:
-    """On a face, C v + h = τ a with ‖v‖ = c at the minimum, so v = τ p - r; v/‖v‖ is the answer.
+def _face_minimum(C: Tensor, a: Tensor, h: Tensor, c: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The minimum over the affine hull of a face, outside of which C is the identity and a and h are 0.
 
-    τ is the larger root of ‖v‖² = aa τ² - 2 ah τ + hh = c²; with none, f has no minimum there.
+    It has C v + h = τ a and ‖v‖ = c. Of h, the multiple of a that is in it moves τ alone, and the rest is
+    orthogonal to a in the metric of C⁻¹: v = rise C⁻¹a - C⁻¹rest, with rise² ‖C⁻¹a‖² = c² - ‖C⁻¹rest‖².
+    The rest is solved for by itself: where C is singular, C⁻¹a and C⁻¹h are huge and would cancel.
+
+    Returns:
+        v, NaN if f falls for ever; the way it then falls; Σ aᵢvᵢ (..., 1); τ (..., 1).
     """
-    ends = torch.stack([a, h], -1)
-    solved = on_all_faces(C, ends)
-    aa, ah, _, hh = (ends.mT.unsqueeze(-3) @ solved).flatten(-2).unsqueeze(-2).unbind(-1)
-    # where c is tiny, a face of one row has a root but for rounding
-    tau = (ah + ((1 + ROUNDING) * ah * ah - aa * (hh - c**2)).sqrt()) / aa
-    p, r = solved.unbind(-1)
-    v = tau * p - r
-    v = best_face(v, v @ C + h.unsqueeze(-2) - tau * a.unsqueeze(-2))
-    return v / length(C, v).clamp_min(torch.finfo(v.dtype).tiny)
-
-
-def _to_face_minimum(
-    C: Tensor, a: Tensor, h: Tensor, c: float, face: Tensor, u: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The step from u to the minimum of f over the affine hull of a face; a ray where f has none.
-
-    Stationarity on the face reads C u + t h = ν a with t = ‖g‖/c, so u = u0 + t u1, where u0 is the
-    point nearest to the origin and u1 is C-orthogonal to it: ‖g‖² = ‖u0‖² + t²‖u1‖² = c² t².
-    """
-    right = torch.stack([a, h], -1).masked_fill(~face.unsqueeze(-1), 0.0)
-    solved = torch.linalg.solve_ex(on_face(C, face), right)[0]
-    aa, ah, _, hh = (right.mT @ solved).flatten(-2).split(1, -1)
-    p, r = solved.unbind(-1)
-    u0 = p / aa
-    u1 = u0 * ah - r
-    room = c**2 - (hh - ah * ah / aa)
-    bounded = room > 0
-    t = length(C, u0) / torch.where(bounded, room, 1.0).sqrt()
-    step = torch.where(bounded, u0 + t * u1 - u, u1)
-    # Σ aᵢ stepᵢ = 0 only up to rounding of its largest terms, which may swamp the others: make it exact
-    pivot = a.masked_fill(~face, 0.0).argmax(-1, keepdim=True)
-    others = (a * step).scatter(-1, pivot, 0.0).sum(-1, keepdim=True)
-    return step.scatter(-1, pivot, -others / a.gather(-1, pivot)), bounded
-
-
-def _ridged_length(C: Tensor, u: Tensor, ridge: float) -> Tensor:
-    """The length of u, at least what the ridge makes of it: rounding may leave less, or nothing."""
-    return torch.maximum(length(C, u), ridge**0.5 * torch.linalg.vector_norm(u, dim=-1, keepdim=True))
+    p = torch.linalg.solve_ex(C, a)[0]
+    aa = (a * p).sum(-1, keepdim=True)
+    level = (h * p).sum(-1, keepdim=True) / aa
+    rest = torch.addcmul(h, level, a, value=-1)
+    q = torch.linalg.solve_ex(C, rest)[0]
+    # rounding leaves in q a multiple of p, which is huge there
+    q = torch.addcmul(q, (a * q).sum(-1, keepdim=True) / aa, p, value=-1)
+    # where c is tiny, a face of one row has a minimum but for rounding
+    rise = ((c**2 + ROUNDING**2 - (rest * q).sum(-1, keepdim=True)) / aa).sqrt()
+    return rise * p - q, -q, rise * aa, level + rise
