@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import normalize
 
 import flatmtl_lite as fm
+from flatmtl_lite.aggregation.cone import cone_minimum
 
 CS = [0.1, 0.4, 0.9, 1.0, 2.0]
 
@@ -48,6 +49,58 @@ def test_feasible_and_without_duality_gap_row_by_row(T, P, nature, decades, c, s
         assert not found.any()
     if nature == "descent":
         assert found.all()
+
+
+def shortest(G):
+    """Simplex weights of the shortest vector of the hull: a dual point where the optimum is 0."""
+    size = G.norm(dim=-1)
+    rows = G / size.unsqueeze(-1)
+    v = cone_minimum(rows @ rows.mT, size.amin(-1, keepdim=True) / size, torch.finfo(G.dtype).eps)
+    return normalize(v / size, p=1, dim=-1)
+
+
+def small_integers(largest, T, P):
+    generator = torch.Generator().manual_seed(0)
+    G = torch.randint(-largest, largest + 1, (3000, T, P), generator=generator).double()
+    return G[(G != 0).any(-1).all(-1) & (G.sum(-2) != 0).any(-1)]
+
+
+def opposite_pair(T, P):
+    generator = torch.Generator().manual_seed(0)
+    G = torch.randn(3000, T, P, generator=generator, dtype=torch.float64)
+    G[:, 1] = -G[:, 0] * 10 ** (torch.rand(3000, 1, generator=generator, dtype=torch.float64) - 0.5)
+    return G
+
+
+@pytest.mark.parametrize("c", [0.1, 0.4, 0.7, 0.9, 0.99])
+@pytest.mark.parametrize(
+    "G",
+    [small_integers(1, *shape) for shape in ((3, 2), (4, 3), (6, 3), (10, 4))]
+    + [small_integers(3, *shape) for shape in ((3, 2), (6, 3), (10, 8))]
+    + [opposite_pair(*shape) for shape in ((2, 3), (3, 2), (4, 3), (6, 10), (10, 5))],
+    ids=lambda G: "x".join(map(str, G.shape)),
+)
+def test_without_duality_gap_where_gradients_cancel(G, c):
+    d, w = solve(G, c)
+    g_0 = G.mean(-2)
+    radius = g_0.norm(dim=-1)
+    assert ((d - g_0).norm(dim=-1) <= radius * (c + 1e-8)).all()
+    dual = torch.minimum(dual_value(G, w, c), dual_value(G, shortest(G), c))
+    gap = dual.unsqueeze(-1) - (G @ d.unsqueeze(-1)).squeeze(-1)
+    assert (gap <= 1e-8 * G.norm(dim=-1) * radius.unsqueeze(-1)).all()
+
+
+@pytest.mark.parametrize("delta", [1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12])
+@pytest.mark.parametrize(("T", "P"), [(3, 4), (4, 6), (10, 20)])
+def test_little_is_lost_where_gradients_nearly_cancel(T, P, delta, sample):
+    """What counts as cancelling, and what does not and is accurate, meet at 2e-7."""
+    G = sample("no_descent", T, P, batch=300) + delta * sample("normal", 1, P, batch=300)
+    d, w = solve(G, 0.9)
+    radius = G.mean(-2).norm(dim=-1)
+    dual = torch.minimum(dual_value(G, w, 0.9), dual_value(G, shortest(G), 0.9))
+    gap = dual - (G @ d.unsqueeze(-1)).squeeze(-1).amin(-1)
+    allowed = 4e-7 if delta in (1e-6, 1e-8) else 1e-8
+    assert (gap <= allowed * G.norm(dim=-1).mean(-1) * radius).all()
 
 
 @pytest.mark.parametrize("c", CS)
@@ -109,6 +162,9 @@ SQRT_10, SQRT_91 = math.sqrt(10), math.sqrt(91)
         (0.4, [[1.0, 0.0], [0.0, 3.0]], [0.5 + 0.2 * SQRT_10, 1.5]),
         # g₀ = (1, .5), radius √5: the sphere meets the line 2x = y of equal gain
         (2.0, [[2.0, 0.0], [0.0, 1.0]], [(4 + SQRT_91) / 10, (4 + SQRT_91) / 5]),
+        # no d of the ball descends on the first and the last task: the nearest to g₀ that ascends on none
+        (0.9, [[1.0, -1.0], [1.0, 0.0], [-1.0, 1.0]], [1 / 6, 1 / 6]),
+        (0.9, [[1.0, -1.0], [1.0, 0.0], [1.0, 0.0], [-1.0, 1.0]], [1 / 4, 1 / 4]),
         # opposite rows: back as far as the radius goes, and not beyond 0
         (0.4, [[1.0, 2.0], [-3.0, -6.0]], [-0.6, -1.2]),
         (1.0, [[1.0, 2.0], [-3.0, -6.0]], [0.0, 0.0]),
