@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .base import identity, mean_norm, safe_length
+from .base import identity, mean_norm
 
 ROUNDS = 300
 FINEST = 1e-6  # step that can be told from rounding, unless gradients nearly cancel
@@ -27,23 +27,22 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
         The coefficients (..., T) of the unit rows in d, as long as the rows are on average; 0 where there
         is no solution.
     """
-    p, live, I = 1 / alpha, norms.sign(), identity(C.shape[-1])
+    p, live, I = 1 / alpha, norms.sign().unsqueeze(-1), identity(C.shape[-1])
     # a zero row is taken for one at right angles to all others, for whom that changes nothing
-    C = torch.addcmul(torch.add(C, I, alpha=1 + 8 * eps), live.unsqueeze(-1), I, value=-1.0)
+    C = torch.addcmul(torch.add(C, I, alpha=1 + 8 * eps), live, I, value=-1.0)
     log_b = (norms.clamp_min(SPREAD).log() * (p - 1)).unsqueeze(-1)
     log_u = log_b / (p + 1)  # exact for orthogonal gradients
     close = max(eps**0.5, FINEST)  # behind a step the weights are off by about its square
     done = False
     for _ in range(ROUNDS):
         u = log_u.softmax(-2)
-        products = C * u.mT  # both sides scaled by u, LU would choose bad pivots
-        inner = products.sum(-1, keepdim=True)
+        inner = C @ u
         total = u.mT @ inner
-        # below what safe_length calls 0, by more than rounding: what stops here has no solution
-        done = (total <= 40 * eps) | done
+        cancels = total <= 40 * eps
+        done = cancels | done
         # b matters up to a factor only; with this one, u is the lowest point of its ray
         asked = torch.add(log_b, log_u, alpha=1 - p).softmax(-2) * total / u
-        system = torch.addcmul(products, asked, I, value=p)
+        system = torch.addcmul(C * u.mT, asked, I, value=p)  # both sides scaled by u, LU would pivot badly
         step = torch.linalg.solve_ex(system, asked - inner)[0].masked_fill(done, 0.0)
         size = step.abs()
         # Newton's step for u where it rises: times 1 + step; for 1/u, which keeps u above 0, where it falls
@@ -52,6 +51,8 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
         if bool(done.all()):
             break
     # a row that owes most of its gain to the ridge has none, and where one has none there is no solution
-    unsolved = (asked <= 16 * eps * u).any(-2, keepdim=True)
-    u = log_u.softmax(-2).masked_fill(unsolved, 0.0).squeeze(-1) * live
-    return u * (mean_norm(norms) / safe_length(C, u, eps))
+    unsolved = (asked <= 16 * eps * u) | cancels
+    u = log_u.softmax(-2) * live
+    size = (u.mT @ C @ u).sqrt().clamp_min(torch.finfo(u.dtype).tiny)
+    length = mean_norm(norms).unsqueeze(-1) / size
+    return (u * length).masked_fill(unsolved.any(-2, keepdim=True), 0.0).squeeze(-1)

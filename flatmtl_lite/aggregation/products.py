@@ -47,7 +47,8 @@ def _within(a: Tensor) -> Tensor:
         return torch.stack([_within(one) for one in a])
     pieces, rest = _in_pieces(a)
     height = 1 if T <= FEW else 4 * -(-T // 12)  # fours are quickest; at most three strips
-    strips = [pieces[:, i : i + height] @ pieces[:, i:].mT for i in range(0, T, height)]
+    columns = pieces.mT
+    strips = [rows @ columns[..., i * height :] for i, rows in enumerate(pieces.split(height, 1))]
     M = torch.cat([strip.flatten(1) for strip in strips], 1).sum(0).take(_mirror(T, height, a.device))
     return M + rest @ rest.mT if rest.shape[1] else M
 
@@ -78,5 +79,5 @@ def _between(a: Tensor, b: Tensor) -> Tensor:
 def _in_pieces(a: Tensor) -> tuple[Tensor, Tensor]:
     """Views of a (T, P): the columns in K pieces of equal length (K, T, P // K), and the rest (T, P % K)."""
     K = a.shape[-1] // PIECE
-    whole = a.shape[-1] // K * K
-    return a[:, :whole].view(len(a), K, -1).transpose(0, 1), a[:, whole:]
+    length, (row, column) = a.shape[-1] // K, a.stride()
+    return a.as_strided((K, len(a), length), (length * column, row, column)), a[:, K * length :]
