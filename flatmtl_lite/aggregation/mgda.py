@@ -10,8 +10,8 @@ from .simplex import simplex_scale
 class MGDA(GramianAggregator):
     """The multiple-gradient descent algorithm: the shortest vector in the convex hull of the gradients.
 
-    d = argmin ‖g‖ over the hull; 0 means ‖d‖ below 1e-7 of Σ wᵢ‖gᵢ‖ (the weights then are 0). A task
-    whose gradient is 0 stops all. Solved exactly, where the published code iterates.
+    d = argmin ‖g‖ over the hull; 0 means ‖d‖ below 1e-7 of Σ wᵢ‖gᵢ‖ (the weights then are 0; float32 may
+    leave 1e-6). A task whose gradient is 0 stops all. Solved exactly, where the published code iterates.
 
     Guarantees: descends on every task, ⟨gᵢ, d⟩ >= ‖d‖², or is 0 at a Pareto-stationary point.
     Scale: as it is (some published code multiplies by T or 40).
