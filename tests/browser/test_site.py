@@ -45,7 +45,7 @@ def calls(name: str) -> list[str]:
 def assert_same_numbers(stage, live) -> None:
     """What plotly has of each trace is what the stage with a kernel draws, some frames later at most."""
     drawn = {trace.uid: np.array([trace.x, trace.y], dtype=float) for trace in live.drawn().data if trace.uid}
-    for _ in range(50):
+    for _ in range(200):
         shown = {uid: np.array([x, y], dtype=float) for uid, x, y in stage.evaluate(TRACES)}
         assert shown.keys() == drawn.keys()
         if all(np.allclose(shown[uid], drawn[uid], rtol=0, atol=1e-6, equal_nan=True) for uid in drawn):
