@@ -27,32 +27,33 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
         The coefficients (..., T) of the unit rows in d, as long as the rows are on average; 0 where there
         is no solution.
     """
-    p, live, I = 1 / alpha, norms.sign().unsqueeze(-1), identity(C.shape[-1])
+    p, I = 1 / alpha, identity(C.shape[-1])
     # a zero row is taken for one at right angles to all others, for whom that changes nothing
-    C = torch.addcmul(torch.add(C, I, alpha=1 + 8 * eps), live, I, value=-1.0)
+    C = C.clone()
+    C.diagonal(dim1=-2, dim2=-1).fill_(1 + 8 * eps)
     log_b = (norms.clamp_min(SPREAD).log() * (p - 1)).unsqueeze(-1)
     log_u = log_b / (p + 1)  # exact for orthogonal gradients
     close = max(eps**0.5, FINEST)  # behind a step the weights are off by about its square
-    done = False
+    going = True
     for _ in range(ROUNDS):
         u = log_u.softmax(-2)
+        row = u.mT
         inner = C @ u
-        total = u.mT @ inner
-        cancels = total <= 40 * eps
-        done = cancels | done
+        total = row @ inner
+        solvable = total > 40 * eps
+        going = solvable & going
         # b matters up to a factor only; with this one, u is the lowest point of its ray
         asked = torch.add(log_b, log_u, alpha=1 - p).softmax(-2) * total / u
-        system = torch.addcmul(C * u.mT, asked, I, value=p)  # both sides scaled by u, LU would pivot badly
-        step = torch.linalg.solve_ex(system, asked - inner)[0].masked_fill(done, 0.0)
+        system = torch.addcmul(C * row, asked, I, value=p)  # both sides scaled by u, LU would pivot badly
+        step = torch.linalg.solve_ex(system, asked - inner)[0]
         size = step.abs()
         # Newton's step for u where it rises: times 1 + step; for 1/u, which keeps u above 0, where it falls
-        log_u = log_u + torch.copysign(size.log1p(), step)
-        done = size.amax(-2, keepdim=True) <= close
-        if bool(done.all()):
+        log_u = torch.where(going, log_u + torch.copysign(size.log1p(), step), log_u)
+        going = going & (size.amax(-2, keepdim=True) > close)
+        if not bool(going.any()):
             break
     # a row that owes most of its gain to the ridge has none, and where one has none there is no solution
-    unsolved = (asked <= 16 * eps * u) | cancels
-    u = log_u.softmax(-2) * live
-    size = (u.mT @ C @ u).sqrt().clamp_min(torch.finfo(u.dtype).tiny)
-    length = mean_norm(norms).unsqueeze(-1) / size
-    return (u * length).masked_fill(unsolved.any(-2, keepdim=True), 0.0).squeeze(-1)
+    solvable = (solvable & (asked > 16 * eps * u)).all(-2)
+    u = log_u.softmax(-2) * norms.sign().unsqueeze(-1)
+    size = (u.mT @ C @ u).squeeze(-1).sqrt().clamp_min(torch.finfo(u.dtype).tiny)
+    return u.squeeze(-1) * (mean_norm(norms) * solvable / size)
