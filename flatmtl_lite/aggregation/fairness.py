@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import leaky_relu
 
 from .base import identity, mean_norm
 
@@ -46,10 +47,10 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
         asked = torch.add(log_b, log_u, alpha=1 - p).softmax(-2) * total / u
         system = torch.addcmul(C * row, asked, I, value=p)  # both sides scaled by u, LU would pivot badly
         step = torch.linalg.solve_ex(system, asked - inner)[0]
-        size = step.abs()
-        # Newton's step for u where it rises: times 1 + step; for 1/u, which keeps u above 0, where it falls
-        log_u = torch.where(going, log_u + torch.copysign(size.log1p(), step), log_u)
-        going = going & (size.amax(-2, keepdim=True) > close)
+        # Newton's step for u where it rises, for u^-p where it falls: a row by itself never goes too far
+        change = leaky_relu(step, -p).log1p()  # of log u, and of log u^-p
+        log_u = torch.where(going, log_u + leaky_relu(change.copysign(step), 1 / p), log_u)
+        going = going & (step.abs().amax(-2, keepdim=True) > close)
         if not bool(going.any()):
             break
     # a row that owes most of its gain to the ridge has none, and where one has none there is no solution
