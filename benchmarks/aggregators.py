@@ -1,12 +1,14 @@
 """Aggregators side by side in one process, as multiples of a floor: ``python -m benchmarks.aggregators``.
 
-The floor is what every Gramian method must do with the gradients: the products G Gᵀ and w G; GradDrop and
-the loss weightings need no G Gᵀ, and GradDrop no w G. One thread, float32. The gradients conflict: G is a
-normal T x T matrix times a normal T x P one, the same for all. The contenders take turns, in random order,
-of ``CALLS`` calls each; a time is the median of all of them. The first call of a turn runs on the caches that
-another contender left; what it takes is shown beside. TorchJD takes the matrix, and so does LibMTL's own
-``backward``, which also writes the direction into ``.grad``. Of LibMTL 1.1.5 these are all Gramian methods
-(its CAGrad is written for three tasks); its loss weightings see no gradient, its GradDrop those of features.
+The floor is what every Gramian method must do with the gradients: the products G Gᵀ and w G; GradDrop and the
+loss weightings need no G Gᵀ, and GradDrop no w G. One thread, float32. The gradients conflict: G is a normal
+T x T matrix times a normal T x P one, the same for all. The contenders take turns, in random order, of
+``CALLS`` calls each; a time is the median of all of them. That is done in ``RUNS`` processes, one after the
+other; shown are medians over these, and the range of the multiples. The first call of a turn runs on the
+caches that another contender left; what it takes is shown beside. TorchJD takes the matrix, and so does
+LibMTL's own ``backward``, which also writes the direction into ``.grad``. Of LibMTL 1.1.5 these are all
+Gramian methods (its CAGrad is written for three tasks); its loss weightings see no gradient, its GradDrop
+those of features.
 """
 
 import datetime
@@ -17,7 +19,9 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
+from multiprocessing import get_context
 
 import torch
 import torchjd.aggregation as torchjd
@@ -25,7 +29,7 @@ import torchjd.aggregation as torchjd
 import flatmtl_lite as fm
 from benchmarks.libmtl import backward, weightings
 
-TURNS, CALLS = 11, 20
+RUNS, TURNS, CALLS = 5, 11, 20
 SIZES = [(3, 1_000_000), (10, 100_000)]
 PROBLEMS = 10_000
 
@@ -104,38 +108,59 @@ def in_turns(
     }
 
 
-def whole_calls(T: int, P: int) -> None:
+def whole_calls(T: int, P: int) -> dict[str, tuple[float, float]]:
+    """Milliseconds, as :func:`in_turns` gives them, of all contenders in this process."""
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message="You are solving a parameterized problem")  # TorchJD's Nash-MTL
     G = gradients(T, P)
     M = G @ G.mT
     losses = torch.linspace(0.5, 2.0, T)
-    ours = methods(T)
-    gramian = {name: A for name, A in ours.items() if isinstance(A, fm.GramianAggregator)}
     half = torch.full((1, T), 1 / T)
     contenders = {"floor": lambda: (G @ G.mT, half @ G)}
-    contenders |= {f"ours {name}": lambda A=A: A(G, losses=losses) for name, A in ours.items()}
-    contenders |= {f"solver {name}": lambda A=A: A.weights(M) for name, A in gramian.items()}
+    for name, A in methods(T).items():
+        contenders[f"ours {name}"] = lambda A=A: A(G, losses=losses)
+        if isinstance(A, fm.GramianAggregator):
+            contenders[f"solver {name}"] = lambda A=A: A.weights(M)
     contenders |= {f"TorchJD {name}": lambda A=A: A(G) for name, A in torchjds(T).items()}
     contenders |= {f"LibMTL {name}": run for name, run in libmtl(G).items()}
-    ms = in_turns(contenders)
-    floor, first_floor = ms["floor"]
-    print(f"\n{T} x {P:,}: floor {floor:.2f} ms, as the first call of a turn {first_floor:.2f} ms")
+    return in_turns(contenders)
+
+
+def show(T: int, P: int) -> None:
+    """Run :func:`whole_calls` in ``RUNS`` fresh processes and print the medians."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
+        runs = list(fresh.map(whole_calls, [T] * RUNS, [P] * RUNS))
+
+    def over_runs(name: str, first: bool = False) -> tuple[float, list[float]]:
+        """The median milliseconds, and the sorted multiples of the floor."""
+        times = [run[name][first] for run in runs]
+        return statistics.median(times), sorted(
+            time / run["floor"][first] for time, run in zip(times, runs, strict=True)
+        )
+
+    print(f"\n{T} x {P:,}: floor {over_runs('floor')[0]:.2f} ms, ", end="")
+    print(f"as the first call of a turn {over_runs('floor', first=True)[0]:.2f} ms")
     print("in brackets multiples of these\n")
-    print(f"{'':<12}{'flatmtl_lite':>17}{'first call':>13}{'solver':>11}{'TorchJD':>20}{'LibMTL':>19}")
-
-    def cell(time: float, floor: float) -> str:
-        return f"{time:.2f} ms ({time / floor:.2f})"
-
-    for name in ours:
-        own, first = ms[f"ours {name}"]
-        row = f"{name:<12}{cell(own, floor):>17}{f'({first / first_floor:.2f})':>13}"
-        row += f"{ms[f'solver {name}'][0]:8.2f} ms" if name in gramian else f"{'':11}"
-        for peer, width in (("TorchJD", 20), ("LibMTL", 19)):
-            time_, _ = ms.get(f"{peer} {name}", (None, None))
-            row += f"{cell(time_, floor) if time_ is not None else '':>{width}}"
+    heads = {"flatmtl_lite": 16, "range": 15, "first call": 13, "solver": 11, "TorchJD": 19, "LibMTL": 18}
+    print(" " * 12 + "".join(f"{head:>{width}}" for head, width in heads.items()))
+    for name in methods(T):
+        ms, multiples = over_runs(f"ours {name}")
+        first = statistics.median(over_runs(f"ours {name}", first=True)[1])
+        row = f"{name:<12}{ms:6.2f} ms {f'({statistics.median(multiples):.2f})':>6}"
+        row += f"{multiples[0]:8.2f} - {multiples[-1]:.2f}{f'({first:.2f})':>13}"
+        solver = f"solver {name}"
+        row += f"{over_runs(solver)[0]:8.2f} ms" if solver in runs[0] else f"{'':11}"
+        for peer, width in (("TorchJD", 19), ("LibMTL", 18)):
+            if f"{peer} {name}" in runs[0]:
+                ms, multiples = over_runs(f"{peer} {name}")
+                row += f"{f'{ms:.2f} ms ({statistics.median(multiples):.2f})':>{width}}"
+            else:
+                row += " " * width
         print(row.rstrip())
 
 
 def batched_calls() -> None:
+    torch.set_num_threads(1)
     G = gradients(3, 30, PROBLEMS)
     M = G @ G.mT
     contenders = {
@@ -149,12 +174,10 @@ def batched_calls() -> None:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", message="You are solving a parameterized problem")  # TorchJD's Nash-MTL
     machine = f"{platform.machine()} CPU, {os.cpu_count()} cores, 1 thread, torch {torch.__version__}"
-    print(f"{datetime.date.today()}, {machine}; medians of {TURNS} turns of {CALLS} calls")
+    print(f"{datetime.date.today()}, {machine}; {RUNS} runs of {TURNS} turns of {CALLS} calls")
     for T, P in SIZES:
-        whole_calls(T, P)
+        show(T, P)
     batched_calls()
 
 
