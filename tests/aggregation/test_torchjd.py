@@ -40,6 +40,37 @@ def test_imtl_g_where_its_weights_sum_to_more_than_0(T, P, decades, sample):
     agree(fm.IMTLG(), torchjd.IMTLG(), G[positive])
 
 
+@pytest.fixture
+def in_the_same_orders(monkeypatch):
+    """Let the peer go through the other tasks as ours will: for each task in turn, over all calls."""
+
+    def use(twin, T, calls, of_all):
+        drawn = []
+        for _ in range(calls):
+            for i, order in enumerate(twin.others(T).argmax(-1).mT):
+                drawn.append([*order.tolist(), i] if of_all else (order - (order > i).long()).tolist())
+        monkeypatch.setattr(torch, "randperm", lambda n: torch.tensor(drawn.pop(0)))
+        return drawn
+
+    return use
+
+
+@pytest.mark.parametrize("T", [3, 6])
+def test_pcgrad_in_the_same_orders(T, sample, in_the_same_orders):
+    G = sample("normal", T, 8, batch=10)
+    left = in_the_same_orders(fm.PCGrad(), T, len(G), of_all=True)
+    agree(fm.PCGrad(), torchjd.PCGrad(), G)
+    assert left == []
+
+
+@pytest.mark.parametrize("T", [3, 6])
+def test_gradvac_in_the_same_orders(T, sample, in_the_same_orders):
+    G = sample("normal", T, 8, batch=10)
+    left = in_the_same_orders(fm.GradVac(), T, len(G), of_all=False)
+    agree(fm.GradVac(), torchjd.GradVac(eps=0.0), G)
+    assert left == []
+
+
 def test_mean(sample):
     agree(fm.Mean(), torchjd.Mean(), sample("normal", 4, 9, decades=2))
 
