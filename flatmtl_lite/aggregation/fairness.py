@@ -7,6 +7,7 @@ from torch.nn.functional import leaky_relu
 from .base import identity, mean_norm
 
 ROUNDS = 300
+PATIENCE = 40  # rounds, after which steps are damped: rows that nearly cancel may go in circles
 FINEST = 1e-6  # step that can be told from rounding, unless gradients nearly cancel
 SPREAD = 1e-8  # of norms: bounds how far the weights can lie apart, and with it the rounds
 
@@ -36,7 +37,7 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
     log_u = log_b / (p + 1)  # exact for orthogonal gradients
     close = max(eps**0.5, FINEST)  # behind a step the weights are off by about its square
     going = True
-    for _ in range(ROUNDS):
+    for k in range(ROUNDS):
         u = log_u.softmax(-2)
         row = u.mT
         inner = C @ u
@@ -47,14 +48,17 @@ def fair_direction(C: Tensor, norms: Tensor, alpha: float, eps: float) -> Tensor
         asked = torch.add(log_b, log_u, alpha=1 - p).softmax(-2) * total / u
         system = torch.addcmul(C * row, asked, I, value=p)  # both sides scaled by u, LU would pivot badly
         step = torch.linalg.solve_ex(system, asked - inner)[0]
+        size = step.abs().amax(-2, keepdim=True)
+        if k >= PATIENCE:
+            step = step / (1 + size)
         # Newton's step for u where it rises, for u^-p where it falls: a row by itself never goes too far
-        change = leaky_relu(step, -p).log1p()  # of log u, and of log u^-p
+        change = leaky_relu(step, -p).log1p()  # of step, or of p |step| where it falls
         log_u = torch.where(going, log_u + leaky_relu(change.copysign(step), 1 / p), log_u)
-        going = going & (step.abs().amax(-2, keepdim=True) > close)
+        going = going & (size > close)
         if not bool(going.any()):
             break
     # a row that owes most of its gain to the ridge has none, and where one has none there is no solution
     solvable = (solvable & (asked > 16 * eps * u)).all(-2)
     u = log_u.softmax(-2) * norms.sign().unsqueeze(-1)
-    size = (u.mT @ C @ u).squeeze(-1).sqrt().clamp_min(torch.finfo(u.dtype).tiny)
-    return u.squeeze(-1) * (mean_norm(norms) * solvable / size)
+    length = (u.mT @ C @ u).squeeze(-1).sqrt().clamp_min(torch.finfo(u.dtype).tiny)
+    return u.squeeze(-1) * (mean_norm(norms) * solvable / length)
