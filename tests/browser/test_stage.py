@@ -94,6 +94,7 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
     assert y.input_value() == "99"
     y.press("Enter")
     assert y.input_value() == "2"  # the upper end of the picture
+    shows(page, "path", path_of("valleys", [moved[0], 2.0], 0.4125, method))
     y.fill(str(moved[1]))
     y.press("Enter")
     shows(page, "path", path_of("valleys", moved, 0.4125, method))
