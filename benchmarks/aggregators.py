@@ -1,14 +1,14 @@
-"""Aggregators side by side in one process, as multiples of a floor: ``python -m benchmarks.aggregators``.
+"""Aggregators side by side, as multiples of a floor: ``python -m benchmarks.aggregators``.
 
 The floor is what every Gramian method must do with the gradients: the products G Gᵀ and w G; GradDrop and the
 loss weightings need no G Gᵀ, and GradDrop no w G. One thread, float32. The gradients conflict: G is a normal
 T x T matrix times a normal T x P one, the same for all. The contenders take turns, in random order, of
 ``CALLS`` calls each; a time is the median of all of them. That is done in ``RUNS`` processes, one after the
-other; shown are medians over these, and the range of the multiples. The first call of a turn runs on the
-caches that another contender left; what it takes is shown beside. TorchJD takes the matrix, and so does
-LibMTL's own ``backward``, which also writes the direction into ``.grad``. Of LibMTL 1.1.5 these are all
-Gramian methods (its CAGrad is written for three tasks); its loss weightings see no gradient, its GradDrop
-those of features.
+other; shown are medians over these, of the times and of each process's own multiples, whose range stands
+beside. The first call of a turn runs on the caches that another contender left; what it takes is shown
+beside. TorchJD takes the matrix, and so does LibMTL's own ``backward``, which also writes the direction into
+``.grad``. Of LibMTL 1.1.5 these are all Gramian methods (its CAGrad is written for three tasks); its loss
+weightings see no gradient, its GradDrop those of features.
 """
 
 import datetime
@@ -19,7 +19,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
 from itertools import chain
 from multiprocessing import get_context
 
@@ -121,32 +121,38 @@ def whole_calls(T: int, P: int) -> dict[str, tuple[float, float]]:
         contenders[f"ours {name}"] = lambda A=A: A(G, losses=losses)
         if isinstance(A, fm.GramianAggregator):
             contenders[f"solver {name}"] = lambda A=A: A.weights(M)
-    contenders |= {f"TorchJD {name}": lambda A=A: A(G) for name, A in torchjds(T).items()}
-    contenders |= {f"LibMTL {name}": run for name, run in libmtl(G).items()}
+    with redirect_stdout(None):  # the parent has said what is missing
+        contenders |= {f"TorchJD {name}": lambda A=A: A(G) for name, A in torchjds(T).items()}
+        contenders |= {f"LibMTL {name}": run for name, run in libmtl(G).items()}
     return in_turns(contenders)
 
 
-def show(T: int, P: int) -> None:
-    """Run :func:`whole_calls` in ``RUNS`` fresh processes and print the medians."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
-        runs = list(fresh.map(whole_calls, [T] * RUNS, [P] * RUNS))
+def in_processes(measure: Callable, *args: int) -> list[dict[str, tuple[float, float]]]:
+    """What ``measure(*args)`` returns in each of ``RUNS`` fresh processes, one after the other."""
+    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        return pool.starmap(measure, [args] * RUNS, chunksize=1)
 
-    def over_runs(name: str, first: bool = False) -> tuple[float, list[float]]:
-        """The median milliseconds, and the sorted multiples of the floor."""
-        times = [run[name][first] for run in runs]
+
+def show(T: int, P: int) -> None:
+    """Print the medians over the runs of :func:`whole_calls`."""
+    runs = in_processes(whole_calls, T, P)
+
+    def over_runs(name: str, kind: int = 0) -> tuple[float, list[float]]:
+        """The median milliseconds, and the sorted multiples of the floor; kind 1: of first calls."""
+        times = [run[name][kind] for run in runs]
         return statistics.median(times), sorted(
-            time / run["floor"][first] for time, run in zip(times, runs, strict=True)
+            time / run["floor"][kind] for time, run in zip(times, runs, strict=True)
         )
 
     print(f"\n{T} x {P:,}: floor {over_runs('floor')[0]:.2f} ms, ", end="")
-    print(f"as the first call of a turn {over_runs('floor', first=True)[0]:.2f} ms")
-    print("in brackets multiples of these\n")
-    heads = {"flatmtl_lite": 16, "range": 15, "first call": 13, "solver": 11, "TorchJD": 19, "LibMTL": 18}
+    print(f"as the first call of a turn {over_runs('floor', 1)[0]:.2f} ms")
+    print("in brackets multiples of the floor\n")
+    heads = {"flatmtl_lite": 17, "range": 15, "first call": 13, "solver": 11, "TorchJD": 19, "LibMTL": 18}
     print(" " * 12 + "".join(f"{head:>{width}}" for head, width in heads.items()))
     for name in methods(T):
         ms, multiples = over_runs(f"ours {name}")
-        first = statistics.median(over_runs(f"ours {name}", first=True)[1])
-        row = f"{name:<12}{ms:6.2f} ms {f'({statistics.median(multiples):.2f})':>6}"
+        first = statistics.median(over_runs(f"ours {name}", 1)[1])
+        row = f"{name:<12}{ms:6.2f} ms {f'({statistics.median(multiples):.2f})':>7}"
         row += f"{multiples[0]:8.2f} - {multiples[-1]:.2f}{f'({first:.2f})':>13}"
         solver = f"solver {name}"
         row += f"{over_runs(solver)[0]:8.2f} ms" if solver in runs[0] else f"{'':11}"
@@ -159,26 +165,26 @@ def show(T: int, P: int) -> None:
         print(row.rstrip())
 
 
-def batched_calls() -> None:
+def batched_calls() -> dict[str, tuple[float, float]]:
+    """Milliseconds, as :func:`in_turns` gives them, of the solvers for ``PROBLEMS`` Gramians at once."""
     torch.set_num_threads(1)
     G = gradients(3, 30, PROBLEMS)
     M = G @ G.mT
-    contenders = {
-        name: lambda A=A: A.weights(M)
-        for name, A in methods(3).items()
-        if isinstance(A, fm.GramianAggregator)
-    }
-    print(f"\n{PROBLEMS:,} Gramians of T = 3 in one call\n")
-    for name, (ms, _) in in_turns(contenders, calls=3).items():
-        print(f"{name:<14}{1000 * ms / PROBLEMS:10.2f} microseconds each")
+    gramian = {name: A for name, A in methods(3).items() if isinstance(A, fm.GramianAggregator)}
+    return in_turns({name: lambda A=A: A.weights(M) for name, A in gramian.items()}, calls=3)
 
 
 def main() -> None:
     machine = f"{platform.machine()} CPU, {os.cpu_count()} cores, 1 thread, torch {torch.__version__}"
     print(f"{datetime.date.today()}, {machine}; {RUNS} runs of {TURNS} turns of {CALLS} calls")
+    torchjds(2), weightings()  # say what is missing
     for T, P in SIZES:
         show(T, P)
-    batched_calls()
+    print(f"\n{PROBLEMS:,} Gramians of T = 3 in one call, turns of 3 calls\n")
+    runs = in_processes(batched_calls)
+    for name in runs[0]:
+        ms = statistics.median(run[name][0] for run in runs)
+        print(f"{name:<14}{1000 * ms / PROBLEMS:10.2f} microseconds each")
 
 
 if __name__ == "__main__":
