@@ -28,10 +28,10 @@ bench: .venv/.test  ## side-by-side timings, as ratios
 	$(BIN)/python benchmarks/scenes.py
 
 notebooks: .venv/.test  ## execute both editions again, as they are committed
-	$(BIN)/python -m flatmtl_lite.lab.build notebooks
+	$(BIN)/python -m flatmtl_lite.lab.publish.build notebooks
 
 site: .venv/.test  ## the course as web pages in out/site: no kernel, no network
-	$(BIN)/python -m flatmtl_lite.lab.site notebooks out/site
+	$(BIN)/python -m flatmtl_lite.lab.publish.site notebooks out/site
 
 clean:  ## results in out/ are yours and stay
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

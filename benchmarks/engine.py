@@ -39,8 +39,8 @@ from flatmtl_lite.runs import (
     resnet18,
     task_closures,
 )
-from flatmtl_lite.runs.images import ImageTasks
-from flatmtl_lite.runs.trainer import Trainer
+from flatmtl_lite.runs.engine.trainer import Trainer
+from flatmtl_lite.runs.experiments.images import ImageTasks
 
 ROUNDS, STEPS, BATCH = 40, 4, 256
 EPOCH = 48  # steps: what the engine does once an epoch falls into one round of twelve, and is timed apart

@@ -22,8 +22,8 @@ from run import ratio, step_times
 
 import flatmtl_lite as fm
 from flatmtl_lite.runs import Augmented, Scenes, encoder_decoder, scene_batches, scene_closures
+from flatmtl_lite.runs.data.scenes import Scene
 from flatmtl_lite.runs.rooms import write_rooms
-from flatmtl_lite.runs.scenes import Scene
 
 ROOMS, BATCH, SIZE, TASKS = 64, 8, (96, 128), 3
 FLOP_BOUND = (1 + 5 * TASKS) / (1 + 2 * TASKS)  # as in run.py, were the heads free

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from flatmtl_lite.runs.sources import SAMPLE_FOLDER, SAMPLE_NAME, SETS, Source, load_source
+from flatmtl_lite.runs.data.sources import SAMPLE_FOLDER, SAMPLE_NAME, SETS, Source, load_source
 
 PER_CLASS = {"train": 400, "test": 200}
 SEED = 0

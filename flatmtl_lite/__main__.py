@@ -10,14 +10,16 @@ from pathlib import Path
 
 import torch
 
-from .runs import report, rooms, sweep
-from .runs.config import Config
-from .runs.experiments import EXPERIMENTS, read_options
-from .runs.folder import InUse, RunError, RunFolder
+from .runs import rooms
+from .runs.engine.config import Config
+from .runs.engine.folder import InUse, RunError, RunFolder
+from .runs.experiments.registry import EXPERIMENTS, read_options
 from .runs.launch import Stopped, as_begun, launch
+from .runs.paper.multimnist import published
 from .runs.plan import plan
-from .runs.published import published
-from .runs.workers import IN_USE
+from .runs.report import tables as report
+from .runs.sweep import command as sweep
+from .runs.sweep.local import IN_USE
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -98,7 +100,7 @@ def _rooms(**given) -> int:
 
 def _report(**given) -> int:
     try:
-        from .lab.report_page import method_title, write_report_page
+        from .lab.publish.report_page import method_title, write_report_page
     except ModuleNotFoundError as error:
         print(f"No plots, {error.name} is missing: pip install 'flatmtl-lite[lab]'.", file=sys.stderr)
         return report.main(argparse.Namespace(**given))

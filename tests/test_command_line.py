@@ -8,11 +8,11 @@ import types
 import pytest
 
 from flatmtl_lite.__main__ import main
-from flatmtl_lite.runs import report
-from flatmtl_lite.runs.experiments import MultiMnist
+from flatmtl_lite.runs.engine.processes import Processes
+from flatmtl_lite.runs.engine.trainer import Trainer
+from flatmtl_lite.runs.experiments.registry import MultiMnist
 from flatmtl_lite.runs.plan import _peak_bytes
-from flatmtl_lite.runs.processes import Processes
-from flatmtl_lite.runs.trainer import Trainer
+from flatmtl_lite.runs.report import tables as report
 
 SMALL = ["--sample", "--network", "mlp", "--n-train", "96", "--n-val", "40", "--n-test", "40"]
 SMALL += ["--epochs", "2", "--batch-size", "32"]

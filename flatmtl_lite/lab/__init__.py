@@ -1,10 +1,12 @@
 """What a notebook shows: live stages, figures with static twins, checks, predictions, progress, the zoo."""
 
-from . import checks, figures, measures, scenes, trained, training
-from .algorithm import algorithm
-from .chance import angles_beside_chance
-from .classroom import calibration, class_view, export_predictions
-from .display import show
+from . import checks
+from .figures import basic as figures
+from .figures import measures, scenes, trained, training
+from .figures.chance import angles_beside_chance
+from .figures.display import show
+from .figures.landscape import where_starts_end
+from .figures.parting import parting, parting_map
 from .instruments import (
     ball_instrument,
     bound_instrument,
@@ -20,15 +22,15 @@ from .instruments import (
     snapshot_instrument,
     split_instrument,
 )
-from .landscape import where_starts_end
-from .offline import page
-from .parting import parting, parting_map
-from .predictions import compare, predict, unlock
-from .progress import ProgressTable
-from .report_page import write_report_page
-from .stage import Stage, Table
+from .predictions.classroom import calibration, class_view, export_predictions
+from .predictions.predict import compare, predict, unlock
+from .publish.report_page import write_report_page
+from .stage.page import page
+from .stage.stage import Stage, Table
+from .tables.algorithm import algorithm
+from .tables.progress import ProgressTable
+from .tables.zoo import zoo
 from .theorem import bound_terms
-from .zoo import zoo
 
 __all__ = [
     "ProgressTable",

@@ -1,17 +1,17 @@
 """The full experiments: data sets, networks, training, records."""
 
-from .config import Config
-from .evaluation import task_closures
-from .folder import RunError, RunFolder
+from .data.multimnist import MultiTaskData, fashion_and_mnist, multi_mnist, task_names
+from .data.published import converted
+from .data.scenes import Augmented, Scenes, scene_batches
+from .engine.config import Config
+from .engine.folder import RunError, RunFolder
+from .engine.methods import parse_method
+from .engine.trainer import Run, train
 from .launch import Stopped, launch
-from .methods import parse_method
-from .multimnist import MultiTaskData, fashion_and_mnist, multi_mnist, task_names
-from .networks import MultiTaskNet, SingleTaskNets, lenet, mlp, parse_network, resnet18, single_task
-from .published_sets import converted
-from .scene_metrics import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
-from .scene_networks import SceneNet, encoder_decoder, mtan, scene_closures
-from .scenes import Augmented, Scenes, scene_batches
-from .trainer import Run, train
+from .measures.evaluation import task_closures
+from .measures.scenes import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
+from .networks.images import MultiTaskNet, SingleTaskNets, lenet, mlp, parse_network, resnet18, single_task
+from .networks.scenes import SceneNet, encoder_decoder, mtan, scene_closures
 
 __all__ = [
     "Augmented",

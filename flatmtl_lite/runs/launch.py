@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from .config import Config
-from .experiments import EXPERIMENTS, read_options
-from .folder import RunError, RunFolder
-from .processes import Processes, processes
-from .run_folders import so_far
-from .trainer import Run, Trainer, TrainingDiverged
+from .engine.config import Config
+from .engine.folder import RunError, RunFolder
+from .engine.processes import Processes, processes
+from .engine.trainer import Run, Trainer, TrainingDiverged
+from .experiments.registry import EXPERIMENTS, read_options
+from .report.read import so_far
 
 STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR2") if hasattr(signal, name)]
 AGREE = 1.0  # seconds after which several processes look whether they should stop or save

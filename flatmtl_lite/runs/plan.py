@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from .experiments import EXPERIMENTS, read_options
-from .processes import Processes, processes
-from .trainer import Trainer
+from .engine.processes import Processes, processes
+from .engine.trainer import Trainer
+from .experiments.registry import EXPERIMENTS, read_options
 
 WARM, TIMED = 3, 8  # steps
 

@@ -6,7 +6,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from flatmtl_lite.lab.site import opened, site
+from flatmtl_lite.lab.publish.site import opened, site
 
 pytestmark = pytest.mark.browser
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"

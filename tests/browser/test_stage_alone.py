@@ -5,7 +5,7 @@ import torch
 from plotly.graph_objects import Figure
 
 from flatmtl_lite.lab import Stage, Table
-from flatmtl_lite.lab.offline import stage_js
+from flatmtl_lite.lab.stage.page import stage_js
 
 pytestmark = pytest.mark.browser
 

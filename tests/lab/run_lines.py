@@ -7,7 +7,7 @@ import torch
 import flatmtl_lite as fm
 from flatmtl_lite import runs
 from flatmtl_lite.diagnostics import sharpness
-from flatmtl_lite.runs.metrics import ece, log_probabilities, nll, reliability
+from flatmtl_lite.runs.measures.calibration import ece, log_probabilities, nll, reliability
 
 TASKS = ["digit", "garment"]
 RADII = [0.01, 0.05, 0.2]

@@ -7,7 +7,9 @@ import pytest
 import torch
 from nbclient.exceptions import CellExecutionError
 
-from flatmtl_lite.lab import ProgressTable, build, figures, show
+from flatmtl_lite.lab import ProgressTable, show
+from flatmtl_lite.lab.figures import basic as figures
+from flatmtl_lite.lab.publish import build
 
 EPOCHS = {"LS": [{"epoch": e, "test": [50.0, 60.0], "train": [70.0, 80.0]} for e in (1, 4)]}
 STEPS = {"F-LS": [{"epoch": k / 10, "loss": [0.1 - k / 50], "flat": [-0.2], "same": 0.99} for k in range(10)]}
@@ -40,7 +42,7 @@ def test_figures_draw_a_run_without_flat_parts():
 
 
 def test_methods_differ_in_more_than_colour():
-    from flatmtl_lite.lab.style import METHODS
+    from flatmtl_lite.lab.figures.style import METHODS
 
     for key in ("color", "symbol"):
         assert len({look[key] for look in METHODS.values()}) == len(METHODS)
@@ -48,7 +50,7 @@ def test_methods_differ_in_more_than_colour():
 
 def test_show_stores_text_and_picture_only_on_demand(monkeypatch):
     shown = []
-    monkeypatch.setattr("flatmtl_lite.lab.display.display", lambda data, raw: shown.append(data))
+    monkeypatch.setattr("flatmtl_lite.lab.figures.display.display", lambda data, raw: shown.append(data))
     monkeypatch.setattr("plotly.graph_objects.Figure.to_image", lambda figure, **size: PNG)
     monkeypatch.delenv("FLATMTL_STATIC", raising=False)
     show(figures.angle_curves(STEPS), "in words")
@@ -70,7 +72,7 @@ PNG = bytes.fromhex(  # one white pixel
 def test_progress_table_follows_runs(monkeypatch):
     updates = []
     handle = SimpleNamespace(update=lambda table: updates.append(repr(table)))
-    monkeypatch.setattr("flatmtl_lite.lab.progress.display", lambda table, display_id: handle)
+    monkeypatch.setattr("flatmtl_lite.lab.tables.progress.display", lambda table, display_id: handle)
     table = ProgressTable(["LS", "<b>"], tasks=("digit", "garment"))
     table.show()
     run = SimpleNamespace(seconds=3.2, epochs=[{"test": [50.0, 61.25]}])

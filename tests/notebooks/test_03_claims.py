@@ -10,7 +10,7 @@ import torch
 
 import flatmtl_lite as fm
 from flatmtl_lite import lab, runs
-from flatmtl_lite.runs import splitting, teaching
+from flatmtl_lite.runs.records import splitting, teaching
 from flatmtl_lite.toy import ACTIVATIONS, TinyNet
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "instructor" / "03_splitting_the_gradient.ipynb"

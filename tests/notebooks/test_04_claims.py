@@ -10,7 +10,7 @@ import torch
 import flatmtl_lite as fm
 from flatmtl_lite.lab.instruments import cone
 from flatmtl_lite.lab.instruments.gradients import TURNS, turned
-from flatmtl_lite.lab.instruments.weighing import METHODS, slopes, weigh_all
+from flatmtl_lite.lab.instruments.parts.weighing import METHODS, slopes, weigh_all
 
 NOTEBOOK = nbformat.read(
     Path(__file__).parents[2] / "notebooks" / "instructor" / "04_aggregators.ipynb", as_version=4

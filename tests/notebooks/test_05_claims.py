@@ -12,7 +12,7 @@ import flatmtl_lite as fm
 from flatmtl_lite import lab
 from flatmtl_lite.decomposition import RULES
 from flatmtl_lite.lab.instruments.portrait import count_ends, starts, valley_bottoms
-from flatmtl_lite.runs import teaching
+from flatmtl_lite.runs.records import teaching
 from flatmtl_lite.toy import PROBLEMS, Method, decompose, descend
 
 TRIANGLE, VALLEYS = PROBLEMS["triangle"], PROBLEMS["valleys"]

@@ -11,7 +11,7 @@ import torch
 
 from flatmtl_lite import lab
 from flatmtl_lite.lab.instruments import scale
-from flatmtl_lite.runs import flatness
+from flatmtl_lite.runs.records import flatness
 
 RECORD = flatness.recorded()
 LS, DECAY, SAM = flatness.LABELS

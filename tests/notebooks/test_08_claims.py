@@ -9,16 +9,9 @@ import pytest
 import torch
 
 import flatmtl_lite as fm
-from flatmtl_lite.runs import (
-    SceneMetrics,
-    Scenes,
-    encoder_decoder,
-    rooms,
-    rooms_record,
-    scene_batches,
-    scene_closures,
-)
-from flatmtl_lite.runs.published_scenes import NYUV2
+from flatmtl_lite.runs import SceneMetrics, Scenes, encoder_decoder, rooms, scene_batches, scene_closures
+from flatmtl_lite.runs.paper.nyuv2 import NYUV2
+from flatmtl_lite.runs.records import rooms as rooms_record
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "instructor" / "08_nyuv2.ipynb"
 PLAIN = [name for name in NYUV2 if not name.startswith("F-")]

@@ -7,7 +7,7 @@ from statistics import mean
 import nbformat
 import pytest
 
-from flatmtl_lite.runs import teaching
+from flatmtl_lite.runs.records import teaching
 
 RECORD = teaching.recorded()
 NOISY, CLEAN = teaching.final_accuracy(RECORD, 0.4), teaching.final_accuracy(RECORD, 0.0)

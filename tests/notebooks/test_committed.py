@@ -11,8 +11,8 @@ import nbformat
 import pytest
 
 import flatmtl_lite as fm
-from flatmtl_lite.lab.build import MOST_BYTES
-from flatmtl_lite.lab.editions import EXERCISE, INSTRUCTOR, learners_edition, tags
+from flatmtl_lite.lab.publish.build import MOST_BYTES
+from flatmtl_lite.lab.publish.editions import EXERCISE, INSTRUCTOR, learners_edition, tags
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 LEARNERS, INSTRUCTORS = sorted(FOLDER.glob("*.ipynb")), sorted(FOLDER.glob("instructor/*.ipynb"))

@@ -14,11 +14,12 @@ import pytest
 import torch
 
 from flatmtl_lite.__main__ import main
-from flatmtl_lite.runs import Run, RunError, RunFolder, launch, records
-from flatmtl_lite.runs.experiments import MultiMnist
-from flatmtl_lite.runs.folder import InUse
-from flatmtl_lite.runs.images import ImageTasks
-from flatmtl_lite.runs.trainer import Trainer
+from flatmtl_lite.runs import Run, RunError, RunFolder, launch
+from flatmtl_lite.runs.engine.folder import InUse
+from flatmtl_lite.runs.engine.trainer import Trainer
+from flatmtl_lite.runs.experiments.images import ImageTasks
+from flatmtl_lite.runs.experiments.registry import MultiMnist
+from flatmtl_lite.runs.records import writing as records
 
 OPTIONS = dict(
     **dict(experiment="multimnist", network="mlp", sample=True, n_train=96, n_val=40, n_test=40),

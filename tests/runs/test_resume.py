@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from flatmtl_lite.runs import Config, fashion_and_mnist, launch, mlp
-from flatmtl_lite.runs.images import ImageTasks
-from flatmtl_lite.runs.trainer import Trainer
+from flatmtl_lite.runs.engine.trainer import Trainer
+from flatmtl_lite.runs.experiments.images import ImageTasks
 
 SMALL = dict(
     **dict(experiment="multimnist", network="mlp", sample=True, n_train=160, n_val=40, n_test=40),

@@ -7,19 +7,11 @@ from torch import Tensor
 
 from ...diagnostics import ascent_step
 from ...perturbation import worst_case
-from ..landscape import grid
-from ..predictions import Prediction
-from ..stage import Stage, Table
-from ..style import BLACK, FLAT, GREY, SAM
-from .panels import (
-    POSITIONS,
-    add_handle,
-    circle,
-    landscape_panels,
-    position,
-    problem_named,
-    staged,
-)
+from ..figures.landscape import grid
+from ..figures.style import BLACK, FLAT, GREY, SAM
+from ..predictions.predict import Prediction
+from ..stage.stage import Stage, Table
+from .parts.panels import POSITIONS, add_handle, circle, landscape_panels, position, problem_named, staged
 
 # which task's loss (None: the mean), and whether the ball is adaptive SAM's ellipse
 BALLS = {

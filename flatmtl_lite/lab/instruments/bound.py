@@ -4,11 +4,11 @@ import math
 
 import torch
 
-from ..predictions import Prediction
-from ..stage import Stage, Table
-from ..style import BLACK, GREY, ORANGE, PATH, SKY
+from ..figures.style import BLACK, GREY, ORANGE, PATH, SKY
+from ..predictions.predict import Prediction
+from ..stage.stage import Stage, Table
 from ..theorem import bound_terms
-from .panels import POSITIONS, RIGHT, decades, panelled, position, staged, walked
+from .parts.panels import POSITIONS, RIGHT, decades, panelled, position, staged, walked
 
 CHANCE = math.log(10)
 # weights of trunk and both heads

@@ -2,11 +2,11 @@
 
 import torch
 
-from ..chance import angle_density, nine_in_ten
-from ..predictions import Prediction
-from ..stage import Stage, Table
-from ..style import BLACK, GREY, PATH
-from .panels import panelled, position, staged, walked
+from ..figures.chance import angle_density, nine_in_ten
+from ..figures.style import BLACK, GREY, PATH
+from ..predictions.predict import Prediction
+from ..stage.stage import Stage, Table
+from .parts.panels import panelled, position, staged, walked
 
 SIZES = torch.tensor([m * 10**k for k in range(6) for m in (1, 2, 5)][1:] + [10**6], dtype=torch.float64)
 

@@ -7,12 +7,22 @@ import torch
 from torch import Tensor
 
 from ...aggregation import IMTLG, weighted_sum
-from ..landscape import arrow
-from ..predictions import Prediction
-from ..stage import Stage, Table
-from ..style import BLACK, GREY, PURPLE, TASK_DASHES, TASKS
-from .panels import arrow_points, panelled, position, staged
-from .weighing import METHODS, ROOM, add_rows, row_panels, row_traces, slopes, verdict, weigh_all, with_gaps
+from ..figures.landscape import arrow
+from ..figures.style import BLACK, GREY, PURPLE, TASK_DASHES, TASKS
+from ..predictions.predict import Prediction
+from ..stage.stage import Stage, Table
+from .parts.panels import arrow_points, panelled, position, staged
+from .parts.weighing import (
+    METHODS,
+    ROOM,
+    add_rows,
+    row_panels,
+    row_traces,
+    slopes,
+    verdict,
+    weigh_all,
+    with_gaps,
+)
 
 GRADIENTS = ((1.5, 0.0, 0.1), (0.0, 0.8, 1.3), (-0.5, -0.4, -0.1))
 CAMERAS = torch.arange(0, 361, 5, dtype=torch.float64)

@@ -8,11 +8,11 @@ from ...aggregation import Mean, PCGrad
 from ...decomposition import Decomposition, erm
 from ...diagnostics import cosines
 from ...toy import Method, descend
-from ..landscape import arrow, front, grid
-from ..predictions import Prediction
-from ..stage import Stage, Table
-from ..style import BLACK, GREY, PATH, TASKS
-from .panels import (
+from ..figures.landscape import arrow, front, grid
+from ..figures.style import BLACK, GREY, PATH, TASKS
+from ..predictions.predict import Prediction
+from ..stage.stage import Stage, Table
+from .parts.panels import (
     DEGREES,
     POSITIONS,
     RIGHT,

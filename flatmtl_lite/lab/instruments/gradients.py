@@ -9,12 +9,12 @@ from torch import Tensor
 
 from ...aggregation import weighted_sum
 from ...diagnostics import angles
-from ..landscape import arrow
-from ..predictions import Prediction
-from ..stage import Stage, Table
-from ..style import BLACK, GREY, TASK_DASHES, TASKS
-from .panels import add_handle, arrow_points, conflict_text, panelled, position, staged
-from .weighing import CONE, METHODS, ROOM, add_rows, row_panels, row_traces, slopes, verdict, weigh_all
+from ..figures.landscape import arrow
+from ..figures.style import BLACK, GREY, TASK_DASHES, TASKS
+from ..predictions.predict import Prediction
+from ..stage.stage import Stage, Table
+from .parts.panels import add_handle, arrow_points, conflict_text, panelled, position, staged
+from .parts.weighing import CONE, METHODS, ROOM, add_rows, row_panels, row_traces, slopes, verdict, weigh_all
 
 REACH = 2.2
 TURNS = torch.arange(0, 361, 5, dtype=torch.float64)

@@ -6,12 +6,12 @@ from torch import Tensor
 from ...aggregation import Mean
 from ...decomposition import RULES
 from ...toy import PROBLEMS, Method, descend
-from ..landscape import contours
-from ..predictions import Prediction
-from ..stage import Stage, Table
-from ..style import BLACK
-from ..style import RULES as LOOKS
-from .panels import circle, panelled, position, staged, walked
+from ..figures.landscape import contours
+from ..figures.style import BLACK
+from ..figures.style import RULES as LOOKS
+from ..predictions.predict import Prediction
+from ..stage.stage import Stage, Table
+from .parts.panels import circle, panelled, position, staged, walked
 from .rules import AGGREGATES
 
 RHOS = torch.linspace(0, 1, 11, dtype=torch.float64)

@@ -6,11 +6,11 @@ import torch
 
 from ...aggregation import Mean, PCGrad
 from ...toy import Method, decompose, descend, epsilon
-from ..landscape import arrow
-from ..predictions import Prediction
-from ..stage import Stage, Table
-from ..style import BLACK, PARTS, SAM, TASKS
-from .panels import (
+from ..figures.landscape import arrow
+from ..figures.style import BLACK, PARTS, SAM, TASKS
+from ..predictions.predict import Prediction
+from ..stage.stage import Stage, Table
+from .parts.panels import (
     DEGREES,
     DIAL,
     POSITIONS,

@@ -8,12 +8,12 @@ from torch import Tensor
 from ...aggregation import IMTLG, MGDA, CAGrad, Mean, PCGrad
 from ...decomposition import RULES, combine
 from ...toy import Method, decompose, descend
-from ..landscape import arrow
-from ..predictions import Prediction
-from ..stage import Stage, Table
-from ..style import BLACK
-from ..style import RULES as LOOKS
-from .panels import (
+from ..figures.landscape import arrow
+from ..figures.style import BLACK
+from ..figures.style import RULES as LOOKS
+from ..predictions.predict import Prediction
+from ..stage.stage import Stage, Table
+from .parts.panels import (
     DEGREES,
     RIGHT,
     UNIT,

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from ...diagnostics import ascent_step
-from ..predictions import Prediction
-from ..stage import Stage, Table
-from ..style import BLACK, FLAT, GREY, ORANGE, SAM, TASK_DASHES, TASKS
-from .panels import POSITIONS, RIGHT, decades, panelled, position, staged, walked
+from ..figures.style import BLACK, FLAT, GREY, ORANGE, SAM, TASK_DASHES, TASKS
+from ..predictions.predict import Prediction
+from ..stage.stage import Stage, Table
+from .parts.panels import POSITIONS, RIGHT, decades, panelled, position, staged, walked
 
 UNITS = 8
 RHO, RHO_ADAPTIVE = 0.1, 0.1

@@ -6,10 +6,10 @@ from torch import Tensor
 from ...decomposition import Decomposition
 from ...perturbation import worst_case
 from ...toy import ACTIVATIONS, Method, TinyNet, decompose
-from ..predictions import Prediction
-from ..stage import Stage, Table
-from ..style import BLACK, GREY, PARTS, TASK_DASHES, TASKS
-from .panels import (
+from ..figures.style import BLACK, GREY, PARTS, TASK_DASHES, TASKS
+from ..predictions.predict import Prediction
+from ..stage.stage import Stage, Table
+from .parts.panels import (
     DIAL,
     POSITIONS,
     RIGHT,

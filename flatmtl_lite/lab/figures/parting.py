@@ -1,0 +1,80 @@
+"""Where in the plane the direct and the decomposed direction part."""
+
+import copy
+from collections.abc import Mapping
+
+import plotly.graph_objects as go
+import torch
+from plotly.subplots import make_subplots
+from torch import Tensor
+
+from ...aggregation import Aggregator
+from ...decomposition import combine
+from ...toy import Method, Problem, decompose
+from ..instruments.rules import degrees
+from .landscape import grid
+from .style import BLACK, PURPLE, TASK_SYMBOLS, TASKS, TEMPLATE
+
+POINTS = 80
+
+
+def parting(problem: Problem, aggregate: Aggregator, rho: float, points: int = POINTS) -> Tensor:
+    """Angle in degrees between the direct and the decomposed direction over the problem's window.
+
+    Args:
+        problem: the landscape.
+        aggregate: what both rules ask.
+        rho: radius, >= 0.
+        points: along each side of the window.
+
+    Returns:
+        (points, points), rows from bottom to top; NaN where one of the directions is 0.
+
+    Example:
+        >>> from flatmtl_lite import Mean
+        >>> from flatmtl_lite.toy import PROBLEMS
+        >>> parting(PROBLEMS["valleys"], Mean(), rho=0.5, points=4).max() < 0.01  # linear: one direction
+        tensor(True)
+    """
+    x, y = (torch.linspace(low, high, points, dtype=torch.float64) for low, high in problem.window)
+    plane = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+    d = decompose(problem, plane, rho, Method(aggregate))
+    # a copy for each: an aggregator that draws at random draws the same for both, and is left as it was
+    return degrees(*(combine(d, copy.deepcopy(aggregate), rule) for rule in ("direct", "decomposed")))
+
+
+def parting_map(problem: Problem, aggregates: Mapping[str, Aggregator], rho: float) -> go.Figure:
+    """:func:`parting` as a picture, a panel per aggregator, with the minimum of each task; grey: no angle.
+
+    Args:
+        problem: the landscape.
+        aggregates: name -> aggregator.
+        rho: radius, >= 0.
+    """
+    x, y, losses = grid(problem, POINTS)
+    figure = make_subplots(1, len(aggregates), subplot_titles=list(aggregates), horizontal_spacing=0.04)
+    for column, aggregate in enumerate(aggregates.values(), 1):
+        angles = parting(problem, aggregate, rho)
+        heat = go.Heatmap(
+            x=x,
+            y=y,
+            z=angles.float().numpy().round(1),
+            zmin=0,
+            zmax=90,
+            colorscale=[(0, "#ffffff"), (0.5, PURPLE), (1, BLACK)],
+            colorbar=dict(tickvals=[0, 45, 90], ticktext=["0°", "45°", "90° and more"]),
+            showscale=column == len(aggregates),
+            hoverinfo="skip",
+        )
+        figure.add_trace(heat, 1, column)
+        for k in range(problem.tasks):
+            row, at = divmod(losses[..., k].argmin().item(), POINTS)
+            marker = dict(color=TASKS[k], symbol=TASK_SYMBOLS[k], size=12, line=dict(width=1, color="black"))
+            minimum = go.Scatter(x=[x[at]], y=[y[row]], mode="markers", marker=marker)
+            minimum.update(name=f"minimum of task {k + 1}", showlegend=column == 1)
+            figure.add_trace(minimum, 1, column)
+    (left, right), (bottom, top) = problem.window
+    figure.update_xaxes(range=[left, right]).update_yaxes(range=[bottom, top], showticklabels=False)
+    figure.update_yaxes(showticklabels=True, col=1)
+    figure.update_layout(plot_bgcolor="#9a9a9a").update_xaxes(showgrid=False).update_yaxes(showgrid=False)
+    return figure.update_layout(template=TEMPLATE, height=400, margin=dict(t=90, b=40), legend_y=1.1)

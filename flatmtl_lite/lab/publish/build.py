@@ -1,0 +1,66 @@
+"""Execute the notebooks as they are committed: in order, a picture beside each figure, no widget state.
+
+``make notebooks``, or ``python -m flatmtl_lite.lab.publish.build FOLDER_OR_NOTEBOOK ...``. The source is the
+instructor's edition; the learner's is derived from it, and both are executed.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from ..files import write_whole
+from .editions import INSTRUCTOR, learners_edition
+
+MOST_BYTES = 500_000
+
+
+def build(path: Path) -> None:
+    """Execute one notebook and replace it; in a folder "instructor", the learner's edition above it too.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell failed; the files are as they were.
+        ValueError: an executed notebook exceeds 500 KB, or an exercise has no stub or no solution; the
+            files are as they were.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    texts = {path: _executed(notebook, path)}
+    if path.parent.name == INSTRUCTOR:
+        learners = path.parents[1] / path.name
+        texts[learners] = _executed(learners_edition(notebook), learners)
+    for file, text in texts.items():
+        write_whole(file, text)
+
+
+def _executed(notebook: nbformat.NotebookNode, path: Path) -> str:
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}})
+    client.execute(env=os.environ | {"FLATMTL_STATIC": "1"})
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            for output in cell.outputs:  # the browser that draws the pictures speaks of itself now and then
+                if output.get("name") == "stderr":
+                    print(f"{path}, cell {cell.id}, left out: {output.text}", file=sys.stderr)
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:  # a widget is gone after a reload; its picture and its text stay
+                output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    text = nbformat.writes(notebook) + "\n"
+    if len(text.encode()) > MOST_BYTES:
+        raise ValueError(f"{path}: {len(text.encode())} bytes when executed; expected at most {MOST_BYTES}.")
+    return text
+
+
+def main(names: list[str]) -> None:
+    """Build the named notebooks; of a folder, those in its "instructor" folder, or its own if it has none."""
+    for name in map(Path, names):
+        folder = name / INSTRUCTOR if (name / INSTRUCTOR).is_dir() else name
+        for path in sorted(folder.glob("*.ipynb")) if name.is_dir() else [name]:
+            print(path, flush=True)
+            build(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,54 @@
+"""Stages without a kernel: pages whose sliders move, with everything they need inside or beside them."""
+
+import base64
+import json
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+from plotly.offline import get_plotlyjs
+
+from .stage import HERE, Stage
+
+
+def page(*stages: Stage, title: str = "flatmtl-lite") -> str:
+    """An HTML page of its own with these stages: their sliders move, nothing is fetched, no kernel runs."""
+    scripts = (get_plotlyjs(), stage_js(), _text(HERE / "static.js"))
+    return filled(
+        title=escape(title),
+        head=f"<style>{_text(HERE / 'stage.css')}</style>",
+        body="\n".join(map(stage_script, stages)),
+        scripts="\n".join(f"<script>{script}</script>" for script in scripts),
+    )
+
+
+def stage_script(stage: Stage) -> str:
+    """A stage with the tables of all its choices, as a script element that ``static.js`` opens."""
+    stage.fill()
+    left_out = {"plotly_js", "live", "locked", "recipe", "tables"}
+    model = {name: getattr(stage, name) for name in sorted(set(Stage.class_own_traits(sync=True)) - left_out)}
+    tables = [base64.b64encode(table).decode() for table in stage.tables]
+    return data_script(model | {"live": False, "locked": "", "recipe": "", "tables": tables}, stage.state)
+
+
+def data_script(data: Mapping, text: str) -> str:
+    """Data for ``static.js`` as a script element; ``text`` stands for the picture."""
+    held = json.dumps(data).replace("<", "\\u003c")  # nothing in it ends the script element
+    return f'<script class="flatmtl-data" type="application/json" data-text="{escape(text)}">{held}</script>'
+
+
+def stage_js() -> str:
+    """stage.js as a plain script: modules cannot be loaded from a folder."""
+    text = _text(HERE / "stage.js")
+    return f"window.flatmtlStage = (() => {{\n{text.replace('export default', 'return')}\n}})();\n"
+
+
+def filled(**parts: str) -> str:
+    """``page.html`` with its parts filled in."""
+    before, *rest = _text(HERE / "page.html").split("{{")
+    pieces = (piece.split("}}", 1) for piece in rest)
+    return before + "".join(parts[name] + after for name, after in pieces)
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")

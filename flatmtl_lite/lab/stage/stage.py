@@ -1,0 +1,262 @@
+"""A stage: a plotly figure whose moving traces follow a slider, with or without a kernel."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import plotly.graph_objects as go
+import traitlets
+from plotly.offline import get_plotlyjs
+from torch import Tensor
+
+from ..figures.display import static_picture
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Table:
+    """What a stage shows at each of its slider positions.
+
+    Attributes:
+        traces: ``uid`` of a trace -> its points (positions, n, 2), or (1, n, 2) for one that rests while
+            the slider moves; NaN leaves a gap. Handles rest on their points unless they are given too.
+        states: one line of text for each position.
+    """
+
+    traces: Mapping[str, Tensor]
+    states: Sequence[str]
+
+
+class Stage(anywidget.AnyWidget):
+    """A live figure: the table of all slider positions lies in the page, so moving it asks no kernel.
+
+    plotly.py writes the figure, plotly.js draws it, and ``stage.js`` moves its traces. The kernel
+    computes a new table when a draggable point moves, and those of other choices when it is idle.
+
+    Args:
+        figure: traces that change have a ``uid``; the first panel's axes carry the draggable points.
+        compute: (choice, point, ...) -> :class:`Table`; every table has the same shape.
+        title: name of the group of controls, for screen readers.
+        label: name of the slider.
+        values: its readable values, one a position.
+        index: the position to begin with.
+        choices: names of what can be chosen beside the slider, with ``choice_label`` as their label.
+        choice: the one to begin with.
+        points: the draggable points, name -> (x, y); the trace with the ``uid`` "point-0" is the handle of
+            the first, and so on. A handle that moves along with the slider shows its point at the first
+            position, to which the slider goes back when it is dragged.
+        recipe: the call that opens this stage, with {value}, {choice} and {points}, a list of pairs (or
+            {point}, the first of them) to be filled in.
+
+    Raises:
+        ValueError: ``values`` is empty, the first panel has no axis ranges, ``choice`` or ``index`` is none
+            of those given, a point is not two numbers within these ranges, or a table does not fit the
+            figure's traces or the ``values``.
+    """
+
+    _esm = HERE / "stage.js"
+    _css = HERE / "stage.css"
+
+    figure = traitlets.Unicode().tag(sync=True)
+    moving = traitlets.List().tag(sync=True)
+    resting = traitlets.List().tag(sync=True)
+    tables = traitlets.List(traitlets.Bytes()).tag(sync=True)
+    states = traitlets.List().tag(sync=True)
+    title = traitlets.Unicode().tag(sync=True)
+    label = traitlets.Unicode().tag(sync=True)
+    values = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    index = traitlets.Int().tag(sync=True, echo_update=False)
+    choices = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    choice_label = traitlets.Unicode().tag(sync=True)
+    choice = traitlets.Int().tag(sync=True, echo_update=False)
+    points = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True, echo_update=False)
+    point_labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    handles = traitlets.List(traitlets.Int()).tag(sync=True)
+    bounds = traitlets.List().tag(sync=True)
+    recipe = traitlets.Unicode().tag(sync=True)
+    locked = traitlets.Unicode().tag(sync=True)
+    live = traitlets.Bool(True).tag(sync=True)
+    plotly_js = traitlets.Bytes().tag(sync=True)
+
+    _carried = False  # whether a stage of this kernel has taken plotly.js to the page
+
+    def __init__(
+        self,
+        figure: go.Figure,
+        compute: Callable[..., Table],
+        *,
+        title: str,
+        label: str,
+        values: Sequence[str],
+        index: int = 0,
+        choices: Sequence[str] = ("",),
+        choice: str | None = None,
+        choice_label: str = "method",
+        points: Mapping[str, Sequence[float]] | None = None,
+        recipe: str = "",
+    ):
+        points = points or {}
+        choice = choices[0] if choice is None else choice
+        if choice not in choices:
+            raise ValueError(f"Got {choice_label}={choice!r}; expected one of {', '.join(choices)}.")
+        if not values:
+            raise ValueError(f"Got values={values!r}; expected a text for each position of the slider.")
+        _check_place(index, values, "index")
+        bounds = [list(axis.range or [None]) for axis in (figure.layout.xaxis, figure.layout.yaxis)]
+        if any(None in bound for bound in bounds):
+            raise ValueError(
+                f"Got a first panel with axis ranges {bounds}; expected two numbers each: "
+                "give the figure's layout xaxis_range and yaxis_range."
+            )
+        for name, point in points.items():
+            _check_point(point, bounds, name)  # before anything is made
+        self._figure, self._compute = figure, compute
+        self._traces = {trace.uid: k for k, trace in enumerate(figure.data) if trace.uid}
+        self._filling = None
+        super().__init__(
+            title=title,
+            label=label,
+            values=list(values),
+            index=index,
+            choices=list(choices),
+            choice=list(choices).index(choice),
+            choice_label=choice_label,
+            points=[[float(v) for v in point] for point in points.values()],
+            point_labels=list(points),
+            handles=[self._traces[f"point-{k}"] for k in range(len(points))],
+            bounds=bounds,
+            recipe=recipe,
+            plotly_js=b"" if Stage._carried else get_plotlyjs().encode(),
+        )
+        self._show()
+        Stage._carried = True
+        self.figure = self.drawn().to_json(remove_uids=False)
+        self.observe(self._show, ["points"])
+        self.observe(self._fill_chosen, ["choice"])
+        self.on_msg(self._answer)
+
+    @traitlets.validate("points")
+    def _check_points(self, proposal) -> list[list[float]]:
+        points = proposal["value"]
+        if len(points) != len(self.point_labels):
+            raise ValueError(f"Got {len(points)} points; expected {len(self.point_labels)}, one a handle.")
+        for name, point in zip(self.point_labels, points, strict=True):
+            _check_point(point, self.bounds, name)
+        return points
+
+    @traitlets.validate("index", "choice")
+    def _check_places(self, proposal) -> int:
+        name = proposal["trait"].name
+        _check_place(proposal["value"], self.values if name == "index" else self.choices, name)
+        return proposal["value"]
+
+    def fill(self) -> None:
+        """Compute the tables of all choices that are still missing."""
+        tables = {k: self._table(k) for k, table in enumerate(self.tables) if not table}
+        if tables:
+            self._keep(tables)
+
+    def drawn(self) -> go.Figure:
+        """The figure as it stands now: every trace at the present position."""
+        figure = go.Figure(self._figure)
+        numbers = np.frombuffer(self.tables[self.choice], "<f8")
+        resting = 2 * sum(n for _, n in self.resting)
+        row = numbers[resting:].reshape(len(self.values), -1)[self.index]
+        for traces, part in ((self.resting, numbers[:resting]), (self.moving, row)):
+            at = 0
+            for trace, n in traces:
+                figure.data[trace].update(x=part[at : at + n], y=part[at + n : at + 2 * n])
+                at += 2 * n
+        return figure
+
+    @property
+    def state(self) -> str:
+        """The one-line text of what is shown now."""
+        return self.states[self.choice][self.index]
+
+    @property
+    def call(self) -> str:
+        """The call that opens this stage as it stands now."""
+        points = [tuple(point) for point in self.points]
+        shown = dict(value=self.values[self.index], choice=repr(self.choices[self.choice]), points=points)
+        return self.recipe.format(**shown, point=points[0] if points else "")
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)[0] | {"text/plain": self.state}
+        if picture := static_picture(self.drawn()):
+            bundle["image/png"] = picture
+        return bundle, {"flatmtl": {"call": self.call}}
+
+    def _show(self, _=None) -> None:
+        """New tables for new points: that of the shown choice now, the others when nothing else is asked."""
+        self._keep({self.choice: self._table(self.choice)}, forget=True)
+        self._fill_when_idle()
+
+    def _fill_chosen(self, _) -> None:
+        if not self.tables[self.choice]:
+            self._keep({self.choice: self._table(self.choice)})
+
+    def _fill_when_idle(self) -> None:
+        if self._filling is not None:
+            self._filling.cancel()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a script: no page to be quick for
+            return
+        self._filling = loop.call_later(0.4, self.fill)
+
+    def _table(self, choice: int) -> tuple[bytes, list[str]]:
+        table = self._compute(self.choices[choice], *map(tuple, self.points))
+        traces = {f"point-{k}": [[point]] for k, point in enumerate(self.points)} | dict(table.traces)
+        positions, given, parts = len(self.values), len(table.states), {}
+        if given != positions:
+            raise ValueError(f"Got a table with {given} states; expected {positions}, one a position.")
+        if missing := self._traces.keys() - traces.keys():
+            raise ValueError(f"Got a table without {sorted(missing)}; expected every trace that has a uid.")
+        for uid, trace in self._traces.items():
+            points = np.asarray(traces[uid], dtype="<f8")
+            if points.ndim != 3 or points.shape[2] != 2 or len(points) not in (1, positions):
+                raise ValueError(f"Got {uid!r} of shape {points.shape}; expected (1 or {positions}, n, 2).")
+            parts.setdefault(len(points) == 1, []).append((trace, points))
+        self._layout = {rests: [[t, p.shape[1]] for t, p in part] for rests, part in parts.items()}
+        blocks = {
+            rests: np.concatenate([p.transpose(0, 2, 1).reshape(len(p), -1) for _, p in part], 1)
+            for rests, part in parts.items()
+        }
+        return b"".join(blocks[k].tobytes() for k in (True, False) if k in blocks), list(table.states)
+
+    def _keep(self, computed: Mapping[int, tuple[bytes, list[str]]], forget: bool = False) -> None:
+        """Send computed tables in one message; ``forget`` drops all others."""
+        none = [(b"", [])] * len(self.choices)
+        known = none if forget else list(zip(self.tables, self.states, strict=True))
+        tables, states = zip(*(computed.get(k, known[k]) for k in range(len(self.choices))), strict=True)
+        with self.hold_sync():
+            self.resting, self.moving = self._layout.get(True, []), self._layout.get(False, [])
+            self.states = list(states)
+            self.tables = list(tables)
+
+    def _answer(self, _, content, buffers) -> None:
+        if content == "plotly":  # a page that was reloaded, or shows this stage first
+            self.send("plotly", [get_plotlyjs().encode()])
+
+
+def _check_place(place: int, among: Sequence[str], name: str) -> None:
+    if not 0 <= place < len(among):
+        raise ValueError(f"Got {name}={place}; expected 0 to {len(among) - 1}.")
+
+
+def _check_point(point: Sequence[float], bounds: Sequence[Sequence[float]], label: str) -> None:
+    try:
+        x, y = (float(v) for v in point)
+        inside = all(low <= v <= high for v, (low, high) in zip((x, y), bounds, strict=True))
+    except (TypeError, ValueError):
+        inside = False
+    if not inside:
+        raise ValueError(
+            f"Got {label}={point!r}; expected two numbers (x, y), x from {bounds[0][0]:g} to "
+            f"{bounds[0][1]:g} and y from {bounds[1][0]:g} to {bounds[1][1]:g}."
+        )

@@ -1,0 +1,135 @@
+"""Algorithm 1 of arXiv 2211.13723 beside the lines of the core that run it."""
+
+import inspect
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from types import ModuleType
+
+from ... import decomposition, optim
+from ...perturbation import sam as perturbation
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the algorithm, and where the core does it.
+
+    Attributes:
+        says: the step, in HTML.
+        where: functions, or a module for what stands outside of any, each with the beginnings of its
+            lines that do the step.
+    """
+
+    says: str
+    where: Sequence[tuple[Callable | ModuleType, Sequence[str]]]
+
+    @property
+    def code(self) -> list[tuple[str, list[str]]]:
+        """Name of each function -> its lines.
+
+        Raises:
+            ValueError: a function has no such line, or several.
+        """
+        return [(_name(home), _lines(home, starts)) for home, starts in self.where]
+
+
+LOOP = decomposition._perturbed_gradients
+STEPS = (
+    Step(
+        "g<sub>i,loss</sub> ← gradient of L<sub>i</sub> at θ, for every task i, for trunk and head",
+        [(decomposition.run_passes, ["clean = "])],
+    ),
+    Step(
+        "ε<sub>i</sub> ← ρ g<sub>i,loss</sub> / ‖g<sub>i,loss</sub>‖, for the trunk and for the head",
+        [
+            (LOOP, ["for i, head", "epsilon = perturbation.step(clean.shared[i],"]),
+            (perturbation.worst_case, ["length = ", "epsilon = "]),
+        ],
+    ),
+    Step(
+        "g<sub>i,SAM</sub> ← gradient of L<sub>i</sub> at θ + ε<sub>i</sub>, and come back to θ",
+        [
+            (LOOP, ["with perturbed(split.shared + head", "own = "]),
+            (
+                perturbation.perturbed,
+                ["_assign(parameters, weights + epsilon)", "yield", "_assign(parameters, weights)"],
+            ),
+        ],
+    ),
+    Step(
+        "g<sub>i,flat</sub> ← g<sub>i,SAM</sub> − g<sub>i,loss</sub>",
+        [(decomposition.run_passes, ["flat, sam_heads = "])],
+    ),
+    Step(
+        "g ← A(g<sub>1,loss</sub>, ..., g<sub>m,loss</sub>) + A(g<sub>1,flat</sub>, ..., g<sub>m,flat</sub>)",
+        [(decomposition, ['"decomposed": '])],
+    ),
+    Step(
+        "θ<sub>sh</sub> ← θ<sub>sh</sub> − η g; each head takes its own SAM gradient",
+        [
+            (optim.FlatMTL._backward, ["shared = ", "heads = ", "p.grad = "]),
+            (optim.FlatMTL.__call__, ["self.optimizer.step()"]),
+        ],
+    ),
+)
+
+
+BLOCK = "white-space:pre-wrap; word-break:normal; overflow-wrap:anywhere; background:none; margin:0 0 4px"
+
+
+class Algorithm:
+    """The table: one row a step, the algorithm at the left and the core's own lines at the right.
+
+    Raises:
+        ValueError: the core no longer has a line that a step names.
+    """
+
+    def __init__(self, steps: Sequence[Step] = STEPS):
+        self.rows = [(step.says, step.code) for step in steps]
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"{number} {name}: {line}"
+            for number, (_, code) in enumerate(self.rows, 1)
+            for name, lines in code
+            for line in lines
+        )
+
+    def _repr_html_(self) -> str:
+        left = "style='text-align:left; vertical-align:top'"
+        head = f"<tr><th></th><th {left}>Algorithm 1</th><th {left}>the lines that run</th></tr>"
+        rows = []
+        for number, (says, code) in enumerate(self.rows, 1):
+            blocks = "".join(
+                f"<div><small>{escape(name)}</small></div>"
+                f"<pre style='{BLOCK}'>{escape(chr(10).join(lines))}</pre>"
+                for name, lines in code
+            )
+            rows.append(f"<tr><td {left}>{number}</td><td {left}>{says}</td><td {left}>{blocks}</td></tr>")
+        return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def algorithm() -> Algorithm:
+    """Algorithm 1 line by line beside the code, read from the source as it is installed."""
+    return Algorithm()
+
+
+def _name(home: Callable | ModuleType) -> str:
+    module = inspect.getmodule(home).__name__.removeprefix("flatmtl_lite.")
+    return f"{module}.py" + ("" if inspect.ismodule(home) else f", {home.__qualname__}")
+
+
+def _lines(home: Callable | ModuleType, starts: Sequence[str]) -> list[str]:
+    """The lines that begin so, indented as they stand to each other."""
+    source = inspect.getsource(home).splitlines()
+    chosen = []
+    for start in starts:
+        found = [line for line in source if line.strip().startswith(start)]
+        if len(found) != 1:
+            raise ValueError(
+                f"{_name(home)} has {len(found)} lines that begin {start!r}; expected one. The code has "
+                "changed: say in lab/algorithm.py where this step of Algorithm 1 is done now."
+            )
+        chosen += found
+    return textwrap.dedent("\n".join(chosen)).split("\n")

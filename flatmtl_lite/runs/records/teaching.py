@@ -1,0 +1,184 @@
+"""The teaching setting: small, noisy, and the one place on a CPU where flatness visibly pays.
+
+2,000 pairs of Fashion+MNIST, 40 % of the labels wrong, an MLP, SGD. ``python -m
+flatmtl_lite.runs.records.teaching FILE`` runs what notebook 07 quotes and records it.
+"""
+
+import json
+import os
+import statistics
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from ..data.multimnist import MultiTaskData, fashion_and_mnist
+from ..data.sources import shipped
+from ..engine.trainer import Config, Run, train
+from ..report.tables import spread
+from .writing import begun, check_folder, main, write_whole
+
+METHODS = {
+    "LS": Config("mean"),
+    "LS + weight decay": Config("mean", weight_decay=0.01),
+    "SAM on the mean loss": Config("sam-mean", rho=0.2),
+    "F-LS": Config("f-mean"),
+    "direct CAGrad": Config("direct-cagrad"),
+    "F-CAGrad": Config("f-cagrad"),
+}
+# where ρ and weight decay were picked: seed 100, by accuracy on the noisy validation labels
+SELECTION = {
+    "F-LS": ("rho", (0.05, 0.1, 0.14, 0.2, 0.4)),
+    "SAM on the mean loss": ("rho", (0.05, 0.1, 0.14, 0.2, 0.4)),
+    "LS + weight decay": ("weight_decay", (0.005, 0.007, 0.01, 0.02, 0.03)),
+}
+SELECTION_SEED = 100
+
+
+GARMENTS = (
+    *("T-shirt", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "boot"),
+)
+
+
+def teaching_data(seed: int, label_noise: float = 0.4) -> MultiTaskData:
+    """The data of the teaching setting, from the shipped sample: neither digit nor garment is moved."""
+    sizes = dict(n_train=2000, n_val=2000)
+    return fashion_and_mnist(seed, **sizes, label_noise=label_noise, max_shift=0, sample=True)
+
+
+def teaching_config(label: str, seed: int) -> Config:
+    """The configuration of one of ``METHODS``; three epochs instead of 40 if FLATMTL_FAST=1."""
+    if label not in METHODS:
+        raise ValueError(f"Got {label!r}; expected one of {', '.join(METHODS)}.")
+    epochs = 3 if os.environ.get("FLATMTL_FAST") == "1" else METHODS[label].epochs
+    return replace(METHODS[label], seed=seed, epochs=epochs)
+
+
+def recorded() -> dict:
+    """The recorded runs that ship in ``data/results/teaching.json``: ``selection``, ``runs``, command, ..."""
+    return json.loads(shipped("results/teaching.json"))
+
+
+def final_accuracy(record: dict, label_noise: float) -> dict[str, list[float]]:
+    """Final test accuracy in per cent, mean over tasks, by method: one value per recorded seed."""
+    values = {}
+    for run in record["runs"]:
+        if run["label_noise"] == label_noise:
+            values.setdefault(run["label"], []).append(statistics.mean(run["test"]))
+    return values
+
+
+def mean_and_sd(values: dict[str, list[float]]) -> dict[str, tuple[float, float, int]]:
+    """Mean, sample standard deviation and count of each list."""
+    return {name: spread(v) for name, v in values.items()}
+
+
+def paired_difference(values: dict[str, list[float]], one: str, other: str) -> tuple[float, float, list]:
+    """``one`` minus ``other``, seed by seed: mean, sample standard deviation, the differences."""
+    each = [round(a - b, 2) + 0.0 for a, b in zip(values[one], values[other], strict=True)]
+    mean, sd, _ = spread(each)
+    return mean, sd, each
+
+
+def five_seed_table(record: dict) -> list[str]:
+    """One line a method: means over the recorded seeds at 40 % noise of what notebook 07 quotes.
+
+    Sharpness of digit / garment, conflict ratio of loss and of flat parts by thirds of training, range
+    of cos(decomposed, direct), and test accuracy at the epoch best on noisy validation labels.
+    """
+    head = ("sharpness", "conflict, loss", "conflict, flat", "dec./direct cos", "picked test")
+    lines = [f"{'':<22}{head[0]:<16}{head[1]:<18}{head[2]:<18}{head[3]:<17}{head[4]}"]
+    for label in METHODS:
+        runs = [run for run in record["runs"] if run["label"] == label and run["label_noise"] == 0.4]
+
+        def means(key: str, digits: int, runs=runs) -> list[str]:
+            columns = zip(*(run[key] for run in runs), strict=True) if runs[0][key] else ()
+            return [f"{statistics.mean(column):.{digits}f}" for column in columns]
+
+        same = [run["decomposed_vs_direct_cosine"] for run in runs if run["decomposed_vs_direct_cosine"]]
+        picked = statistics.mean(statistics.mean(run["picked_test"]) for run in runs)
+        cells = (
+            f"{label:<22}{' / '.join(means('sharpness', 3)):<16}",
+            f"{', '.join(means('loss_conflict_by_third', 2)):<18}",
+            f"{', '.join(means('flat_conflict_by_third', 2)):<18}",
+            f"{f'{min(same):.4f}-{max(same):.4f}' if same else '':<17}{picked:.1f} %",
+        )
+        lines.append("".join(cells).rstrip())
+    return lines
+
+
+def title(true: tuple[int, int], given: tuple[int, int]) -> str:
+    """Digit and garment of an image in words; "a as b" where the given label is not the true one."""
+    names = [(str(label), GARMENTS[label]) for label in range(10)]
+    words = [(names[t][task], names[g][task]) for task, (t, g) in enumerate(zip(true, given, strict=True))]
+    return "<br>".join(right if right == said else f"{right} as {said}" for right, said in words)
+
+
+def summary(run: Run, label: str, label_noise: float) -> dict:
+    """What is recorded of a run: final and validation-picked accuracy, sharpness, angles."""
+    final = run.epochs[-1]
+    picked = max(run.epochs, key=lambda e: sum(e["val"]))
+
+    def conflict(part: str) -> list[float] | None:
+        thirds = [[], [], []]
+        for step in run.steps:
+            if part in step:
+                thirds[int(3 * step["epoch"] / run.config.epochs)].append(step[part][0] < 0)
+        return [round(statistics.mean(third), 3) for third in thirds] if all(thirds) else None
+
+    same = [s["same"] for s in run.steps if "same" in s]
+    return {
+        "label": label,
+        "label_noise": label_noise,
+        **asdict(run.config),
+        "train": final["train"],
+        "val": final["val"],
+        "test": final["test"],
+        "picked_epoch": picked["epoch"],
+        "picked_test": picked["test"],
+        "sharpness": [round(rise, 5) for rise in run.sharpness],
+        "loss_conflict_by_third": conflict("loss"),
+        "flat_conflict_by_third": conflict("flat"),
+        "decomposed_vs_direct_cosine": round(statistics.mean(same), 4) if same else None,
+        "seconds": round(run.seconds, 1),
+    }
+
+
+def record(path: Path, seeds: list[int]) -> None:
+    """Run the selection, then every method with every seed at 40 % noise, LS and F-LS also at none.
+
+    The file is written anew after every run.
+
+    Raises:
+        FileNotFoundError: the folder of ``path`` does not exist.
+    """
+    check_folder(path)
+    data = {}
+    results = {
+        **begun("teaching", path, seeds),
+        "selection": [],
+        "runs": [],
+    }
+
+    def run(kind: str, label: str, config: Config, noise: float) -> None:
+        key = (config.seed, noise)
+        if key not in data:
+            data[key] = teaching_data(*key)
+            results["data"] = data[key].origin
+        results[kind].append(summary(train(data[key], config), label, noise))
+        write_whole(path, json.dumps(results, indent=1))
+        last = results[kind][-1]
+        print(f"{kind} {label} seed {config.seed} noise {noise}: test {last['test']}", file=sys.stderr)
+
+    for label, (name, values) in SELECTION.items():
+        for value in values:
+            run("selection", label, replace(METHODS[label], seed=SELECTION_SEED, **{name: value}), 0.4)
+    for seed in seeds:
+        for label, config in METHODS.items():
+            run("runs", label, replace(config, seed=seed), 0.4)
+        for label in ("LS", "F-LS"):
+            run("runs", label, replace(METHODS[label], seed=seed), 0.0)
+
+
+if __name__ == "__main__":
+    main(record)

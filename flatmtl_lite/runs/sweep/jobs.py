@@ -1,0 +1,143 @@
+"""The runs of a grid: their folders and their commands, checked before anything starts."""
+
+import math
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..engine.folder import RunError, RunFolder
+from ..engine.methods import parse_method
+
+PROGRAM = (sys.executable, "-m", "flatmtl_lite")
+_SET_HERE = ("--variant", "--method", "--rho", "--seed", "--out", "--resume", "--threads")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a grid.
+
+    Attributes:
+        name: its place in the grid, such as "fashion+mnist/f-cagrad/rho0.05/seed0".
+        folder: its run folder.
+        words: the arguments of the command line, from "train" on.
+        program: what understands them.
+    """
+
+    name: str
+    folder: Path
+    words: tuple[str, ...]
+    program: tuple[str, ...] = PROGRAM
+
+    @property
+    def finished(self) -> bool:
+        """Whether its result is there; a finished run is never repeated."""
+        return (self.folder / "result.json").is_file()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to go on from, or a result."""
+        return RunFolder(self.folder).is_begun
+
+    def start(self, threads: int) -> subprocess.Popen:
+        """Start the run, or go on with it; what it prints is appended to ``output.txt`` in its folder.
+
+        Args:
+            threads: of a run that begins; one that goes on keeps its own, for others would give other bits.
+        """
+        command = [*self.program, *self.words, "--threads", str(self._threads or threads)]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._output.open("a", encoding="utf-8") as output:
+            print("$", shlex.join(command), file=output, flush=True)
+            # In a session of its own: Ctrl-C in the terminal must reach it once, through us.
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+
+    def last_words(self, lines: int = 5) -> str:
+        """The end of what it printed."""
+        text = self._output.read_text(encoding="utf-8", errors="replace")
+        return "\n".join(line for line in text.splitlines()[-lines:] if line.strip())
+
+    @property
+    def _threads(self) -> int | None:
+        with suppress(RunError):  # a damaged run.json: the run itself says so
+            return RunFolder(self.folder).known().get("threads") if self.begun else None
+
+    @property
+    def _output(self) -> Path:
+        return self.folder / "output.txt"
+
+
+def grid(
+    experiment: str,
+    methods: Sequence[str],
+    variants: Sequence[str],
+    rhos: Sequence[float],
+    seeds: Sequence[int],
+    out: Path,
+    arguments: Sequence[str] = (),
+    program: tuple[str, ...] = PROGRAM,
+) -> list[Job]:
+    """The runs of a grid, all methods of the first seed before the second seed; nothing is started.
+
+    Args:
+        experiment: as ``train`` takes it.
+        methods: as :func:`~flatmtl_lite.runs.engine.methods.parse_method` reads them; those that do not
+            perturb appear once a seed, whatever the radii.
+        variants: of the experiment; empty where it has none.
+        rhos: radii; empty: the experiment's own.
+        seeds: at least one.
+        out: the folder above all run folders.
+        arguments: further words for ``train``, the same for every run.
+        program: the command that they are given to.
+
+    Raises:
+        ValueError: an unknown method, a number that is none, or an argument that the grid sets itself.
+
+    Example:
+        >>> jobs = grid("multimnist", ["mean", "f-cagrad"], ["mnist"], [0.05, 0.1], [0], Path("runs"))
+        >>> [job.name for job in jobs]
+        ['mnist/mean/seed0', 'mnist/f-cagrad/rho0.05/seed0', 'mnist/f-cagrad/rho0.1/seed0']
+    """
+    _check(methods, variants, rhos, seeds, arguments)
+    jobs = {}
+    for seed in seeds:
+        for variant in variants or [None]:
+            for method in methods:
+                for rho in (rhos if parse_method(method).uses_rho else ()) or [None]:
+                    place, words = [method, f"seed{seed}"], ["--method", method]
+                    if rho is not None:
+                        place.insert(1, f"rho{rho:.10g}")
+                        words += ["--rho", f"{rho:.10g}"]
+                    if variant is not None:
+                        place.insert(0, variant)
+                        words += ["--variant", variant]
+                    name = "/".join(place)
+                    folder = Path(out).absolute() / name
+                    words += ["--seed", str(seed), "--out", str(folder), "--resume", *arguments]
+                    jobs[name] = Job(name, folder, ("train", experiment, *words), program)
+    return list(jobs.values())
+
+
+def _check(methods, variants, rhos, seeds, arguments) -> None:
+    for name, values in (("methods", methods), ("seeds", seeds)):
+        if not values:
+            raise ValueError(f"Got no {name}; expected at least one. Name them after --{name}.")
+    for method in methods:
+        parse_method(method)
+    for variant in variants:
+        if variant in ("", "..") or Path(variant).name != variant:
+            raise ValueError(f"Got variant {variant!r}; expected a plain name: it becomes a folder.")
+    for rho in rhos:
+        if not (math.isfinite(rho) and rho >= 0):
+            raise ValueError(f"Got rho={rho}; expected a finite number >= 0.")
+    for seed in seeds:
+        if seed < 0:
+            raise ValueError(f"Got seed={seed}; expected a whole number >= 0.")
+    for word in arguments:
+        if word.partition("=")[0] in _SET_HERE:
+            raise ValueError(f"Got {word} among the arguments of every run; the sweep sets it: leave it out.")

@@ -1,0 +1,71 @@
+"""Contrast by WCAG 2.1: text at least 4.5 : 1 with its ground; lines 3 : 1, or a black edge or a dash."""
+
+import re
+from itertools import combinations
+
+import pytest
+
+from flatmtl_lite.lab.checks.exercise import LOOKS
+from flatmtl_lite.lab.figures import style
+from flatmtl_lite.lab.publish.site import code_css
+from flatmtl_lite.lab.stage.stage import HERE
+
+NAMED = {"white": "#ffffff", "black": "#000000"}
+
+
+def luminance(color: str) -> float:
+    color = NAMED.get(color, color).lstrip("#")
+    color = "".join(2 * digit for digit in color) if len(color) == 3 else color
+    parts = [int(color[k : k + 2], 16) / 255 for k in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted(map(luminance, (one, other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_contrast_is_that_of_the_standard():
+    assert contrast("#000", "#fff") == pytest.approx(21)
+    assert contrast("#767676", "white") == pytest.approx(4.54, abs=0.01)
+
+
+def css_pairs(css: str) -> list[tuple[str, str]]:
+    """(text, ground) of every rule; what a rule leaves out is the #222 on white of the whole."""
+    pairs = []
+    for rule in re.findall(r"\{([^}]*)\}", css):
+        text = re.search(r"(?<!-)color: (#\w+|white|black)", rule)
+        ground = re.search(r"background: (#\w+|white|black)", rule)
+        if text or ground:
+            pairs.append((text[1] if text else "#222", ground[1] if ground else "white"))
+    return pairs
+
+
+SHEETS = [HERE / "stage.css", HERE.parent / "publish" / "site.css"]
+
+
+@pytest.mark.parametrize("file", SHEETS, ids=lambda file: file.name)
+def test_text_stands_out_from_its_ground(file):
+    pairs = css_pairs(file.read_text())
+    assert pairs
+    # links and the bar of the course: white on #222 and #222 on white are the same contrast
+    assert [pair for pair in pairs if pair[0] != pair[1] and contrast(*pair) < 4.5] == []
+
+
+def test_code_and_feedback_stand_out():
+    colors = set(re.findall(r"(?<!-)color: (#\w+)", code_css()))
+    assert colors
+    assert [color for color in colors if contrast(color, "#f6f6f6") < 4.5] == []
+    assert [look for look in LOOKS.values() if contrast(look[1], look[2]) < 4.5] == []
+    assert contrast(style.TEMPLATE.layout.font.color, "white") >= 4.5
+
+
+def test_pale_colours_are_never_alone():
+    """Orange and sky are pale: what they draw differs in dash or marker too, or has an edge."""
+    pale = {color for color in (*style.COLORS, style.GREY) if contrast(color, "white") < 3}
+    assert pale == {style.ORANGE, style.SKY}
+    for looks in (list(style.METHODS.values()), list(style.PARTS.values())):
+        for one, other in combinations(looks, 2):
+            assert (one["dash"], one.get("symbol")) != (other["dash"], other.get("symbol"))
+    assert len(set(style.TASK_DASHES)) == len(style.TASKS)

@@ -1,0 +1,144 @@
+"""Predictions: recorded before a slider moves, kept in a file, compared afterwards."""
+
+import json
+
+import pytest
+
+from flatmtl_lite import lab
+from flatmtl_lite.lab.predictions import predict as predictions
+
+QUESTION, ANSWERS = "Does it rise?", ["yes", "no"]
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path, monkeypatch):
+    """A file of predictions of this test's own, and no CI, in which nothing is locked."""
+    monkeypatch.setenv("FLATMTL_PREDICTIONS", str(tmp_path / "mine.json"))
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(predictions, "_unlocked", False)
+    return tmp_path / "mine.json"
+
+
+def test_a_stage_waits_for_its_prediction(file):
+    guess = lab.predict("t-rise", QUESTION, ANSWERS)
+    stage = lab.rho_instrument(after=guess)
+    assert "Record your prediction" in stage.locked
+    assert not file.exists()
+    assert guess.button.disabled  # nothing is chosen yet
+    guess.choice.index = 1
+    assert guess.button.disabled  # nor how sure one is
+    guess.sure.index = 2
+    guess.button.click()
+    assert stage.locked == ""
+    kept = json.loads(file.read_text())["t-rise"]
+    assert (kept["question"], kept["answer"], kept["answers"]) == (QUESTION, "no", ANSWERS)
+    assert kept["sure"] == 0.8
+    assert "measured" not in kept
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_the_first_answer_counts(file):
+    guess = lab.predict("t-rise", QUESTION, ANSWERS)
+    guess.record("yes", 0.8)
+    guess.record("no", 0.8)
+    assert guess.answer == "yes"
+    assert guess.button.disabled
+    assert guess.choice.disabled
+
+
+def test_a_recorded_prediction_is_remembered(file):
+    lab.predict("t-rise", QUESTION, ANSWERS).record("yes", 0.8)
+    again = lab.predict("t-rise", QUESTION, ANSWERS)
+    assert (again.choice.value, again.choice.disabled) == ("yes", True)
+    assert lab.rho_instrument(after=again).locked == ""
+    lab.predict("t-other", QUESTION, ANSWERS).record("no", 0.8)
+    assert set(predictions.recorded()) == {"t-rise", "t-other"}
+
+
+def test_unlock_opens_for_a_lecture_hall(file):
+    lab.unlock()
+    assert lab.rho_instrument(after=lab.predict("t-rise", QUESTION, ANSWERS)).locked == ""
+    assert not file.exists()
+
+
+def test_in_ci_nothing_is_locked(file, monkeypatch):
+    monkeypatch.setenv("CI", "true")
+    assert lab.rho_instrument(after=lab.predict("t-rise", QUESTION, ANSWERS)).locked == ""
+
+
+def test_an_answer_that_was_not_offered_is_refused(file):
+    with pytest.raises(ValueError, match=r"'perhaps'.*expected one of 'yes', 'no'"):
+        lab.predict("t-rise", QUESTION, ANSWERS).record("perhaps", 0.8)
+    assert not file.exists()
+
+
+def test_one_answer_is_no_question():
+    with pytest.raises(ValueError, match="at least two"):
+        lab.predict("t-rise", QUESTION, ["yes"])
+
+
+def test_a_missing_folder_is_found_before_anything_is_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLATMTL_PREDICTIONS", str(tmp_path / "none" / "mine.json"))
+    with pytest.raises(ValueError, match="expected a folder that exists"):
+        lab.predict("t-rise", QUESTION, ANSWERS)
+
+
+ENTRY = {"question": "q", "answer": "yes", "answers": ["yes", "no"], "sure": 0.8}
+SPOILED = [ENTRY | spoil for spoil in ({"sure": "high"}, {"answers": 5}, {"answer": ["x"]}, {"measured": 1})]
+
+
+@pytest.mark.parametrize("entry", SPOILED)
+def test_an_entry_of_another_kind_is_damage(file, entry):
+    file.write_text(json.dumps({"t-rise": entry}))
+    with pytest.raises(ValueError, match=r"damaged .*mine\.json"):
+        predictions.recorded()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"t-rise": 3}', '{"t-rise": {"answer": "yes"}}', "null"])
+def test_a_damaged_file_is_left_as_it_is(file, text):
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"mine\.json"):
+        lab.predict("t-rise", QUESTION, ANSWERS)
+    assert file.read_text() == text
+
+
+def test_compare_shows_question_answer_and_measurement(file):
+    rise, fall = lab.predict("t-rise", QUESTION, ANSWERS), lab.predict("t-fall", "Does it fall?", ANSWERS)
+    rise.record("yes", 0.8)
+    fall.record("yes", 0.8)
+    never = lab.predict("t-never", "Does it rest?", ANSWERS)
+    compared = lab.compare({rise: "yes", fall: "no", never: "no"})
+    assert repr(compared).splitlines() == [
+        "Does it rise? | yes | yes | as predicted",
+        "Does it fall? | yes | no | a surprise",
+        "Does it rest? | not recorded | no | ",
+        "1 of 2 predictions held.",
+    ]
+    assert "<td style='text-align:left'>a surprise</td>" in compared._repr_html_()
+    assert [entry["measured"] for entry in predictions.recorded().values()] == ["yes", "no"]
+
+
+def test_a_measurement_that_was_no_answer_is_refused(file):
+    rise = lab.predict("t-rise", QUESTION, ANSWERS)
+    rise.record("yes", 0.8)
+    before = file.read_text()
+    with pytest.raises(ValueError, match=r"'maybe' measured for 't-rise'; expected one of 'yes', 'no'"):
+        lab.compare({rise: "maybe"})
+    assert file.read_text() == before
+
+
+@pytest.mark.parametrize("sure", [-0.1, 1.2, float("nan")])
+def test_how_sure_is_a_probability(file, sure):
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        lab.predict("t-rise", QUESTION, ANSWERS).record("yes", sure)
+    assert not file.exists()
+
+
+def test_compare_without_any_prediction():
+    guess = lab.predict("t-rise", QUESTION, ANSWERS)
+    assert repr(lab.compare({guess: "yes"})).endswith("No prediction was recorded.")
+
+
+def test_a_question_reads_without_a_widget():
+    guess = lab.predict("t-rise", QUESTION, ANSWERS)
+    assert guess._repr_mimebundle_()["text/plain"] == "Does it rise? (yes / no)"

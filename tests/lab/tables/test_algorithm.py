@@ -1,0 +1,32 @@
+"""Algorithm 1 beside the code: the lines shown are the lines that run."""
+
+import inspect
+
+import pytest
+
+from flatmtl_lite import decomposition, lab
+from flatmtl_lite.lab.tables.algorithm import STEPS, Algorithm, Step
+
+
+def test_every_line_shown_stands_in_the_core():
+    shown = repr(lab.algorithm())
+    assert '"decomposed": lambda A, loss, flat: A(loss, "loss") + A(flat, "flat"),' in shown
+    modules = {inspect.getmodule(home) for step in STEPS for home, _ in step.where}
+    lines = {line.strip() for module in modules for line in inspect.getsource(module).splitlines()}
+    for row in shown.splitlines():
+        assert row.split(": ", 1)[1].strip() in lines
+
+
+def test_the_page_shows_what_the_text_shows():
+    page = lab.algorithm()._repr_html_()
+    assert page.count("<tr>") == len(STEPS) + 1
+    assert "decomposition.py, run_passes" in page
+    assert "A(loss, &quot;loss&quot;) + A(flat, &quot;flat&quot;)" in page
+
+
+@pytest.mark.parametrize("start", ["no such line", "d = Decomposition("])
+def test_a_line_that_is_gone_or_stands_twice_is_named(start):
+    with pytest.raises(ValueError, match="expected one") as error:
+        Algorithm([Step("a step", [(decomposition.run_passes, [start])])])
+    assert start in str(error.value)
+    assert "decomposition.py, run_passes" in str(error.value)

@@ -1,0 +1,157 @@
+"""The trainer: what it records, that it repeats, and that measuring leaves no trace."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from flatmtl_lite.aggregation import AGGREGATORS
+from flatmtl_lite.runs import Config, fashion_and_mnist, lenet, mlp, multi_mnist, parse_method, train
+from flatmtl_lite.runs.records import teaching
+
+
+@pytest.fixture(scope="module")
+def data():
+    return fashion_and_mnist(seed=0, n_train=160, n_val=40, n_test=40, label_noise=0.4, max_shift=0)
+
+
+SMALL = Config(epochs=2, batch_size=32, measure_every=2)
+
+
+@pytest.mark.parametrize("label", teaching.METHODS)
+def test_every_method_of_the_teaching_setting_trains_and_is_recorded(label, data):
+    seen = []
+    config = replace(teaching.METHODS[label], epochs=2, batch_size=32, measure_every=2)
+    run = train(data, config, on_epoch=lambda run, share: seen.append(share))
+    assert seen == [0.5, 1.0]
+    assert [entry["epoch"] for entry in run.epochs] == [1, 2]
+    assert all(0 <= value <= 100 for entry in run.epochs for value in entry["test"] + entry["train"])
+    assert all(rise >= 0 for rise in run.sharpness)
+    every_step = label in ("F-LS", "direct CAGrad", "F-CAGrad")  # whose steps make task gradients
+    assert len(run.steps) == (10 if every_step else 6)
+    assert all(-1 <= step["loss"][0] <= 1 for step in run.steps)
+    assert all(("flat" in step) == every_step for step in run.steps)
+    assert sum("same" in step for step in run.steps) == (6 if every_step else 0)
+    if label == "F-LS":  # for the mean, decomposed and direct are one
+        assert all(step["same"] == pytest.approx(1, abs=1e-6) for step in run.steps if "same" in step)
+
+
+def test_a_run_repeats_and_a_seed_changes_it(data):
+    def weights(config):
+        return torch.cat([p.flatten() for p in train(data, config).model.parameters()])
+
+    assert torch.equal(weights(SMALL), weights(SMALL))
+    assert not torch.equal(weights(SMALL), weights(replace(SMALL, seed=1)))
+
+
+def test_the_measurements_of_a_run_do_not_change_it(data):
+    """LS needs no task gradients; measuring them every step or never, the weights are the same."""
+    config = replace(SMALL, method="mean")
+    often, never = (
+        train(data, replace(config, measure_every=1)),
+        train(data, replace(config, measure_every=99)),
+    )
+    assert len(often.steps) > len(never.steps)
+    for a, b in zip(often.model.parameters(), never.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_training_leaves_the_global_generator_alone(data):
+    before = torch.get_rng_state()
+    train(data, SMALL, network=lenet)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("network", [mlp, lenet])
+def test_tasks_of_unequal_classes_train(network):
+    tasks = ["digit", "parity", "group"]
+    data = multi_mnist("fashion+mnist", 0, 64, 16, 16, tasks=tasks, sample=True)
+    run = train(data, SMALL, network=network)
+    assert [head.out_features for head in run.model.heads] == [10, 2, 5]
+    assert len(run.epochs[-1]["test"]) == len(run.sharpness) == 3
+
+
+def test_a_network_with_other_heads_than_tasks_is_refused(data):
+    stepped = []
+    with pytest.raises(ValueError, match=r"1 heads for 2 tasks \(digit, garment\); expected a head per task"):
+        train(data, SMALL, network=lambda classes: mlp(classes[:1]), on_epoch=lambda *a: stepped.append(a))
+    assert not stepped
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "f-adam"}, "Got method 'f-adam'; expected one of mean"),
+        ({"epochs": 0}, "Got epochs=0"),
+        ({"lr": float("nan")}, "Got lr=nan"),
+        ({"rho": -1.0}, "Got rho=-1.0"),
+    ],
+)
+def test_bad_settings(options, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**options)
+
+
+@pytest.mark.parametrize("method", [*(f"f-{key}" for key in AGGREGATORS), "uw", "sam-rlw", "direct-gradvac"])
+def test_every_aggregator_trains_and_measuring_does_not_change_it(method, data):
+    config = replace(SMALL, method=method, epochs=1)
+    one, other = train(data, config), train(data, replace(config, measure_every=99))
+    for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert one.steps[0]["loss"]
+
+
+def test_learnt_scales_are_trained_without_weight_decay(data, monkeypatch):
+    made, sgd = [], torch.optim.SGD
+    monkeypatch.setattr(torch.optim, "SGD", lambda *a, **k: made.append(sgd(*a, **k)) or made[-1])
+    train(data, replace(SMALL, method="uw", weight_decay=0.1, epochs=1))
+    network, scales = made[0].param_groups
+    assert (network["weight_decay"], scales["weight_decay"]) == (0.1, 0)
+    assert scales["params"][0].detach().abs().min() > 0  # it starts at 0
+
+
+def test_too_few_images(data):
+    with pytest.raises(ValueError, match="Got 160 training images for batch_size=161"):
+        train(data, replace(SMALL, batch_size=161))
+
+
+def test_method_names():
+    assert parse_method("mean").combine == "erm"
+    assert parse_method("sam-mean").perturb == "mean"
+    assert parse_method("each-imtl_g").combine == "each"
+    assert all(parse_method(f"direct-{key}").aggregator == key for key in AGGREGATORS)
+    for key, method in AGGREGATORS.items():
+        assert type(parse_method(f"f-{key}").make_aggregator(tasks=3)) is method
+    for name in ("", "f-", "-mean", "x-mean", "cagrad-f"):
+        with pytest.raises(ValueError, match="expected one of"):
+            parse_method(name)
+
+
+@pytest.mark.parametrize("key", AGGREGATORS)
+@pytest.mark.parametrize("prefix", ["second", "each"])
+def test_method_names_that_join_what_does_not_fit(prefix, key):
+    if AGGREGATORS[key].needs_tasks:
+        message = f'Got {AGGREGATORS[key].__name__} with the rule "{prefix}"'
+        with pytest.raises(ValueError, match=message):
+            parse_method(f"{prefix}-{key}")
+        with pytest.raises(ValueError, match=message):
+            Config(method=f"{prefix}-{key}")
+    else:
+        assert parse_method(f"{prefix}-{key}").combine == prefix
+
+
+def test_record_is_written_whole_and_a_changed_one_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(teaching, "METHODS", dict.fromkeys(("LS", "F-LS"), SMALL))
+    monkeypatch.setattr(teaching, "SELECTION", {})
+    monkeypatch.setattr(
+        teaching, "teaching_data", lambda seed, noise: fashion_and_mnist(seed, 64, 32, 32, noise)
+    )
+    teaching.record(tmp_path / "teaching.json", [7])
+    assert [file.name for file in tmp_path.iterdir()] == ["teaching.json"]
+    shipped = tmp_path / "data" / "results"
+    shipped.mkdir(parents=True)
+    (shipped / "teaching.json").write_text((tmp_path / "teaching.json").read_text())
+    (tmp_path / "data" / "SHA256SUMS").write_text(f"{'0' * 64}  results/teaching.json\n")
+    monkeypatch.setattr("flatmtl_lite.runs.data.sources.SAMPLE_FOLDER", tmp_path / "data")
+    with pytest.raises(ValueError, match=r"teaching.json: expected content of sha256 000.*git checkout data"):
+        teaching.recorded()

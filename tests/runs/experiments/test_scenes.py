@@ -1,0 +1,247 @@
+"""Scenes on the run engine: trained, resumed, judged and measured, from a folder or from a rendering."""
+
+import copy
+import json
+import math
+import shutil
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from flatmtl_lite.__main__ import main
+from flatmtl_lite.runs import HIGHER_IS_BETTER, Config, Scenes, encoder_decoder, launch, mtan
+from flatmtl_lite.runs.engine.trainer import Trainer
+from flatmtl_lite.runs.experiments.registry import EXPERIMENTS, SCENE_NETWORKS
+from flatmtl_lite.runs.experiments.scenes import SceneTasks, held_out, log_loss_score, nyuv2_score
+from flatmtl_lite.runs.rooms import ensure_rooms, write_rooms
+
+SIZE = dict(height=32, width=48)
+TINY = dict(**SIZE, n_train=8, n_val=4, n_test=6, batch_size=4, epochs=2, rho=0.05)
+SMALL = partial(encoder_decoder, widths=(8, 16))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes") / "rooms-32x48"
+    write_rooms(folder, train=12, val=6, **SIZE)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, root):
+    monkeypatch.setitem(SCENE_NETWORKS, "encoder_decoder", SMALL)
+    monkeypatch.setitem(SCENE_NETWORKS, "mtan", partial(mtan, widths=(4, 8)))
+    monkeypatch.setenv("FLATMTL_DATA", str(root.parent))
+
+
+@pytest.fixture
+def nyuv2(root, tmp_path):
+    """Scenes in MTAN's layout that nothing says to be rooms."""
+    folder = tmp_path / "nyuv2"
+    for split in ("train", "val"):
+        shutil.copytree(root / split, folder / split)
+    return folder
+
+
+def tasks(root, network=SMALL, **options):
+    train, val = held_out(Scenes(root), 8, 4)
+    return SceneTasks(train, val, Scenes(root, "val"), network, log_loss_score, measured=2, **options)
+
+
+def without_times(entries):
+    return [{key: value for key, value in entry.items() if key != "seconds"} for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("method", "network"), [("f-cagrad", SMALL), ("stl", SMALL), ("f-mean", partial(mtan, widths=(4, 8)))]
+)
+def test_from_every_pause_a_run_goes_on_to_the_same_bits(method, network, root):
+    config = Config(method=method, rho=0.05, epochs=2, batch_size=4, micro_batches=2, norm="separate")
+
+    def trainer():
+        return Trainer(tasks(root, network), config)
+
+    whole = trainer()
+    pauses = [(copy.deepcopy(whole.state_dict()), list(whole.record.log)) for _ in whole.advance()]
+    assert len(pauses) == 2 * (2 + 1)
+    for state, log in pauses:
+        other = trainer()
+        other.load_state_dict(state, log)
+        for _ in other.advance():
+            pass
+        for a, b in zip(whole.model.parameters(), other.model.parameters(), strict=True):
+            assert torch.equal(a, b)
+        assert without_times(other.record.log) == without_times(whole.record.log)
+
+
+def test_batches_are_augmented_by_seed_and_epoch_and_begin_anywhere(root):
+    order = list(torch.arange(8).split(4))
+
+    def images(experiment, epoch, start=0):
+        return [batch["image"] for batch in experiment.batches(epoch, order[start:])]
+
+    one = images(tasks(root, seed=1), 0)
+    assert torch.equal(one[1], images(tasks(root, seed=1), 0, start=1)[0])
+    assert not torch.equal(one[0], images(tasks(root, seed=1), 1)[0])
+    assert not torch.equal(one[0], images(tasks(root, seed=2), 0)[0])
+    plain = images(tasks(root, augment=False), 0)
+    assert torch.equal(plain[1][3], Scenes(root)[7]["image"])
+    assert all(map(torch.equal, plain, images(tasks(root, augment=False), 1)))
+
+
+@pytest.mark.parametrize("single_task", [False, True])
+def test_a_network_is_judged_on_scenes_it_was_not_trained_on(root, single_task):
+    experiment = tasks(root)
+    torch.manual_seed(0)
+    model = experiment.network(single_task)
+    found = experiment.evaluate(model)
+    assert set(found) == {"val", "test", "score"}
+    for split in ("val", "test"):
+        assert set(found[split]) == {*HIGHER_IS_BETTER, "loss"}
+        assert found["score"][split] == pytest.approx(
+            -100 * sum(map(math.log, found[split]["loss"])) / 3, abs=1e-3
+        )
+    # the depth loss over all scenes is the error over all pixels, but for how many each scene knows
+    assert found["test"]["loss"][1] == pytest.approx(found["test"]["abs_err"], rel=0.05)
+    experiment.train = None
+    assert experiment.evaluate(model) == found
+    assert model.training
+
+
+def test_validation_scenes_are_the_ones_after_the_training_scenes():
+    train, val = held_out(range(10), 6, 3)
+    assert (list(train), list(val)) == ([0, 1, 2, 3, 4, 5], [6, 7, 8])
+    for numbers in ((8, 3), (10, 0), (0, 5)):
+        with pytest.raises(ValueError, match="no more than the 10"):
+            held_out(range(10), *numbers)
+
+
+def test_the_score_on_nyuv2_is_minus_the_change_against_the_published_networks():
+    cagrad = (0.3979, 0.6549, 0.5486, 0.2250, 26.31, 21.58, 0.2561, 0.5236, 0.6558)
+    assert nyuv2_score(dict(zip(HIGHER_IS_BETTER, cagrad))) == pytest.approx(-0.20, abs=0.01)
+
+
+def test_scenes_of_which_nothing_is_known_are_refused(root):
+    experiment = tasks(root)
+    experiment.splits["val"] = [Scenes(root)[0] | {"depth": torch.zeros(1, 32, 48)}]
+    with pytest.raises(ValueError, match="abs_err, rel_err on the val scenes"):
+        experiment.evaluate(experiment.network())
+
+
+def test_snapshot_and_measures_leave_no_trace(root):
+    experiment = tasks(root)
+    model = experiment.network()
+    before = copy.deepcopy(model.state_dict())
+    snapshot, measures = experiment.snapshot(model), experiment.measure(model)
+    assert np.shape(snapshot["gramians"]) == (len(snapshot["rho"]), 6, 6)
+    assert np.shape(snapshot["sharpness"]) == (len(snapshot["rho"]), 3)
+    assert len(measures["top_eigenvalue"]) == 3
+    assert np.shape(measures["slices"]["plane"]["losses"]) == (11, 11, 3)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_single_task_twins_are_measured_side_by_side(root):
+    experiment = tasks(root)
+    snapshot = experiment.snapshot(experiment.network(single_task=True))
+    assert "gramians" not in snapshot
+    assert np.shape(snapshot["perturbed_losses"]) == (len(snapshot["rho"]), 3)
+
+
+# the command line ----------------------------------------------------------------------------------------
+
+
+def words(folder, **options):
+    given = {**TINY, **options}
+    options = (w for k, v in given.items() for w in (f"--{k.replace('_', '-')}", str(v)))
+    return ["--out", str(folder), *options]
+
+
+def test_rooms_are_trained_from_the_command_line(tmp_path, capsys):
+    train = ["train", "rooms", *words(tmp_path, method="f-cagrad"), "--device", "cpu"]
+    assert main(train) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["config"]["norm"] == "separate"
+    assert result["task_names"] == ["label", "depth", "normal"]
+    assert "synthetic rooms" in result["about"]["data"]
+    assert result["final"]["test"].keys() == {*HIGHER_IS_BETTER, "loss"}
+    assert main([*train, "--resume"]) == 0
+    assert main(["report", str(tmp_path)]) == 0
+    assert "miou" in capsys.readouterr().out
+
+
+def test_a_setting_that_was_given_stays_when_the_run_goes_on(tmp_path):
+    launch("rooms", tmp_path, norm="together", progress=False, **TINY)
+    assert launch("rooms", tmp_path, resume=True, progress=False).config.norm == "together"
+
+
+def test_plan_and_sweep_know_scenes(tmp_path, capsys, monkeypatch):
+    assert main(["plan", "rooms", *words(tmp_path)[2:], "--device", "cpu"]) == 0
+    assert "a step" in capsys.readouterr().out
+    begun = []
+    started = "flatmtl_lite.runs.sweep.command.run_here"
+    monkeypatch.setattr(started, lambda jobs, count: begun.extend(jobs) or 0)
+    sweep = ["sweep", "rooms", "--methods", "stl", "f-mean", "--rhos", "0.1", "--out", str(tmp_path)]
+    assert main([*sweep, "--preset", "demo", "--no-augment"]) == 0
+    assert [job.name for job in begun][:2] == ["stl/seed0", "f-mean/rho0.1/seed0"]
+    assert main([*sweep, "--norm", "alone"]) == 2
+
+
+def test_rooms_are_drawn_from_the_command_line(tmp_path, capsys):
+    draw = ["rooms", str(tmp_path / "new"), "--train", "2", "--val", "1", "--height", "16", "--width", "16"]
+    assert main(draw) == 0
+    assert "3 written" in capsys.readouterr().out
+    assert main([*draw, "--seed", "5"]) == 1
+    assert "holds synthetic rooms with seed=0" in capsys.readouterr().err
+    assert main(["rooms", str(tmp_path / "other"), "--train", "-1"]) == 2
+
+
+def test_rooms_are_drawn_once_and_never_fewer(tmp_path):
+    ensure_rooms(tmp_path / "rooms", 2, 1, 16, 16)
+    first = (tmp_path / "rooms" / "train" / "image" / "0.npy").stat().st_mtime_ns
+    ensure_rooms(tmp_path / "rooms", 1, 2, 16, 16)
+    assert (len(Scenes(tmp_path / "rooms")), len(Scenes(tmp_path / "rooms", "val"))) == (2, 2)
+    assert (tmp_path / "rooms" / "train" / "image" / "0.npy").stat().st_mtime_ns == first
+
+
+def test_a_folder_of_rooms_may_be_named(tmp_path, root):
+    run = launch("rooms", tmp_path, data=root, progress=False, **TINY)
+    assert run.entries("evaluation")
+
+
+def test_nyuv2_is_trained_where_it_lies(nyuv2, tmp_path):
+    options = dict(n_val=4, epochs=1, batch_size=2, method="f-mgda", progress=False)
+    for place in (nyuv2, nyuv2.parent):
+        run = launch("nyuv2", tmp_path / f"run-{place.name}", data=place, **options)
+        assert run.config.lr == 1e-4
+        assert run.entries("evaluation")[-1]["score"]["test"] < 0
+
+
+def test_bad_data_are_named(root, nyuv2, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "run"), "--device", "cpu"]
+    assert main(["train", "nyuv2", *out, "--data", str(tmp_path / "nowhere")]) == 1
+    assert "expected NYUv2 as MTAN distributes it" in capsys.readouterr().err
+    assert main(["train", "nyuv2", *out, "--data", str(root)]) == 2
+    assert "holds synthetic rooms" in capsys.readouterr().err
+    assert main(["train", "nyuv2", *out, "--data", str(nyuv2), "--n-val", "12"]) == 2
+    assert "Got 0 training and 12 validation scenes" in capsys.readouterr().err
+    assert main(["train", "rooms", *out, "--network", "mtam"]) == 2
+    assert "mtan" in capsys.readouterr().err
+    other = tmp_path / "rooms-32x48"
+    shutil.copytree(nyuv2, other)
+    assert main(["train", "rooms", *words(tmp_path / "run"), "--data", str(tmp_path)]) == 1
+    assert "no folder of synthetic rooms" in capsys.readouterr().err
+    (nyuv2 / "train" / "depth" / "3.npy").write_bytes(b"torn")
+    assert main(["train", "nyuv2", *out, "--data", str(nyuv2), "--n-val", "4", "--batch-size", "2"]) == 2
+    assert "3.npy, which cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["rooms", "nyuv2"])
+def test_presets_are_valid_and_take_the_published_two_norms(kind):
+    for preset in EXPERIMENTS[kind].presets.values():
+        fields = EXPERIMENTS[kind].settings.__dataclass_fields__
+        EXPERIMENTS[kind].settings(**{k: v for k, v in preset.items() if k in fields})
+        config = EXPERIMENTS[kind].config(**{k: v for k, v in preset.items() if k not in fields})
+        assert (config.norm, config.optimizer) == ("separate", "adam")

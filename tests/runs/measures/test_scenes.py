@@ -1,0 +1,240 @@
+"""Losses and metrics of scenes against their definitions, and Δm against the published tables."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.classification import MulticlassJaccardIndex
+
+from flatmtl_lite.runs import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
+from flatmtl_lite.runs.measures.scenes import LOSSES, depth_loss, label_loss, normal_loss
+
+# Table 3 of the paper of F-MTL, in its units (mIoU, pixel accuracy and shares in per cent), with its Δm.
+TABLE_3 = {
+    "STL": (38.30, 63.76, 0.6754, 0.2780, 25.01, 19.21, 30.14, 57.20, 69.15, 0),
+    "LS": (39.29, 65.33, 0.5493, 0.2263, 28.15, 23.96, 22.09, 47.50, 61.08, 5.59),
+    "SI": (38.45, 64.27, 0.5354, 0.2201, 27.60, 23.37, 22.53, 48.57, 62.32, 4.39),
+    "RLW": (37.17, 63.77, 0.5759, 0.2410, 28.27, 24.18, 22.26, 47.05, 60.62, 7.78),
+    "DWA": (39.11, 65.31, 0.5510, 0.2285, 27.61, 23.18, 24.17, 50.18, 62.39, 3.57),
+    "UW": (36.87, 63.17, 0.5446, 0.2260, 27.04, 22.61, 23.54, 49.05, 63.65, 4.05),
+    "GradDrop": (39.39, 65.12, 0.5455, 0.2279, 27.48, 22.96, 23.38, 49.44, 62.87, 3.58),
+    "Nash-MTL": (40.13, 65.93, 0.5261, 0.2171, 25.26, 20.08, 28.4, 55.47, 68.15, -4.04),
+    "MGDA": (30.47, 59.90, 0.6070, 0.2555, 24.88, 19.45, 29.18, 56.88, 69.36, 1.38),
+    "F-MGDA": (26.42, 58.78, 0.6078, 0.2353, 24.34, 18.45, 31.64, 58.86, 70.50, -0.33),
+    "PCGrad": (38.06, 64.64, 0.5550, 0.2325, 27.41, 22.80, 23.86, 49.83, 63.14, 3.97),
+    "F-PCGrad": (40.05, 65.42, 0.5429, 0.2243, 27.38, 23.00, 23.47, 49.35, 62.74, 3.14),
+    "CAGrad": (39.79, 65.49, 0.5486, 0.2250, 26.31, 21.58, 25.61, 52.36, 65.58, 0.20),
+    "F-CAGrad": (40.93, 66.68, 0.5285, 0.2162, 25.43, 20.39, 27.99, 54.82, 67.56, -3.78),
+    "IMTL": (39.35, 65.60, 0.5426, 0.2256, 26.02, 21.19, 26.2, 53.13, 66.24, -0.60),  # printed: -0.76
+    "F-IMTL": (40.42, 65.61, 0.5389, 0.2121, 25.03, 19.75, 28.90, 56.19, 68.72, -4.77),
+    "F-STL": (39.07, 64.21, 0.6183, 0.2514, 25.08, 18.72, 30.99, 58.29, 69.76, -3.17),
+    "F-LS": (40.28, 65.30, 0.5360, 0.2173, 27.14, 22.56, 24.45, 50.29, 63.57, 1.65),
+}
+PER_CENT = [100, 100, 1, 1, 1, 1, 100, 100, 100]
+
+
+@pytest.mark.parametrize("method", TABLE_3)
+def test_delta_m_of_the_published_rows(method):
+    *row, published = TABLE_3[method]
+    values = dict(zip(NYUV2_STL, (v / unit for v, unit in zip(row, PER_CENT, strict=True)), strict=True))
+    found = delta_m(values, NYUV2_STL, HIGHER_IS_BETTER)
+    assert found == pytest.approx(published, abs=0.02)
+    in_order = delta_m(values.values(), NYUV2_STL.values(), HIGHER_IS_BETTER.values())
+    assert in_order == found
+    assert delta_m(torch.tensor(list(values.values())), NYUV2_STL.values(), HIGHER_IS_BETTER.values()) == (
+        pytest.approx(found, abs=1e-4)
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "base", "higher", "said"),
+    [
+        ([1, 2], [1], [True, False], "2 values, 1 of the base"),
+        ([], [], [], "at least one"),
+        ([1], [0], [True], "no 0"),
+        ({"a": 1}, {"b": 1}, {"a": True}, "same names"),
+        ({"a": 1}, [1], [True], "same names"),
+    ],
+)
+def test_delta_m_refuses(values, base, higher, said):
+    with pytest.raises(ValueError, match=said):
+        delta_m(values, base, higher)
+
+
+def truth(n=4, size=(8, 10), seed=0):
+    g = torch.Generator().manual_seed(seed)
+    normal = torch.nn.functional.normalize(torch.randn(n, 3, *size, generator=g), dim=1)
+    depth = 0.5 + 8 * torch.rand(n, 1, *size, generator=g)
+    share = torch.linspace(0, 0.9, n).view(n, 1, 1, 1)  # unknown normals: batches differ in weight
+    return {
+        "label": torch.randint(-1, 13, (n, *size), generator=g),
+        "depth": depth * (torch.rand(depth.shape, generator=g) > 0.2),
+        "normal": normal * (torch.rand(n, 1, *size, generator=g) > share),
+    }
+
+
+def guess(n=4, size=(8, 10), seed=1, near=None):
+    g = torch.Generator().manual_seed(seed)
+    said = {part: torch.randn(n, c, *size, generator=g) for part, c in (("label", 13), ("depth", 1))}
+    said["normal"] = torch.randn(n, 3, *size, generator=g) * 0.4 + near["normal"]
+    said["label"].scatter_add_(1, near["label"].clamp_min(0)[:, None], torch.full((n, 1, *size), 2.0))
+    return said
+
+
+def rows(batch, indices):
+    return {part: values[indices] for part, values in batch.items()}
+
+
+def measured(pred, target, batches, **options):
+    metrics = SceneMetrics(**options)
+    for indices in batches:
+        metrics.update(rows(pred, indices), rows(target, indices))
+    return metrics.compute()
+
+
+def by_hand(pred, target):
+    """Straight from the definitions, in numpy and float64."""
+    said, label = pred["label"].argmax(1).numpy().ravel(), target["label"].numpy().ravel()
+    said, label = said[label >= 0], label[label >= 0]
+    ious = [
+        ((said == c) & (label == c)).sum() / ((said == c) | (label == c)).sum()
+        for c in range(13)
+        if ((said == c) | (label == c)).any()
+    ]
+    depth = target["depth"].double().numpy()
+    error = np.abs(pred["depth"].double().numpy() - depth)[depth > 0]
+    a, b = (batch["normal"].double().movedim(1, -1).reshape(-1, 3).numpy() for batch in (pred, target))
+    a, b = a[(b != 0).any(1)], b[(b != 0).any(1)]
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    angle = np.degrees(np.arccos(cosine.clip(-1, 1)))
+    shares = [np.mean(angle < limit) for limit in (11.25, 22.5, 30)]
+    values = [np.mean(ious), np.mean(said == label), error.mean(), (error / depth[depth > 0]).mean()]
+    return dict(zip(HIGHER_IS_BETTER, [*values, angle.mean(), np.median(angle), *shares], strict=True))
+
+
+@pytest.mark.parametrize("batches", [[[0, 1, 2, 3]], [[0], [1], [2], [3]], [[3, 1, 0], [2]]])
+def test_pooled_metrics_do_not_depend_on_the_batches(batches):
+    target = truth()
+    pred = guess(near=target)
+    found = measured(pred, target, batches)
+    assert list(found) == list(NYUV2_STL)
+    assert found == pytest.approx(by_hand(pred, target), rel=1e-5)
+    jaccard = MulticlassJaccardIndex(13, ignore_index=-1)
+    assert found["miou"] == pytest.approx(jaccard(pred["label"], target["label"]).item(), rel=1e-5)
+
+
+def test_the_published_way_averages_batches():
+    target = truth()
+    pred = guess(near=target)
+    batches = [[0, 1, 2], [3]]
+    found = measured(pred, target, batches, per_batch=True)
+    parts = [by_hand(rows(pred, indices), rows(target, indices)) for indices in batches]
+    whole = by_hand(pred, target)
+    means = {name: (parts[0][name] + parts[1][name]) / 2 for name in whole}
+    expected = {**means, "miou": whole["miou"], "pixacc": whole["pixacc"]}
+    assert found == pytest.approx(expected, rel=1e-5)
+    differs = {name for name in whole if found[name] != pytest.approx(whole[name], rel=1e-3)}
+    assert {"abs_err", "rel_err", "mean", "median"} <= differs
+    one = measured(pred, target, [[0, 1, 2, 3]], per_batch=True)
+    assert one == pytest.approx(whole, rel=1e-5)
+
+
+def test_a_perfect_guess_is_perfect():
+    target = truth()
+    logits = torch.nn.functional.one_hot(target["label"].clamp_min(0), 13).movedim(-1, 1).float()
+    pred = {"label": logits, "depth": target["depth"], "normal": 7 * target["normal"]}
+    found = measured(pred, target, [[0, 1], [2, 3]])
+    best = {name: float(higher) for name, higher in HIGHER_IS_BETTER.items()}
+    assert found == pytest.approx(best, abs=1e-4)  # float32 arc cosines would be 0.02 degrees off
+
+
+def test_undefined_pixels_do_not_count():
+    target = truth()
+    pred = guess(near=target)
+    other = {part: values.clone() for part, values in pred.items()}
+    other["label"] = torch.where((target["label"] < 0)[:, None], -other["label"], other["label"])
+    other["depth"] = torch.where(target["depth"] == 0, 99.0, other["depth"])
+    other["normal"] = torch.where((target["normal"] == 0).all(1, keepdim=True), 5.0, other["normal"])
+    assert measured(other, target, [range(4)]) == measured(pred, target, [range(4)])
+    for part, loss in LOSSES.items():
+        assert loss(other[part], target[part]) == loss(pred[part], target[part])
+
+
+def test_a_vector_of_length_zero_is_not_a_hit():
+    target = truth()
+    pred = {**guess(near=target), "normal": torch.zeros(4, 3, 8, 10)}
+    assert measured(pred, target, [range(4)])["mean"] == pytest.approx(90)
+
+
+@pytest.mark.parametrize("per_batch", [False, True])
+def test_what_is_unknown_everywhere_is_nan_and_one_such_batch_does_no_harm(per_batch):
+    target = truth()
+    pred = guess(near=target)
+    nothing = {part: torch.zeros_like(values) for part, values in target.items()}
+    nothing["label"] -= 1
+    metrics = SceneMetrics(per_batch)
+    metrics.update(pred, nothing)
+    assert all(math.isnan(value) for value in metrics.compute().values())
+    assert metrics.class_iou().isnan().all()
+    metrics.update(pred, target)
+    assert metrics.compute() == pytest.approx(by_hand(pred, target), rel=1e-5)
+
+
+def test_two_passes_are_never_mixed():
+    target = truth()
+    pred = guess(near=target)
+    train = SceneMetrics()
+    train.update(pred, target)
+    before = train.compute()
+    test = SceneMetrics()
+    test.update(guess(seed=5, near=truth(seed=6)), target)
+    assert test.compute() != before
+    assert train.compute() == before
+
+
+def test_metrics_refuse():
+    target = truth()
+    pred = guess(near=target)
+    metrics = SceneMetrics()
+    with pytest.raises(ValueError, match="Call update first"):
+        metrics.compute()
+    with pytest.raises(ValueError, match="expected label, depth, normal"):
+        metrics.update({"label": pred["label"]}, target)
+    with pytest.raises(ValueError, match="shapes"):
+        metrics.update({**pred, "depth": pred["depth"][:, 0]}, target)
+    with pytest.raises(ValueError, match="shapes"):
+        metrics.update(pred, {**target, "normal": target["normal"][..., 1:]})
+    with pytest.raises(ValueError, match="Call update first"):  # nothing was added
+        metrics.compute()
+
+
+def test_losses_are_means_over_known_pixels():
+    target = truth()
+    pred = guess(near=target)
+    ce = torch.nn.functional.cross_entropy(pred["label"], target["label"], ignore_index=-1)
+    torch.testing.assert_close(label_loss(pred["label"], target["label"]), ce)
+    reference = by_hand(pred, target)
+    assert depth_loss(pred["depth"], target["depth"]).item() == pytest.approx(reference["abs_err"], rel=1e-5)
+    cosine = torch.nn.functional.cosine_similarity(pred["normal"], target["normal"])
+    known = (target["normal"] != 0).any(1)
+    torch.testing.assert_close(normal_loss(pred["normal"], target["normal"]), 1 - cosine[known].mean())
+
+
+@pytest.mark.parametrize("part", LOSSES)
+def test_a_batch_without_a_known_pixel_gives_zero_with_a_graph(part):
+    channels = {"label": 13, "depth": 1, "normal": 3}[part]
+    target = torch.full((2, 4, 4), -1) if part == "label" else torch.zeros(2, channels, 4, 4)
+    pred = torch.randn(2, channels, 4, 4, requires_grad=True)
+    loss = LOSSES[part](pred, target)
+    assert loss == 0
+    loss.backward()
+    assert torch.equal(pred.grad, torch.zeros_like(pred))
+
+
+def test_a_predicted_normal_of_length_zero_has_a_bounded_gradient():
+    target = truth()["normal"]
+    pred = torch.zeros_like(target, requires_grad=True)
+    normal_loss(pred, target).backward()
+    known = (target != 0).any(1).sum()
+    assert 0 < pred.grad.abs().max() <= 1000 / known

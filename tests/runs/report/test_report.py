@@ -1,0 +1,281 @@
+"""The report: what is averaged, what is kept apart, what is left out and said so."""
+
+import argparse
+import json
+import statistics
+
+import pytest
+
+from flatmtl_lite.runs.report.read import read_runs
+from flatmtl_lite.runs.report.tables import add_arguments, differences, main, rows, spread
+from flatmtl_lite.runs.report.text import markdown
+
+SETTINGS = {"variant": "fashion+mnist", "network": "lenet", "n_train": 5000, "tasks": None}
+CONFIG = {"method": "mean", "rho": 0.05, "epochs": 4, "batch_size": 64, "lr": 0.01, "seed": 0}
+
+
+def evaluation(epoch, digit, garment=80.0, val=None):
+    test = {"accuracy": [digit, garment], "nll": [0.1, 0.5], "ece": [1.0, 3.0], "brier": [0.05, 0.25]}
+    score = (digit + garment) / 2
+    return {
+        "kind": "evaluation",
+        "epoch": epoch,
+        "val": test,
+        "test": test,
+        "score": {"val": score if val is None else val, "test": score},
+    }
+
+
+SHARPNESS = {"rho": [0.01, 0.05, 0.5], "sharpness": [[1, 1], [0.02, 0.04], [9, 9]]}
+SNAPSHOT = {"kind": "snapshot", "epoch": 4, **SHARPNESS}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """``write(name, method, seed, accuracies of the digit)`` writes a run folder in the engine's format."""
+
+    def folder(name, method, seed, digits, finished=True, settings=(), **config):
+        run = {
+            "experiment": "multimnist",
+            "settings": {**SETTINGS, **dict(settings)},
+            "config": {**CONFIG, "method": method, "seed": seed, **config},
+            "task_names": ["digit", "garment"],
+            "parameters": 31910,
+            "about": {"command": "...", "date": "2026-11-23"},
+        }
+        lines = [evaluation(epoch, digit) for epoch, digit in enumerate(digits, 1)]
+        place = tmp_path / name
+        place.mkdir(parents=True)
+        (place / "run.json").write_text(json.dumps(run))
+        (place / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [*lines, SNAPSHOT]))
+        if finished:
+            best = max(lines, key=lambda line: line["score"]["test"])
+            extra = {"finished": True, "seconds": 60 + seed, "last_snapshot": SNAPSHOT, "measures": {}}
+            whole = {**run, **extra, "final": lines[-1], "picked": lines[0], "best_test": best}
+            (place / "result.json").write_text(json.dumps(whole))
+        return place
+
+    return folder
+
+
+def table(tmp_path):
+    runs, left_out = read_runs(tmp_path)
+    found, doubles = rows(runs)
+    return found, left_out + doubles
+
+
+def report(tmp_path, **options):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return main(parser.parse_args([str(tmp_path)]), **options)
+
+
+def test_a_row_is_the_mean_over_seeds_at_each_epoch_that_counts(write, tmp_path):
+    for seed, digits in enumerate([[90, 96, 94], [91, 99, 95], [92, 98, 99]]):
+        write(f"mean/{seed}", "mean", seed, digits)
+    (row,), left_out = table(tmp_path)
+    assert left_out == []
+    assert row["seeds"] == [0, 1, 2]
+    accuracy = {at: row["metrics"][at]["accuracy"] for at in ("final", "picked", "best_test")}
+    assert accuracy["final"]["tasks"][0] == (96, pytest.approx(statistics.stdev([94, 95, 99])), 3)
+    assert accuracy["final"]["tasks"][1] == (80, 0, 3)
+    assert accuracy["final"]["average"] == (88, pytest.approx(statistics.stdev([87, 87.5, 89.5])), 3)
+    assert accuracy["picked"]["tasks"][0][0] == 91
+    assert accuracy["best_test"]["tasks"][0][0] == 98
+    assert row["score"]["best_test"][0] == 89
+    assert row["picked_epochs"] == [1, 1, 1]
+    assert row["sharpness"]["rho"] == 0.05
+    assert row["sharpness"]["average"][0] == pytest.approx(0.03)
+    assert row["seconds"] == (61, 1, 3)
+    assert row["published"]["source"] == "the authors' rebuttal"
+
+
+def test_one_seed_has_no_deviation(write, tmp_path):
+    write("a", "mean", 0, [95])
+    (row,), _ = table(tmp_path)
+    assert row["metrics"]["final"]["accuracy"]["tasks"][0] == (95, None, 1)
+    assert "| mean | 1 | 95.00 ± - | 80.00 ± - | 87.50 ± - |" in markdown([row], [], [])
+
+
+def test_runs_that_differ_in_more_than_the_seed_are_different_rows(write, tmp_path):
+    write("small/0", "mean", 0, [90])
+    write("small/1", "mean", 1, [90])
+    write("large/0", "mean", 0, [95], settings={"n_train": 120_000})
+    write("long/0", "mean", 0, [96], epochs=200)
+    write("other/0", "mean", 0, [97], settings={"variant": "mnist"})
+    found, left_out = table(tmp_path)
+    assert left_out == []
+    assert sorted(len(row["seeds"]) for row in found) == [1, 1, 1, 2]
+    text = markdown(found, [], [])
+    assert "| mean, n_train=5000, epochs=4 | 2 | 90.00 ± 0.00" in text
+    assert "| mean, n_train=120000, epochs=4 | 1 | 95.00 ± -" in text
+    assert "| mean, n_train=5000, epochs=200 | 1 | 96.00 ± -" in text
+    assert "The same in every row: network=lenet, tasks=None, batch_size=64, lr=0.01." in text
+    assert "## multimnist, mnist\n\nThe same in every row: network=lenet, n_train=5000" in text
+
+
+def test_a_radius_parts_only_the_methods_that_use_it(write, tmp_path):
+    for rho in (0.05, 0.1):
+        write(f"mean/{rho}", "mean", int(10 * rho), [90], rho=rho)
+        write(f"f-mean/{rho}", "f-mean", 0, [90], rho=rho)
+    found, _ = table(tmp_path)
+    names = [(row["method"], row["rho"]) for row in found]
+    assert names == [("mean", None), ("f-mean", 0.05), ("f-mean", 0.1)]
+
+
+def test_the_same_seed_twice_counts_once_and_is_said(write, tmp_path):
+    write("a", "mean", 0, [90])
+    write("b", "mean", 0, [99])
+    (row,), left_out = table(tmp_path)
+    assert row["metrics"]["final"]["accuracy"]["tasks"][0] == (90, None, 1)
+    assert left_out == ["b: seed 0 of the same row is in a"]
+
+
+def test_an_unfinished_run_is_marked_and_not_averaged_with_finished_ones(write, tmp_path):
+    write("0", "mean", 0, [90, 91, 92, 93])
+    folder = write("1", "mean", 1, [80, 85], finished=False)
+    with (folder / "log.jsonl").open("a") as log:
+        log.write('{"kind": "evaluation", "epoch": 3, "te')  # being written
+    found, left_out = table(tmp_path)
+    assert left_out == []
+    assert [(row["unfinished"], row["seeds"]) for row in found] == [(None, [0]), (2, [1])]
+    assert found[1]["score"]["final"][0] == 82.5
+    assert found[1]["seconds"] is None
+    assert "| mean (unfinished, epoch 2 of 4) | 1 | 85.00 ± -" in markdown(found, [], [])
+    assert differences(found) == []
+
+
+def damage(folder, name, text):
+    (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("finished", "name", "text", "message"),
+    [
+        (True, "result.json", '{"experiment": "multi', "bad: result.json is damaged"),
+        (True, "result.json", "[1]", "bad: result.json is damaged: it holds no JSON object"),
+        (True, "result.json", '{"experiment": "multimnist"}', "bad: result.json has no task_names"),
+        (True, "result.json", "\0\0\0", "bad: result.json is damaged"),
+        (False, "run.json", "", "bad: run.json is damaged"),
+        (False, "log.jsonl", '{"kind": "eva\n{"kind": "epoch"}\n', "bad: log.jsonl, line 1, is damaged"),
+        (False, "log.jsonl", '{"kind": "evaluation", "epoch": 1}\n', "bad: log.jsonl has no score.val"),
+        (False, "log.jsonl", '{"kind": "step"}\n', "bad: not evaluated yet"),
+    ],
+)
+def test_a_damaged_run_is_named_and_left_out(write, tmp_path, capsys, finished, name, text, message):
+    write("good", "mean", 0, [90])
+    damage(write("bad", "mean", 1, [91], finished=finished), name, text)
+    assert report(tmp_path) == 0
+    assert f"warning: left out {message}" in capsys.readouterr().err
+    assert f"* {message}" in (tmp_path / "report.md").read_text()
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert written["rows"][0]["seeds"] == [0]
+    assert written["left_out"][0].startswith(message)
+
+
+def test_a_metric_that_is_no_number_is_named(write, tmp_path):
+    folder = write("bad", "mean", 0, [90])
+    result = json.loads((folder / "result.json").read_text())
+    result["final"]["test"]["accuracy"] = [90, None]
+    damage(folder, "result.json", json.dumps(result))
+    assert read_runs(tmp_path) == ([], ["bad: result.json has accuracy = [90, None]; expected numbers"])
+
+
+def test_differences_are_paired_by_seed(write, tmp_path):
+    scores = {"cagrad": {0: 90, 1: 92, 2: 97}, "direct-cagrad": {1: 92, 2: 94}, "f-cagrad": {0: 92, 1: 96}}
+    for method, seeds in scores.items():
+        for seed, digit in seeds.items():
+            write(f"{method}/{seed}", method, seed, [digit])
+    write("mean/0", "mean", 0, [91])
+    write("f-cagrad/5", "f-cagrad", 5, [99])
+    found = differences(table(tmp_path)[0])
+    by_names = {(pair["one"][0], pair["other"][0]): pair for pair in found}
+    assert set(by_names) == {
+        ("f-cagrad", "cagrad"),
+        ("f-cagrad", "direct-cagrad"),
+        ("f-cagrad", "mean"),
+        ("cagrad", "mean"),
+    }
+    pair = by_names["f-cagrad", "cagrad"]
+    assert pair["seeds"] == [0, 1]
+    assert pair["final"]["each"] == [1, 2]  # of the average of two tasks
+    assert pair["final"]["spread"] == (1.5, pytest.approx(0.5**0.5), 2)
+    assert by_names["f-cagrad", "direct-cagrad"]["final"] == {"each": [2], "spread": (2, None, 1)}
+    text = markdown(table(tmp_path)[0], found, [])
+    both = "+1.50 ± 0.71 | +1.00, +2.00"
+    assert f"| f-cagrad ρ=0.05 − cagrad | 0, 1 | {both} | {both} |" in text
+    assert "| f-cagrad ρ=0.05 − direct-cagrad ρ=0.05 | 1 | +2.00 ± - | +2.00 |" in text
+
+
+def test_nothing_is_paired_across_radii_or_settings(write, tmp_path):
+    write("f", "f-cagrad", 0, [92], rho=0.1)
+    write("direct", "direct-cagrad", 0, [92], rho=0.05)
+    write("plain", "cagrad", 0, [92], epochs=8)
+    assert differences(table(tmp_path)[0]) == []
+
+
+def test_fewer_seeds_than_the_row_has_are_said(write, tmp_path):
+    write("0", "mean", 0, [90])
+    folder = write("1", "mean", 1, [91])
+    result = json.loads((folder / "result.json").read_text())
+    damage(folder, "result.json", json.dumps({**result, "last_snapshot": None}))
+    text = markdown(table(tmp_path)[0], [], [])
+    assert "| sharpness at ρ=0.05, average | seconds |" in text
+    assert "| mean | 2 | 0.3000 ± 0.0000 | 2.000 ± 0.000 | 0.1500 ± 0.0000 | 0.03000 ± - (n=1) |" in text
+
+
+def test_the_papers_figures_stand_beside_ours_with_their_source_and_setting(write, tmp_path):
+    for method in ("f-cagrad", "f-upgrad"):
+        write(method, method, 0, [90])
+    text = markdown(table(tmp_path)[0], [], [])
+    assert "best on test, as the authors report | published |" in text
+    assert "| 97.82 / 89.26 / 93.54 ± 0.13 (Table 1) |" in text
+    assert "ResNet-18 after 200 epochs" in text
+    assert "f-upgrad" in text
+
+
+def test_another_experiment_brings_its_own_metrics(tmp_path):
+    test = {"miou": 41.5, "abs_err": 0.05}
+    line = {"epoch": 2, "test": test, "score": {"val": 3.0, "test": 2.5}}
+    folder = tmp_path / "rooms"
+    folder.mkdir()
+    result = {
+        "experiment": "rooms",
+        "settings": {"network": "small"},
+        "config": CONFIG,
+        "task_names": ["segmentation", "depth", "normals"],
+        "finished": True,
+        "seconds": 5.0,
+        **dict.fromkeys(("final", "picked", "best_test"), line),
+    }
+    damage(folder, "result.json", json.dumps(result))
+    text = markdown(table(tmp_path)[0], [], [])
+    assert "## rooms\n" in text
+    assert "| method | n | miou | abs_err | score | best on test, as the authors report |\n" in text
+    assert "| mean | 1 | 41.50 ± - | 0.05000 ± - | 2.500 ± - | 2.500 ± - |" in text
+    assert "| method | n | miou | abs_err | score | epochs |\n" in text
+    assert "ResNet-18" not in text
+
+
+def test_the_figures_get_every_run_with_its_log(write, tmp_path, capsys):
+    write("a", "mean", 0, [90])
+    damage(write("b", "mean", 1, [91]), "log.jsonl", "{\n")
+    drawn = []
+    assert report(tmp_path, draw=lambda *given: drawn.append(given)) == 0
+    ((runs, text, folder),) = drawn
+    assert folder == tmp_path
+    assert text == (tmp_path / "report.md").read_text()
+    assert capsys.readouterr().out == text + "\n"
+    assert [run["result"]["config"]["seed"] for run in runs] == [0, 1]
+    assert [line["kind"] for line in runs[0]["log"]] == ["evaluation", "snapshot"]
+    assert runs[1]["log"] == []
+
+
+def test_a_folder_without_runs_is_an_error_that_says_so(tmp_path, capsys):
+    for folder in (tmp_path, tmp_path / "missing"):
+        assert report(folder) == 1
+        assert f"Got {folder}; expected a folder with run folders" in capsys.readouterr().err
+
+
+def test_spread_of_a_single_value_has_no_deviation():
+    assert spread([3.0]) == (3.0, None, 1)
