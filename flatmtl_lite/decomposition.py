@@ -12,7 +12,16 @@ from torch import Tensor
 
 from .aggregation import Aggregator, GramianAggregator, Mean, gramian, relative_accuracy, weighted_sum
 from .aggregation.base import check_aggregator
-from .gradients import Features, Losses, Split, TaskGradients, TaskPass, flatten, task_gradients, unflatten
+from .gradients import (
+    Features,
+    Losses,
+    MicroBatch,
+    TaskGradients,
+    TrunkAndHeads,
+    flatten,
+    task_gradients,
+    unflatten,
+)
 from .perturbation import Perturbation, StateGuard, perturbed
 
 
@@ -107,13 +116,13 @@ def decompose(
     """
     perturbation = Perturbation(rho, rho_heads, adaptive, norm, perturb)
     with StateGuard() as state:
-        return run_passes(state, [TaskPass(features, losses)], Split(shared, heads), perturbation)
+        return run_passes(state, [MicroBatch(features, losses)], TrunkAndHeads(shared, heads), perturbation)
 
 
 def run_passes(
     state: StateGuard,
-    passes: Sequence[TaskPass],
-    split: Split,
+    passes: Sequence[MicroBatch],
+    split: TrunkAndHeads,
     perturbation: Perturbation | None,
     weigh: Callable[[Tensor], Tensor] | None = None,
     average: Callable[[TaskGradients], None] = lambda gradients: None,
@@ -151,8 +160,8 @@ def run_passes(
 
 
 def _perturbed_gradients(
-    passes: Sequence[TaskPass],
-    split: Split,
+    passes: Sequence[MicroBatch],
+    split: TrunkAndHeads,
     clean: TaskGradients,
     perturbation: Perturbation,
     weigh: Callable[[Tensor], Tensor] | None,
@@ -257,5 +266,5 @@ def _mark_nonfinite_heads(gradients: TaskGradients) -> None:
             gradients.shared[row, 0] += (0 * head.abs().amax()).to(gradients.shared.dtype)
 
 
-def _per_head(vectors: list[Tensor], split: Split) -> list[list[Tensor]]:
+def _per_head(vectors: list[Tensor], split: TrunkAndHeads) -> list[list[Tensor]]:
     return [unflatten(v, head) for v, head in zip(vectors, split.heads, strict=True)]

@@ -1,7 +1,7 @@
 """What to look at while tasks train together: angles, conflict, sharpness."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -39,6 +39,36 @@ def conflict_ratio(cosine: Tensor) -> Tensor:
     pairs = torch.triu_indices(T, T, offset=1, device=cosine.device)
     conflicts = cosine[..., pairs[0], pairs[1]] < 0
     return conflicts.double().sum(-1) / max(pairs.shape[1], 1)
+
+
+def sum_by_thirds(times: Sequence[float], length: float, counts: Sequence | Tensor) -> Tensor:
+    """Sum counts over the first, the middle and the last third of training.
+
+    Args:
+        times: when each row was counted, (N,), in 0..``length``.
+        length: how long training lasted, in the unit of ``times``.
+        counts: (N, ...), for example histograms of cosines.
+
+    Returns:
+        (3, ...), float64.
+
+    Example:
+        >>> sum_by_thirds([0, 1, 2, 2], 3, [[1, 0], [0, 1], [2, 0], [3, 0]])
+        tensor([[1., 0.],
+                [0., 1.],
+                [5., 0.]], dtype=torch.float64)
+    """
+    rows = torch.as_tensor(counts, dtype=torch.float64)
+    thirds = torch.tensor([min(int(3 * time / length), 2) for time in times], dtype=torch.long)
+    return rows.new_zeros(3, *rows.shape[1:]).index_add_(0, thirds, rows)
+
+
+def share_in_conflict(histograms: Tensor) -> Tensor:
+    """Share of negative cosines in histograms (..., bins) over -1..1 -> (...); NaN where nothing was counted.
+
+    The number of bins is even, so the lower half holds the negative cosines.
+    """
+    return histograms[..., : histograms.shape[-1] // 2].sum(-1) / histograms.sum(-1)
 
 
 def rule_cosine(M: Tensor, aggregate: GramianAggregator, one: str, other: str) -> float:
@@ -88,18 +118,30 @@ def predicted_flat(loss: Callable[[], Tensor], parameters: Iterable[Tensor], rho
         return product(worst_case(gradient, rho))
 
 
-def ascent_step(epsilon: Tensor, gradient: Tensor, rho: float | Tensor, first: bool) -> Tensor:
-    """One step of projected ascent in the ball ‖ε‖ <= ρ: along the gradient, the first by ρ, then by ρ/2.
+def ascent(
+    slope: Callable[[Tensor], Tensor], start: Tensor, rho: float | Tensor, steps: int
+) -> Iterator[Tensor]:
+    """Climb within the ball ‖ε‖ <= ρ by projected gradient ascent, and yield every point on the way.
+
+    The first step goes the whole radius along the gradient. Each later step moves by ρ/2 along the
+    gradient and then back into the ball.
 
     Args:
-        epsilon: where the ascent is, (..., P).
-        gradient: of the loss at θ+ε, (..., P).
+        slope: ε (..., P) -> gradient of the loss at θ+ε, (..., P).
+        start: ε to begin with, (..., P).
         rho: radius, a number or (..., 1).
-        first: whether this is the first step.
+        steps: number of steps.
+
+    Yields:
+        ``steps`` + 1 tensors ε (..., P); the first is ``start``.
     """
-    moved = epsilon + worst_case(gradient, rho if first else rho / 2)
-    norm = torch.linalg.vector_norm(moved, dim=-1, keepdim=True)
-    return torch.where(norm > rho, moved * (rho / norm), moved)
+    epsilon = start
+    yield epsilon
+    for step in range(steps):
+        moved = epsilon + worst_case(slope(epsilon), rho if step == 0 else rho / 2)
+        norm = torch.linalg.vector_norm(moved, dim=-1, keepdim=True)
+        epsilon = torch.where(norm > rho, moved * (rho / norm), moved)
+        yield epsilon
 
 
 def sharpness(
@@ -134,16 +176,19 @@ def sharpness(
     parameters = list(parameters)
     theta = flatten(parameters)
     scale = theta.abs() if adaptive else 1.0
-    u = torch.zeros_like(theta)  # ε = scale u: the ball of u is round
     values = []
+
+    def slope(u: Tensor) -> Tensor:  # ε = scale u: the ball of u is round
+        with perturbed(parameters, theta, scale * u):
+            value = loss()
+            grads = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
+        values.append(value.detach())
+        return scale * flatten(grads)
+
     with StateGuard(), torch.enable_grad():
-        for step in range(steps + 1):
-            with perturbed(parameters, theta, scale * u):
-                value = loss()
-                values.append(value.detach())
-                if step < steps:
-                    grads = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
-                    u = ascent_step(u, scale * flatten(grads), rho, first=step == 0)
+        *_, last = ascent(slope, torch.zeros_like(theta), rho, steps)
+        with perturbed(parameters, theta, scale * last):
+            values.append(loss().detach())
     return (torch.stack(values).max() - values[0]).item()
 
 

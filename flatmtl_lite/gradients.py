@@ -26,7 +26,7 @@ class TaskGradients:
     losses: Tensor
 
 
-class Split:
+class TrunkAndHeads:
     """Which parameters are shared by the tasks, and which belong to one task's head.
 
     Made and checked with what is given; :meth:`resolve` at the first pass completes it from the graph.
@@ -97,7 +97,7 @@ class Split:
         for i, loss in zip(tasks, losses, strict=True):
             for leaf in _leaves(loss):
                 reached_by.setdefault(leaf, []).append(i)
-        found = Split(trained=self.trained)
+        found = TrunkAndHeads(trained=self.trained)
         found.shared = list(self.shared or [])
         found.heads = [list(head) for head in self.heads or [[] for _ in losses]]
         shared, owner = set(found.shared), {p: i for i, head in enumerate(found.heads) for p in head}
@@ -159,7 +159,7 @@ class Split:
                 )
 
 
-class TaskPass:
+class MicroBatch:
     """One micro-batch: runs the trunk once and then the heads that are asked for.
 
     The first run notes the state of the random generators before ``features`` and before each loss;
@@ -212,8 +212,8 @@ class TaskPass:
 
 
 def task_gradients(
-    passes: Sequence[TaskPass],
-    split: Split,
+    passes: Sequence[MicroBatch],
+    split: TrunkAndHeads,
     tasks: Sequence[int],
     weigh: Callable[[Tensor], Tensor] | None = None,
 ) -> TaskGradients:

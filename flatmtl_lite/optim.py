@@ -11,7 +11,7 @@ from .aggregation import Aggregator, LossWeighting, Mean, NonFiniteGradient, sta
 from .aggregation.base import check_aggregator
 from .decomposition import RULES, combine, run_passes
 from .diagnostics import conflict_ratio, cosines_of_gramian
-from .gradients import Features, Losses, Split, TaskGradients, TaskPass, unflatten
+from .gradients import Features, Losses, MicroBatch, TaskGradients, TrunkAndHeads, unflatten
 from .perturbation import Perturbation, StateGuard
 
 
@@ -139,7 +139,7 @@ class FlatMTL:
         if on_nonfinite not in ("raise", "skip"):
             raise ValueError(f'Got on_nonfinite={on_nonfinite!r}; expected "raise" or "skip".')
         self.optimizer = optimizer
-        self.split = Split(shared, heads, _trained(optimizer, self.aggregate))
+        self.trunk_and_heads = TrunkAndHeads(shared, heads, _trained(optimizer, self.aggregate))
         self.perturbation = Perturbation(rho, rho_heads, adaptive, norm, perturb)
         self.combine = combine
         self.process_group = process_group
@@ -171,14 +171,14 @@ class FlatMTL:
             NonFiniteGradient: a gradient holds NaN or infinity (``on_nonfinite="raise"``). In both
                 cases weights, gradients, buffers, generators and the aggregator's state are as before.
         """
-        passes = [TaskPass(features, losses) for features, losses in batches]
+        passes = [MicroBatch(features, losses) for features, losses in batches]
         counts = sorted({len(one.losses) for one in passes})
         if len(counts) != 1:
             raise ValueError(
                 f"Got {len(passes)} micro-batches with {counts} losses; expected at least one "
                 "micro-batch, and the same number of losses in each."
             )
-        self.split.check()
+        self.trunk_and_heads.check()
         check_aggregator(self.aggregate, self.combine)
         # a loss weighting reads the losses of the whole batch: before them, no part can be weighed
         in_parts = len(passes) > 1 or self.process_group is not None
@@ -228,12 +228,12 @@ class FlatMTL:
         known = isinstance(self.aggregate, (Mean, LossWeighting))
         return not (known and (self.rule == "erm" or self.perturbation.perturb == "mean"))
 
-    def _backward(self, passes: list[TaskPass], per_task: bool) -> Report:
+    def _backward(self, passes: list[MicroBatch], per_task: bool) -> Report:
         perturbation = None if self.rule == "erm" else self.perturbation
         weigh = None if per_task else self.aggregate.loss_weights
         try:
             with state_kept(self.aggregate, only_on_error=True), StateGuard() as state:
-                d = run_passes(state, passes, self.split, perturbation, weigh, self.average)
+                d = run_passes(state, passes, self.trunk_and_heads, perturbation, weigh, self.average)
                 direction = combine(d, self.aggregate, self.rule) if per_task else d.sam[0]  # its own mean
         except NonFiniteGradient:
             if per_task:
@@ -242,8 +242,10 @@ class FlatMTL:
             return self._backward(passes, per_task=True)
 
         self.aggregate.learn()
-        shared = zip(self.split.shared, unflatten(direction, self.split.shared), strict=True)
-        heads = zip(self.split.heads, d.head_grads, strict=True)
+        shared = zip(
+            self.trunk_and_heads.shared, unflatten(direction, self.trunk_and_heads.shared), strict=True
+        )
+        heads = zip(self.trunk_and_heads.heads, d.head_grads, strict=True)
         for p, grad in [*shared, *(pair for head, grads in heads for pair in zip(head, grads, strict=True))]:
             p.grad = grad.to(p.dtype)
         return Report(d.losses, d.perturbed_losses, d.gramian if per_task else None)

@@ -11,7 +11,7 @@ from torch import nn
 
 import flatmtl_lite as fm
 from flatmtl_lite.decomposition import RULES, combine, run_passes
-from flatmtl_lite.gradients import Split, TaskPass, flatten
+from flatmtl_lite.gradients import MicroBatch, TrunkAndHeads, flatten
 from flatmtl_lite.perturbation import Perturbation, StateGuard
 
 FLAT_RULES = ["direct", "decomposed", "second", "each"]
@@ -631,10 +631,10 @@ def test_micro_batches_are_one_batch(adaptive, norm, perturb):
     for part in (slice(0, 4), slice(4, 8)):
         features = partial(lambda part: net.trunk(net.x[part]), part)
         losses = [partial(net.loss, i, part=part) for i in range(3)]
-        passes.append(TaskPass(features, losses))
+        passes.append(MicroBatch(features, losses))
     perturbation = Perturbation(0.3, adaptive=adaptive, norm=norm, perturb=perturb)
     with StateGuard() as state:
-        found = run_passes(state, passes, Split(net.shared, net.head_lists), perturbation)
+        found = run_passes(state, passes, TrunkAndHeads(net.shared, net.head_lists), perturbation)
     for name in ("loss", "flat", "head_grads", "head_loss_grads", "losses", "perturbed_losses"):
         close(getattr(found, name), getattr(whole, name))
 

@@ -352,6 +352,8 @@ def test_predicted_flat_is_zero_where_there_is_no_slope_no_curvature_or_no_use()
 def test_predicted_flat_refuses_a_bad_radius(rho):
     with pytest.raises(ValueError, match="expected a finite radius"):
         fm.diagnostics.predicted_flat(lambda: torch.ones(()), [torch.ones(1)], rho)
+
+
 def test_sharpness_in_the_adaptive_ball_is_that_of_the_rescaled_weights():
     """With u = x/d and d = |x| at the start, the adaptive ball in x is the plain ball in u."""
     problem, rho = Quadratic(11), 0.6

@@ -8,8 +8,8 @@ from torch import nn
 
 import flatmtl_lite as fm
 from flatmtl_lite.gradients import (
-    Split,
-    TaskPass,
+    MicroBatch,
+    TrunkAndHeads,
     flatten,
     generator_states,
     set_generators,
@@ -40,7 +40,7 @@ class Net(nn.Module):
         return [partial(self.loss, i, start=start, stop=stop) for i in range(len(self.heads))]
 
     def task_pass(self, start=0, stop=12):
-        return TaskPass(partial(self.features, start, stop), self.losses(start, stop))
+        return MicroBatch(partial(self.features, start, stop), self.losses(start, stop))
 
     @property
     def shared(self):
@@ -52,7 +52,7 @@ class Net(nn.Module):
 
     @property
     def split(self):
-        return Split(self.shared, self.head_lists)
+        return TrunkAndHeads(self.shared, self.head_lists)
 
 
 @pytest.fixture
@@ -99,7 +99,9 @@ def test_a_shared_parameter_inside_one_loss_gives_zeros_to_the_other_tasks():
     """MTAN's attention modules are counted as shared, though only their own task uses them."""
     trunk, attention = scalars(2, 3)
     losses = [lambda z: (z * attention).sum(), lambda z: (5 * z).sum()]
-    found = task_gradients([TaskPass(lambda: trunk * 1, losses)], Split([trunk, attention], [[], []]), [0, 1])
+    found = task_gradients(
+        [MicroBatch(lambda: trunk * 1, losses)], TrunkAndHeads([trunk, attention], [[], []]), [0, 1]
+    )
     assert found.shared.tolist() == [[3, 2], [5, 0]]
 
 
@@ -130,7 +132,7 @@ def test_one_backward_does_for_known_weights_and_heads_follow_their_own_loss(net
 def test_a_micro_batch_runs_the_trunk_once_and_only_the_heads_asked_for(net):
     ran = []
     losses = [lambda z, i=i: ran.append(i) or net.loss(i, z) for i in range(3)]
-    batch = TaskPass(lambda: ran.append("trunk") or net.features(), losses)
+    batch = MicroBatch(lambda: ran.append("trunk") or net.features(), losses)
     task_gradients([batch], net.split, range(3))
     assert ran == ["trunk", 0, 1, 2]
     ran.clear()
@@ -142,7 +144,7 @@ def test_a_micro_batch_runs_the_trunk_once_and_only_the_heads_asked_for(net):
 def test_a_loss_with_one_entry_is_a_scalar(shape):
     (w,) = scalars(3)
     losses = [lambda z: (z**2).reshape(shape)]
-    found = task_gradients([TaskPass(lambda: w * 1, losses)], Split([w], [[]]), [0])
+    found = task_gradients([MicroBatch(lambda: w * 1, losses)], TrunkAndHeads([w], [[]]), [0])
     assert found.shared.tolist() == [[6]]
     assert found.losses.tolist() == [9]
 
@@ -153,8 +155,8 @@ def test_z_is_opaque(net, wrap):
         return z["deep"][0] if isinstance(z, dict) else z[0]
 
     losses = [lambda z, i=i: net.loss(i, unwrap(z)) for i in range(3)]
-    found = task_gradients([TaskPass(lambda: wrap(net.features()), losses)], Split(), range(3))
-    plain = task_gradients([net.task_pass()], Split(), range(3))
+    found = task_gradients([MicroBatch(lambda: wrap(net.features()), losses)], TrunkAndHeads(), range(3))
+    plain = task_gradients([net.task_pass()], TrunkAndHeads(), range(3))
     assert found.shared.equal(plain.shared)
 
 
@@ -176,7 +178,7 @@ def test_flatten_copies_and_unflatten_gives_views_in_every_memory_format():
 
 
 def test_found_lists_are_the_explicit_ones(net):
-    split = Split()
+    split = TrunkAndHeads()
     found = task_gradients([net.task_pass()], split, range(3))
     assert set(split.shared) == set(net.shared)
     assert [set(head) for head in split.heads] == [set(head) for head in net.head_lists]
@@ -201,14 +203,14 @@ def test_decompose_finds_the_lists(net):
 
 def test_found_parameters_keep_the_order_of_the_names(net):
     names = dict(reversed([(p, name) for name, p in net.named_parameters()]))
-    split = Split(trained=names)
+    split = TrunkAndHeads(trained=names)
     task_gradients([net.task_pass()], split, range(3))
     assert split.shared == list(reversed(net.shared))
 
 
 @pytest.mark.parametrize("given", ["shared", "heads"])
 def test_one_list_may_be_left_out(net, given):
-    split = Split(net.shared) if given == "shared" else Split(heads=net.head_lists)
+    split = TrunkAndHeads(net.shared) if given == "shared" else TrunkAndHeads(heads=net.head_lists)
     task_gradients([net.task_pass()], split, range(3))
     assert set(split.shared) == set(net.shared)
     assert [set(head) for head in split.heads] == [set(head) for head in net.head_lists]
@@ -217,8 +219,8 @@ def test_one_list_may_be_left_out(net, given):
 def test_a_task_without_a_head(net):
     trunk, head = scalars(2, 3)
     losses = [lambda z: (z * head).sum(), lambda z: (z**2).sum()]
-    for split in (Split(), Split([trunk], [[head], []])):
-        found = task_gradients([TaskPass(lambda: trunk * 1, losses)], split, [0, 1])
+    for split in (TrunkAndHeads(), TrunkAndHeads([trunk], [[head], []])):
+        found = task_gradients([MicroBatch(lambda: trunk * 1, losses)], split, [0, 1])
         assert found.shared.tolist() == [[3], [4]]
         assert [h.tolist() for h in found.heads] == [[2], []]
         assert split.heads == [[head], []]
@@ -227,7 +229,7 @@ def test_a_task_without_a_head(net):
 def test_frozen_parameters_are_left_out(net):
     net.heads.requires_grad_(False)
     net.trunk[0].requires_grad_(False)
-    for split in (Split(), Split(net.trunk[2].parameters(), [[], [], []])):
+    for split in (TrunkAndHeads(), TrunkAndHeads(net.trunk[2].parameters(), [[], [], []])):
         found = task_gradients([net.task_pass()], split, range(3))
         assert set(split.shared) == set(net.trunk[2].parameters())
         assert found.shared.shape == (3, 5 * 3 + 3)
@@ -238,8 +240,8 @@ def test_a_frozen_trunk_is_an_error_when_found_and_when_given(net):
     net.trunk.requires_grad_(False)
     message = r"No parameter is shared.*expected at least one.*trunk is not frozen"
     with pytest.raises(ValueError, match=message):
-        Split([p for p in net.shared if p.requires_grad], net.head_lists)
-    split = Split()
+        TrunkAndHeads([p for p in net.shared if p.requires_grad], net.head_lists)
+    split = TrunkAndHeads()
     for _ in range(2):  # the second time is no different: nothing half-found is kept
         with pytest.raises(ValueError, match=message):
             task_gradients([net.task_pass()], split, range(3))
@@ -253,18 +255,18 @@ def two_of_three():
         lambda z: (z * heads[1]).sum(),
         lambda z: (z * between * heads[2]).sum(),
     ]
-    return TaskPass(lambda: trunk * 1, losses), trunk, between, heads
+    return MicroBatch(lambda: trunk * 1, losses), trunk, between, heads
 
 
 def test_a_parameter_that_some_losses_reach_is_an_error_naming_it_and_the_tasks():
     batch, _, between, _ = two_of_three()
     with pytest.raises(ValueError, match=r"'between' is in neither.*tasks \[0, 2\] of 3.*Add it to"):
-        task_gradients([batch], Split(trained={between: "'between'"}), range(3))
+        task_gradients([batch], TrunkAndHeads(trained={between: "'between'"}), range(3))
 
 
 def test_after_a_failed_search_the_next_one_starts_afresh():
     batch, trunk, between, heads = two_of_three()
-    split = Split()
+    split = TrunkAndHeads()
     with pytest.raises(ValueError, match="neither"):
         task_gradients([batch], split, range(3))
     assert (split.shared, split.heads) == (None, None)
@@ -276,7 +278,7 @@ def test_after_a_failed_search_the_next_one_starts_afresh():
 
 def test_the_right_place_for_such_a_parameter_is_shared():
     batch, trunk, between, heads = two_of_three()
-    found = task_gradients([batch], Split([trunk, between], [[head] for head in heads]), range(3))
+    found = task_gradients([batch], TrunkAndHeads([trunk, between], [[head] for head in heads]), range(3))
     assert found.shared.tolist() == [[6, 3], [4, 0], [10, 5]]
 
 
@@ -289,19 +291,19 @@ def test_a_parameter_in_neither_list_is_an_error_naming_it_and_the_tasks(net, fo
     else:
         del heads[1][1]
     with pytest.raises(ValueError, match=message):
-        task_gradients([net.task_pass()], Split(shared, heads), range(3))
+        task_gradients([net.task_pass()], TrunkAndHeads(shared, heads), range(3))
 
 
 def test_a_trained_parameter_in_neither_list_is_an_error_at_once(net):
     names = {p: name for name, p in net.named_parameters()}
     with pytest.raises(ValueError, match=r"heads.0.weight is in neither shared nor heads"):
-        Split(net.shared, [[], *net.head_lists[1:]], names)
+        TrunkAndHeads(net.shared, [[], *net.head_lists[1:]], names)
 
 
 def test_a_head_that_another_tasks_loss_uses_is_an_error(net):
     """Heads given in another order than the losses: their gradients would all be zero, without a word."""
     swapped = [net.head_lists[1], net.head_lists[0], net.head_lists[2]]
-    split = Split(net.shared, swapped, {p: name for name, p in net.named_parameters()})
+    split = TrunkAndHeads(net.shared, swapped, {p: name for name, p in net.named_parameters()})
     with pytest.raises(ValueError, match=r"heads.[01].weight.*head of task [01].*tasks? \[?[01]"):
         task_gradients([net.task_pass()], split, range(3))
 
@@ -313,16 +315,16 @@ def test_a_parameter_listed_twice_is_an_error(net):
     w = net.shared[0]
     names = {w: "'trunk.0.weight'"}
     with pytest.raises(ValueError, match=r"'trunk.0.weight' is listed in shared and again in shared"):
-        Split([w, w], net.head_lists, names)
+        TrunkAndHeads([w, w], net.head_lists, names)
     with pytest.raises(ValueError, match=r"listed in shared and again in the head of task 1"):
-        Split(net.shared, [[], [w]], names)
+        TrunkAndHeads(net.shared, [[], [w]], names)
     with pytest.raises(ValueError, match=r"the head of task 0 and again in the head of task 1.*belongs to"):
-        Split(net.shared[1:], [[w], [w]], names)
+        TrunkAndHeads(net.shared[1:], [[w], [w]], names)
 
 
 def test_without_a_name_the_shape_is_named(net):
     with pytest.raises(ValueError, match=r"parameter of shape \(5, 4\) is listed in"):
-        Split([net.shared[0]] * 2, [[]])
+        TrunkAndHeads([net.shared[0]] * 2, [[]])
 
 
 @pytest.mark.parametrize(
@@ -337,14 +339,14 @@ def test_without_a_name_the_shape_is_named(net):
 )
 def test_an_entry_that_is_no_trainable_parameter_is_an_error(net, entry):
     with pytest.raises(ValueError, match=r"An entry of shared is a .*expected parameters"):
-        Split([*net.shared, entry], net.head_lists)
+        TrunkAndHeads([*net.shared, entry], net.head_lists)
     with pytest.raises(ValueError, match=r"An entry of the head of task 2 is a .*expected parameters"):
-        Split(net.shared, [[], [], [entry]])
+        TrunkAndHeads(net.shared, [[], [], [entry]])
 
 
 def test_shared_parameters_of_two_dtypes_are_an_error(net):
     with pytest.raises(ValueError, match=r"shared parameters differ.*float32.*float64.*expected one dtype"):
-        Split([*net.shared, *scalars(1)], net.head_lists)
+        TrunkAndHeads([*net.shared, *scalars(1)], net.head_lists)
 
 
 def test_heads_may_have_a_dtype_of_their_own():
@@ -385,18 +387,18 @@ def test_no_losses_are_an_error(net, lists):
 
 def test_losses_may_come_from_a_generator(net):
     """Read once: an exhausted iterator must not pass for an empty list."""
-    assert len(TaskPass(net.features, (loss for loss in net.losses())).losses) == 3
+    assert len(MicroBatch(net.features, (loss for loss in net.losses())).losses) == 3
 
 
 def test_features_that_cannot_be_called_are_an_error(net):
     with pytest.raises(ValueError, match=r"Got Tensor as features; expected a callable \(\) -> z"):
-        TaskPass(torch.ones(2), net.losses())
+        MicroBatch(torch.ones(2), net.losses())
 
 
 def test_a_loss_that_cannot_be_called_is_an_error(net):
     losses = [*net.losses()[:2], net.loss(2, net.features())]
     with pytest.raises(ValueError, match=r"Got Tensor as the loss of task 2; expected a callable"):
-        TaskPass(net.features, losses)
+        MicroBatch(net.features, losses)
 
 
 @pytest.mark.parametrize(
@@ -414,7 +416,7 @@ def test_a_loss_without_a_scalar_or_a_graph_is_an_error(net, value, message):
     losses = net.losses()
     losses[1] = value
     with pytest.raises(ValueError, match=message):
-        task_gradients([TaskPass(net.features, losses)], net.split, range(3))
+        task_gradients([MicroBatch(net.features, losses)], net.split, range(3))
 
 
 # random numbers ---------------------------------------------------------------------------------------------
@@ -429,7 +431,7 @@ def test_later_runs_draw_the_same_random_numbers_whichever_tasks_run():
         return value
 
     losses = [lambda z, i=i: draw(i, z.sum()) for i in range(3)]
-    batch = TaskPass(lambda: draw("trunk", w * 1), losses)
+    batch = MicroBatch(lambda: draw("trunk", w * 1), losses)
     torch.manual_seed(0)
     batch.run([0, 1, 2])
     first = dict(drawn)
@@ -445,8 +447,8 @@ def test_micro_batches_draw_numbers_of_their_own():
     (w,) = scalars(1)
     drawn = []
     features = [lambda k=k: drawn.append((k, torch.rand(()).item())) or w * 1 for k in range(2)]
-    passes = [TaskPass(f, [lambda z: z.sum()]) for f in features]
-    split = Split([w], [[]])
+    passes = [MicroBatch(f, [lambda z: z.sum()]) for f in features]
+    split = TrunkAndHeads([w], [[]])
     task_gradients(passes, split, [0])
     task_gradients(passes, split, [0])
     assert drawn[:2] == drawn[2:]

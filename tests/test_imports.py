@@ -1,6 +1,7 @@
 """Who may import whom, what `import flatmtl_lite` costs, and how much there is to read."""
 
 import ast
+import graphlib
 import inspect
 import subprocess
 import sys
@@ -11,33 +12,100 @@ import pytest
 import flatmtl_lite
 
 PACKAGE = Path(__file__).parents[1] / "flatmtl_lite"
-READING_CORE = ["gradients.py", "perturbation/sam.py", "decomposition.py", "optim.py"]
-CORE = ["__init__.py", "aggregation/__init__.py", "diagnostics.py", *READING_CORE]
+READING_CORE = ["gradients.py", "perturbation", "decomposition.py", "optim.py"]
 
-# Layer -> what it may import beside the standard library: layers of the house and third-party packages.
-# Whatever is not toy, lab, runs or the command line is core, so a new core file is under the rule at once.
-MAY_IMPORT = {
-    "core": {"core", "torch"},
-    "toy": {"core", "toy", "torch"},
-    "lab": {
-        *("core", "toy", "lab", "torch", "numpy"),
-        *("plotly", "ipywidgets", "anywidget", "IPython", "traitlets"),
-        *("nbformat", "nbclient", "kaleido", "PIL"),  # executing the notebooks, drawing their static pictures
-        *("nbconvert", "pygments", "latex2mathml"),  # the static site
-    },
-    "runs": {
-        *("core", "runs", "torch", "numpy", "pooch", "torchmetrics", "tqdm", "filelock"),
-        "requests",  # what pooch raises
-        "submitit",  # imported only where a cluster is asked for
-    },
-    "command line": {"core", "runs", "lab", "torch"},
+# The house: room -> (rooms and third-party packages that it may import, a sentence for the failure message).
+# A module belongs to the room with the longest name that begins its own; every other module is core, so a new
+# core file is under the rule at once. The standard library is open to all.
+CORE = {"core", "torch"}
+LAB = {*CORE, "toy", "files", "names", "numpy", "plotly"}
+WIDGETS = {"ipywidgets", "anywidget", "IPython", "traitlets"}
+PUBLISHING = {"nbformat", "nbclient", "nbconvert", "kaleido", "PIL", "pygments", "latex2mathml"}
+RUNS = {*CORE, "files", "names", "numpy"}
+NOT_RUNS = "`lab` shows pictures and never imports `runs`: pass it numbers or logs instead"
+NOT_LAB = "`runs` never imports `lab`, nor `toy`: what both need belongs to the core"
+HOUSE = {
+    "files": (set(), "files.py needs the standard library alone"),
+    "names": (set(), "names.py needs the standard library alone"),
+    "core": (CORE, "the core imports torch and itself, nothing else"),
+    "toy": ({*CORE, "toy"}, "`toy` stands on the core alone"),
+    "lab.theorem": (LAB, "theorem.py is arithmetic"),
+    "lab.figures": ({*LAB, *WIDGETS, "lab.figures", "kaleido", "PIL"}, NOT_RUNS),
+    "lab.stage": ({*LAB, *WIDGETS, "lab.stage", "lab.figures"}, NOT_RUNS),
+    "lab.predictions": ({*LAB, *WIDGETS, "lab.predictions", "lab.stage", "lab.figures"}, NOT_RUNS),
+    "lab.instruments": (
+        {*LAB, "lab.instruments", "lab.predictions", "lab.stage", "lab.figures", "lab.theorem"},
+        "an instrument is built from stage, predictions and figures, never the other way round",
+    ),
+    "lab.checks": ({*LAB, "lab.checks", "lab.theorem"}, "an exercise check compares with the core"),
+    "lab.tables": ({*LAB, *WIDGETS, "lab.tables", "lab.figures"}, NOT_RUNS),
+    "lab.publish": (
+        {*LAB, *PUBLISHING, "lab.publish", "lab.stage", "lab.figures", "lab.instruments"},
+        "`lab.publish` turns notebooks and runs into pages; nothing in the lab imports it",
+    ),
+    "lab": ({*LAB, "lab"}, "lab/__init__.py names what a notebook may call"),
+    "runs.engine": (
+        {*RUNS, "runs.engine", "filelock", "tqdm"},
+        "`runs.engine` knows no data set and none of its neighbours",
+    ),
+    "runs.rooms": (
+        {*RUNS, "runs.rooms", "filelock", "tqdm"},
+        "`runs.rooms` draws pictures and knows no network",
+    ),
+    "runs.data": ({*RUNS, "runs.data", "runs.rooms", "pooch", "requests"}, NOT_LAB),
+    "runs.networks": ({*RUNS, "runs.networks", "runs.engine", "runs.data"}, NOT_LAB),
+    "runs.measures": (
+        {*RUNS, "runs.measures", "runs.networks", "runs.engine", "runs.data", "torchmetrics"},
+        NOT_LAB,
+    ),
+    "runs.experiments": (
+        {
+            *RUNS,
+            "runs.experiments",
+            "runs.measures",
+            "runs.networks",
+            "runs.engine",
+            "runs.data",
+            "runs.rooms",
+        },
+        NOT_LAB,
+    ),
+    "runs.paper": ({*RUNS, "runs.paper", "runs.measures"}, NOT_LAB),
+    "runs.sweep": ({*RUNS, "runs.sweep", "runs.engine", "submitit", "tqdm"}, NOT_LAB),
+    "runs.report": ({*RUNS, "runs.report", "runs.engine", "runs.measures", "runs.paper"}, NOT_LAB),
+    "runs.launch": ({*RUNS, "runs.engine", "runs.experiments", "runs.report", "tqdm"}, "launch.py is a door"),
+    "runs.plan": ({*RUNS, "runs.engine", "runs.experiments"}, "plan.py is a door"),
+    "runs.train": (
+        {*RUNS, "runs.engine", "runs.experiments", "runs.data", "runs.networks", "runs.measures"},
+        "train.py is a door",
+    ),
+    "runs.records": (
+        {
+            *(RUNS | {"runs.records", "runs.train", "runs.engine", "runs.experiments", "runs.data"}),
+            *("runs.networks", "runs.measures", "runs.report"),
+        },
+        "`runs.records` uses every other room of `runs`; none of them imports it",
+    ),
+    "runs": ({*RUNS, "runs"}, "runs/__init__.py names what a script may call"),
+    "__main__": (
+        {*CORE, "files", "names", "runs", "lab"},
+        "the command line is the one place where `runs` and `lab` meet",
+    ),
 }
+WHOLE = {"lab", "runs", "__main__"}  # these may import every room below the rooms that they name
 
 
-def layer(parts):
-    """The layer of a module given as its name's parts below flatmtl_lite."""
-    first = parts[0] if parts else ""
-    return "command line" if first == "__main__" else first if first in MAY_IMPORT else "core"
+def room(parts):
+    """The room of a module given as its name's parts below flatmtl_lite."""
+    names = (".".join(parts[:k]) for k in range(len(parts), 0, -1))
+    return next((name for name in names if name in HOUSE), "core")
+
+
+def may_import(importer, target):
+    allowed = HOUSE[importer][0]
+    if importer in WHOLE and any(target == name or target.startswith(f"{name}.") for name in allowed):
+        return True
+    return target in allowed | sys.stdlib_module_names
 
 
 def imported(tree, package):
@@ -58,16 +126,22 @@ def imported(tree, package):
                 yield node.lineno, str(node.args[0].value)
 
 
-def violations(source, path):
-    """Imports that the house forbids to the file at `path` (relative to the package folder), as sentences."""
-    importer = layer(Path(path).with_suffix("").parts)
-    found = []
+def imports_of_rooms(source, path):
+    """(line, importing room, imported room or package, name) of every import in the file at `path`."""
+    parts = Path(path).with_suffix("").parts
+    importer = room(parts[:-1] if parts[-1] == "__init__" else parts)
     for line, name in imported(ast.parse(source), ["flatmtl_lite", *Path(path).parts[:-1]]):
         top, *rest = name.split(".")
-        target = layer(rest) if top == "flatmtl_lite" else top
-        if target not in MAY_IMPORT[importer] | sys.stdlib_module_names:
-            found.append(f"{path}:{line}: {importer} imports {target} ({name})")
-    return found
+        yield line, importer, room(rest) if top == "flatmtl_lite" else top, name
+
+
+def violations(source, path):
+    """Imports that the house forbids to the file at `path` (relative to the package folder), as sentences."""
+    return [
+        f"{path}:{line}: {importer} imports {target} ({name}); {HOUSE[importer][1]}"
+        for line, importer, target, name in imports_of_rooms(source, path)
+        if not may_import(importer, target)
+    ]
 
 
 def read(file):
@@ -83,14 +157,35 @@ def lines_to_read(source):
     return sum(bool(line.strip()) and i not in docstrings for i, line in enumerate(source.splitlines(), 1))
 
 
-@pytest.mark.parametrize("path", CORE)
-def test_the_core_is_there(path):
-    assert (PACKAGE / path).is_file()
-
-
 def test_nobody_imports_what_the_house_forbids():
     sources = {file.relative_to(PACKAGE).as_posix(): read(file) for file in PACKAGE.rglob("*.py")}
-    assert [v for path, source in sources.items() for v in violations(source, path)] == []
+    problems = [v for path, source in sources.items() for v in violations(source, path)]
+    assert problems == [], "\n".join(problems)
+
+
+def test_the_rules_themselves_hold_no_circle():
+    needs = {
+        name: {other for other in allowed if other in HOUSE} - {name} for name, (allowed, _) in HOUSE.items()
+    }
+    order = list(graphlib.TopologicalSorter(needs).static_order())
+    assert order.index("core") < order.index("runs.engine") < order.index("runs.records")
+
+
+def test_every_folder_is_a_room_and_says_what_lives_there():
+    folders = sorted(file.parent for file in PACKAGE.rglob("__init__.py"))
+    silent = [
+        str(folder) for folder in folders if not ast.get_docstring(ast.parse(read(folder / "__init__.py")))
+    ]
+    assert silent == [], "each __init__.py says what lives in the folder and in which order to read it"
+    names = {folder.relative_to(PACKAGE).parts for folder in folders} - {
+        (),
+        ("aggregation",),
+        ("perturbation",),
+    }
+    strays = {
+        ".".join(parts) for parts in names if room(parts) not in (".".join(parts), ".".join(parts[:-1]))
+    }
+    assert strays == set(), "give the new folder a rule in HOUSE"
 
 
 @pytest.mark.parametrize(
@@ -100,18 +195,28 @@ def test_nobody_imports_what_the_house_forbids():
         ("optim.py", "from flatmtl_lite import lab"),
         ("optim.py", "import flatmtl_lite.runs.engine.trainer"),
         ("optim.py", "def f():\n    from .toy import problems"),
+        ("perturbation/sam.py", "from ..runs.engine import trainer"),
         ("__init__.py", "from . import runs"),
         ("aggregation/mgda.py", "from scipy.optimize import minimize"),
-        ("aggregation/mgda.py", "from ..lab import stage"),
+        ("aggregation/mgda.py", "from ..lab.stage import stage"),
         ("aggregation/mgda.py", "import importlib\nimportlib.import_module('flatmtl_lite.lab')"),
         ("brand_new.py", "import plotly.graph_objects as go"),
+        ("files.py", "import torch"),
         ("toy/problems.py", "import numpy as np"),
-        ("toy/problems.py", "from ..lab import stage"),
-        ("lab/stage.py", "from .. import runs"),
-        ("lab/stage.py", "import pooch"),
-        ("runs/trainer.py", "from ..lab.figures import curve"),
+        ("toy/problems.py", "from ..lab.figures import style"),
+        ("lab/stage/stage.py", "from ... import runs"),
+        ("lab/stage/stage.py", "from ..instruments import rho"),
+        ("lab/figures/training.py", "from ..instruments.parts import panels"),
+        ("lab/instruments/rho.py", "from ..publish.site import site"),
+        ("lab/checks/rules.py", "import pooch"),
+        ("runs/engine/trainer.py", "from ...lab.figures import basic"),
+        ("runs/engine/trainer.py", "from ..data.multimnist import MultiTaskData"),
+        ("runs/engine/trainer.py", "from ..experiments.images import ImageTasks"),
+        ("runs/engine/trainer.py", "from ...toy import problems"),
         ("runs/data/nyu.py", "from ... import lab"),
-        ("runs/trainer.py", "from ..toy import problems"),
+        ("runs/networks/images.py", "from ..measures.scenes import SceneMetrics"),
+        ("runs/report/tables.py", "from ..records.teaching import recorded"),
+        ("runs/launch.py", "from .records import teaching"),
         ("__main__.py", "import plotly"),
     ],
 )
@@ -122,12 +227,17 @@ def test_a_forbidden_import_is_found(path, source):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("optim.py", "import math, torch.nn\nfrom .aggregation import Mean\nfrom . import perturbation"),
+        ("optim.py", "import math, torch.nn\nfrom .aggregation import Mean\nfrom .perturbation import sam"),
         ("aggregation/__init__.py", "from .mgda import MGDA\nfrom ..gradients import gramian"),
         ("toy/problems.py", "from .. import decompose\nfrom . import families"),
-        ("lab/stage.py", "import anywidget, plotly.io\nfrom ..toy import problems\nfrom .. import MGDA"),
-        ("runs/data/nyu.py", "import numpy\nfrom ..sources import fetch\nfrom ... import FlatMTL"),
-        ("__main__.py", "from flatmtl_lite.runs import main"),
+        (
+            "lab/stage/stage.py",
+            "import anywidget, plotly.io\nfrom ...toy import problems\nfrom ... import MGDA",
+        ),
+        ("lab/instruments/rho.py", "from ..stage.stage import Stage\nfrom .parts.panels import position"),
+        ("runs/data/nyu.py", "import numpy\nfrom .sources import fetch\nfrom ... import FlatMTL"),
+        ("runs/records/teaching.py", "from ..train import train\nfrom ..report.tables import spread"),
+        ("__main__.py", "from flatmtl_lite.runs.sweep import command"),
     ],
 )
 def test_an_allowed_import_passes(path, source):
@@ -153,9 +263,11 @@ def test_importing_the_package_brings_torch_and_nothing_else():
 
 
 def test_the_reading_core_can_be_read_in_one_sitting():
-    sizes = {name: lines_to_read(read(PACKAGE / name)) for name in READING_CORE}
+    paths = [PACKAGE / name for name in READING_CORE]
+    files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])]
+    sizes = {file.relative_to(PACKAGE).as_posix(): lines_to_read(read(file)) for file in files}
     assert max(sizes.values()) <= 250, sizes
-    assert sum(sizes.values()) <= 600, sizes
+    assert 300 < sum(sizes.values()) <= 700, sizes
 
 
 def test_a_method_fits_on_a_screen():
@@ -163,6 +275,16 @@ def test_a_method_fits_on_a_screen():
     sizes = {Path(file).name: lines_to_read(read(Path(file))) for file in files}
     assert len(sizes) >= 5
     assert {name: size for name, size in sizes.items() if size > 60} == {}
+
+
+def test_no_function_is_longer_than_two_screens():
+    lengths = {
+        f"{file.relative_to(PACKAGE).as_posix()}:{node.name}": node.end_lineno - node.lineno + 1
+        for file in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(read(file)))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > 150} == {}
 
 
 def test_lines_to_read_leaves_out_docstrings_and_blanks_only():

@@ -493,7 +493,7 @@ def test_learnt_scales_are_told_from_the_parameters_to_find_in_the_graph(net):
     A = fm.UW(tasks=3)
     step = fm.FlatMTL(torch.optim.Adam([*net.parameters(), *A.parameters()]), aggregate=A)
     step(*net.batch())
-    assert len(step.split.shared) == len(net.shared)
+    assert len(step.trunk_and_heads.shared) == len(net.shared)
     assert A.s.grad is not None
 
 
@@ -717,7 +717,7 @@ def directions(step, features, losses, count):
     found = []
     for _ in range(count):
         step.backward([(features, losses)])
-        found.append(tuple(step.split.shared[0].grad.tolist()))
+        found.append(tuple(step.trunk_and_heads.shared[0].grad.tolist()))
     return found
 
 

@@ -1,8 +1,6 @@
 """What a notebook shows: live stages, figures with static twins, checks, predictions, progress, the zoo."""
 
-from . import checks
-from .figures import basic as figures
-from .figures import measures, scenes, trained, training
+from . import checks, figures
 from .figures.chance import angles_beside_chance
 from .figures.display import show
 from .figures.landscape import where_starts_end
@@ -51,7 +49,6 @@ __all__ = [
     "export_predictions",
     "figures",
     "gradients_instrument",
-    "measures",
     "page",
     "parting",
     "parting_map",
@@ -61,12 +58,9 @@ __all__ = [
     "rho_instrument",
     "rules_instrument",
     "scale_instrument",
-    "scenes",
     "show",
     "snapshot_instrument",
     "split_instrument",
-    "trained",
-    "training",
     "unlock",
     "where_starts_end",
     "write_report_page",

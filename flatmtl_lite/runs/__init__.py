@@ -6,12 +6,13 @@ from .data.scenes import Augmented, Scenes, scene_batches
 from .engine.config import Config
 from .engine.folder import RunError, RunFolder
 from .engine.methods import parse_method
-from .engine.trainer import Run, train
+from .engine.model import MultiTaskNet, SingleTaskNets, single_task
+from .engine.run import Run
 from .launch import Stopped, launch
-from .measures.evaluation import task_closures
 from .measures.scenes import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
-from .networks.images import MultiTaskNet, SingleTaskNets, lenet, mlp, parse_network, resnet18, single_task
+from .networks.images import lenet, mlp, parse_network, resnet18, task_closures
 from .networks.scenes import SceneNet, encoder_decoder, mtan, scene_closures
+from .train import train
 
 __all__ = [
     "Augmented",

@@ -20,7 +20,8 @@ from tqdm import tqdm
 from .engine.config import Config
 from .engine.folder import RunError, RunFolder
 from .engine.processes import Processes, processes
-from .engine.trainer import Run, Trainer, TrainingDiverged
+from .engine.run import Run
+from .engine.trainer import Trainer, TrainingDiverged
 from .experiments.registry import EXPERIMENTS, read_options
 from .report.read import so_far
 
@@ -238,7 +239,7 @@ def _train(
             done = f"Stopped after step {trainer.done} of {steps}; go on with --resume."
             raise Stopped(number[0], f"{done} {these.told(folder.last_good)}")
 
-    steps = trainer.config.epochs * trainer.steps
+    steps = trainer.config.epochs * trainer.steps_per_epoch
     last = shown = began = time.monotonic()
     agree = 1  # steps until all processes look again whether to save or to stop
     with tqdm(total=steps, initial=trainer.done, unit="step", disable=not progress, smoothing=0.1) as bar:
@@ -256,7 +257,9 @@ def _train(
                 shown = now
             if trainer.done % agree == 0:
                 rate = max(now - began, 1e-3) / agree
-                next_look = 1 if these.count == 1 else min(max(round(AGREE / rate), 1), trainer.steps)
+                next_look = (
+                    1 if these.count == 1 else min(max(round(AGREE / rate), 1), trainer.steps_per_epoch)
+                )
                 number, due, agree = these.told((asked[:1], now - last >= every, next_look))
                 began = now
                 if number or due:

@@ -40,7 +40,10 @@ def plan(
         made, _ = settings.experiment(config.seed, these.device, data, download)
         trainer = Trainer(made, config, these)
         advance = trainer.advance()
-        steps = [_seconds(lambda: next(advance), these) for _ in islice(range(trainer.steps), WARM + TIMED)]
+        steps = [
+            _seconds(lambda: next(advance), these)
+            for _ in islice(range(trainer.steps_per_epoch), WARM + TIMED)
+        ]
         step = statistics.median(steps[WARM:] or steps)
         content = io.BytesIO()
         torch.save(trainer.state_dict(), content)
@@ -49,7 +52,7 @@ def plan(
         snapshot = _seconds(lambda: made.snapshot(trainer.model), these) if snapshots else 0.0
         peak = _peak_bytes(these)
     evaluations = _due(config.evaluate_every, config.epochs)
-    epoch = trainer.steps * step
+    epoch = trainer.steps_per_epoch * step
     total = config.epochs * epoch + evaluations * evaluation + snapshots * snapshot
     on_device = these.device.type == "cuda"
     memory = f"{'unknown':>13}" if peak is None else f"{peak / 2**20:10,.0f} MB"
@@ -57,7 +60,7 @@ def plan(
         f"{config.method} on {these.device.type}: {these.count} process(es) of {torch.get_num_threads()} "
         "thread(s)",
         f"a step        {1000 * step:10.1f} ms   (median of {len(steps[WARM:]) or len(steps)})",
-        f"an epoch      {_words(epoch):>13}   ({trainer.steps} steps)",
+        f"an epoch      {_words(epoch):>13}   ({trainer.steps_per_epoch} steps)",
         f"an evaluation {_words(evaluation):>13}   ({evaluations} of them)",
         *([f"a snapshot    {_words(snapshot):>13}   ({snapshots} of them)"] if snapshots else []),
         f"the whole run {_words(total):>13}   ({config.epochs} epochs)",

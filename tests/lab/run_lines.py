@@ -30,7 +30,7 @@ def trained(method: str, seed: int) -> runs.Run:
 def finished_run(method: str, seed: int = 0) -> dict:
     """{"result": what result.json would hold, "log": the lines of log.jsonl}."""
     run = trained(method, seed)
-    log = run.steps + epochs(run) + evaluations(run) + [snapshot(run), final(run)]
+    log = run.measured_steps + epochs(run) + evaluations(run) + [snapshot(run), final(run)]
     last = next(line for line in reversed(log) if line["kind"] == "evaluation")
     result = {
         "experiment": "multimnist",
@@ -50,8 +50,10 @@ def finished_run(method: str, seed: int = 0) -> dict:
 def epochs(run: runs.Run) -> list[dict]:
     lines = []
     for epoch in range(1, EPOCHS + 1):
-        seen = [step for step in run.steps if epoch - 1 <= step["epoch"] < epoch]
-        cosines = {part: torch.tensor([s[part] for s in seen]) for part in PARTS if part in run.steps[0]}
+        seen = [step for step in run.measured_steps if epoch - 1 <= step["epoch"] < epoch]
+        cosines = {
+            part: torch.tensor([s[part] for s in seen]) for part in PARTS if part in run.measured_steps[0]
+        }
         line = dict(kind="epoch", epoch=epoch, losses=[2.3 / epoch, 2.0 / epoch])
         line["conflict"] = {part: (c < 0).double().mean().item() for part, c in cosines.items()}
         line["histograms"] = {part: c.histc(20, -1, 1).int().tolist() for part, c in cosines.items()}
@@ -72,7 +74,7 @@ def evaluations(run: runs.Run) -> list[dict]:
             test=dict(accuracy=entry["test"], **honest),
             score=dict(val=sum(entry["val"]) / 2, test=sum(entry["test"]) / 2),
         )
-        for entry in run.epochs
+        for entry in run.accuracies
     ]
 
 

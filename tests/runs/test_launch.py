@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from flatmtl_lite import files
 from flatmtl_lite.__main__ import main
 from flatmtl_lite.runs import Run, RunError, RunFolder, launch
 from flatmtl_lite.runs.engine.folder import InUse
 from flatmtl_lite.runs.engine.trainer import Trainer
 from flatmtl_lite.runs.experiments.images import ImageTasks
 from flatmtl_lite.runs.experiments.registry import MultiMnist
-from flatmtl_lite.runs.records import writing as records
 
 OPTIONS = dict(
     **dict(experiment="multimnist", network="mlp", sample=True, n_train=96, n_val=40, n_test=40),
@@ -84,7 +84,7 @@ def test_a_run_that_is_finished_is_loaded_and_not_repeated(finished):
     before = (finished / "result.json").stat().st_mtime_ns
     run = launch(out=finished, resume=True, **OPTIONS, **QUIET)
     assert isinstance(run, Run)
-    assert run.epochs[-1]["epoch"] == 2
+    assert run.accuracies[-1]["epoch"] == 2
     saved = torch.load(next((finished / "checkpoints").glob("epoch-00002.*")), weights_only=True)
     assert all(torch.equal(value, saved["model"][name]) for name, value in run.model.state_dict().items())
     assert (finished / "result.json").stat().st_mtime_ns == before
@@ -217,7 +217,7 @@ def test_a_full_disk_leaves_the_checkpoints_there_were(finished, tmp_path, monke
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    stop_after(monkeypatch, 4, lambda: monkeypatch.setattr(records.os, "fsync", full))
+    stop_after(monkeypatch, 4, lambda: monkeypatch.setattr(files.os, "fsync", full))
     message = r"could not be written: .*No space left.*Free some space and go on with --resume"
     with pytest.raises(RunError, match=message + r".* The last good checkpoint is .*epoch-00000.step-000003"):
         launch(out=tmp_path, snapshot_every=2, **OPTIONS, **QUIET)
@@ -298,7 +298,7 @@ def test_a_published_set_is_trained_on(tmp_path):
     with pytest.raises(ValueError, match=r"holds \(60, 20, 80\). Give these"):
         launch(out=tmp_path / "run", **options, n_val=20, **QUIET)
     run = launch(out=tmp_path / "run", **options, n_train=60, n_val=20, n_test=80, **QUIET)
-    assert len(run.epochs) == 1
+    assert len(run.accuracies) == 1
     assert "converted from a published pickle" in (tmp_path / "run" / "run.json").read_text()
     with pytest.raises(ValueError, match="expected none: the labels"):
         launch(out=tmp_path / "run", **options, label_noise=0.4, **QUIET)

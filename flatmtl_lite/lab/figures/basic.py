@@ -50,7 +50,7 @@ def accuracy_curves(epochs: Mapping[str, Sequence[dict]], tasks: Sequence[str]) 
     """Accuracy over training: a column per task; test above, training labels (noise included) below.
 
     Args:
-        epochs: run name -> ``Run.epochs``.
+        epochs: run name -> ``Run.accuracies``.
         tasks: names of the tasks.
     """
     titles = [
@@ -83,7 +83,7 @@ def angle_curves(steps: Mapping[str, Sequence[dict]], bins: int = 10) -> go.Figu
     of their flat gradients, each over equal stretches of training.
 
     Args:
-        steps: run name -> ``Run.steps``.
+        steps: run name -> ``Run.measured_steps``.
         bins: number of stretches.
     """
     titles = ["cosine of the loss gradients", "conflict ratio, loss parts", "conflict ratio, flat parts"]

@@ -11,7 +11,6 @@ from torch import Tensor
 from ...aggregation import Aggregator
 from ...decomposition import combine
 from ...toy import Method, Problem, decompose
-from ..instruments.rules import degrees
 from .landscape import grid
 from .style import BLACK, PURPLE, TASK_SYMBOLS, TASKS, TEMPLATE
 
@@ -78,3 +77,10 @@ def parting_map(problem: Problem, aggregates: Mapping[str, Aggregator], rho: flo
     figure.update_yaxes(showticklabels=True, col=1)
     figure.update_layout(plot_bgcolor="#9a9a9a").update_xaxes(showgrid=False).update_yaxes(showgrid=False)
     return figure.update_layout(template=TEMPLATE, height=400, margin=dict(t=90, b=40), legend_y=1.1)
+
+
+def degrees(one: Tensor, other: Tensor) -> Tensor:
+    """Angle between directions (..., 2) in degrees (...); NaN where one of them is 0."""
+    lengths = one.norm(dim=-1) * other.norm(dim=-1)
+    cosine = ((one * other).sum(-1) / lengths).clamp(-1, 1)
+    return torch.rad2deg(torch.acos(cosine)).masked_fill(lengths < 1e-18, torch.nan)

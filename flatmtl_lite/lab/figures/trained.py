@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from ..instruments.parts.panels import whole_decades
+from .axes import whole_decades
 from .logs import NothingToDraw, Runs, add_band, each_panel, faint, looks, measured, over_seeds, panels
 from .style import BLACK, BLUE, GREY, PURPLE, TASK_SYMBOLS, TASKS, VERMILLION
 

@@ -10,7 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from ..instruments.parts.panels import whole_decades
+from ...diagnostics import share_in_conflict, sum_by_thirds
+from .axes import whole_decades
 from .logs import (
     Line,
     NothingToDraw,
@@ -143,7 +144,7 @@ def cosine_ridges(runs: Runs) -> go.Figure:
                 base = 2 - int(third)
                 height = base + 0.6 * shares[third] / shares.max()
                 _add_ridge(figure, edges, base, height, row=row, col=column)
-                note = f"{shares[third, : BINS // 2].sum():.0%} in conflict"
+                note = f"{share_in_conflict(torch.as_tensor(counts[row - 1, third])).item():.0%} in conflict"
                 place = dict(x=-reach, y=base + 0.63, xanchor="left", yanchor="bottom", showarrow=False)
                 figure.add_annotation(text=note, font_size=14, row=row, col=column, **place)
     figure.add_vline(x=0, line=dict(color="#444444", width=1.5))
@@ -200,10 +201,9 @@ def agreement_curves(runs: Runs) -> go.Figure:
 def _counts_by_thirds(logs: Sequence[Sequence[Line]], kind: str) -> np.ndarray:
     """Counts of each bin over all seeds, in the first, middle and last third of the epochs: (3, BINS)."""
     last = max(line["epoch"] for lines in logs for line in lines)
-    counts = np.zeros((3, BINS))
-    for line in (line for lines in logs for line in lines if kind in line["histograms"]):
-        counts[min(3 * (line["epoch"] - 1) // last, 2)] += line["histograms"][kind]
-    return counts
+    entries = [line for lines in logs for line in lines if kind in line["histograms"]]
+    histograms = np.reshape([line["histograms"][kind] for line in entries], (-1, BINS))
+    return sum_by_thirds([line["epoch"] - 1 for line in entries], last, histograms).numpy()
 
 
 def _have(found: dict, key: str, kind: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...diagnostics import ascent_step
+from ...diagnostics import ascent
 from ...perturbation import worst_case
 from ..figures.landscape import grid
 from ..figures.style import BLACK, FLAT, GREY, SAM
@@ -99,14 +99,12 @@ def ball_instrument(
         # adaptive: the ball of u = ε/|θ|, in which the steps are plain
         scale = theta.abs() if adaptive else torch.ones_like(theta)
         one = worst_case(slope(theta), rhos.unsqueeze(-1), theta if adaptive else None)
-        u, radius = torch.zeros_like(theta), rhos.unsqueeze(-1)
-        ascent = [theta]
-        for step in range(10):
-            u = ascent_step(u, scale * slope(theta + scale * u), radius, first=step == 0)
-            ascent.append(theta + scale * u)
-        ascent = torch.stack(ascent, 1)
-        worst = value(ascent).argmax(1)
-        ten = ascent[torch.arange(POSITIONS), worst]
+        climb = ascent(
+            lambda u: scale * slope(theta + scale * u), torch.zeros_like(theta), rhos.unsqueeze(-1), 10
+        )
+        visited = torch.stack([theta + scale * u for u in climb], 1)
+        worst = value(visited).argmax(1)
+        ten = visited[torch.arange(POSITIONS), worst]
         here = value(theta)
         rises = {"one": value(theta + one) - here, "ten": value(ten) - here}
         unit = one[-1] / landscape.rho
@@ -114,7 +112,7 @@ def ball_instrument(
         traces = {
             "ball": theta[:1] + rhos[:, None, None] * circle(theta[0] if adaptive else None),
             "one": torch.stack([theta, theta + one], 1),
-            "ten": ascent,
+            "ten": visited,
             "section": torch.stack([landscape.rho * along, section], -1)[None],
         }
         for uid, where in (("one", theta + one), ("ten", ten)):

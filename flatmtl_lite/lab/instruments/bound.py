@@ -4,11 +4,12 @@ import math
 
 import torch
 
+from ..figures.axes import decades
 from ..figures.style import BLACK, GREY, ORANGE, PATH, SKY
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage, Table
 from ..theorem import bound_terms
-from .parts.panels import POSITIONS, RIGHT, decades, panelled, position, staged, walked
+from .parts.panels import POSITIONS, RIGHT, panelled, position, staged, walked
 
 CHANCE = math.log(10)
 # weights of trunk and both heads

@@ -9,6 +9,7 @@ from ...aggregation import IMTLG, MGDA, CAGrad, Mean, PCGrad
 from ...decomposition import RULES, combine
 from ...toy import Method, decompose, descend
 from ..figures.landscape import arrow
+from ..figures.parting import degrees
 from ..figures.style import BLACK
 from ..figures.style import RULES as LOOKS
 from ..predictions.predict import Prediction
@@ -166,10 +167,3 @@ def rules_instrument(
         points={"θ": landscape.starts[0] if point is None else point},
         after=after,
     )
-
-
-def degrees(one: Tensor, other: Tensor) -> Tensor:
-    """Angle between directions (..., 2) in degrees (...); NaN where one of them is 0."""
-    lengths = one.norm(dim=-1) * other.norm(dim=-1)
-    cosine = ((one * other).sum(-1) / lengths).clamp(-1, 1)
-    return torch.rad2deg(torch.acos(cosine)).masked_fill(lengths < 1e-18, torch.nan)

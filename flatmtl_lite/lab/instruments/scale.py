@@ -6,11 +6,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...diagnostics import ascent_step
+from ...diagnostics import ascent
+from ..figures.axes import decades
 from ..figures.style import BLACK, FLAT, GREY, ORANGE, SAM, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage, Table
-from .parts.panels import POSITIONS, RIGHT, decades, panelled, position, staged, walked
+from .parts.panels import POSITIONS, RIGHT, panelled, position, staged, walked
 
 UNITS = 8
 RHO, RHO_ADAPTIVE = 0.1, 0.1
@@ -212,10 +213,10 @@ def measured(theta: Tensor, value: Callable[[Tensor], Tensor]) -> dict[str, Tens
         ("sharpness", RHO, torch.ones_like(theta)),
         ("adaptive", RHO_ADAPTIVE, theta.abs()),
     ):
-        u, visited = torch.zeros_like(theta), [theta]
-        for step in range(10):
-            u = ascent_step(u, scale * slope(theta + scale * u), rho, first=step == 0)
-            visited.append(theta + scale * u)
+        climb = ascent(
+            lambda u, scale=scale: scale * slope(theta + scale * u), torch.zeros_like(theta), rho, 10
+        )
+        visited = [theta + scale * u for u in climb]
         rises = torch.stack([value(weights) for weights in visited]) - value(theta)
         found[name], worst = rises.max(0)
         if name == "sharpness":

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from ...aggregation import aggregator
 from ...diagnostics import cosines_of_gramian, rule_cosine
+from ..figures.axes import whole_decades
 from ..figures.style import BLACK, GREEN, ORANGE, PARTS, TASK_DASHES, TASK_SYMBOLS, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage, Table
-from .parts.panels import DEGREES, conflict_text, degrees_text, panelled, position, staged, whole_decades
+from .parts.panels import DEGREES, conflict_text, degrees_text, panelled, position, staged
 from .parts.weighing import METHODS, with_gaps
 
 LEFT, RIGHT = (0.17, 0.48), (0.6, 1)

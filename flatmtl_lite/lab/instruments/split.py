@@ -29,9 +29,7 @@ SHARES = {"0.01%": 1e-4, "0.1%": 1e-3, "1%": 1e-2, "10%": 0.1, "100%": 1}
 GREYS = {"tanh": "dash", "softplus": "dot"}  # not ReLU: the picture must not tell what is to be predicted
 
 
-def split_instrument(
-    rho: float = 0.001, activation: str = "ReLU", after: Prediction | None = None
-) -> Stage:
+def split_instrument(rho: float = 0.001, activation: str = "ReLU", after: Prediction | None = None) -> Stage:
     """How well ρHg/‖g‖ predicts the flat part, the slope along the step, and the angles of all parts.
 
     The net is :class:`flatmtl_lite.toy.TinyNet`; its heads rest, so trunk gradients are all there is.

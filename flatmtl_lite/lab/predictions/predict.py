@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ipywidgets
 
-from ..files import write_whole
+from ...files import write_whole
 from ..stage.stage import Stage
 
 WAITING = "Record your prediction above, then the controls unlock."

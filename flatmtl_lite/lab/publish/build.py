@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from ..files import write_whole
+from ...files import write_whole
 from .editions import INSTRUCTOR, learners_edition
 
 MOST_BYTES = 500_000

@@ -13,9 +13,9 @@ import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
 from ...aggregation import AGGREGATORS
+from ...files import write_whole
 from ..figures import trained, training
 from ..figures.logs import NothingToDraw, Runs
-from ..files import write_whole
 from ..stage.page import data_script, filled
 from ..stage.stage import HERE
 

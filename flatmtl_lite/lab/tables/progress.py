@@ -32,7 +32,7 @@ class ProgressTable:
         """A callback ``(run, share done)`` for that row, as ``runs.trainer.train`` takes it."""
 
         def on_epoch(run, share: float) -> None:
-            self.rows[name] = (share, run.seconds, tuple(run.epochs[-1]["test"]))
+            self.rows[name] = (share, run.seconds, tuple(run.accuracies[-1]["test"]))
             if self._handle is not None:
                 self._handle.update(self)
 

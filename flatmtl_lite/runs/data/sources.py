@@ -16,6 +16,8 @@ import pooch
 import torch
 from torch import Tensor
 
+from ...files import shipped_folder
+
 
 class IdxFile(NamedTuple):
     """One file of a set in the IDX format: unsigned bytes behind a header that states the shape."""
@@ -54,7 +56,7 @@ BASE_URLS = {
     "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 }
 TORCHVISION_FOLDERS = {"mnist": "MNIST/raw", "fashion-mnist": "FashionMNIST/raw"}
-SAMPLE_FOLDER = Path(__file__).resolve().parents[3] / "data"
+SAMPLE_FOLDER = shipped_folder("data")
 SAMPLE_NAME = "multimnist_sample.npz"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from ..records.writing import write_whole
+from ...files import write_whole
 
 KEPT = 2  # checkpoints: the newest, and the one before in case that is damaged
 

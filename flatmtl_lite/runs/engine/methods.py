@@ -24,7 +24,7 @@ class Method:
         combine: key in ``decomposition.RULES``.
         perturb: "task", or "mean" for one ε from the mean loss.
         single_task: whether each task has a network of its own, trained by a step and an optimizer of
-            its own: see :func:`~flatmtl_lite.runs.networks.images.single_task`.
+            its own: see :func:`~flatmtl_lite.runs.engine.model.single_task`.
     """
 
     aggregator: str

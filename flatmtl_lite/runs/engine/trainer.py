@@ -2,9 +2,9 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,90 +13,22 @@ from ...aggregation import GramianAggregator, NonFiniteGradient
 from ...aggregation.base import Drawing
 from ...decomposition import run_passes
 from ...diagnostics import cosines_of_gramian, rule_cosine
-from ...gradients import TaskPass
+from ...gradients import MicroBatch
 from ...optim import FlatMTL
 from ...perturbation import Perturbation, StateGuard
-from ..data.multimnist import MultiTaskData
-from ..experiments.images import SPLITS, ImageTasks
-from ..measures.evaluation import task_sharpness
-from ..networks.images import MultiTaskNet, mlp, parts
-from ..records.writing import rounded
 from .config import OPTIMIZERS, SCHEDULES, Config
+from .experiment import Experiment
 from .methods import parse_method
+from .model import parts
 from .processes import Processes
+from .rounding import rounded
+from .run import Run
 
 BINS = 20  # of a histogram of cosines, -1..1
 
 
-class Experiment(Protocol):
-    """What the trainer asks of data and tasks. Nothing in it changes while a network trains.
-
-    Attributes:
-        task_names: one name a task.
-        size: number of training items.
-    """
-
-    task_names: Sequence[str]
-    size: int
-
-    def network(self, single_task: bool) -> nn.Module:
-        """A new network, its weights from torch's generator; ``single_task``: one for each task."""
-
-    def batches(self, epoch: int, items: Iterable[Tensor]) -> Iterator[Any]:
-        """The batches of the given indices, one after another, on the experiment's device."""
-
-    def closures(self, net: nn.Module, batch: Any, tasks: Sequence[int]) -> tuple[Callable, list[Callable]]:
-        """``features`` and, for the given tasks, ``losses``, as ``FlatMTL`` takes them."""
-
-    def evaluate(self, model: nn.Module) -> dict[str, Any]:
-        """Metrics by split, a value a task; and ``score``, a number a split: the higher, the better."""
-
-    def snapshot(self, model: nn.Module) -> dict[str, Any]:
-        """Angles and sharpness over many radii."""
-
-    def measure(self, model: nn.Module) -> dict[str, Any]:
-        """What is measured once, at the end."""
-
-
 class TrainingDiverged(ArithmeticError):
     """A gradient was no number any more; the message names step and task."""
-
-
-@dataclass
-class Run:
-    """A run: its network and what was recorded.
-
-    Attributes:
-        config: what was run.
-        model: the trained network.
-        log: one dict an entry, told apart by ``kind``: "step", "epoch", "evaluation", "snapshot", "final".
-        sharpness: per task the ten-step rise of the training loss within radius 0.05, from :func:`train`.
-        seconds: wall time of training, evaluations included.
-    """
-
-    config: Config
-    model: nn.Module
-    log: list[dict] = field(default_factory=list)
-    sharpness: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def epochs(self) -> list[dict]:
-        """Accuracy at each evaluation: ``epoch``, and per split a value a task, in per cent."""
-        evaluations = self.entries("evaluation")
-        return [
-            {"epoch": entry["epoch"]} | {split: entry[split]["accuracy"] for split in SPLITS}
-            for entry in evaluations
-        ]
-
-    @property
-    def steps(self) -> list[dict]:
-        """The measured steps, see :class:`Trainer`."""
-        return self.entries("step")
-
-    def entries(self, kind: str) -> list[dict]:
-        """The entries of the log of that kind."""
-        return [entry for entry in self.log if entry["kind"] == kind]
 
 
 @dataclass
@@ -137,8 +69,8 @@ class Trainer:
     def __init__(self, experiment: Experiment, config: Config, processes: Processes | None = None):
         self.experiment, self.config = experiment, config
         self.processes = processes = processes or Processes()
-        self.steps = experiment.size // config.batch_size  # an epoch
-        if self.steps == 0:
+        self.steps_per_epoch = experiment.size // config.batch_size
+        if self.steps_per_epoch == 0:
             raise ValueError(
                 f"Got {experiment.size} training images for batch_size={config.batch_size}; expected "
                 "at least one batch. Take a smaller batch_size."
@@ -184,7 +116,9 @@ class Trainer:
             norm=config.norm,
             process_group=self.processes.group,
         )
-        return Learner(net, tasks, step, SCHEDULES[config.schedule](optimizer, config.epochs * self.steps))
+        return Learner(
+            net, tasks, step, SCHEDULES[config.schedule](optimizer, config.epochs * self.steps_per_epoch)
+        )
 
     def advance(self) -> Iterator[Tensor | None]:
         """Train to the end, pausing after every step with the losses (T,), and after every epoch with None.
@@ -199,10 +133,10 @@ class Trainer:
             while self.epoch < self.config.epochs:
                 self.order.set_state(self._order_before)
                 items = torch.randperm(self.experiment.size, generator=self.order)
-                shares = self._shares(items[: self.steps * self.config.batch_size])
+                shares = self._shares(items[: self.steps_per_epoch * self.config.batch_size])
                 start = self.position * self.config.micro_batches
                 batches = self.experiment.batches(self.epoch, shares[start:])
-                while self.position < self.steps:
+                while self.position < self.steps_per_epoch:
                     began = time.perf_counter()
                     losses = self._step([next(batches) for _ in range(self.config.micro_batches)])
                     self.position += 1
@@ -265,7 +199,7 @@ class Trainer:
     @property
     def done(self) -> int:
         """Steps done in all."""
-        return self.epoch * self.steps + self.position
+        return self.epoch * self.steps_per_epoch + self.position
 
     def _own_generators(self):
         device = self.processes.device
@@ -273,8 +207,8 @@ class Trainer:
 
     def _shares(self, items: Tensor) -> list[Tensor]:
         """This process's share of each batch, in micro-batches."""
-        share = items.view(self.steps, -1, self.processes.count)[..., self.processes.rank]
-        return list(share.reshape(self.steps * self.config.micro_batches, -1))
+        share = items.view(self.steps_per_epoch, -1, self.processes.count)[..., self.processes.rank]
+        return list(share.reshape(self.steps_per_epoch * self.config.micro_batches, -1))
 
     def _step(self, batch: list[Any]) -> Tensor:
         losses, perturbed = [], []
@@ -307,9 +241,9 @@ class Trainer:
     def _gramian(self, step: FlatMTL, passes: list[tuple]) -> Tensor:
         """Inner products of the task gradients at a step that needs none of them; leaves no trace."""
         radius = Perturbation(self.config.measure_rho, adaptive=self.config.adaptive, norm=self.config.norm)
-        whole = [TaskPass(*one) for one in passes]
+        whole = [MicroBatch(*one) for one in passes]
         with StateGuard(), StateGuard() as state:  # the outer one puts back what the clean pass leaves
-            return run_passes(state, whole, step.split, radius, average=step.average).gramian
+            return run_passes(state, whole, step.trunk_and_heads, radius, average=step.average).gramian
 
     def _diverged(self, error: NonFiniteGradient, learner: Learner) -> TrainingDiverged:
         names = ", ".join(self.experiment.task_names[learner.tasks[t]] for t in error.tasks)
@@ -365,7 +299,10 @@ class Trainer:
                 }
                 if position % self.config.measure_every == 0 and isinstance(aggregate, GramianAggregator):
                     found["same"] = torch.tensor(rule_cosine(gramian, aggregate, "decomposed", "direct"))
-            place = {"step": self.epoch * self.steps + position, "epoch": self.epoch + position / self.steps}
+            place = {
+                "step": self.epoch * self.steps_per_epoch + position,
+                "epoch": self.epoch + position / self.steps_per_epoch,
+            }
             entries.append({"kind": "step", **place} | {key: rounded(v, 6) for key, v in found.items()})
         return entries
 
@@ -373,9 +310,9 @@ class Trainer:
         """The entry of kind "epoch", from the measured steps of this epoch."""
         entry = {"kind": "epoch", "epoch": self.epoch + 1, "step": self.done}
         entry["lr"] = self.learners[0].step.optimizer.param_groups[0]["lr"]
-        entry["losses"] = rounded(self._losses / self.steps, 6)
+        entry["losses"] = rounded(self._losses / self.steps_per_epoch, 6)
         if self._perturbed_losses is not None:
-            entry["perturbed_losses"] = rounded(self._perturbed_losses / self.steps, 6)
+            entry["perturbed_losses"] = rounded(self._perturbed_losses / self.steps_per_epoch, 6)
         conflict, histograms = {}, {}
         for part in ("loss", "flat", "intra"):
             cosines = torch.tensor([c for step in seen if part in step for c in step[part]])
@@ -394,33 +331,5 @@ class Trainer:
         self._seen: list[tuple[int, Tensor]] = []
 
 
-def train(
-    data: MultiTaskData,
-    config: Config,
-    network: Callable[[Sequence[int]], MultiTaskNet] = mlp,
-    on_epoch: Callable[[Run, float], None] = lambda run, share: None,
-) -> Run:
-    """Train a network on images with a label per task, in memory: nothing is written.
-
-    Args:
-        data: images and labels.
-        config: method and settings.
-        network: makes the network from the numbers of classes, ``data.classes``; called with the seed set.
-        on_epoch: called as ``on_epoch(run, share of epochs done)`` after every epoch.
-
-    Raises:
-        ValueError: fewer training images than one batch, or not one head per task.
-        TrainingDiverged: a gradient holds NaN or infinity.
-    """
-    trainer = Trainer(ImageTasks(data, network), config)
-    for losses in trainer.advance():
-        if losses is None:
-            on_epoch(trainer.record, trainer.epoch / config.epochs)
-    run = trainer.record
-    run.sharpness = task_sharpness(run.model, data.train_images, data.train_labels)
-    return run
-
-
 def _sum(total: Tensor | None, more: Tensor) -> Tensor:
     return more if total is None else total + more
-

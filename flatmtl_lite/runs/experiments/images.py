@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from ..data.multimnist import MultiTaskData
+from ..engine.model import MultiTaskNet
+from ..engine.model import single_task as twins_of
 from ..measures.calibration import evaluate, log_probabilities, reliability_lists
 from ..measures.entropy import entropy_histograms
-from ..measures.evaluation import outputs, percent_right, task_closures
+from ..measures.evaluation import outputs, percent_right
 from ..measures.twins import landscape_of, snapshot_of
-from ..networks.images import MultiTaskNet
-from ..networks.images import single_task as twins_of
+from ..networks.images import task_closures
 
-SPLITS = ("train", "clean", "val", "test")
 MEASURED = 500  # training images of a snapshot, a slice, an eigenvalue
 JUDGED = 10_000  # training images that accuracy is taken on
 
@@ -109,4 +109,3 @@ class ImageTasks:
 
     def _fixed(self, net: MultiTaskNet, tasks: Sequence[int]):
         return self.closures(net, self._measured, tasks)
-

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from ..data.scenes import Augmented, Scene, scene_batches
+from ..engine.model import MultiTaskNet
+from ..engine.model import single_task as twins_of
+from ..engine.rounding import rounded
 from ..measures.evaluation import evaluation_mode
-from ..measures.scenes import HIGHER_IS_BETTER, LOSSES, NYUV2_STL, SceneMetrics, delta_m
+from ..measures.scenes import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
 from ..measures.twins import landscape_of, snapshot_of
-from ..networks.images import MultiTaskNet
-from ..networks.images import single_task as twins_of
+from ..networks.losses import LOSSES
 from ..networks.scenes import TASKS, SceneNet, scene_closures
-from ..records.writing import rounded
 
 JUDGED = 8  # scenes at a time in an evaluation
 PUBLISHED_BATCH = 2  # the published figures are means over batches of that size

@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.nn.functional import nll_loss, one_hot
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from ..networks.images import MultiTaskNet
-from ..records.writing import rounded
+from ..engine.model import MultiTaskNet
+from ..engine.rounding import rounded
 from .evaluation import outputs, percent_right
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..records.writing import rounded
+from ..engine.rounding import rounded
 
 
 def entropy(log_p: Tensor) -> Tensor:

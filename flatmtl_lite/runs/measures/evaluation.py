@@ -1,32 +1,14 @@
-"""A network on images: what it says, how often it is right, and the closures that its gradients come from."""
+"""A network on images: its outputs, its accuracy and the sharpness of its task losses."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from ...diagnostics import sharpness
-from ..networks.images import MultiTaskNet
-
-
-def task_closures(
-    model: MultiTaskNet, images: Tensor, labels: Tensor
-) -> tuple[Callable[[], Tensor], list[Callable[[Tensor], Tensor]]]:
-    """``features`` and ``losses`` of one batch, as ``FlatMTL`` and ``decompose`` take them.
-
-    Args:
-        model: trunk and heads; images and labels come to its device, the images in its dtype.
-        images: (N, H, W) uint8.
-        labels: (N, T).
-    """
-    x = _input_of(model, images)
-    losses = [
-        lambda z, head=head, y=y: cross_entropy(head(z), y)
-        for head, y in zip(model.heads, labels.to(x.device).unbind(1), strict=True)
-    ]
-    return lambda: model.trunk(x), losses
+from ..engine.model import MultiTaskNet
+from ..networks.images import image_input, task_closures
 
 
 @contextmanager
@@ -53,7 +35,7 @@ def outputs(model: MultiTaskNet, images: Tensor) -> list[Tensor]:
         Per task (N, C), each its own C.
     """
     with evaluation_mode(model):
-        said = [model(_input_of(model, x)) for x in images.split(1024)]
+        said = [model(image_input(model, x)) for x in images.split(1024)]
     return [torch.cat(task).to(images.device) for task in zip(*said, strict=True)]
 
 
@@ -84,9 +66,3 @@ def task_sharpness(
         parameters = [*model.trunk.parameters(), *head.parameters()]
         rises.append(sharpness(lambda loss=loss: loss(features()), parameters, rho, steps))
     return rises
-
-
-def _input_of(model: MultiTaskNet, images: Tensor) -> Tensor:
-    """(N, H, W) uint8 -> (N, 1, H, W) in [0, 1], in the model's dtype and on its device."""
-    like = next(model.parameters())
-    return (images.to(like.device).unsqueeze(1).float() / 255).to(like.dtype)

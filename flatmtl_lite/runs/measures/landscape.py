@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...gradients import flatten
 from ...perturbation import perturbed
-from ..records.writing import rounded
+from ..engine.rounding import rounded
 from .evaluation import evaluation_mode
 
 

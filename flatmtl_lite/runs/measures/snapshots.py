@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ...decomposition import decompose
 from ...diagnostics import sharpness
-from ...gradients import Split, TaskPass
+from ...gradients import MicroBatch, TrunkAndHeads
 from ...perturbation import StateGuard
-from ..records.writing import rounded
+from ..engine.rounding import rounded
 
 # of the plain ball; the code of arXiv 2211.13723 measures sharpness at 0.01 and 0.05
 RADII = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -66,7 +66,7 @@ def snapshot(
     radii = list(radii)
     if not radii or sorted(set(radii)) != radii or not (radii[0] > 0 and math.isfinite(radii[-1])):
         raise ValueError(f"Got radii={radii}; expected positive, increasing numbers, such as {RADII}.")
-    split, batch = Split(shared, heads), TaskPass(features, losses)
+    split, batch = TrunkAndHeads(shared, heads), MicroBatch(features, losses)
     split.check_tasks(len(batch.losses))
     with StateGuard():  # one run notes the generators' states: the ascent draws the masks of decompose
         batch.run(range(len(batch.losses)))

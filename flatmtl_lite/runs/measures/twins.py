@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...diagnostics import top_eigenvalue
-from ..networks.images import MultiTaskNet, parts
-from ..records.writing import rounded
+from ..engine.model import MultiTaskNet, parts
+from ..engine.rounding import rounded
 from .landscape import line, plane
 from .snapshots import snapshot
 

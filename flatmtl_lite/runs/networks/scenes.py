@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d, max_unpool2d
 
 from ..data.scenes import CLASSES, Scene
-from ..measures.scenes import LOSSES
-from .images import MultiTaskNet
+from ..engine.model import MultiTaskNet
+from .losses import LOSSES
 
 TASKS = {"label": len(CLASSES), "depth": 1, "normal": 3}  # name -> output channels
 CONVOLUTIONS = (2, 2, 3, 3, 3)  # per block of VGG-16

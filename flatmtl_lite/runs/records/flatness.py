@@ -11,14 +11,17 @@ from pathlib import Path
 import torch
 
 from ...diagnostics import hessian_trace, sharpness, top_eigenvalue
+from ...files import write_whole
 from ..data.multimnist import MultiTaskData
 from ..data.sources import shipped
-from ..engine.trainer import train
+from ..engine.model import MultiTaskNet
+from ..engine.rounding import rounded
 from ..measures.calibration import ece, log_probabilities, nll
-from ..measures.evaluation import accuracy, task_closures
-from ..networks.images import MultiTaskNet
+from ..measures.evaluation import accuracy
+from ..networks.images import task_closures
+from ..train import train
 from .teaching import teaching_config, teaching_data
-from .writing import begun, check_folder, main, rounded, write_whole
+from .writing import begun, check_folder, main
 
 LABELS = ("LS", "LS + weight decay", "F-LS")
 RADII = (0.02, 0.05, 0.1, 0.2)  # of the plain ball

@@ -9,12 +9,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...diagnostics import share_in_conflict, sum_by_thirds
+from ...files import write_whole
 from ..data.sources import shipped
 from ..engine.methods import parse_method
+from ..engine.rounding import rounded
 from ..measures.scenes import HIGHER_IS_BETTER, delta_m
 from ..report.read import RecordedRun, read_runs
 from ..report.tables import spread
-from .writing import check_folder, rounded, write_whole
+from .writing import check_folder
 
 AGGREGATORS = ("mean", "mgda", "cagrad", "imtl_g")
 METHODS = ("stl", *AGGREGATORS, *(f"{rule}-{a}" for rule in ("direct", "f") for a in AGGREGATORS))
@@ -47,17 +50,16 @@ def conflict_by_third(log: Sequence[dict], epochs: int) -> dict[str, list[float]
         >>> conflict_by_third(log, 3)
         {'loss': [0.75, 0.75, 0.75]}
     """
-    found = {}
+    shares = {}
     for part in PARTS:
-        negative, all_of_them = [0, 0, 0], [0, 0, 0]
-        for entry in log:
-            if entry["kind"] == "epoch" and part in entry.get("histograms", {}):
-                third, counts = 3 * (entry["epoch"] - 1) // epochs, entry["histograms"][part]
-                negative[third] += sum(counts[: len(counts) // 2])
-                all_of_them[third] += sum(counts)
-        if all(all_of_them):
-            found[part] = rounded([n / count for n, count in zip(negative, all_of_them, strict=True)])
-    return found
+        entries = [e for e in log if e["kind"] == "epoch" and part in e.get("histograms", {})]
+        if not entries:
+            continue
+        histograms = [entry["histograms"][part] for entry in entries]
+        counts = sum_by_thirds([entry["epoch"] - 1 for entry in entries], epochs, histograms)
+        if bool(counts.sum(-1).all()):
+            shares[part] = rounded(share_in_conflict(counts))
+    return shares
 
 
 def record(sweep: Path, path: Path) -> None:
@@ -88,9 +90,7 @@ def record(sweep: Path, path: Path) -> None:
         "commands": [*COMMANDS, f"python -m flatmtl_lite.runs.records.rooms SWEEP {path.as_posix()}"],
         **{name: about[name] for name in ("date", "machine", "data")},
         **same[0],
-        "selection": [
-            {**_named(one["config"]), "val_score": one["final"]["score"]["val"]} for one in tried
-        ],
+        "selection": [{**_named(one["config"]), "val_score": one["final"]["score"]["val"]} for one in tried],
         "runs": [_summary(plain[key], plain["stl", key[1]]) for key in wanted],
         "snapshots": {method: _snapshots(shown[method, SEEDS[0]]) for method in SHOWN},
     }

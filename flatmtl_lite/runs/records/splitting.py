@@ -9,10 +9,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean
 
+import torch
+
+from ...diagnostics import share_in_conflict, sum_by_thirds
+from ...files import write_whole
 from ..data.sources import shipped
-from ..engine.trainer import Config, Run, train
+from ..engine.config import Config
+from ..engine.run import Run
+from ..train import train
 from .teaching import METHODS, teaching_config, teaching_data
-from .writing import begun, check_folder, main, write_whole
+from .writing import begun, check_folder, main
 
 KINDS = ("loss parts", "flat parts", "within task 1", "within task 2")
 
@@ -34,19 +40,19 @@ def conflict_by_third(run: Run) -> dict[str, list[float]]:
     tasks = len(run.model.heads)
     if tasks != 2:
         raise ValueError(f"Got a run of {tasks} tasks; expected two: the shares are of their one pair.")
-    bare = sum("flat" not in step for step in run.steps)
+    bare = sum("flat" not in step for step in run.measured_steps)
     if bare:
         raise ValueError(
-            f"Got {bare} of {len(run.steps)} measured steps without flat parts (method "
+            f"Got {bare} of {len(run.measured_steps)} measured steps without flat parts (method "
             f"{run.config.method!r}, measure_rho={run.config.measure_rho}); expected them at each. Train by "
             "a method that takes them, such as f-mean, with rho > 0, or set measure_rho > 0."
         )
-    thirds = [[], [], []]
-    for step in run.steps:
-        cosines = [*step["loss"], *step["flat"], *step["intra"]]
-        thirds[int(3 * step["epoch"] / run.config.epochs)].append(cosines)
-    shares = [[mean(c < 0 for c in column) for column in zip(*third, strict=True)] for third in thirds]
-    return dict(zip(KINDS, map(list, zip(*shares, strict=True)), strict=True))
+    rows = [[*step["loss"], *step["flat"], *step["intra"]] for step in run.measured_steps]
+    negative = torch.tensor(rows) < 0
+    histograms = torch.stack([negative, ~negative], -1)
+    times = [step["epoch"] for step in run.measured_steps]
+    shares = share_in_conflict(sum_by_thirds(times, run.config.epochs, histograms))
+    return dict(zip(KINDS, shares.T.tolist(), strict=True))
 
 
 def recorded() -> dict:

@@ -11,11 +11,16 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from ...diagnostics import share_in_conflict, sum_by_thirds
+from ...files import write_whole
 from ..data.multimnist import MultiTaskData, fashion_and_mnist
 from ..data.sources import shipped
-from ..engine.trainer import Config, Run, train
+from ..engine.config import Config
+from ..engine.rounding import rounded
+from ..engine.run import Run
 from ..report.tables import spread
-from .writing import begun, check_folder, main, write_whole
+from ..train import train
+from .writing import begun, check_folder, main
 
 METHODS = {
     "LS": Config("mean"),
@@ -116,17 +121,18 @@ def title(true: tuple[int, int], given: tuple[int, int]) -> str:
 
 def summary(run: Run, label: str, label_noise: float) -> dict:
     """What is recorded of a run: final and validation-picked accuracy, sharpness, angles."""
-    final = run.epochs[-1]
-    picked = max(run.epochs, key=lambda e: sum(e["val"]))
+    final = run.accuracies[-1]
+    picked = max(run.accuracies, key=lambda e: sum(e["val"]))
 
     def conflict(part: str) -> list[float] | None:
-        thirds = [[], [], []]
-        for step in run.steps:
-            if part in step:
-                thirds[int(3 * step["epoch"] / run.config.epochs)].append(step[part][0] < 0)
-        return [round(statistics.mean(third), 3) for third in thirds] if all(thirds) else None
+        steps = [step for step in run.measured_steps if part in step]
+        if not steps:
+            return None
+        histograms = [[step[part][0] < 0, step[part][0] >= 0] for step in steps]
+        counts = sum_by_thirds([step["epoch"] for step in steps], run.config.epochs, histograms)
+        return rounded(share_in_conflict(counts), 3) if bool(counts.sum(-1).all()) else None
 
-    same = [s["same"] for s in run.steps if "same" in s]
+    same = [s["same"] for s in run.measured_steps if "same" in s]
     return {
         "label": label,
         "label_noise": label_noise,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ...files import write_whole
 from ..paper.multimnist import published
-from ..records.writing import write_whole
 from .read import EVALUATIONS, RecordedRun, numbers, read_runs
 from .text import markdown
 

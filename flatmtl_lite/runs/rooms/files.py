@@ -11,7 +11,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from ... import __version__
-from ..records.writing import write_whole
+from ...files import write_whole
 from .sample import LEAST, check_count, render
 
 PARTS = ("image", "label", "depth", "normal")

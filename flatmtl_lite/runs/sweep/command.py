@@ -50,9 +50,7 @@ def main(
     """
     given = arguments
     try:
-        jobs = grid(
-            given.experiment, given.methods, given.variants, given.rhos, given.seeds, given.out, rest
-        )
+        jobs = grid(given.experiment, given.methods, given.variants, given.rhos, given.seeds, given.out, rest)
         for job in jobs:
             check(job.words)
         if given.slurm:

@@ -65,8 +65,10 @@ WRITTEN = {
     "adaptive_epsilon": lambda g, theta, rho: rho * theta**2 * g / (theta * g).norm(),
     "good_for_all": lambda G, d: all(g @ d > 0 for g in G),
     "mgda": lambda g1, g2: (
-        g2 if g1 @ g2 >= g2 @ g2
-        else g1 if g1 @ g2 >= g1 @ g1
+        g2
+        if g1 @ g2 >= g2 @ g2
+        else g1
+        if g1 @ g2 >= g1 @ g1
         else g1 - (g1 @ (g1 - g2)) / (g1 - g2).norm() ** 2 * (g1 - g2)
     ),
     "keeps_scale": lambda A, G: bool(

@@ -153,10 +153,10 @@ def test_the_bound_grows_with_the_norm_and_falls_with_the_images():
 
 def test_the_figures_of_the_measures():
     runs = {"LS": [1.0, 2.0], "F-LS": [0.1, 0.2]}
-    dots = lab.measures.measure_dots({"a": runs, "b": runs}, {"LS": [55.0, 56.0], "F-LS": [70.0, 71.0]})
+    dots = lab.figures.measure_dots({"a": runs, "b": runs}, {"LS": [55.0, 56.0], "F-LS": [70.0, 71.0]})
     assert [tuple(trace.y) for trace in dots.data] == [(55, 56), (70, 71)] * 2
-    curves = lab.measures.radius_curves({"plain": ([0.1, 0.2], runs)})
+    curves = lab.figures.radius_curves({"plain": ([0.1, 0.2], runs)})
     assert [tuple(trace.y) for trace in curves.data] == [(1, 2), (0.1, 0.2)]
     bins = (torch.tensor([5.0, 50.0]), torch.tensor([0.3, 0.8]), torch.tensor([0.1, 0.6]))
-    diagram = lab.measures.reliability_diagram({"clean": [bins, bins]}, ("digit", "garment"))
+    diagram = lab.figures.reliability_diagram({"clean": [bins, bins]}, ("digit", "garment"))
     assert [tuple(trace.x) for trace in diagram.data[1:]] == [(0.8,)] * 2  # five images are too few

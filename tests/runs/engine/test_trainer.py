@@ -24,16 +24,18 @@ def test_every_method_of_the_teaching_setting_trains_and_is_recorded(label, data
     config = replace(teaching.METHODS[label], epochs=2, batch_size=32, measure_every=2)
     run = train(data, config, on_epoch=lambda run, share: seen.append(share))
     assert seen == [0.5, 1.0]
-    assert [entry["epoch"] for entry in run.epochs] == [1, 2]
-    assert all(0 <= value <= 100 for entry in run.epochs for value in entry["test"] + entry["train"])
+    assert [entry["epoch"] for entry in run.accuracies] == [1, 2]
+    assert all(0 <= value <= 100 for entry in run.accuracies for value in entry["test"] + entry["train"])
     assert all(rise >= 0 for rise in run.sharpness)
     every_step = label in ("F-LS", "direct CAGrad", "F-CAGrad")  # whose steps make task gradients
-    assert len(run.steps) == (10 if every_step else 6)
-    assert all(-1 <= step["loss"][0] <= 1 for step in run.steps)
-    assert all(("flat" in step) == every_step for step in run.steps)
-    assert sum("same" in step for step in run.steps) == (6 if every_step else 0)
+    assert len(run.measured_steps) == (10 if every_step else 6)
+    assert all(-1 <= step["loss"][0] <= 1 for step in run.measured_steps)
+    assert all(("flat" in step) == every_step for step in run.measured_steps)
+    assert sum("same" in step for step in run.measured_steps) == (6 if every_step else 0)
     if label == "F-LS":  # for the mean, decomposed and direct are one
-        assert all(step["same"] == pytest.approx(1, abs=1e-6) for step in run.steps if "same" in step)
+        assert all(
+            step["same"] == pytest.approx(1, abs=1e-6) for step in run.measured_steps if "same" in step
+        )
 
 
 def test_a_run_repeats_and_a_seed_changes_it(data):
@@ -51,7 +53,7 @@ def test_the_measurements_of_a_run_do_not_change_it(data):
         train(data, replace(config, measure_every=1)),
         train(data, replace(config, measure_every=99)),
     )
-    assert len(often.steps) > len(never.steps)
+    assert len(often.measured_steps) > len(never.measured_steps)
     for a, b in zip(often.model.parameters(), never.model.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -68,7 +70,7 @@ def test_tasks_of_unequal_classes_train(network):
     data = multi_mnist("fashion+mnist", 0, 64, 16, 16, tasks=tasks, sample=True)
     run = train(data, SMALL, network=network)
     assert [head.out_features for head in run.model.heads] == [10, 2, 5]
-    assert len(run.epochs[-1]["test"]) == len(run.sharpness) == 3
+    assert len(run.accuracies[-1]["test"]) == len(run.sharpness) == 3
 
 
 def test_a_network_with_other_heads_than_tasks_is_refused(data):
@@ -98,7 +100,7 @@ def test_every_aggregator_trains_and_measuring_does_not_change_it(method, data):
     one, other = train(data, config), train(data, replace(config, measure_every=99))
     for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
         assert torch.equal(a, b)
-    assert one.steps[0]["loss"]
+    assert one.measured_steps[0]["loss"]
 
 
 def test_learnt_scales_are_trained_without_weight_decay(data, monkeypatch):

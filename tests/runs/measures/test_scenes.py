@@ -8,7 +8,7 @@ import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from flatmtl_lite.runs import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
-from flatmtl_lite.runs.measures.scenes import LOSSES, depth_loss, label_loss, normal_loss
+from flatmtl_lite.runs.networks.losses import LOSSES, depth_loss, label_loss, normal_loss
 
 # Table 3 of the paper of F-MTL, in its units (mIoU, pixel accuracy and shares in per cent), with its Δm.
 TABLE_3 = {

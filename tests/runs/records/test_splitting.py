@@ -21,15 +21,17 @@ def test_measuring_flat_parts_of_plain_descent_changes_nothing(data):
     one, other = train(data, plain), train(data, replace(plain, measure_rho=0.1))
     for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
         assert a.equal(b)
-    assert "flat" not in one.steps[0]
-    assert [step["loss"][0] for step in one.steps] == pytest.approx([step["loss"][0] for step in other.steps])
-    assert len(other.steps[0]["flat"]) == 1
-    assert len(other.steps[0]["intra"]) == 2
+    assert "flat" not in one.measured_steps[0]
+    assert [step["loss"][0] for step in one.measured_steps] == pytest.approx(
+        [step["loss"][0] for step in other.measured_steps]
+    )
+    assert len(other.measured_steps[0]["flat"]) == 1
+    assert len(other.measured_steps[0]["intra"]) == 2
 
 
 def test_the_first_step_of_sam_has_the_parts_that_are_measured_on_plain_descent(data):
-    sam = train(data, replace(SMALL, rho=0.1)).steps[0]
-    plain = train(data, replace(SMALL, method="mean", measure_rho=0.1)).steps[0]
+    sam = train(data, replace(SMALL, rho=0.1)).measured_steps[0]
+    plain = train(data, replace(SMALL, method="mean", measure_rho=0.1)).measured_steps[0]
     for part in ("loss", "flat", "intra"):
         assert sam[part] == pytest.approx(plain[part], abs=1e-4)
 

@@ -101,20 +101,6 @@ def panelled(traces: Sequence[go.Scatter], **panels: Mapping) -> tuple[go.Figure
     return figure, on
 
 
-def decades(low: int, high: int, step: int = 1) -> dict:
-    """A logarithmic axis with a tick at 10**low, 10**(low + step), ..., 10**high."""
-    powers = range(low, high + 1, step)
-    ticks = [f"{10**p:g}" if -2 <= p <= 3 else f"10<sup>{p}</sup>" for p in powers]
-    return dict(type="log", tickvals=[10.0**p for p in powers], ticktext=ticks)
-
-
-def whole_decades(values: Tensor) -> dict:
-    """A logarithmic axis that holds all values, each above 0, from a power of ten to a power of ten."""
-    low, high = math.floor(values.min().log10().item()), math.ceil(values.max().log10().item())
-    high = max(high, low + 1)
-    return decades(low, high, -(-(high - low) // 6)) | dict(range=[low, high])
-
-
 def add_handle(figure: go.Figure, axes: Mapping, k: int = 0) -> None:
     """The handle of the ``k``-th draggable point."""
     marker = dict(symbol="circle-cross", size=17, color="white", line=dict(width=2.5, color=BLACK))

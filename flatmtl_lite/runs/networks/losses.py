@@ -1,0 +1,43 @@
+"""The losses of the three scene tasks."""
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+SHORTEST = 1e-3  # of a predicted normal: the gradient of a direction is 1 over the length, without bound at 0
+
+
+def label_loss(pred: Tensor, label: Tensor) -> Tensor:
+    """Mean cross-entropy over the defined pixels; 0, with a graph, if there is none.
+
+    Args:
+        pred: logits (N, C, H, W).
+        label: (N, H, W) int64, -1 where undefined.
+    """
+    total = cross_entropy(pred, label, ignore_index=-1, reduction="sum")
+    return total / (label != -1).sum().clamp_min(1)
+
+
+def depth_loss(pred: Tensor, depth: Tensor) -> Tensor:
+    """Mean absolute error over the pixels of known depth, in metres; 0, with a graph, if there is none.
+
+    Args:
+        pred: (N, 1, H, W).
+        depth: (N, 1, H, W), 0 where unknown.
+    """
+    known = depth != 0
+    return ((pred - depth).abs() * known).sum() / known.sum().clamp_min(1)
+
+
+def normal_loss(pred: Tensor, normal: Tensor) -> Tensor:
+    """1 - mean cosine over the pixels of known normal; 0, with a graph, if there is none.
+
+    Args:
+        pred: (N, 3, H, W) of any length; normalised here (below a length of 0.001, divided by that).
+        normal: (N, 3, H, W) of length 1, all 0 where unknown.
+    """
+    known = (normal != 0).any(1)
+    cosine = (normalize(pred, dim=1, eps=SHORTEST) * normal).sum(1)
+    return ((1 - cosine) * known).sum() / known.sum().clamp_min(1)
+
+
+LOSSES = {"label": label_loss, "depth": depth_loss, "normal": normal_loss}
