@@ -22,7 +22,7 @@ from .gradients import (
     task_gradients,
     unflatten,
 )
-from .perturbation import Perturbation, StateGuard, perturbed
+from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, StateGuard, perturbed
 
 
 @dataclass
@@ -79,10 +79,10 @@ def decompose(
     losses: Losses,
     shared: Iterable[Tensor] | None = None,
     heads: Iterable[Iterable[Tensor]] | None = None,
-    rho: float = 0.05,
+    rho: float = DEFAULT_RHO,
     rho_heads: float | None = None,
     adaptive: bool = False,
-    norm: str = "separate",
+    norm: str = DEFAULT_NORM,
     perturb: str = "task",
 ) -> Decomposition:
     """Split each task's SAM gradient into its loss part and its flat part (arXiv 2211.13723, Alg. 1).

@@ -12,7 +12,7 @@ from .aggregation.base import check_aggregator
 from .decomposition import RULES, combine, run_passes
 from .diagnostics import conflict_ratio, cosines_of_gramian
 from .gradients import Features, Losses, MicroBatch, TaskGradients, TrunkAndHeads, unflatten
-from .perturbation import Perturbation, StateGuard
+from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, StateGuard
 
 
 @dataclass
@@ -124,12 +124,12 @@ class FlatMTL:
         shared: Iterable[Tensor] | None = None,
         heads: Iterable[Iterable[Tensor]] | None = None,
         aggregate: Aggregator | None = None,
-        rho: float = 0.05,
+        rho: float = DEFAULT_RHO,
         combine: str = "decomposed",
         perturb: str = "task",
         rho_heads: float | None = None,
         adaptive: bool = False,
-        norm: str = "separate",
+        norm: str = DEFAULT_NORM,
         process_group: Any = None,
         on_nonfinite: str = "raise",
     ):

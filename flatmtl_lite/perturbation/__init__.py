@@ -1,3 +1,3 @@
-from .sam import Perturbation, StateGuard, perturbed, worst_case
+from .sam import DEFAULT_NORM, DEFAULT_RHO, Perturbation, StateGuard, perturbed, worst_case
 
-__all__ = ["Perturbation", "StateGuard", "perturbed", "worst_case"]
+__all__ = ["DEFAULT_NORM", "DEFAULT_RHO", "Perturbation", "StateGuard", "perturbed", "worst_case"]

@@ -11,6 +11,12 @@ from torch import Tensor, nn
 
 from ..gradients import generator_states, set_generators, unflatten
 
+# The one place for the defaults of the core, the command line and the notebooks. Radius 0.05 is the default of SAM
+# (arXiv 2010.01412) and within the range that the papers search; a norm for the trunk and one for each head is
+# what arXiv 2211.13723 writes in eqs. 7 and 11. An experiment that uses other values names them in its preset.
+DEFAULT_RHO = 0.05
+DEFAULT_NORM = "separate"
+
 
 def worst_case(gradient: Tensor, rho: float | Tensor, weights: Tensor | None = None) -> Tensor:
     """The step that raises a linearised loss most within radius ρ: ε = ρ g/‖g‖.
@@ -61,7 +67,7 @@ class Perturbation:
     rho: float
     rho_heads: float | None = None
     adaptive: bool = False
-    norm: str = "separate"
+    norm: str = DEFAULT_NORM
     perturb: str = "task"
 
     def __post_init__(self):

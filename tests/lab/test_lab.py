@@ -75,7 +75,7 @@ def test_progress_table_follows_runs(monkeypatch):
     monkeypatch.setattr("flatmtl_lite.lab.tables.progress.display", lambda table, display_id: handle)
     table = ProgressTable(["LS", "<b>"], tasks=("digit", "garment"))
     table.show()
-    run = SimpleNamespace(seconds=3.2, epochs=[{"test": [50.0, 61.25]}])
+    run = SimpleNamespace(seconds=3.2, accuracies=[{"test": [50.0, 61.25]}])
     table.follow("LS")(run, 0.5)
     assert updates == [repr(table)]
     assert "LS" in updates[0]
