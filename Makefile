@@ -1,4 +1,4 @@
-# make lab · make test · make bench · make notebooks · make site · make clean
+# make lab · make test · make coverage · make bench · make notebooks · make site · make clean
 # Everything lives in .venv; the stamps in it make a second call start at once.
 PYTHON ?= python3
 BIN    := .venv/bin
@@ -6,18 +6,31 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 ROOT   := $(if $(filter 0,$(shell id -u)),--allow-root)# JupyterLab refuses to run as root unless told
 LAB_ARGS ?=
 PYTEST_ARGS ?=
+# The limit of a notebook cell ends a hang; a slow machine must only be slow.
+PYTEST := pytest tests flatmtl_lite notebooks --doctest-modules \
+          --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 \
+          -n logical --maxprocesses=4 --dist=loadfile
 
-.PHONY: lab test bench notebooks site clean
+.PHONY: lab lint test coverage bench notebooks site clean
 
 lab: .venv/.lab  ## open the first notebook in JupyterLab (loopback only, token kept)
 	$(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 	    --ServerApp.root_dir=. --ServerApp.ip=127.0.0.1 $(ROOT) $(LAB_ARGS)
 
-test: .venv/.test  ## lint, then unit tests, doctests and every notebook in one pytest run
+lint: .venv/.test  ## style, spelling and types
 	$(BIN)/python -m ruff check .
-	FLATMTL_FAST=1 $(BIN)/python -m pytest tests flatmtl_lite notebooks --doctest-modules \
-	    --nbval-lax --nbval-current-env --nbval-cell-timeout=120 \
-	    -n logical --maxprocesses=4 --dist=loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/mypy
+
+test: lint  ## lint, then unit tests, doctests and every notebook in one pytest run
+	FLATMTL_FAST=1 $(BIN)/python -m $(PYTEST) $(PYTEST_ARGS)
+
+coverage: lint  ## the same, and which lines ran, also in the kernels and in the processes that tests start
+	$(BIN)/coverage erase
+	FLATMTL_FAST=1 $(BIN)/coverage run -m $(PYTEST) $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 bench: .venv/.test  ## side-by-side timings, as ratios
 	$(BIN)/python benchmarks/run.py
@@ -34,11 +47,11 @@ site: .venv/.test  ## the course as web pages in out/site: no kernel, no network
 	$(BIN)/python -m flatmtl_lite.lab.publish.site notebooks out/site
 
 clean:  ## results in out/ are yours and stay
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.* build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # torch first and alone: asked for together with others, pip may choose another build of it.
-# A venv without pip (python3-venv missing at the first try) is made anew.
+# A venv without pip (python3-venv missing at the first try) is made again.
 .venv/.torch: constraints.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
 	$(PIP) torch && touch $@
@@ -47,4 +60,4 @@ clean:  ## results in out/ are yours and stay
 	$(PIP) -e ".[lab,runs]" && touch $@
 
 .venv/.test: .venv/.torch pyproject.toml constraints.txt
-	$(PIP) -e ".[lab,runs,dev]" && touch .venv/.lab $@
+	$(PIP) -e ".[dev]" && touch .venv/.lab $@

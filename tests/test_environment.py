@@ -1,46 +1,38 @@
-"""environment.yml, constraints.txt and pyproject.toml tell one story."""
+"""pyproject.toml, constraints.txt, environment.yml and the workflows tell one story."""
 
-import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # comes with pytest there
+import flatmtl_lite
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("lab", "runs", "cluster", "dev")
+EXTRAS = {"lab", "runs", "cluster", "docs", "dev"}
 
 
 def pins(lines):
-    """{name: version} of lines `name==version`, comments and `-e .` left out; a looser pin is an error."""
-    found = {}
+    """{name: version} of lines `name==version`; comments are left out, and a looser pin is an error."""
+    versions = {}
     for line in (line.split("#")[0].strip() for line in lines):
-        if line and not line.startswith("-e"):
+        if line:
             requirement = Requirement(line)
             (specifier,) = requirement.specifier
             if specifier.operator != "==" or specifier.version.endswith(".*"):
                 raise ValueError(f"{line!r} is not an exact pin")
-            found[canonicalize_name(requirement.name)] = specifier.version
-    return found
+            versions[canonicalize_name(requirement.name)] = specifier.version
+    return versions
 
 
-def disagreements(wanted, constrained, conda):
-    """What differs between pyproject's requirements, the constraints' pins and the pip section's pins."""
-    names = {canonicalize_name(requirement.name) for requirement in wanted}
-    problems = [f"environment.yml lacks {name}" for name in sorted(names - conda.keys())]
-    problems += [f"pyproject.toml lacks {name}" for name in sorted(conda.keys() - names)]
-    problems += [
-        f"{name}: {version} in environment.yml, {constrained.get(name)} in constraints.txt"
-        for name, version in conda.items()
-        if constrained.get(name) != version
-    ]
-    for requirement in wanted:
+def disagreements(requirements, constrained):
+    """What is wrong with the pins of the constraints for these requirements, as sentences."""
+    problems = []
+    for requirement in requirements:
         version = constrained.get(canonicalize_name(requirement.name))
         if version is None:
             problems.append(f"constraints.txt lacks {requirement.name}")
@@ -55,13 +47,6 @@ def project():
 
 
 @pytest.fixture(scope="module")
-def wanted(project):
-    extras = project["optional-dependencies"]
-    assert set(extras) == set(EXTRAS)
-    return [Requirement(line) for line in sum((extras[extra] for extra in EXTRAS), project["dependencies"])]
-
-
-@pytest.fixture(scope="module")
 def constrained():
     return pins((ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines())
 
@@ -71,29 +56,24 @@ def environment():
     return yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module")
-def pip_section(environment):
-    (section,) = (entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-    return section
-
-
-def test_the_three_files_agree(wanted, constrained, pip_section):
-    assert disagreements(wanted, constrained, pins(pip_section)) == []
+def test_every_requirement_is_pinned(project, constrained):
+    extras = project["optional-dependencies"]
+    assert set(extras) == EXTRAS
+    lines = [*project["dependencies"], *(line for extra in extras.values() for line in extra)]
+    requirements = [Requirement(line) for line in lines if not line.startswith("flatmtl-lite[")]
+    assert disagreements(requirements, constrained) == []
 
 
 @pytest.mark.parametrize(
-    ("constrained", "conda", "problems"),
+    ("constrained", "problems"),
     [
-        ({"plotly": "7.1.0"}, {"plotly": "7.1.0"}, []),
-        ({"plotly": "7.1.0"}, {}, ["environment.yml lacks plotly"]),
-        ({"plotly": "7.1"}, {"plotly": "7.0"}, ["plotly: 7.0 in environment.yml, 7.1 in constraints.txt"]),
-        ({"plotly": "6"}, {"plotly": "6"}, ["pyproject.toml wants plotly<8,>=7, constraints.txt has 6"]),
-        ({"plotly": "7.1.0", "six": "1.0"}, {"plotly": "7.1.0", "six": "1.0"}, ["pyproject.toml lacks six"]),
-        ({}, {}, ["environment.yml lacks plotly", "constraints.txt lacks plotly"]),
+        ({"plotly": "7.1.0"}, []),
+        ({"plotly": "6"}, ["pyproject.toml wants plotly<8,>=7, constraints.txt has 6"]),
+        ({}, ["constraints.txt lacks plotly"]),
     ],
 )
-def test_a_disagreement_is_found(constrained, conda, problems):
-    assert disagreements([Requirement("plotly>=7,<8")], constrained, conda) == problems
+def test_a_disagreement_is_found(constrained, problems):
+    assert disagreements([Requirement("plotly>=7,<8")], constrained) == problems
 
 
 @pytest.mark.parametrize("line", ["torch>=2.13", "torch==2.*", "torch", "torch>=2,<3"])
@@ -102,12 +82,18 @@ def test_a_loose_pin_is_refused(line):
         pins([line])
 
 
-def test_the_conda_file_is_for_this_package(environment, pip_section, project):
+def test_dev_is_everything(project):
+    (own,) = (Requirement(line) for line in project["optional-dependencies"]["dev"] if "flatmtl-lite" in line)
+    assert own.extras == EXTRAS - {"dev"}
+
+
+def test_conda_and_binder_get_the_pinned_course(environment, project):
     assert environment["name"] == project["name"] == "flatmtl-lite"
     assert environment["channels"] == ["conda-forge"]
-    assert environment["dependencies"][:-1] == ["python=3.11", "pip"]
-    assert pip_section[0] == "torch==2.13.0"
-    assert pip_section[-1] == "-e ."
+    *conda, section = environment["dependencies"]
+    assert conda == ["python=3.11", "pip"]
+    assert section["pip"][-2:] == ["-c constraints.txt", "-e .[lab,runs]"]
+    assert not any("==" in line for line in section["pip"])
 
 
 def test_core_is_torch_alone_as_a_range(project):
@@ -129,3 +115,29 @@ def test_constraints_are_sorted_and_free_of_tools(constrained):
     assert list(constrained) == sorted(constrained)
     assert not {"pip", "setuptools", "flatmtl-lite"} & constrained.keys()
     assert not any("+" in version for version in constrained.values())
+
+
+def test_the_version_is_written_once(project):
+    assert project["dynamic"] == ["version"]
+    assert Version(flatmtl_lite.__version__).release
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert "version" not in citation  # it would be a second place to forget
+
+
+def test_the_workflow_runs_the_oldest_and_the_newest_that_we_declare(project):
+    jobs = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))["jobs"]
+    named = {line.split(" :: ")[-1] for line in project["classifiers"] if "Python :: 3." in line}
+    oldest, newest = min(named, key=Version), max(named, key=Version)
+    assert SpecifierSet(project["requires-python"]) == SpecifierSet(f">={oldest}")
+    (torch,) = map(Requirement, project["dependencies"])
+    for job, version in (("newest", newest), ("oldest", oldest)):
+        assert f"python-version: '{version}'" in yaml.dump(jobs[job])
+    (floor,) = (specifier.version for specifier in torch.specifier)
+    assert f"torch=={floor}.*" in yaml.dump(jobs["oldest"])
+
+
+def test_the_hooks_have_the_pinned_versions(constrained):
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
+    for name, version in pins(line for hook in hooks for line in hook["additional_dependencies"]).items():
+        assert version == constrained[name]

@@ -14,7 +14,7 @@ FORBIDDEN = [
         ("/work", "/main"),
         ("/tmp", "/bash"),
         ("/tmp", "/w/"),
-        ("/ro", "ot/"),
+        ("/roo", "t/"),
         ("/opt", "/wheels"),
         ("python", "hosted"),
         ("pypi", ".org"),
