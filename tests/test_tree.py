@@ -1,5 +1,6 @@
 """What is committed runs anywhere: no path of the machine that wrote it, no registry host, no huge file."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -33,16 +34,27 @@ def problems(root, names):
     return found
 
 
-def test_the_tree_is_clean():
-    # Untracked files that are not ignored count: they are what the next commit brings.
+@pytest.fixture(scope="module")
+def names():
+    """Every file of the tree; untracked ones count too, since the next commit may bring them."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("not a git checkout")
-    names = [name for name in listed.split("\0") if (ROOT / name).is_file()]
+    return [name for name in listed.split("\0") if (ROOT / name).is_file()]
+
+
+def test_the_tree_is_clean(names):
     assert "tests/test_tree.py" in names
     assert problems(ROOT, names) == []
+
+
+def test_the_page_on_data_lists_every_file_that_ships(names):
+    page = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\S+)` \|", page.split("\n## ")[0], flags=re.MULTILINE)
+    shipped = [name for name in names if name.startswith("data/")]
+    assert sorted(f"data/{name}" for name in listed) == sorted(shipped)
 
 
 @pytest.mark.parametrize("text", FORBIDDEN)
