@@ -7,9 +7,9 @@ ROOT   := $(if $(filter 0,$(shell id -u)),--allow-root)# JupyterLab refuses to r
 LAB_ARGS ?=
 PYTEST_ARGS ?=
 # The limit of a notebook cell ends a hang; a slow machine must only be slow.
-PYTEST := pytest tests flatmtl_lite notebooks --doctest-modules \
-          --nbval-lax --nbval-current-env --nbval-cell-timeout=1200 \
-          -n logical --maxprocesses=4 --dist=loadfile
+PARALLEL  := -n logical --maxprocesses=4 --dist=loadfile
+UNITS     := tests flatmtl_lite --doctest-modules
+NOTEBOOKS := notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=1200
 
 .PHONY: lab lint test coverage bench notebooks site clean
 
@@ -24,13 +24,15 @@ lint: .venv/.test  ## style, spelling and types
 	$(BIN)/mypy
 
 test: lint  ## lint, then unit tests, doctests and every notebook in one pytest run
-	FLATMTL_FAST=1 $(BIN)/python -m $(PYTEST) $(PYTEST_ARGS)
+	FLATMTL_FAST=1 $(BIN)/python -m pytest $(UNITS) $(NOTEBOOKS) $(PARALLEL) $(PYTEST_ARGS)
 
-coverage: lint  ## the same, and which lines ran, also in the kernels and in the processes that tests start
+# Notebooks run by themselves: nbval kills their kernels, and a killed process reports nothing.
+coverage: lint  ## the same, and which lines the tests reach, also in processes that they start
 	$(BIN)/coverage erase
-	FLATMTL_FAST=1 $(BIN)/coverage run -m $(PYTEST) $(PYTEST_ARGS)
+	FLATMTL_FAST=1 $(BIN)/coverage run -m pytest $(UNITS) $(PARALLEL) $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+	FLATMTL_FAST=1 $(BIN)/python -m pytest $(NOTEBOOKS) $(PARALLEL) $(PYTEST_ARGS)
 
 bench: .venv/.test  ## side-by-side timings, as ratios
 	$(BIN)/python benchmarks/run.py
