@@ -48,7 +48,7 @@ def test_from_which_angle_on_each_method_pays():
 
 
 def test_the_shorter_gradient_has_the_larger_weight():
-    says("All three methods give the shorter gradient the larger weight.")
+    says("MGDA, IMTL-G and NGDiff give the shorter gradient the larger weight.")
     weights = dict(zip(METHODS, weigh_all(pair(2.0, 1.0))[:, 24], strict=True))  # at 120°
     for name in ("mgda", "imtl_g", "ngdiff"):
         assert weights[name][1] > weights[name][0]
@@ -71,7 +71,7 @@ def test_six_methods_make_task_3_worse_in_the_cone_instrument():
 
 
 def test_five_methods_never_make_a_task_worse():
-    says("Five methods never do it")
+    says("Five methods never make a task worse.")
     G = torch.randn(4000, 3, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     share = {name: bad.any(-1).double().mean().item() for name, bad in who_pays(G).items()}
     assert [name for name, value in share.items() if value == 0] == [
