@@ -19,7 +19,7 @@ SEEN = {label: splitting.recorded_conflict(splitting.recorded(), label) for labe
 
 def says(sentence: str) -> None:
     cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    prose = re.sub(r"[*\s]+", " ", " ".join(cell.source for cell in cells))
+    prose = re.sub(r"[*>\s]+", " ", " ".join(cell.source for cell in cells))
     assert sentence in prose, f"notebook 03 no longer says: {sentence}"
 
 
@@ -58,9 +58,9 @@ def states(activation: str) -> dict[str, str]:
 
 
 def test_one_kink_spoils_the_prediction_and_turns_the_flat_parts():
-    says("it jumps within one press (from 0.093 % to 95 % for task 2)")
-    says("(0.0037), then ask what the dial did: the flat parts went from 91° apart to 81°")
-    says("at 0.00829, when task 1 crosses a kink as well, to 22°")
+    says("it jumps within one press of a key (from 0.093 % to 95 % for task 2)")
+    says("(0.0037). Then ask what the dial did: the flat parts went from 91° apart to 81°")
+    says("At 0.00829 task 1 crosses a kink as well, and the flat parts are 22° apart")
     relu = states("ReLU")
     assert "and 0.093 % (0 and 0 of 768" in relu["0.00335"]
     assert "flat parts 91°" in relu["0.00335"]
@@ -82,7 +82,7 @@ def test_both_tasks_cross_the_same_kink():
 
 
 def test_up_to_a_tenth_the_smooth_nets_are_predicted_better():
-    says("up to ρ = 0.1 neither curve comes back down to those of the smooth nets")
+    says("up to ρ = 0.1 neither curve comes back down to the curves of the smooth nets")
     curves = {}
     for name in ACTIVATIONS:
         stage = lab.split_instrument(activation=name)
@@ -101,7 +101,7 @@ def test_task_2_of_the_tanh_net_conflicts_with_itself():
 
 def test_the_hessian_misses_all_of_the_real_flat_part(batch):
     says("the Hessian predicts nothing of the flat part, at any ρ that one would use")
-    says("the Hessian misses all of it at every ρ from 0.0001 to 1")
+    says("the Hessian misses all of the flat part at every ρ from 0.0001 to 1")
     net = network()
     features, losses = runs.task_closures(net, *batch)
     for rho in (0.0001, 0.01, 0.14, 1.0):
@@ -149,7 +149,7 @@ def test_recorded_conflict_within_a_task_falls_with_every_seed():
 
 def test_bf16_spoils_the_flat_part_of_a_small_step(batch):
     says("At ρ = 0.001 the flat part in bf16 is as wrong as it is long")
-    says("at 0.1 it is still off by more than a tenth")
+    says("At 0.1 it is still off by more than a tenth")
     says("The ReLU net is off by more than ten times that")
     says("The flat part at ρ = 0.001 has a twentieth of the loss part's length")
     says("better than one part in a thousand at every ρ here")

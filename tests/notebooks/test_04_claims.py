@@ -39,8 +39,8 @@ def who_pays(G: torch.Tensor) -> dict[str, torch.Tensor]:
 
 def test_from_which_angle_on_each_method_pays():
     says(
-        "the mean leaves the wedge above 120°, CAGrad at 145°, Aligned-MTL at 160°, ConicGrad at 165°;",
-        "the other eight never do.",
+        "the mean leaves the wedge above 120°, CAGrad at 145°, Aligned-MTL at 160°, ConicGrad at 165°.",
+        "The other eight never do.",
     )
     worse = who_pays(pair(2.0, 1.0))
     first = {name: TURNS[:HALF][bad.any(-1)].tolist()[:1] for name, bad in worse.items() if bad.any()}
@@ -48,7 +48,7 @@ def test_from_which_angle_on_each_method_pays():
 
 
 def test_the_shorter_gradient_has_the_larger_weight():
-    says("The shorter gradient gets the larger weight, from all three.")
+    says("MGDA, IMTL-G and NGDiff give the shorter gradient the larger weight.")
     weights = dict(zip(METHODS, weigh_all(pair(2.0, 1.0))[:, 24], strict=True))  # at 120°
     for name in ("mgda", "imtl_g", "ngdiff"):
         assert weights[name][1] > weights[name][0]
@@ -62,7 +62,7 @@ def test_equal_lengths_leave_the_bisector():
 
 
 def test_six_methods_make_task_3_worse_in_the_cone_instrument():
-    says("six of the twelve diamonds lie left of 0, and it is task 3, whose gradient is the shortest")
+    says("six of the twelve diamonds lie left of 0. Each time task 3 pays, and its gradient is the shortest.")
     G = torch.tensor([cone.GRADIENTS], dtype=torch.float64)
     worse = {name: bad[0].tolist() for name, bad in who_pays(G).items() if bad.any()}
     assert len(worse) == 6
@@ -71,7 +71,7 @@ def test_six_methods_make_task_3_worse_in_the_cone_instrument():
 
 
 def test_five_methods_never_make_a_task_worse():
-    says("Five never do")
+    says("Five methods never make a task worse.")
     G = torch.randn(4000, 3, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     share = {name: bad.any(-1).double().mean().item() for name, bad in who_pays(G).items()}
     assert [name for name, value in share.items() if value == 0] == [
@@ -87,7 +87,7 @@ def test_two_tasks_never_suffer_from_pcgrad():
 
 
 def test_the_corners():
-    says("Six methods leave the zero row out and return 2;", "Eight methods stop; the mean, CAGrad,")
+    says("Six methods leave the zero row out and return 2.", "Eight methods stop. The mean, CAGrad,")
     zero, opposite = (
         [fm.aggregator(name)(torch.tensor([[2.0, 0.0], row]))[0].item() for name in METHODS]
         for row in ([0.0, 0.0], [-1.0, 0.0])
@@ -110,7 +110,7 @@ def test_published_imtl_g_turns_round_though_all_agree():
 
 
 def test_the_committed_network_is_far_from_chance():
-    says("all but a few are far outside what chance allows: the spread is more than thirty times too wide")
+    says("all but a few are far outside the range that chance allows", "more than thirty times too wide")
     (figure,) = (
         output.data["application/vnd.plotly.v1+json"]
         for cell in NOTEBOOK.cells

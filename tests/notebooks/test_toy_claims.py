@@ -16,8 +16,9 @@ SAM, ADAPTIVE = Method(fm.Mean(), "direct"), Method(fm.Mean(), "direct", adaptiv
 
 
 def prose(name: str) -> str:
-    cells = nbformat.read(Path(__file__).parents[2] / "notebooks" / name, as_version=4).cells
-    return re.sub(r"[*\s]+", " ", " ".join(cell.source for cell in cells))
+    path = Path(__file__).parents[2] / "notebooks" / "instructor" / name
+    cells = nbformat.read(path, as_version=4).cells
+    return re.sub(r"[*>\s]+", " ", " ".join(cell.source for cell in cells))
 
 
 def says(name: str, sentence: str) -> None:
@@ -34,7 +35,7 @@ def test_01_task_2_pays_on_a_third_of_the_steps():
 
 
 def test_01_the_mean_goes_to_one_point_and_pcgrad_spreads():
-    says("01_two_tasks_one_landscape.ipynb", "it has one best point on the front, and goes there")
+    says("01_two_tasks_one_landscape.ipynb", "The mean loss has one lowest point on the front.")
     side = torch.linspace(-10, 10, 10, dtype=torch.float64)
     methods = [*PLAIN, Method(fm.PCGrad(), "erm")]
     x = descend(RIDGES, torch.cartesian_prod(side, side), 0.0, methods)[..., -1, 0]
@@ -44,7 +45,7 @@ def test_01_the_mean_goes_to_one_point_and_pcgrad_spreads():
 
 
 def test_01_small_steps_stay_in_the_narrow_valley():
-    says("01_two_tasks_one_landscape.ipynb", "stuck in the narrow valley above")
+    says("01_two_tasks_one_landscape.ipynb", "stuck in the narrow valley at the top")
     end = descend(RIDGES, torch.tensor(RIDGES.starts[0]), 0.0, PLAIN, lr=0.01, steps=2000)[0, -1]
     assert end[1] > 2
 
@@ -97,7 +98,7 @@ def test_02_the_sharp_valley_empties_and_the_flat_one_hardly_fills(counts):
 
 
 def test_02_more_steps_hardly_change_the_counts(counts):
-    says("02_sharp_and_flat.ipynb", "with 200 steps they are the same within six starts")
+    says("02_sharp_and_flat.ipynb", "With 200 steps they are the same within six starts")
     assert (counts[0] - counts[1]).abs().max() <= 6
 
 
