@@ -34,7 +34,8 @@ class CopyReport:
 
     def __str__(self) -> str:
         notebooks = sum(name.endswith(".ipynb") for name in self.copied)
-        lines = [f"Copied {notebooks} notebooks to {self.folder}."] if notebooks else []
+        plural = "" if notebooks == 1 else "s"
+        lines = [f"Copied {notebooks} notebook{plural} to {self.folder}."] if notebooks else []
         for name, new in self.newer.items():
             lines.append(f"{name} has a new version, {new}; your own file stays as it is.")
         return "\n".join(lines) or f"The course is in {self.folder}."
