@@ -79,7 +79,7 @@ def test_weight_decay_changes_sides_with_the_ball(task):
 
 
 def test_calibration_depends_on_the_labels(prose):
-    assert "their ECE is 6 to 8 %, and that of LS, which is sure of everything, is 36 to 37 %" in prose
+    assert "their ECE is 6 to 8 %. LS is sure of everything, and its ECE is 36 to 37 %" in prose
     for task in (0, 1):
         clean, noisy = means("ece", task), means("ece_noisy", task)
         assert min(clean[1:]) > clean[0]
