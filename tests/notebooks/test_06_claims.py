@@ -109,5 +109,5 @@ def test_the_rescaled_network(prose):
     theta = scale.rescaled(scale.trained(), alphas)
     found = scale.measured(theta, lambda weights: scale.losses(weights).mean(-1))
     assert found["sharpness"][0] / found["sharpness"][40] == pytest.approx(85, abs=1)
-    for name in ("sharpness", "top", "trace"):  # "not even the flattest of its family"
+    for name in ("sharpness", "top", "trace"):  # "did not even find the flattest network"
         assert found[name].min() < 0.9 * found[name][40]
