@@ -132,7 +132,7 @@ def test_what_table_3_shows():
     assert len(gains) == 5
     assert (min(gains, key=gains.get), max(gains, key=gains.get)) == ("PCGrad", "IMTL")
     assert [f"{gains[x]:.1f}" for x in ("PCGrad", "IMTL")] == ["0.8", "4.2"]
-    says("has -3.2. SAM alone gives as much, in one seed")
+    says("has -3.2. So SAM alone gives 3.2, in one seed")
     says("Compared with F-STL, F-CAGrad gains 0.6 and F-IMTL 1.6")
     beside = {name: NYUV2["F-STL"].delta_m - NYUV2[name].delta_m for name in NYUV2}
     assert [f"{beside[name]:.1f}" for name in ("F-CAGrad", "F-IMTL")] == ["0.6", "1.6"]
