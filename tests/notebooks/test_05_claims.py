@@ -39,7 +39,7 @@ def gaps(aggregate, rhos, start=TRIANGLE.starts[0]):
 
 def test_the_ends_part_though_the_directions_at_the_start_do_not(says):
     says("directions at the start never differ by more than 1.2°")
-    says("the ends begin to part at ρ ≈ 0.2. From ρ = 0.4 on they lie about one unit apart")
+    says("the ends begin to move apart at ρ ≈ 0.2. From ρ = 0.4 on they lie about one unit apart")
     says("The largest distance is 1.2, at ρ = 0.7")
     rhos = torch.linspace(0, 1, 21, dtype=torch.float64)
     start = torch.tensor(TRIANGLE.starts[0], dtype=torch.float64).expand(21, 2)
@@ -52,11 +52,11 @@ def test_the_ends_part_though_the_directions_at_the_start_do_not(says):
     assert (gap[8:] > 0.9).all()
     assert rhos[gap.argmax()].item() == pytest.approx(0.7)
     assert 1.15 < gap.max() < 1.25
-    says("From this θ, MGDA's ends stay within 0.07 of each other. Put θ at (0.2, -0.1), and they part")
+    says("From this θ, MGDA's ends stay within 0.07 of each other. Put θ at (0.2, -0.1), and they move apart")
     assert gaps(fm.MGDA, rhos).max() < 0.075
     assert gaps(fm.MGDA, rhos, (0.2, -0.1)).max() > 0.2
     assert gaps(fm.IMTLG, torch.tensor([1.0]))[0] > 0.95  # "its paths end about as far apart"
-    assert gaps(fm.Mean, rhos).max() < 1e-9  # "Only the mean never parts"
+    assert gaps(fm.Mean, rhos).max() < 1e-9  # "Only with the mean do the two never differ"
 
 
 def test_the_angle_jumps_on_the_way(says):
@@ -73,7 +73,7 @@ def test_the_angle_jumps_on_the_way(says):
 
 
 def test_they_part_between_the_minima(says):
-    says("They part on the lines between the tasks' minima")
+    says("They differ on the lines between the tasks' minima")
     for aggregate in (fm.MGDA(), fm.PCGrad(), fm.CAGrad(c=0.4)):
         apart = lab.parting(TRIANGLE, aggregate, rho=0.5)
         x, y = (torch.linspace(low, high, 80, dtype=torch.float64) for low, high in TRIANGLE.window)

@@ -206,7 +206,7 @@ def test_what_the_snapshots_show():
         first = lengths[method, 0]
         assert (first[3:] / first[:3]).max() < 0.205
     says("08-trained: depth. 08-agree: above 0.99 (0.9999). For LS, last epoch, move ρ to 0.5")
-    says("Only there do the rules part visibly (0.96)")
+    says("Only there do the rules differ visibly (0.96)")
     assert lengths["mean", -1][:3].argmax() == 1
     assert f"{agreement(found['f-cagrad', -1]):.4f}" == "0.9999"
     assert f"{agreement(gramian('mean', -1, 0.5)):.2f}" == "0.96"
