@@ -16,10 +16,10 @@ from ..stage.page import data_script, stage_script
 from ..stage.stage import Stage
 
 PLOTLY = "application/vnd.plotly.v1+json"
-NO_KERNEL = (
-    "```{note}\nSliders and choices work on this page. Dragging points, exercises and predictions need a kernel: "
-    "install the kit and run `flatmtl-lite lab`.\n```"
-)
+NO_KERNEL = """```{note}
+Sliders and choices work on this page. Dragging points, exercises and predictions need a kernel: install the kit
+and run `flatmtl-lite lab`.
+```"""
 
 
 def course_sources(notebooks: Path, out: Path) -> list[Path]:
