@@ -1,8 +1,7 @@
 """Put faults into the kit, one by one, and see whether the tests catch them: ``python -m tests.mutants``.
 
-``mutants.json`` lists the faults. Each replaces a text that stands exactly once in a file. A fault is caught if
-the tests of its room fail; a run that hangs counts as caught. Everything happens in a copy of the tree.
-"""
+``mutants.json`` lists the faults. Each replaces a text that stands exactly once in a file. A fault is caught
+if the tests of its room fail; a run that hangs counts as caught. Everything happens in a copy of the tree.
 
 import argparse
 import json
