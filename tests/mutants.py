@@ -2,6 +2,7 @@
 
 ``mutants.json`` lists the faults. Each replaces a text that stands exactly once in a file. A fault is caught
 if the tests of its room fail; a run that hangs counts as caught. Everything happens in a copy of the tree.
+"""
 
 import argparse
 import json
