@@ -45,8 +45,8 @@ bench: .venv/.test  ## side-by-side timings, as ratios
 notebooks: .venv/.test  ## execute both editions again, as they are committed
 	$(BIN)/python -m flatmtl_lite.lab.publish.build notebooks
 
-site: .venv/.test  ## the course as web pages in out/site: no kernel, no network
-	$(BIN)/python -m flatmtl_lite.lab.publish.site notebooks out/site
+site: .venv/.test  ## course, guides and API pages in out/site: no kernel, no network
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs out/site
 
 clean:  ## results in out/ are yours and stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.* build dist *.egg-info

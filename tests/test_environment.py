@@ -134,9 +134,7 @@ def test_the_workflow_runs_the_oldest_and_the_newest_that_we_declare(project):
         assert f"python-version: '{version}'" in yaml.dump(jobs[job])
     (floor,) = (specifier.version for specifier in torch.specifier)
     assert f"torch=={floor}.*" in yaml.dump(jobs["oldest"])
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"Python {oldest} or newer" in readme
-    assert f"torch ({floor} or newer)" in readme
+    assert f"Python {oldest} or newer" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_hooks_have_the_pinned_versions(constrained):

@@ -1,24 +1,31 @@
 """The static site in Chromium without a network: nothing is asked for, sliders show the kernel's numbers."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 
-from flatmtl_lite.lab.publish.site import opened, site
+from flatmtl_lite.lab.publish.site import stage_of
 
 pytestmark = pytest.mark.browser
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+DOCS = NOTEBOOKS.parent / "docs"
 NAMES = [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
 TRACES = """stage => [...stage.querySelectorAll('.resting, .moving')].flatMap(plot =>
     plot._fullData.filter(t => t.uid).map(t => [t.uid, [...t.x], [...t.y]]))"""
 
 
 @pytest.fixture(scope="module")
-def course(tmp_path_factory) -> Path:
-    """The site of the committed course."""
-    return site(NOTEBOOKS, tmp_path_factory.mktemp("site") / "site")[0].parent
+def website(tmp_path_factory) -> Path:
+    """The whole site, built as ``make site`` builds it: a warning is an error."""
+    out = tmp_path_factory.mktemp("site") / "site"
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "docs", str(out)]
+    build = subprocess.run(command, cwd=DOCS.parent, capture_output=True, text=True)
+    assert build.returncode == 0, build.stderr
+    return out
 
 
 @pytest.fixture
@@ -56,15 +63,15 @@ def assert_same_numbers(stage, live) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_pages_work_without_kernel_and_network(course, offline, name):
+def test_pages_work_without_kernel_and_network(website, offline, name):
     page, wrong = offline
-    page.goto((course / f"{name}.html").as_uri())
+    page.goto((website / "course" / f"{name}.html").as_uri())
     page.get_by_role("main").wait_for()
     opens = calls(name)
     stages = page.locator(".flatmtl-stage")
     assert stages.count() == len(opens)
     for k, call in enumerate(opens):
-        stage, live = stages.nth(k), opened(call)
+        stage, live = stages.nth(k), stage_of(call)
         stage.scroll_into_view_if_needed()
         stage.locator(".moving .js-plotly-plot, .moving.js-plotly-plot").first.wait_for(state="attached")
         slider = stage.get_by_role("slider")
@@ -81,3 +88,26 @@ def test_pages_work_without_kernel_and_network(course, offline, name):
             assert_same_numbers(stage, live)
         assert stage.locator("input[type=number]").count() == 0  # a start asks a kernel
     assert wrong == []
+
+
+def test_the_search_finds_a_method_a_guide_and_the_course(website, offline):
+    page, wrong = offline
+    page.goto((website / "search.html").as_uri() + "?q=CAGrad")
+    results = page.locator("#search-results li a")
+    results.first.wait_for()
+    places = {results.nth(k).get_attribute("href").split("/")[0] for k in range(results.count())}
+    assert places >= {"api", "course", "guides"}
+    assert wrong == []
+
+
+def test_formulas_are_mathml(website):
+    text = (website / "course" / "02_sharp_and_flat.html").read_text(encoding="utf-8")
+    assert "<math " in text
+    assert "MathJax" not in text
+
+
+def test_api_pages_show_docstrings_with_their_examples(website):
+    text = (website / "api" / "core.html").read_text(encoding="utf-8")
+    assert "flatmtl_lite.optim.FlatMTL" in text
+    assert "Algorithm" in text or "Alg. 1" in text
+    assert "&gt;&gt;&gt;" in text

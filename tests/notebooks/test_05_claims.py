@@ -39,7 +39,8 @@ def gaps(aggregate, rhos, start=TRIANGLE.starts[0]):
 
 def test_the_ends_part_though_the_directions_at_the_start_do_not(says):
     says("directions at the start never differ by more than 1.2°")
-    says("part from ρ ≈ 0.2 on and lie about one unit apart from 0.4 on (most, 1.2, at 0.7)")
+    says("the ends begin to move apart at ρ ≈ 0.2. From ρ = 0.4 on they lie about one unit apart")
+    says("The largest distance is 1.2, at ρ = 0.7")
     rhos = torch.linspace(0, 1, 21, dtype=torch.float64)
     start = torch.tensor(TRIANGLE.starts[0], dtype=torch.float64).expand(21, 2)
     d = decompose(TRIANGLE, start, rhos, Method())
@@ -51,11 +52,11 @@ def test_the_ends_part_though_the_directions_at_the_start_do_not(says):
     assert (gap[8:] > 0.9).all()
     assert rhos[gap.argmax()].item() == pytest.approx(0.7)
     assert 1.15 < gap.max() < 1.25
-    says("MGDA's ends stay within 0.07 from this θ; put θ at (0.2, -0.1) and they part")
+    says("From this θ, MGDA's ends stay within 0.07 of each other. Put θ at (0.2, -0.1), and they move apart")
     assert gaps(fm.MGDA, rhos).max() < 0.075
     assert gaps(fm.MGDA, rhos, (0.2, -0.1)).max() > 0.2
-    assert gaps(fm.IMTLG, torch.tensor([1.0]))[0] > 0.95  # "IMTL-G ... ends about as far apart"
-    assert gaps(fm.Mean, rhos).max() < 1e-9  # "Only the mean never parts"
+    assert gaps(fm.IMTLG, torch.tensor([1.0]))[0] > 0.95  # "its paths end about as far apart"
+    assert gaps(fm.Mean, rhos).max() < 1e-9  # "Only with the mean do the two never differ"
 
 
 def test_the_angle_jumps_on_the_way(says):
@@ -72,15 +73,15 @@ def test_the_angle_jumps_on_the_way(says):
 
 
 def test_they_part_between_the_minima(says):
-    says("They part on the lines between the tasks' minima")
+    says("They differ on the lines between the tasks' minima")
     for aggregate in (fm.MGDA(), fm.PCGrad(), fm.CAGrad(c=0.4)):
         apart = lab.parting(TRIANGLE, aggregate, rho=0.5)
         x, y = (torch.linspace(low, high, 80, dtype=torch.float64) for low, high in TRIANGLE.window)
         plane = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
         d = decompose(TRIANGLE, plane, 0.5, Method(combine="erm"))
         rest = fm.erm(d, aggregate).norm(dim=-1) / d.loss.norm(dim=-1).amax(-1)
-        assert rest[apart > 45].median() < 0.3 * rest[apart < 10].median()  # "almost nothing"
-    assert lab.parting(TRIANGLE, fm.MGDA(), rho=0.5)[45, 46].isnan()  # the white hole
+        assert rest[apart > 45].median() < 0.3 * rest[apart < 10].median()  # "almost 0"
+    assert lab.parting(TRIANGLE, fm.MGDA(), rho=0.5)[45, 46].isnan()  # the grey area
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,8 @@ def portrait():
 
 def test_the_portrait_at_rho_0_and_at_its_first_step(says, portrait):
     says("32 starts end in the sharp valley, 68 in the flat one")
-    says("4 in the sharp valley and 22 in the flat one. More steps do not help: after 200 the 26 are 27")
+    says("4 starts end in the sharp valley and 22 in the flat one")
+    says("More steps do not help: after 200 steps the 26 have become 27")
     early, late = portrait[fm.PCGrad]
     assert (early[:, 0] == torch.tensor([32, 68, 0])).all()
     second = list(RULES).index("second")
@@ -105,14 +107,14 @@ def test_the_portrait_at_rho_0_and_at_its_first_step(says, portrait):
 
 
 def test_direct_and_decomposed_empty_the_sharp_valley_alike(says, portrait):
-    says("Direct and decomposed empty the sharp valley alike")
+    says("Direct and decomposed empty the sharp valley in the same way as ρ grows")
     for early, _ in portrait.values():
         assert (early[1] - early[2]).abs().max() <= 5
         assert (early[1:3, 3, 0] == 0).all()
 
 
 def test_second_and_each_stop_half_way(says, portrait):
-    says("most of them in neither valley, and 200 steps instead of 60 hardly help")
+    says("Most of their ends lie in neither valley, and 200 steps instead of 60 hardly help")
     says("CAGrad` is only slowed down")
     for aggregate, (early, late) in portrait.items():
         for rule, steps in ((3, early), (4, early), (3, late), (4, late)):
@@ -151,7 +153,7 @@ def test_a_real_network_shows_no_difference(says):
 
 def test_what_the_authors_figures_are_said_to_show(says):
     says("F-LS lies above their direct CAGrad in all three")
-    says("the first is printed as 87.49, but its two tasks average 86.49")
+    says("They print the first figure as 87.49, but its two tasks average 86.49")
     direct, f_ls = (86.72, 95.23, 93.09), (87.72, 95.67, 93.22)
     for value in (*direct, *f_ls):
         says(f"{value:.2f}")

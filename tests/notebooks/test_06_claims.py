@@ -79,7 +79,7 @@ def test_weight_decay_changes_sides_with_the_ball(task):
 
 
 def test_calibration_depends_on_the_labels(prose):
-    assert "their ECE is 6 to 8 %, and that of LS, which is sure of everything, is 36 to 37 %" in prose
+    assert "their ECE is 6 to 8 %. LS is sure of everything, and its ECE is 36 to 37 %" in prose
     for task in (0, 1):
         clean, noisy = means("ece", task), means("ece_noisy", task)
         assert min(clean[1:]) > clean[0]
@@ -109,5 +109,5 @@ def test_the_rescaled_network(prose):
     theta = scale.rescaled(scale.trained(), alphas)
     found = scale.measured(theta, lambda weights: scale.losses(weights).mean(-1))
     assert found["sharpness"][0] / found["sharpness"][40] == pytest.approx(85, abs=1)
-    for name in ("sharpness", "top", "trace"):  # "not even the flattest of its family"
+    for name in ("sharpness", "top", "trace"):  # "did not even find the flattest network"
         assert found[name].min() < 0.9 * found[name][40]

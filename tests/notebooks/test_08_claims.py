@@ -58,7 +58,8 @@ def test_the_mean_is_nearly_the_gradient_of_the_normals(batch):
 
 
 def test_what_other_aggregators_lean_to(batch):
-    says("IMTL-G gives every task the same cosine, whatever its length. MGDA leans to the shortest gradient")
+    says("IMTL-G gives every task the same cosine, however long its gradient is")
+    says("MGDA leans to the shortest gradient")
     says("CAGrad stands between the mean and MGDA")
     G = gradients(batch, 0)
     mean, mgda, cagrad, imtl = (
@@ -71,7 +72,7 @@ def test_what_other_aggregators_lean_to(batch):
 
 
 def test_colours_of_normals_and_what_is_unknown():
-    says("The floor, whose normal points up, is purple; a wall that faces the camera is olive")
+    says("The floor is purple, since its normal points up. A wall that faces the camera is olive")
     says("All 0 means unknown")
     room = rooms.render(seed=3)
     floor = room["normal"][(room["label"] == rooms.CLASSES.index("floor")) & (room["depth"][..., 0] > 0)]
@@ -86,7 +87,7 @@ def test_the_blind_answer(batch):
 
 
 def test_by_pixels_and_by_batches():
-    says("By pixels the error is (4 · 1 + 1 · 2)/5 = 1.2 m; by batches it is (1 + 2)/2 = 1.5 m")
+    says("By pixels the error is (4 · 1 + 1 · 2)/5 = 1.2 m. By batches it is (1 + 2)/2 = 1.5 m")
     for per_batch, error in ((False, 1.2), (True, 1.5)):
         metrics = SceneMetrics(per_batch)
         for depths in ([2, 2, 2, 2], [0, 0, 0, 5]):
@@ -116,10 +117,10 @@ def by_task(name: str) -> float:
 
 
 def test_means_over_metrics_and_over_tasks():
-    says("LS: +5.6 over metrics, -0.9 over tasks")
+    says("LS has +5.6 over metrics and -0.9 over tasks")
     assert (round(NYUV2["LS"].delta_m, 1), round(by_task("LS"), 1)) == (5.6, -0.9)
-    says("MGDA, which has the worst classes of the plain rows, comes out before LS by Δm")
-    says("and behind it by tasks")
+    says("MGDA has the worst classes of all rows without F-")
+    says("It comes out before LS by Δm, and behind LS by tasks")
     assert min(PLAIN, key=lambda name: NYUV2[name].values["miou"]) == "MGDA"
     assert NYUV2["MGDA"].delta_m < NYUV2["LS"].delta_m
     assert by_task("MGDA") > by_task("LS")
@@ -131,7 +132,8 @@ def test_what_table_3_shows():
     assert len(gains) == 5
     assert (min(gains, key=gains.get), max(gains, key=gains.get)) == ("PCGrad", "IMTL")
     assert [f"{gains[x]:.1f}" for x in ("PCGrad", "IMTL")] == ["0.8", "4.2"]
-    says("has -3.2. SAM alone gives as much, in one seed. Beside F-STL, F-CAGrad gains 0.6 and F-IMTL 1.6")
+    says("has -3.2. So SAM alone gives 3.2, in one seed")
+    says("Compared with F-STL, F-CAGrad gains 0.6 and F-IMTL 1.6")
     beside = {name: NYUV2["F-STL"].delta_m - NYUV2[name].delta_m for name in NYUV2}
     assert [f"{beside[name]:.1f}" for name in ("F-CAGrad", "F-IMTL")] == ["0.6", "1.6"]
     says("F-LS, F-MGDA and F-PCGrad lose")
@@ -140,9 +142,9 @@ def test_what_table_3_shows():
     shared = {name: NYUV2[name].changes["abs_err"] for name in NYUV2 if name != "F-STL"}
     assert sum(-23 < change < -17 for change in shared.values()) > 0.8 * len(shared)
     assert max(shared.values()) < NYUV2["F-STL"].changes["abs_err"]
-    says("its mIoU is 31 % below STL's, worse than MGDA's")
+    says("Its mIoU is 31 % below STL's, worse than MGDA's")
     assert round(NYUV2["F-MGDA"].changes["miou"]) == 31
-    says("IMTL's printed -0.76 is a misprint: its nine numbers give -0.60")
+    says("IMTL's printed -0.76 is a misprint. Its nine numbers give -0.60")
 
 
 def test_the_record_says_what_it_is_of():
@@ -188,22 +190,23 @@ def test_what_the_snapshots_show():
     says("F-CAGrad ends with classes (1.5) before depth (1.3)")
     assert [f"{v:.1f}" for v in lengths["f-cagrad", -1][:2].tolist()] == ["1.5", "1.3"]
     says("After the first epoch the loss part of depth is in conflict with both others")
-    says("In the end no pair of loss parts is, in either run")
+    says("At the end no pair of loss parts is in conflict, in either run")
     for (_, epoch), M in found.items():
         conflicts = (angles(M) > 90).tolist()
         assert conflicts == ([True, False, True] if epoch == 0 else [False] * 3)
-    says("Each of its flat parts is less than a quarter as long as that of LS")
+    says("Each of its flat parts is less than a quarter as long as the same part of LS")
     assert (lengths["f-cagrad", -1][3:] < lengths["mean", -1][3:] / 4).all()
-    says("In LS they are longer than the loss parts, in F-CAGrad shorter")
+    says("In LS the flat parts are longer than the loss parts. In F-CAGrad they are shorter")
     assert (lengths["mean", -1][3:] > lengths["mean", -1][:3]).all()
     assert (lengths["f-cagrad", -1][3:] < lengths["f-cagrad", -1][:3]).all()
-    says("their cosine is 0.997 or more at all four moments")
+    says("Their cosine is 0.997 or more in all four rows")
     assert min(map(agreement, found.values())) > 0.9965
     says("After one epoch the flat parts are small, at most a fifth of the loss parts")
     for method in ("mean", "f-cagrad"):
         first = lengths[method, 0]
         assert (first[3:] / first[:3]).max() < 0.205
-    says("08-trained: depth. 08-agree: above 0.99 (0.9999). Move ρ to 0.5 in LS, last epoch: only there")
+    says("08-trained: depth. 08-agree: above 0.99 (0.9999). For LS, last epoch, move ρ to 0.5")
+    says("Only there do the rules differ visibly (0.96)")
     assert lengths["mean", -1][:3].argmax() == 1
     assert f"{agreement(found['f-cagrad', -1]):.4f}" == "0.9999"
     assert f"{agreement(gramian('mean', -1, 0.5)):.2f}" == "0.96"
@@ -219,23 +222,23 @@ def test_what_three_seeds_of_rooms_say():
 
     says("LS is 6.7 to 13.1 % worse than single-task networks")
     assert [f"{v:.1f}" for v in sorted(changes["mean"])[::2]] == ["6.7", "13.1"]
-    says("the one that listens to the shortest gradient, comes out even (-3.8 to +1.9)")
+    says("Of the plain methods only MGDA comes out even (-3.8 to +1.9). It listens to the shortest gradient")
     assert [f"{v:+.1f}" for v in sorted(changes["mgda"])[::2]] == ["-3.8", "+1.9"]
     assert all(min(changes[name]) > 1 for name in ("mean", "cagrad", "imtl_g"))
     says("LS gains 5.8, 5.2 and nothing")
     assert minus("f-mean", "mean") == pytest.approx([-5.8, -5.2, 0], abs=0.06)
-    says("one seed at least speaks for F- and one against it")
+    says("at least one seed speaks for F- and at least one against it")
     for name in ("mgda", "cagrad", "imtl_g"):
         found = minus(f"f-{name}", name)
         assert min(found) < 0 < max(found)
-    says("better in all three seeds with MGDA and with IMTL-G, worse in two of three with CAGrad")
+    says("better in all three seeds with MGDA and with IMTL-G. It is worse in two of three with CAGrad")
     for name, worse in (("mgda", 0), ("imtl_g", 0), ("cagrad", 2)):
         assert sum(value > 0 for value in minus(f"f-{name}", f"direct-{name}")) == worse
-    says("in nine of the twelve methods Δm moves by 3 to 7.3 points from the best seed to the worst")
+    says("In nine of the twelve methods Δm moves by 3 to 7.3 points from the best seed to the worst")
     spans = [max(values) - min(values) for name, values in changes.items() if name != "stl"]
     assert sum(span > 3 for span in spans) == 9
     assert f"{max(spans):.1f}" == "7.3"
-    says("the means of the three rules of one aggregator lie at most 4.8 points apart")
+    says("The means of the three rules of one aggregator lie at most 4.8 points apart")
     for name in ("mean", "mgda", "cagrad", "imtl_g"):
         means = [sum(changes[rule + name]) / 3 for rule in ("", "direct-", "f-")]
         assert max(means) - min(means) < 4.85

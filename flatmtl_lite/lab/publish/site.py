@@ -1,166 +1,90 @@
-"""The course as a static site: ``make site``.
+"""The course as pages of the site: stages that move without a kernel, formulas that need no network.
 
-Everything a page needs lies beside it or in it: nothing is fetched from elsewhere, and it works from a
-folder as well as from a server. Formulas become MathML.
+Sphinx builds the site from ``docs/`` (``make site``); ``docs/conf.py`` calls what stands here.
 """
 
-import argparse
 import ast
-import re
 import shutil
-import sys
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
+from typing import Any
 
 import nbformat
-from plotly.offline import get_plotlyjs
 
 from .. import instruments
-from ..stage.page import data_script, filled, stage_js, stage_script
-from ..stage.stage import HERE, Stage
+from ..stage.page import data_script, stage_script
+from ..stage.stage import Stage
 
 PLOTLY = "application/vnd.plotly.v1+json"
-CODE = r"```.*?```|`[^`\n]*`"
-FORMULA = r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>(?:[^$\n]|\n(?!\s*\n))+)\$"  # inline: within a paragraph
-NO_KERNEL = (
-    "Sliders and choices work on this page. Dragging points, exercises and predictions need a kernel: "
-    "clone the project and run <code>make lab</code>."
-)
+NO_KERNEL = """```{note}
+Sliders and choices work on this page. Dragging points, exercises and predictions need a kernel: install the kit
+and run `flatmtl-lite lab`.
+```"""
 
 
-def site(notebooks: Path, out: Path) -> list[Path]:
-    """Write the executed notebooks of a folder as HTML pages, with every asset beside them.
+def course_sources(notebooks: Path, out: Path) -> list[Path]:
+    """Write the executed notebooks for Sphinx, with live stages and figures as their outputs.
 
-    Stages are opened anew by the call that their output carries; everything else is as committed.
+    The call that a stage's output carries opens the stage again. Every other output stays as committed.
 
     Args:
-        notebooks: the folder; ``images`` in it is copied.
-        out: the folder to write. A site that is there is replaced when all pages are made.
+        notebooks: the folder of the executed notebooks; ``images`` in it is copied.
+        out: the folder to write; a folder that is there is replaced.
 
     Returns:
-        The pages, in the order of the course; the first is ``index.html`` too.
+        The notebooks written, in the order of the course.
 
     Raises:
-        ValueError: the folder holds no notebook, or ``out`` holds something other than a site.
+        ValueError: the folder holds no notebook.
     """
-    if out.exists() and not (out / "stage.js").is_file() and any(out.iterdir()):
-        raise ValueError(
-            f"Got out={str(out)!r}, which holds something other than a site; expected a new or empty folder."
-        )
-    sources = {path.stem: nbformat.read(path, as_version=4) for path in sorted(notebooks.glob("*.ipynb"))}
-    if not sources:
+    paths = sorted(notebooks.glob("*.ipynb"))
+    if not paths:
         raise ValueError(f"Got folder={str(notebooks)!r} without a notebook; expected the course's own.")
-    titles = {name: nb.cells[0].source.split("\n")[0].lstrip("# ") for name, nb in sources.items()}
-    fresh = out.with_name(out.name + ".part")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    for name, notebook in sources.items():
-        print(name, file=sys.stderr)
-        (fresh / f"{name}.html").write_text(_course_page(name, notebook, titles), encoding="utf-8")
-    shutil.copy(fresh / f"{next(iter(sources))}.html", fresh / "index.html")
-    assets = {"plotly.js": get_plotlyjs(), "stage.js": stage_js(), "code.css": code_css()}
-    for name, text in assets.items():
-        (fresh / name).write_text(text, encoding="utf-8")
-    for file in (HERE / "stage.css", HERE.parent / "publish" / "site.css", HERE / "static.js"):
-        shutil.copy(file, fresh)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells[0].source += f"\n\n{NO_KERNEL}"
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                if "data" in output:
+                    output.data = _page_data(output.data, output.metadata)
+        nbformat.write(notebook, out / path.name)
     if (notebooks / "images").is_dir():
-        shutil.copytree(notebooks / "images", fresh / "images")
-    old = out.with_name(out.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.replace(old)
-    fresh.replace(out)
-    shutil.rmtree(old, ignore_errors=True)
-    return [out / f"{name}.html" for name in sources]
+        shutil.copytree(notebooks / "images", out / "images")
+    return [out / path.name for path in paths]
 
 
-def _course_page(name: str, notebook: nbformat.NotebookNode, titles: Mapping[str, str]) -> str:
-    links = []
-    for other, title in titles.items():
-        here = ' aria-current="page"' if other == name else ""
-        links.append(f'<a href="{other}.html"{here}>{escape(title)}</a>')
-    body = (
-        f'<a class="skip" href="#course">Skip to the page</a><nav aria-label="course">{"".join(links)}</nav>'
-        f'<main id="course"><p class="kernel">{NO_KERNEL}</p>{_body(notebook)}</main>'
-    )
-    styles = ("site.css", "code.css", "stage.css")
-    scripts = ("plotly.js", "stage.js", "static.js")
-    return filled(
-        title=escape(f"{titles[name]} · flatmtl-lite"),
-        head="\n".join(f'<link rel="stylesheet" href="{style}">' for style in styles),
-        body=body,
-        scripts="\n".join(f'<script src="{script}"></script>' for script in scripts),
-    )
-
-
-def _body(notebook: nbformat.NotebookNode) -> str:
-    """The cells as HTML; formulas take no part in the conversion, so that no sign of theirs is markup."""
-    from latex2mathml.converter import convert  # tools of ``make site``: learners need not have them
-    from nbconvert import HTMLExporter
-
-    formulas = []
-
-    def keep(found: re.Match) -> str:
-        for display in ("block", "inline"):
-            if found[display]:
-                formulas.append(convert(found[display], display=display))
-                return f"formula{len(formulas) - 1}formula"
-        return found[0]
-
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = re.sub(f"{CODE}|{FORMULA}", keep, cell.source, flags=re.DOTALL)
-        for output in cell.get("outputs", []):
-            if "data" in output:
-                output.data = _shown(output.data, output.metadata)
-    exporter = HTMLExporter(
-        template_name="basic", anchor_link_text="", exclude_input_prompt=True, exclude_output_prompt=True
-    )
-    text = exporter.from_notebook_node(notebook)[0]
-    text = re.sub(r"formula(\d+)formula", lambda found: formulas[int(found[1])], text)
-    return re.sub(r'href="([\w.-]+)\.ipynb', r'href="\1.html', text)
-
-
-def _shown(data: Mapping, metadata: Mapping) -> dict:
-    """What a page shows of an output: a stage, a live figure, or what was there."""
+def _page_data(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The output as a page shows it: a stage, a live figure, or the output itself."""
     if call := metadata.get("flatmtl", {}).get("call"):
-        return {"text/html": stage_script(opened(call))}
+        return {"text/html": stage_script(stage_of(call))}
     if PLOTLY in data:
         return {"text/html": data_script(data[PLOTLY], data["text/plain"])}
     return dict(data)
 
 
-def opened(call: str) -> Stage:
-    """The stage that a call such as ``lab.rho_instrument('valleys', rho=0.4)`` opens; no other code runs.
+def stage_of(call: str) -> Stage:
+    """Return the stage that a call such as ``lab.rho_instrument('valleys', rho=0.4)`` opens.
+
+    No other code runs.
 
     Raises:
-        ValueError: it is no call of an instrument with plain values.
+        ValueError: the text is not a call of an instrument with plain values.
     """
     try:
         tree = ast.parse(call, mode="eval").body
+        if not (isinstance(tree, ast.Call) and isinstance(tree.func, ast.Attribute)):
+            raise ValueError("not a call")
         if tree.func.attr not in instruments.__all__:
             raise ValueError(tree.func.attr)
         values = [ast.literal_eval(value) for value in tree.args]
-        named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in tree.keywords}
+        named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in tree.keywords if keyword.arg}
+        if len(named) != len(tree.keywords):
+            raise ValueError("unpacked arguments")
         return getattr(instruments, tree.func.attr)(*values, **named)
     except (SyntaxError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f"Got {call!r} ({error}); expected the call of an instrument, such as "
             "lab.rho_instrument('valleys')."
         ) from error
-
-
-def code_css() -> str:
-    """Colours of code, all with enough contrast."""
-    from pygments.formatters import HtmlFormatter
-
-    return HtmlFormatter(style="xcode").get_style_defs(".highlight")
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=site.__doc__.splitlines()[0])
-    parser.add_argument("notebooks", type=Path, help="the folder of the executed notebooks")
-    parser.add_argument("out", type=Path, help="the folder to write")
-    made = site(**vars(parser.parse_args()))
-    print(f"{len(made)} pages; open {made[0].parent / 'index.html'}")
