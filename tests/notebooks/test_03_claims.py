@@ -82,7 +82,7 @@ def test_both_tasks_cross_the_same_kink():
 
 
 def test_up_to_a_tenth_the_smooth_nets_are_predicted_better():
-    says("up to ρ = 0.1 neither curve comes back down to the curves of the smooth nets")
+    says("up to ρ = 0.1 neither ReLU curve comes down to the curves of the smooth nets")
     curves = {}
     for name in ACTIVATIONS:
         stage = lab.split_instrument(activation=name)
@@ -148,11 +148,11 @@ def test_recorded_conflict_within_a_task_falls_with_every_seed():
 
 
 def test_bf16_spoils_the_flat_part_of_a_small_step(batch):
-    says("At ρ = 0.001 the flat part in bf16 is as wrong as it is long")
+    says("At ρ = 0.001 the error of the flat part in bf16 is as long as the flat part")
     says("At 0.1 it is still off by more than a tenth")
     says("The ReLU net is off by more than ten times that")
     says("The flat part at ρ = 0.001 has a twentieth of the loss part's length")
-    says("better than one part in a thousand at every ρ here")
+    says("its error is below one part in a thousand at every ρ here")
 
     def in_bf16(net, rho):
         with torch.autocast("cpu", torch.bfloat16):

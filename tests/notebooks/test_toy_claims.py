@@ -98,7 +98,7 @@ def test_02_the_sharp_valley_empties_and_the_flat_one_hardly_fills(counts):
 
 
 def test_02_more_steps_hardly_change_the_counts(counts):
-    says("02_sharp_and_flat.ipynb", "With 200 steps they are the same within six starts")
+    says("02_sharp_and_flat.ipynb", "With 200 steps each changes by 6 at most")
     assert (counts[0] - counts[1]).abs().max() <= 6
 
 
@@ -115,7 +115,7 @@ def test_02_the_sharp_valley_is_about_four_times_as_sharp(bottoms):
 
 def test_02_sam_rests_at_the_saddle_between_the_valleys(bottoms, saddle):
     says("02_sharp_and_flat.ipynb", "The path stops at the saddle between the valleys")
-    says("02_sharp_and_flat.ipynb", "at ρ = 0.25 from the first start too")
+    says("02_sharp_and_flat.ipynb", "At ρ = 0.25 the path of the first instrument stops at the saddle too")
     ends = descend(VALLEYS, hundred_starts(), 0.8, [SAM])[0, :, -1]
     lost = ((ends.unsqueeze(-2) - bottoms).norm(dim=-1) > 0.4).all(-1)
     assert lost.sum() == 37
