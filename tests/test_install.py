@@ -1,6 +1,7 @@
 """The wheel works where there is no clone: it has its data and its notebooks, trains, and runs a page."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -91,14 +92,11 @@ def test_the_wheel_from_the_sdist_is_the_wheel_from_the_tree(sdist, wheel, tmp_p
 
 
 def test_the_wheel_has_what_an_installed_kit_needs(wheel):
-    notebooks = ("notebooks/*.ipynb", "notebooks/instructor/*.ipynb", "notebooks/images/*.png")
-    for pattern in ("flatmtl_lite/**/*.*", "data/*.*", "data/results/*.json", *notebooks):
-        names = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern)}
-        names = {name for name in names if "__pycache__" not in name}
-        assert names
-        assert {f"flatmtl_lite/{name.removeprefix('flatmtl_lite/')}" for name in names} <= contents(
-            wheel
-        ).keys()
+    patterns = ("flatmtl_lite/**/*.*", "data/*.*", "data/results/*.json", "notebooks/**/[!.]*.ipynb")
+    names = {path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.glob(pattern)}
+    names = {name for name in names if not re.search(r"__pycache__|/\.", name)}
+    assert {"data/multimnist_sample.npz", "notebooks/instructor/00_start_here.ipynb"} <= names
+    assert {f"flatmtl_lite/{name.removeprefix('flatmtl_lite/')}" for name in names} <= contents(wheel).keys()
 
 
 def test_the_installed_command_trains(run):

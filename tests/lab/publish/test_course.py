@@ -189,7 +189,6 @@ def test_a_full_disk_leaves_the_learners_files(shipped, folder, monkeypatch):
 def test_the_real_course_has_what_its_first_page_needs(folder):
     copied = copy_course(folder).copied
     assert course.FIRST_NOTEBOOK in copied
-    assert "images/rho.png" in copied
     assert not any(name.startswith("instructor") for name in copied)
 
 
