@@ -1,4 +1,4 @@
-"""BMTL: the direction of the gradient of Σ exp(l/τ)."""
+"""BMTL follows the gradient of Σ exp(l/τ)."""
 
 import math
 
@@ -24,8 +24,8 @@ def test_direction_is_that_of_the_sum_of_exponentials(T, temperature, sample):
     h = (losses / temperature).exp()
     transformed = torch.autograd.grad(h.sum(), x)[0]
     expected = transformed / (h / temperature).sum()
-    found = fm.BMTL(temperature)(G, losses=losses)
-    torch.testing.assert_close(found, expected.detach(), rtol=1e-10, atol=1e-12)
+    direction = fm.BMTL(temperature)(G, losses=losses)
+    torch.testing.assert_close(direction, expected.detach(), rtol=1e-10, atol=1e-12)
 
 
 def test_the_larger_loss_never_gets_less(sample):

@@ -1,4 +1,4 @@
-"""IMTL-L: its weights and the gradient of its own objective, against autograd and a settled state."""
+"""IMTL-L has the weights and the slope of its objective by autograd, and settles where theory says."""
 
 import pytest
 import torch

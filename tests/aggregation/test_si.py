@@ -1,4 +1,4 @@
-"""SI: the direction of the gradient of Σ log l."""
+"""SI follows the gradient of Σ log l."""
 
 import pytest
 import torch
