@@ -67,9 +67,8 @@ def scale_free(M: Tensor) -> tuple[Tensor, Tensor]:
 
     Cosines are clamped to [-1, 1]. A zero row has cosines of 0.
     """
-    squares = M.diagonal(dim1=-2, dim2=-1).clamp_min(
-        0.0
-    )  # rounding may leave the square of a zero row below 0
+    # rounding may leave the square of a zero row below 0
+    squares = M.diagonal(dim1=-2, dim2=-1).clamp_min(0.0)
     inverse = squares.rsqrt().nan_to_num(0.0, 0.0, 0.0)
     C = (M * inverse.unsqueeze(-1) * inverse.unsqueeze(-2)).clamp(-1.0, 1.0)
     norms = squares * inverse

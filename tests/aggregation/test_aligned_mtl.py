@@ -24,7 +24,7 @@ def aligned(G, rank):
         ("normal", 40, 10, 10),
     ],
 )
-def test_is_its_definition(nature, T, P, rank, mixture):
+def test_the_direction_is_its_definition_by_singular_values(nature, T, P, rank, mixture):
     G, _ = mixture([nature], T, P, batch=30 if T < 40 else 8, decades=[0, 6])
     d, expected = fm.AlignedMTL()(G), aligned(G, rank)
     smallest = torch.linalg.svdvals(G)[..., rank - 1]
@@ -39,18 +39,18 @@ def test_orthogonal_gradients_get_the_length_of_the_shortest(T):
     torch.testing.assert_close(fm.AlignedMTL()(norms.diag()), torch.full_like(norms, 1 / T))
 
 
-def test_of_rank_1_is_the_mean(sample):
+def test_gradients_of_rank_1_give_the_mean(sample):
     G = sample("normal", 4, 1) * sample("normal", 1, 7)
     torch.testing.assert_close(fm.AlignedMTL()(G), G.mean(-2), rtol=1e-8, atol=1e-10)
 
 
-def test_jumps_where_the_rank_falls_as_documented():
+def test_the_direction_jumps_where_the_rank_falls_as_documented():
     for angle, expected in [(1e-3, 1e-3 / 2), (1e-9, 1.0)]:
         G = torch.tensor([[1.0, angle / 2], [1.0, -angle / 2]], dtype=torch.float64)
         assert fm.AlignedMTL()(G).norm().item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_may_ascend_on_a_single_task_but_never_on_the_mean(sample):
+def test_the_direction_may_ascend_on_a_single_task_but_never_on_the_mean(sample):
     G = sample("no_descent", 3, 8, decades=2)
     d = fm.AlignedMTL()(G)
     assert ((G @ d.unsqueeze(-1)).amin((-1, -2)) < 0).any()

@@ -8,7 +8,7 @@ import torch
 import flatmtl_lite as fm
 
 
-def test_pinned():
+def test_it_gives_the_weights_by_hand():
     weights = fm.BMTL(temperature=2.0).loss_weights(torch.tensor([0.0, 2 * math.log(3.0)]))
     assert weights.tolist() == pytest.approx([0.25, 0.75])
     assert fm.BMTL(1.0).loss_weights(torch.tensor([1e6, -1e6])).tolist() == [1, 0]
@@ -16,7 +16,7 @@ def test_pinned():
 
 @pytest.mark.parametrize("temperature", [0.7, 50.0])
 @pytest.mark.parametrize("T", [1, 2, 5])
-def test_direction_is_that_of_the_sum_of_exponentials(T, temperature, sample):
+def test_the_direction_is_the_gradient_of_the_sum_of_exponentials(T, temperature, sample):
     A, b = sample("normal", T, 4, batch=2)
     x = b[0].clone().requires_grad_()
     losses = (A @ x) ** 2

@@ -28,7 +28,7 @@ def dual_value(G, w, c):
 
 @pytest.mark.parametrize("c", CS)
 @pytest.mark.parametrize(("T", "P"), [(2, 5), (3, 2), (10, 4), (10, 60), (40, 10), (40, 100)])
-def test_feasible_and_without_duality_gap_row_by_row(T, P, c, mixture):
+def test_the_direction_stays_in_the_ball_and_leaves_no_duality_gap(T, P, c, mixture):
     natures = ["normal", "descent", "no_descent", "rank_2"]
     G, is_a = mixture(natures, T, P, batch=16 if T < 40 else 4, decades=[0, 6])
     d, w = solve(G, c)
@@ -77,7 +77,7 @@ def opposite_pair(T, P):
     + [opposite_pair(*shape) for shape in ((2, 3), (3, 2), (4, 3), (6, 10), (10, 5))],
     ids=lambda G: "x".join(map(str, G.shape)),
 )
-def test_without_duality_gap_where_gradients_cancel(G):
+def test_there_is_no_duality_gap_where_gradients_cancel(G):
     g_0 = G.mean(-2)
     radius = g_0.norm(dim=-1)
     hull = shortest(G)
@@ -103,7 +103,7 @@ def test_little_is_lost_where_gradients_nearly_cancel(T, P, sample):
 
 
 @pytest.mark.parametrize("c", CS)
-def test_two_tasks_against_a_fine_search(c, mixture):
+def test_a_fine_search_over_two_tasks_gives_the_same_worst_gain(c, mixture):
     G, _ = mixture(["normal"], 2, 5, batch=40, decades=[0, 2])
     d, _ = solve(G, c)
     share = torch.linspace(0, 1, 20_001, dtype=torch.float64).unsqueeze(-1)
@@ -143,7 +143,7 @@ def test_a_large_c_nears_the_direction_of_mgda(sample):
     assert (cosine > 1 - 1e-6).all()
 
 
-def test_improves_the_worst_task_over_the_mean(sample):
+def test_a_larger_c_improves_the_worst_task(sample):
     G = sample("normal", 5, 20)
     worst = [(G @ solve(G, c)[0].unsqueeze(-1)).squeeze(-1).amin(-1) for c in (0, 0.1, 0.4, 0.9)]
     for smaller, larger in itertools.pairwise(worst):
@@ -169,7 +169,7 @@ SQRT_10, SQRT_91 = math.sqrt(10), math.sqrt(91)
         (2.0, [[1.0, 2.0], [-3.0, -6.0]], [0.0, 0.0]),
     ],
 )
-def test_pinned(c, G, published):
+def test_it_gives_the_directions_by_hand(c, G, published):
     G = torch.tensor(G, dtype=torch.float64)
     expected = torch.tensor(published, dtype=torch.float64) / (1 + c)
     torch.testing.assert_close(fm.CAGrad(c=c)(G), expected, rtol=1e-9, atol=1e-9)
@@ -183,7 +183,7 @@ def test_float32_is_near_float64(sample):
 
 
 @pytest.mark.parametrize("T", [4, 10])
-def test_without_duality_gap_with_norms_from_1e_minus_30_to_1e30(T, sample):
+def test_there_is_no_duality_gap_with_norms_from_1e_minus_30_to_1e30(T, sample):
     G = sample("normal", T, 30, batch=200, decades=60)
     for c in CS:
         d, w = solve(G, c)
@@ -202,6 +202,6 @@ def test_zero_rows_allow_no_gain_but_the_rest_does_not_pay_for_it(c):
         assert g @ d >= 0
 
 
-def test_shows_its_radius():
+def test_it_shows_its_radius():
     assert repr(fm.CAGrad(c=0.25)) == "CAGrad(c=0.25)"
     assert fm.CAGrad().c == 0.4

@@ -40,7 +40,7 @@ def assert_optimal(G, c, improvable):
 
 @pytest.mark.parametrize("c", CS)
 @pytest.mark.parametrize(("T", "P"), [(2, 5), (3, 2), (3, 50), (10, 4), (10, 60), (40, 10), (40, 200)])
-def test_within_the_cone_and_without_duality_gap_row_by_row(T, P, c, mixture):
+def test_the_direction_stays_in_the_cone_and_leaves_no_duality_gap(T, P, c, mixture):
     natures = ["normal", "descent", "no_descent", "rank_2"]
     G, is_a = mixture(natures, T, P, batch=10 if T < 40 else 4, decades=[0, 6])
     improvable = (fm.MGDA()(G) != 0).any(-1)
@@ -50,7 +50,7 @@ def test_within_the_cone_and_without_duality_gap_row_by_row(T, P, c, mixture):
 
 
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 4), (4, 6), (6, 10), (10, 20)])
-def test_optimal_on_20000_problems(T, P, sample):
+def test_it_is_optimal_on_20000_problems(T, P, sample):
     """The rows without their part along the mean are dependent: where the search rounds, a few go wrong."""
     G = sample("normal", T, P, batch=20_000)
     for c, share in [(0.7, G[:5000]), (0.9, G), (0.97, G[:5000])]:
@@ -59,7 +59,7 @@ def test_optimal_on_20000_problems(T, P, sample):
 
 @pytest.mark.parametrize(("T", "P"), [(4, 3), (10, 20)])
 @pytest.mark.parametrize("nature", ["integers", "near duplicates"])
-def test_optimal_on_integers_and_near_duplicates(nature, T, P):
+def test_it_is_optimal_on_integers_and_near_duplicates(nature, T, P):
     generator = torch.Generator().manual_seed(0)
     if nature == "integers":
         G = torch.randint(-1, 2, (3000, T, P), generator=generator).double()
@@ -96,7 +96,7 @@ def test_no_random_direction_of_the_cone_is_better(c, sample):
         (1.0, [0.5, 1.5]),
     ],
 )
-def test_pinned(c, expected):
+def test_it_gives_the_directions_by_hand(c, expected):
     G = torch.tensor([[1.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
     expected = torch.tensor(expected, dtype=torch.float64)
     torch.testing.assert_close(fm.ConicGrad(c)(G), expected, rtol=1e-12, atol=1e-12)
@@ -121,6 +121,6 @@ def test_a_zero_row_counts_in_the_mean_and_is_never_the_worst(c, sample):
     torch.testing.assert_close(fm.ConicGrad(c)(with_zero), 0.75 * fm.ConicGrad(c)(G), rtol=1e-8, atol=1e-10)
 
 
-def test_shows_its_cosine():
+def test_it_shows_its_cosine():
     assert repr(fm.ConicGrad(c=0.25)) == "ConicGrad(c=0.25)"
     assert fm.ConicGrad().c == 0.5

@@ -16,7 +16,7 @@ def series(steps, T=3):
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0, 10.0])
 @pytest.mark.parametrize("window", [1, 2, 5])
-def test_weights_are_those_of_the_last_two_full_windows(window, temperature):
+def test_the_weights_come_from_the_last_two_full_windows(window, temperature):
     A, losses = fm.DWA(window, temperature), series(23)
     for t in range(23):
         weights = A.loss_weights(losses[t])
@@ -31,7 +31,7 @@ def test_weights_are_those_of_the_last_two_full_windows(window, temperature):
         assert weights.tolist() == pytest.approx(expected, rel=1e-10)
 
 
-def test_pinned():
+def test_it_gives_the_weights_by_hand():
     """Task 2's loss halves, task 1's stays: ratios 1 and 1/2, weights e^½ : e^¼."""
     A = fm.DWA(window=1)
     for losses in ([3.0, 1.0], [3.0, 0.5]):
@@ -50,7 +50,7 @@ def test_units_of_a_loss_do_not_matter():
         torch.testing.assert_close(other.loss_weights(scaled), one.loss_weights(losses))
 
 
-def test_agrees_with_torchjd_whose_weights_sum_to_the_number_of_tasks():
+def test_it_agrees_with_torchjd_whose_weights_sum_to_the_number_of_tasks():
     A, peer = fm.DWA(window=4), torchjd.DWA()
     for t, losses in enumerate(series(16)):
         values = losses.clone().requires_grad_()

@@ -26,7 +26,7 @@ def unfairness(G, weights, alpha):
 
 @pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.parametrize(("T", "P"), SIZES)
-def test_fixed_point_row_by_row(T, P, alpha, mixture):
+def test_the_weights_meet_their_fixed_point_row_by_row(T, P, alpha, mixture):
     natures = ["normal", "descent", "no_descent", "some_cancel", "rank_2"]
     G, is_a = mixture(natures, T, P, batch=30 if T < 40 else 8, decades=[0, 6])
     aggregate = fm.NashMTL() if alpha == 1 else fm.FairGrad(alpha=alpha)
@@ -76,7 +76,7 @@ def test_no_random_direction_of_the_cone_is_fairer(alpha, sample):
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_orthogonal_gradients_by_hand(alpha):
+def test_orthogonal_gradients_give_the_direction_by_hand(alpha):
     """w‖g‖² = w^(-1/α), so w = ‖g‖^(-2α/(1+α))."""
     norms = torch.tensor([[1.0, 8.0], [1e-3, 1e3], [2.0, 3.0]], dtype=torch.float64)
     d = norms ** (1 - 2 * alpha / (1 + alpha))
@@ -107,7 +107,7 @@ def test_zero_rows_are_left_out(name, mixture):
 
 
 @pytest.mark.parametrize("name", ["nash_mtl", "fairgrad", "ngdiff"])
-def test_0_where_the_unit_gradients_cancel_to_1e_minus_7(name):
+def test_the_direction_is_0_where_the_unit_gradients_cancel_to_1e_minus_7(name):
     for rest, length in [(1e-2, 1.0), (1e-5, 1.0), (1e-6, 1.0), (1e-8, 0.0)]:
         G = torch.tensor([[1.0, rest], [-1.0, rest]], dtype=torch.float64)
         expected = torch.tensor([0.0, length], dtype=torch.float64)
@@ -126,7 +126,7 @@ def test_float32_is_near_float64_and_knows_a_stationary_point(name, sample, mixt
 
 
 @pytest.mark.parametrize("T", [5, 10, 40])
-def test_rows_in_a_half_plane_of_lengths_far_apart(T, monkeypatch):
+def test_rows_in_a_half_plane_of_lengths_far_apart_take_few_rounds(T, monkeypatch):
     monkeypatch.setattr("flatmtl_lite.aggregation.fairness.ROUNDS", 40)
     generator = torch.Generator().manual_seed(0)
     angle, decades = torch.rand(2, 150, T, generator=generator, dtype=torch.float64)
@@ -136,7 +136,7 @@ def test_rows_in_a_half_plane_of_lengths_far_apart(T, monkeypatch):
 
 
 @pytest.mark.parametrize("T", [5, 10])
-def test_rows_that_nearly_cancel_of_lengths_far_apart(T):
+def test_rows_that_nearly_cancel_of_lengths_far_apart_do_not_go_in_circles(T):
     generator = torch.Generator().manual_seed(1002)
     G = 1e-3 * torch.rand(1000, T, 3, generator=generator, dtype=torch.float64)
     G[..., 2] = 1e-3 * torch.randn(1000, T, generator=generator, dtype=torch.float64)
@@ -173,6 +173,6 @@ def test_gradients_shorter_than_1e_minus_8_of_the_longest_count_as_that_long(mix
     assert (clamped != G).any()
 
 
-def test_shows_its_alpha():
+def test_it_shows_its_alpha():
     assert repr(fm.FairGrad(alpha=1.5)) == "FairGrad(alpha=1.5)"
     assert fm.FairGrad().alpha == 2

@@ -22,7 +22,7 @@ def published(G, draw):
 
 
 @pytest.mark.parametrize(("T", "P"), [(1, 5), (2, 50), (3, 200), (10, 40)])
-def test_is_the_published_formula_divided_by_the_number_of_tasks(T, P, mixture):
+def test_it_is_the_published_formula_divided_by_the_number_of_tasks(T, P, mixture):
     for seed, G in enumerate(mixture(["normal"], T, P, batch=5, decades=[0, 4])[0]):
         draw = torch.rand(P, generator=torch.Generator().manual_seed(seed)).tolist()
         direction = fm.GradDrop(torch.Generator().manual_seed(seed))(G)
@@ -42,7 +42,7 @@ def test_on_average_each_sign_comes_with_its_purity(sample):
     assert (error > 0).any()
 
 
-def test_pinned():
+def test_it_gives_the_directions_by_hand():
     """Columns where all agree, where all are 0, and one of two results where they do not."""
     G = torch.tensor([[4.0, -2.0, 0.0, 3.0, 0.0], [2.0, -1.0, 0.0, -1.0, -5.0]])
     A = fm.GradDrop()
@@ -67,7 +67,7 @@ def test_an_element_is_the_mean_of_its_positive_or_of_its_negative_parts(seed, T
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_sums_beyond_the_range_of_the_dtype_do_not_occur(dtype):
+def test_no_sum_leaves_the_range_of_the_dtype(dtype):
     high, low = torch.finfo(dtype).max / 2, torch.finfo(dtype).tiny
     G = torch.tensor([[high, low, -high, high], [high, low, -high, low], [high, low, -high, 0]], dtype=dtype)
     direction = fm.GradDrop()(G)
@@ -116,7 +116,7 @@ def test_the_global_generator_is_neither_read_nor_moved(sample):
 
 
 @pytest.mark.parametrize("calls", [0, 3])
-def test_state_goes_through_a_file_into_a_fresh_object(calls, tmp_path, sample):
+def test_the_state_goes_through_a_file_into_a_new_object(calls, tmp_path, sample):
     G = sample("normal", 3, 30, batch=1)[0]
     old = fm.GradDrop(torch.Generator().manual_seed(5))
     for _ in range(calls):

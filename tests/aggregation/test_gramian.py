@@ -13,7 +13,7 @@ DTYPES = [torch.float64, torch.float32]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_is_the_product_of_the_rows(dtype, sample):
+def test_it_is_the_product_of_the_rows(dtype, sample):
     for T in (1, 2, 7):
         G = sample("normal", T, 11).to(dtype)
         M = gramian(G)
@@ -94,7 +94,7 @@ def test_a_non_finite_row_is_named_within_its_own_block(batch):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_scale_free_form(dtype):
+def test_the_scale_free_form_has_cosines_and_relative_norms(dtype):
     G = torch.tensor([[3.0, 4.0], [0.0, 0.0], [-10.0, 0.0], [6.0, 8.0]], dtype=dtype)
     C, norms = scale_free((G @ G.mT).double())
     expected = [[1, 0, -0.6, 1], [0, 0, 0, 0], [-0.6, 0, 1, -0.6], [1, 0, -0.6, 1]]
@@ -102,7 +102,7 @@ def test_scale_free_form(dtype):
     torch.testing.assert_close(norms, torch.tensor([0.5, 0, 1, 1], dtype=torch.float64))
 
 
-def test_scale_free_form_of_nothing_and_of_a_slightly_indefinite_matrix():
+def test_the_scale_free_form_is_finite_for_zeros_and_slightly_indefinite_matrices():
     C, norms = scale_free(torch.zeros(2, 2, dtype=torch.float64))
     assert C.tolist() == [[0, 0], [0, 0]]
     assert norms.tolist() == [0, 0]

@@ -11,7 +11,7 @@ def projections(G, d):
 
 
 @pytest.mark.parametrize(("T", "P"), [(2, 2), (2, 9), (3, 3), (3, 40), (10, 12), (10, 200), (40, 200)])
-def test_projections_are_equal_and_positive(T, P, mixture):
+def test_the_projections_are_equal_and_positive(T, P, mixture):
     G, _ = mixture(["normal", "descent"], T, P, decades=[0, 6])
     d = fm.IMTLG()(G)
     p = projections(G, d)
@@ -42,7 +42,7 @@ def test_dependent_gradients_get_the_least_squares_fit_of_equal_projections(natu
 TURNING = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.006, 0.006, 0.007]], dtype=torch.float64)
 
 
-def test_pinned_where_the_sum_of_the_weights_is_negative():
+def test_it_gives_the_direction_by_hand_where_the_sum_of_the_weights_is_negative():
     weights = fm.IMTLG().weights(TURNING @ TURNING.mT)
     expected = torch.tensor([55.0, 55.0, -1000.0], dtype=torch.float64) / 1110
     torch.testing.assert_close(weights, expected, rtol=1e-9, atol=0)
@@ -59,7 +59,7 @@ def test_dividing_by_the_sum_as_published_ascends_on_every_task_where_ours_desce
     assert (TURNING @ ours > 0).all()
 
 
-def test_two_tasks_by_hand(sample):
+def test_two_tasks_have_the_weights_by_hand(sample):
     """For T = 2 the weights are the other's norm over the sum of norms: positive, as published."""
     G = sample("normal", 2, 6, decades=4)
     norms = G.norm(dim=-1)
@@ -92,7 +92,7 @@ def test_dependent_gradients_that_allow_it_still_have_equal_projections(T, sampl
 
 
 @pytest.mark.parametrize("T", [2, 3, 4, 5, 6, 7])
-def test_is_0_where_the_unit_gradients_sum_to_0(T):
+def test_the_direction_is_0_where_the_unit_gradients_sum_to_0(T):
     """Evenly round the circle: equal projections sum to 0, so all are 0."""
     turn = torch.arange(10, dtype=torch.float64).unsqueeze(-1)
     angles = turn + torch.arange(T, dtype=torch.float64) * (2 * torch.pi / T)
@@ -104,13 +104,13 @@ def test_is_0_where_the_unit_gradients_sum_to_0(T):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_is_0_for_opposite_gradients(dtype, sample):
+def test_the_direction_is_0_for_opposite_gradients(dtype, sample):
     G = sample("no_descent", 2, 9).to(dtype)
     assert (fm.IMTLG()(G).norm(dim=-1) <= 1e-5 * G.norm(dim=-1).amax(-1)).all()
 
 
 @pytest.mark.parametrize("T", [2, 3, 10])
-def test_float32(T, sample):
+def test_float32_has_equal_projections_too(T, sample):
     G = sample("descent", T, 100, decades=2).float()
     d = fm.IMTLG()(G).double()
     p = projections(G.double(), d)

@@ -7,7 +7,7 @@ import flatmtl_lite as fm
 from flatmtl_lite.aggregation import gramian
 
 
-def test_pinned():
+def test_it_gives_the_average_and_equal_weights():
     G = torch.tensor([[2.0, 0.0], [0.0, 4.0], [1.0, -1.0]])
     assert fm.Mean()(G).tolist() == [1.0, 1.0]
     assert fm.Mean().weights(gramian(G)).tolist() == [1 / 3, 1 / 3, 1 / 3]
@@ -15,7 +15,7 @@ def test_pinned():
 
 
 @pytest.mark.parametrize(("T", "P"), [(1, 3), (2, 5), (10, 4)])
-def test_is_linear(T, P, sample):
+def test_it_is_linear(T, P, sample):
     G, H = sample("normal", T, P, decades=2), sample("normal", T, P)
     both = fm.Mean()(G) + fm.Mean()(H)
     torch.testing.assert_close(fm.Mean()(G + H), both, rtol=1e-12, atol=1e-12)

@@ -36,7 +36,7 @@ def shortest_by_trying_every_face(G):
 @pytest.mark.parametrize(
     ("T", "P"), [(2, 1), (2, 5), (3, 2), (3, 50), (10, 4), (10, 60), (40, 10), (40, 200)]
 )
-def test_optimality_row_by_row(T, P, mixture):
+def test_the_direction_is_optimal_row_by_row(T, P, mixture):
     natures = ["normal", "descent", "no_descent", "rank_2"]
     G, is_a = mixture(natures, T, P, batch=50 if T < 40 else 15, decades=[0, 6])
     d = fm.MGDA()(G)
@@ -51,7 +51,7 @@ def test_optimality_row_by_row(T, P, mixture):
 
 
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 3), (5, 2), (5, 8), (7, 5)])
-def test_shortest_over_every_face(T, P, mixture):
+def test_trying_every_face_gives_the_same_direction(T, P, mixture):
     G, _ = mixture(["normal", "descent"], T, P, batch=8, decades=[1])
     d = fm.MGDA()(G)
     expected = torch.stack([shortest_by_trying_every_face(g) for g in G])
@@ -79,7 +79,7 @@ def test_two_tasks_have_a_closed_form(mixture):
         ([[1.0, 2.0], [0.0, 0.0]], [0.0, 0.0]),
     ],
 )
-def test_pinned(G, expected):
+def test_it_gives_the_directions_by_hand(G, expected):
     G, expected = torch.tensor(G, dtype=torch.float64), torch.tensor(expected, dtype=torch.float64)
     torch.testing.assert_close(fm.MGDA()(G), expected, rtol=1e-12, atol=1e-12)
 
@@ -105,7 +105,7 @@ def test_float32_descends_on_every_task(T, mixture):
 
 
 @pytest.mark.parametrize(("T", "P"), [(2, 5), (3, 4), (5, 9)])
-def test_descends_on_every_task_whatever_the_norms(T, P, sample):
+def test_it_descends_on_every_task_whatever_the_norms(T, P, sample):
     """Row norms from 1e-30 to 1e30: the weight of a long row lies below the range of float32."""
     for dtype, tolerance in [(torch.float64, 1e-8), (torch.float32, 1e-3)]:
         G = sample("descent", T, P, decades=60).to(dtype)
@@ -114,7 +114,7 @@ def test_descends_on_every_task_whatever_the_norms(T, P, sample):
 
 
 @pytest.mark.parametrize("name", ["mgda", "cagrad"])
-def test_is_not_nan_where_rounding_leaves_no_length_at_all(name, sample):
+def test_the_direction_is_finite_where_rounding_leaves_no_length_at_all(name, sample):
     """Many rows in a plane: g_w cancels so far that its squared length may come out negative."""
     G = sample("rank_2", 40, 100, batch=4, decades=6)
     assert fm.aggregator(name)(G).isfinite().all()

@@ -28,7 +28,7 @@ def draw(generator, T):
 
 
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 2), (5, 20), (10, 6), (10, 60), (40, 10)])
-def test_is_the_published_algorithm_divided_by_the_number_of_tasks(T, P, mixture):
+def test_it_is_the_published_algorithm_divided_by_the_number_of_tasks(T, P, mixture):
     natures = ["normal", "descent", "no_descent", "rank_2"]
     G, _ = mixture(natures, T, P, batch=10 if T < 10 else 2 if T < 40 else 1, decades=[0, 6][: 1 + (T < 40)])
     directions = torch.stack([fm.PCGrad(torch.Generator().manual_seed(i))(g) for i, g in enumerate(G)])
@@ -41,7 +41,7 @@ def test_is_the_published_algorithm_divided_by_the_number_of_tasks(T, P, mixture
 THREE = torch.tensor([[2.0, 0.0, 0.0], [-1.0, 1.0, 0.0], [-1.0, -1.0, 1.0]], dtype=torch.float64)
 
 
-def test_pinned():
+def test_it_gives_the_directions_by_hand():
     G = torch.tensor([[1.0, 0.0], [-1.0, 1.0]], dtype=torch.float64)
     # v₁ = (1, 0) + ½(-1, 1), v₂ = (-1, 1) + (1, 0)
     torch.testing.assert_close(fm.PCGrad()(G), torch.tensor([0.25, 0.75], dtype=torch.float64))
@@ -64,7 +64,7 @@ def test_every_task_has_an_order_of_its_own_and_each_order_occurs():
     assert min(map(draws.count, results)) >= 25  # of 200: about 50 each
 
 
-def test_an_order_is_shared_by_the_batch():
+def test_a_batch_shares_one_order():
     aggregate = fm.PCGrad()
     for _ in range(10):
         directions = aggregate(THREE.expand(6, 3, 3))
@@ -100,7 +100,7 @@ def test_the_global_generator_is_neither_read_nor_moved():
 
 
 @pytest.mark.parametrize("calls", [0, 3])
-def test_state_goes_through_a_file_into_a_fresh_object(calls, tmp_path):
+def test_the_state_goes_through_a_file_into_a_new_object(calls, tmp_path):
     old = fm.PCGrad(torch.Generator().manual_seed(5))
     for _ in range(calls):
         old(THREE)
@@ -112,7 +112,7 @@ def test_state_goes_through_a_file_into_a_fresh_object(calls, tmp_path):
     assert [fresh(THREE).tolist() for _ in range(12)] == expected
 
 
-def test_weights_draws_as_the_direction_does():
+def test_weights_draw_as_the_direction_does():
     one, other = fm.PCGrad(), fm.PCGrad()
     for _ in range(10):
         torch.testing.assert_close(one.weights(gramian(THREE)) @ THREE, other(THREE))

@@ -7,7 +7,7 @@ import flatmtl_lite as fm
 LOSSES = torch.tensor([0.5, 2.0, 1.0])
 
 
-def test_weights_are_the_softmax_of_normal_numbers():
+def test_the_weights_are_the_softmax_of_normal_numbers():
     A, generator = fm.RLW(torch.Generator().manual_seed(7)), torch.Generator().manual_seed(7)
     for _ in range(20):
         z = torch.randn(3, generator=generator, dtype=torch.float64).exp()

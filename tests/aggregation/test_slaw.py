@@ -13,7 +13,7 @@ def series(steps, T=3):
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.9, 0.99])
-def test_weights_are_those_of_the_running_moments(decay):
+def test_the_weights_come_from_the_running_moments(decay):
     """Plain means of l² and l while 1/step > 1 - decay, exponential ones from then on."""
     A, losses = fm.SLAW(decay), series(150)
     square = mean = torch.zeros(3, dtype=torch.float64)
@@ -29,7 +29,7 @@ def test_weights_are_those_of_the_running_moments(decay):
             torch.testing.assert_close(expected, (1 / plain) / (1 / plain).sum(), rtol=1e-8, atol=0)
 
 
-def test_pinned():
+def test_it_gives_the_weights_by_hand():
     A = fm.SLAW()
     assert A.loss_weights(torch.tensor([5.0, 1.0])).tolist() == [0.5, 0.5]
     # spreads of {5, 6} and {1, 4}: 1/2 and 3/2

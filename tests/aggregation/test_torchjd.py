@@ -17,18 +17,18 @@ def agree(ours, theirs, G):
 
 @pytest.mark.parametrize("nature", ["normal", "descent"])
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 10)])
-def test_mgda(T, P, nature, sample):
+def test_mgda_agrees(T, P, nature, sample):
     # its Frank-Wolfe iteration needs more rounds than its default for this accuracy
     agree(fm.MGDA(), torchjd.MGDA(epsilon=1e-9, max_iters=10_000), sample(nature, T, P, batch=4))
 
 
 @pytest.mark.parametrize("P", [2, 20])
-def test_pcgrad_of_two_tasks(P, mixture):
+def test_pcgrad_of_two_tasks_agrees(P, mixture):
     agree(fm.PCGrad(), torchjd.PCGrad(), mixture(["normal"], 2, P, batch=20, decades=[0, 2])[0])
 
 
 @pytest.mark.parametrize(("T", "P"), [(2, 5), (3, 10), (6, 40)])
-def test_imtl_g_where_its_weights_sum_to_more_than_0(T, P, mixture):
+def test_imtl_g_agrees_where_its_weights_sum_to_more_than_0(T, P, mixture):
     G, _ = mixture(["normal"], T, P, batch=25, decades=[0, 2])
     positive = fm.IMTLG().weights(G @ G.mT).sum(-1) > 1e-3
     assert positive.sum() >= 20
@@ -51,7 +51,7 @@ def in_the_same_orders(monkeypatch):
 
 
 @pytest.mark.parametrize("T", [3, 6])
-def test_pcgrad_in_the_same_orders(T, sample, in_the_same_orders):
+def test_pcgrad_in_the_same_orders_agrees(T, sample, in_the_same_orders):
     G = sample("normal", T, 8, batch=10)
     left = in_the_same_orders(fm.PCGrad(), T, len(G), of_all=True)
     agree(fm.PCGrad(), torchjd.PCGrad(), G)
@@ -59,25 +59,25 @@ def test_pcgrad_in_the_same_orders(T, sample, in_the_same_orders):
 
 
 @pytest.mark.parametrize("T", [3, 6])
-def test_gradvac_in_the_same_orders(T, sample, in_the_same_orders):
+def test_gradvac_in_the_same_orders_agrees(T, sample, in_the_same_orders):
     G = sample("normal", T, 8, batch=10)
     left = in_the_same_orders(fm.GradVac(), T, len(G), of_all=False)
     agree(fm.GradVac(), torchjd.GradVac(eps=0.0), G)
     assert left == []
 
 
-def test_mean(sample):
+def test_mean_agrees(sample):
     agree(fm.Mean(), torchjd.Mean(), sample("normal", 4, 9, decades=2))
 
 
 @pytest.mark.parametrize("c", [0.1, 0.4, 0.9])
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 10), (6, 40)])
-def test_cagrad(T, P, c, sample):
+def test_cagrad_agrees(T, P, c, sample):
     agree(fm.CAGrad(c=c), torchjd.CAGrad(c=c, norm_eps=1e-9), sample("normal", T, P, batch=6))
 
 
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 10), (6, 40)])
-def test_upgrad(T, P, mixture):
+def test_upgrad_agrees(T, P, mixture):
     projector = torchjd_linalg.QuadprogProjector(norm_eps=1e-12, reg_eps=1e-12)
     G, _ = mixture(["normal", "descent"], T, P, batch=6, decades=[0, 1])
     agree(fm.UPGrad(), torchjd.UPGrad(projector=projector), G)
@@ -85,7 +85,7 @@ def test_upgrad(T, P, mixture):
 
 @pytest.mark.filterwarnings("ignore:You are solving a parameterized problem:UserWarning")
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 10), (6, 40)])
-def test_nash_mtl(T, P, sample):
+def test_nash_mtl_agrees(T, P, sample):
     """Its rounds of convex programs end at residuals of 1e-3 or changes of 1e-6."""
     G = sample("descent", T, P, batch=4)
     directions = fm.NashMTL()(G)
@@ -95,13 +95,13 @@ def test_nash_mtl(T, P, sample):
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 10), (6, 40)])
-def test_fairgrad(T, P, alpha, sample):
+def test_fairgrad_agrees(T, P, alpha, sample):
     """Its least squares end at relative changes of 1e-8."""
     agree(fm.FairGrad(alpha=alpha), torchjd.FairGrad(alpha=alpha), sample("descent", T, P, batch=8))
 
 
 @pytest.mark.parametrize(("nature", "T", "P"), [("normal", 2, 5), ("normal", 6, 40), ("rank_2", 5, 9)])
-def test_aligned_mtl(nature, T, P, mixture):
+def test_aligned_mtl_agrees(nature, T, P, mixture):
     G, _ = mixture([nature], T, P, batch=20, decades=[0, 2])
     agree(fm.AlignedMTL(), torchjd.AlignedMTL(), G)
     lengths = torch.stack([torchjd.AlignedMTL()(g).norm() for g in G])
@@ -109,7 +109,7 @@ def test_aligned_mtl(nature, T, P, mixture):
 
 
 @pytest.mark.parametrize("beta", [0.1, 0.5])
-def test_gradvac_of_two_tasks_over_several_calls(beta, sample):
+def test_gradvac_of_two_tasks_over_several_calls_agrees(beta, sample):
     G = sample("descent", 2, 8, batch=12)
     agree(fm.GradVac(beta), torchjd.GradVac(beta, eps=0.0), G)
     A = fm.GradVac(beta)

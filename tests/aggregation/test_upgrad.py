@@ -15,7 +15,7 @@ EPS = torch.finfo(torch.float64).eps
 @pytest.mark.parametrize(
     ("T", "P"), [(2, 1), (2, 5), (3, 2), (3, 50), (10, 4), (10, 60), (40, 10), (40, 200)]
 )
-def test_projections_row_by_row(T, P, mixture):
+def test_the_projections_are_optimal_row_by_row(T, P, mixture):
     """The projection of g opposes no gradient, is p = g + Σ vⱼgⱼ, v >= 0, and vⱼ > 0 only if ⟨gⱼ, p⟩ = 0."""
     natures = ["normal", "descent", "no_descent", "rank_2"]
     G, is_a = mixture(natures, T, P, batch=30 if T < 40 else 3, decades=[0, 6])
@@ -47,7 +47,7 @@ def projection_by_trying_every_face(g, G):
 
 
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 3), (4, 6), (5, 2)])
-def test_nearest_over_every_face(T, P, mixture):
+def test_trying_every_face_gives_the_same_direction(T, P, mixture):
     for G in mixture(["normal", "descent"], T, P, batch=6, decades=[1])[0]:
         expected = torch.stack([projection_by_trying_every_face(g, G) for g in G]).mean(0)
         assert (fm.UPGrad()(G) - expected).norm() <= 1e-8 * G.norm(dim=-1).max()
@@ -64,12 +64,12 @@ def test_nearest_over_every_face(T, P, mixture):
         ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [-1.0, -1.0, 1.0]], [1 / 6, 1 / 6, 2 / 3]),
     ],
 )
-def test_pinned(G, expected):
+def test_it_gives_the_directions_by_hand(G, expected):
     G, expected = torch.tensor(G, dtype=torch.float64), torch.tensor(expected, dtype=torch.float64)
     torch.testing.assert_close(fm.UPGrad()(G), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_is_the_mean_without_conflict_and_pcgrad_for_two(sample):
+def test_it_is_the_mean_without_conflict_and_pcgrad_for_two(sample):
     G = sample("normal", 2, 9, decades=3)
     torch.testing.assert_close(fm.UPGrad()(G), fm.PCGrad()(G), rtol=1e-9, atol=1e-9)
     G = sample("normal", 5, 9).abs()
