@@ -39,6 +39,16 @@ def test_orthogonal_gradients_get_the_length_of_the_shortest(T):
     torch.testing.assert_close(fm.AlignedMTL()(norms.diag()), torch.full_like(norms, 1 / T))
 
 
+@pytest.mark.parametrize("ratio", [1e-4, 1e-8, 1e-12])
+def test_the_length_keeps_its_digits_however_far_apart_the_norms_are(ratio):
+    """‖d‖ = σ/√2, and σ² = (t - √(t² - 4D))/2 for trace t and determinant D, without that cancellation."""
+    G = torch.tensor([[1.0, 0.0], [0.6 * ratio, 0.8 * ratio]], dtype=torch.float64)
+    trace, determinant = 1 + ratio**2, (0.8 * ratio) ** 2
+    smallest = (2 * determinant / (trace + (trace**2 - 4 * determinant) ** 0.5)) ** 0.5
+    for rows in (G, G.flip(0)):
+        assert fm.AlignedMTL()(rows).norm().item() == pytest.approx(smallest / 2**0.5, rel=1e-13)
+
+
 def test_gradients_of_rank_1_give_the_mean(sample):
     G = sample("normal", 4, 1) * sample("normal", 1, 7)
     torch.testing.assert_close(fm.AlignedMTL()(G), G.mean(-2), rtol=1e-8, atol=1e-10)
