@@ -34,7 +34,7 @@ class AlignedMTL(GramianAggregator):
         values, vectors = torch.linalg.eigh(C)
         counts = values > 10 * T * eps * values[..., -1:]
         # the singular values of a factor of G Gᵀ keep digits that the eigenvalues of G Gᵀ would lose;
-        # rows in the order of their norms keep those of the small singular values too
+        # rows in the order of their norms keep the digits of the small singular values too
         order = identity(T)[norms.argsort(-1, descending=True)]
         rows = order @ (norms.unsqueeze(-1) * vectors)
         U, S, _ = torch.linalg.svd(rows * (values * counts).sqrt().unsqueeze(-2))

@@ -159,7 +159,7 @@ class GramianAggregator(Aggregator):
 
         Args:
             M: the Gramian.
-            eps: relative accuracy of ``M``, by default that of its dtype; rank tolerances follow it.
+            eps: relative accuracy of ``M``, by default the eps of its dtype; rank tolerances follow it.
             part: name of the gradients ("loss", "flat" or "sam"), for a method that remembers them.
 
         Raises:
