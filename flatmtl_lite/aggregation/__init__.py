@@ -1,22 +1,22 @@
-"""T task gradients -> one direction. One file per method."""
+"""Turn T task gradients into one direction: read base.py, then mean.py, mgda.py and any other method's file.
+
+base.py states the contract, gramians.py and products.py compute G Gᵀ, unit_rows.py, cone.py, simplex.py,
+active_set.py and fairness.py serve the exact solvers, and loss_weighting.py the methods that read losses.
+"""
+
+from typing import Any
 
 from .aligned_mtl import AlignedMTL
-from .base import (
-    Aggregator,
-    GramianAggregator,
-    NonFiniteGradient,
-    gramian,
-    relative_accuracy,
-    state_kept,
-    weighted_sum,
-)
+from .base import Aggregator, GramianAggregator, state_kept
 from .bmtl import BMTL
 from .cagrad import CAGrad
+from .checks import NonFiniteGradient
 from .conicgrad import ConicGrad
 from .dwa import DWA
 from .fairgrad import FairGrad
 from .graddrop import GradDrop
 from .gradvac import GradVac
+from .gramians import gramian, relative_accuracy, weighted_sum
 from .imtl_g import IMTLG
 from .imtl_l import IMTLL
 from .loss_weighting import LearnedWeighting, LossWeighting
@@ -55,11 +55,11 @@ AGGREGATORS: dict[str, type[Aggregator]] = {
 }
 
 
-def aggregator(name: str, **options) -> Aggregator:
-    """Make an aggregator by its key in ``AGGREGATORS``; ``options`` are its own arguments.
+def aggregator(name: str, **options: Any) -> Aggregator:
+    """Make the aggregator with that key in ``AGGREGATORS``; ``options`` are its arguments.
 
     Raises:
-        ValueError: no aggregator has that name.
+        ValueError: no aggregator has that name, or an option is out of range.
 
     Example:
         >>> aggregator("cagrad", c=0.4)

@@ -1,4 +1,4 @@
-"""BMTL: more weight where the loss is larger."""
+"""BMTL: give more weight to a larger loss."""
 
 from torch import Tensor
 
@@ -8,17 +8,18 @@ from .loss_weighting import LossWeighting, check_temperature
 class BMTL(LossWeighting):
     """Balanced multi-task learning: descend on Σ exp(l / temperature), so that larger losses get more weight.
 
-    The gradient of exp(l/τ) is exp(l/τ) g/τ, so w = softmax(l / τ). Only the paper's abstract is public
-    to us: a transformation h with h' > 0 and increasing; exp is such a one. Its τ and its default could
-    not be checked. Losses of any sign.
+    The gradient of exp(l/τ) is exp(l/τ) g/τ, so w = softmax(l / τ). We could read only the paper's
+    abstract: it asks for a transformation h that is increasing and has h' > 0. exp is such a function.
+    Whether the paper uses exp, with which τ and which default, could not be checked. Losses may have any
+    sign.
 
-    Guarantees: of two tasks, the one with the larger loss never gets less weight.
-    Scale: Σ w = 1 (the sum's own weights h' change the length of the step).
+    Guarantees: of two tasks, the task with the larger loss never gets less weight.
+    Scale: Σ w = 1 (the weights h' of the sum itself also change the length of the step).
     Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean".
     Paper: Liang and Zhang, 2020, arXiv 2002.04792.
 
     Args:
-        temperature: τ > 0; larger is more equal.
+        temperature: τ > 0; a larger one makes the weights more equal.
 
     Raises:
         ValueError: ``temperature`` is not finite or not > 0.
@@ -29,7 +30,7 @@ class BMTL(LossWeighting):
         tensor([0.2689, 0.7311])
     """
 
-    def __init__(self, temperature: float = 50.0):
+    def __init__(self, temperature: float = 50.0) -> None:
         super().__init__()
         self.temperature = check_temperature(temperature)
 

@@ -4,21 +4,21 @@ import torch
 from torch import Tensor
 
 from .active_set import FEW, active_set, best_face, on_all_faces, on_face
-from .base import identity
+from .unit_rows import identity
 
 
 def cone_minimum(C: Tensor, b: Tensor, eps: float) -> Tensor:
-    """Minimise ½ ‖Σ vᵢ ĝᵢ‖² - Σ bᵢ vᵢ over v >= 0, ĝᵢ the unit rows; exact and batched.
+    """Minimise ½ ‖Σ vᵢ ĝᵢ‖² - Σ bᵢ vᵢ over v >= 0, where ĝᵢ are the unit rows. Exact and batched.
 
-    The optimality conditions: ⟨ĝᵢ, Σ vⱼ ĝⱼ⟩ >= bᵢ, with equality where vᵢ > 0. So bᵢ = -⟨ĝᵢ, x⟩ projects
-    x onto the cone of directions that oppose no gradient: x + Σ vᵢ ĝᵢ.
+    The optimality conditions are ⟨ĝᵢ, Σ vⱼ ĝⱼ⟩ >= bᵢ, with equality where vᵢ > 0. With bᵢ = -⟨ĝᵢ, x⟩ the
+    minimum therefore projects x onto the cone of directions that oppose no gradient: x + Σ vᵢ ĝᵢ.
 
-    A ridge of 8 eps on the cosines (``eps``: their accuracy) lifts a Gramian that is singular or,
-    through rounding, slightly indefinite.
+    A ridge of 8 eps on the cosines lifts a Gramian that is singular or, through rounding, slightly
+    indefinite.
 
     Args:
         C: cosines (..., T, T).
-        b: (..., T), of the same number of dimensions less one; dimensions of 1 in ``C`` are shared.
+        b: linear term (..., T), with one dimension less than ``C``; dimensions of 1 in ``C`` broadcast.
         eps: relative accuracy of ``C``.
 
     Returns:
@@ -28,8 +28,8 @@ def cone_minimum(C: Tensor, b: Tensor, eps: float) -> Tensor:
     C = torch.add(C, identity(T), alpha=8 * eps)
     if T <= FEW:
         systems, faces = on_all_faces(C)
-        right = (faces * b.unsqueeze(-2)).unsqueeze(-1)
-        v = torch.linalg.solve_ex(systems, right)[0].squeeze(-1)
+        right_sides = (faces * b.unsqueeze(-2)).unsqueeze(-1)
+        v = torch.linalg.solve_ex(systems, right_sides)[0].squeeze(-1)
         return best_face(v, v @ C - b.unsqueeze(-2))
     C = C.expand(*shape, T).reshape(-1, T, T)
     b = b.reshape(-1, T)

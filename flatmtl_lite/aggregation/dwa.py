@@ -1,4 +1,4 @@
-"""DWA: more weight where the loss falls more slowly."""
+"""DWA: give more weight to a loss that falls more slowly."""
 
 import torch
 from torch import Tensor
@@ -9,9 +9,9 @@ from .loss_weighting import RunningWeighting, check_temperature
 class DWA(RunningWeighting):
     """Dynamic weight average: weigh each task by how slowly its loss fell over the last two windows.
 
-    w = softmax(r / temperature), r the ratio of the mean loss in the last full window of steps to that
-    in the one before; equal weights until two windows are full (eq. 7). The paper's window is an epoch:
-    give ``window`` the steps of one.
+    w = softmax(r / temperature). The ratio r is the mean loss of the last full window of steps over the mean
+    loss of the window before it. Weights are equal until two windows are full (eq. 7). The paper's window
+    is an epoch: set ``window`` to the number of steps in one epoch.
 
     Guarantees: the weights do not change when a loss is multiplied by a constant.
     Scale: Σ w = 1 (the paper: T).
@@ -19,11 +19,11 @@ class DWA(RunningWeighting):
     Paper: Liu, Johns and Davison, CVPR 2019, arXiv 1803.10704.
 
     Args:
-        window: steps over which losses are averaged, >= 1.
-        temperature: > 0; larger is more equal.
+        window: number of steps over which losses are averaged, >= 1.
+        temperature: > 0; a larger one makes the weights more equal.
 
     Raises:
-        ValueError: an argument is out of range; later, a loss is not > 0, which has no ratio.
+        ValueError: an argument is out of range, or a later loss is not > 0 and so has no ratio.
 
     Example:
         >>> A = DWA(window=1)
@@ -35,28 +35,31 @@ class DWA(RunningWeighting):
 
     remembers = frozenset({"total", "count", "last", "before"})
 
-    def __init__(self, window: int = 25, temperature: float = 2.0):
+    def __init__(self, window: int = 25, temperature: float = 2.0) -> None:
         super().__init__()
         if not (isinstance(window, int) and window >= 1):
-            raise ValueError(f"Got window={window!r}; expected a number of steps >= 1, such as an epoch's.")
+            raise ValueError(
+                f"Got window={window!r}; expected a number of steps >= 1, such as the steps of an epoch."
+            )
         self.window = window
         self.temperature = check_temperature(temperature)
 
     def solve(self, losses: Tensor) -> Tensor:
         self.check_positive(losses)
         self.check_memory(losses)
-        seen = self.memory
-        rates = torch.ones_like(losses)
-        if "before" in seen:
-            # a ratio beyond the range of float64 would be inf, and inf - inf in the softmax NaN
-            rates = (seen["last"] / seen["before"]).clamp_max(torch.finfo(losses.dtype).max)
-        total, count = seen.get("total", 0) + losses, seen.get("count", torch.tensor(0, device="cpu")) + 1
+        memory = self.memory
+        ratios = torch.ones_like(losses)
+        if "before" in memory:
+            # a ratio beyond the range of float64 would be inf, and the softmax would make inf - inf NaN
+            ratios = (memory["last"] / memory["before"]).clamp_max(torch.finfo(losses.dtype).max)
+        total = memory.get("total", 0) + losses
+        count = memory.get("count", torch.tensor(0, device="cpu")) + 1
         if count < self.window:
-            self.memory = {**seen, "total": total, "count": count}
+            self.memory = {**memory, "total": total, "count": count}
         else:
-            older = {"before": seen["last"]} if "last" in seen else {}
+            older = {"before": memory["last"]} if "last" in memory else {}
             self.memory = {**older, "last": total / count}
-        return (rates / self.temperature).softmax(-1)
+        return (ratios / self.temperature).softmax(-1)
 
     def extra_repr(self) -> str:
         return f"window={self.window}, temperature={self.temperature}"

@@ -1,22 +1,26 @@
-"""GradVac: every gradient is turned towards the others until their usual angle is reached."""
+"""GradVac: turn every gradient towards the others until their usual angle is reached."""
 
-from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .base import InRandomOrder, identity
+from .base import InRandomOrder
+from .checks import is_number
+from .unit_rows import identity
 
 
 class GradVac(InRandomOrder):
     """Gradient vaccine: where two gradients agree less than usual, turn one towards the other, then average.
 
-    For each task i, in random order over the others: where cos(vᵢ, gⱼ) is below the running mean φ̂ᵢⱼ of
-    that cosine, vᵢ gets as much of gⱼ as brings it to φ̂ᵢⱼ (eq. 3); then φ̂ᵢⱼ ← (1 - β)φ̂ᵢⱼ + β cos (eq. 4),
-    also where nothing was turned (one published code then keeps φ̂). φ̂ starts at 0, so the first call is
-    PCGrad if no row is 0. Run on the Gramian. A running mean for every part ("loss", "flat", "sam"), shape
-    (..., T, T). A zero row, or a vᵢ of which only rounding is left, is left out, from the mean of the vᵢ
-    too if it is a row. φ̂ beyond 1 - 1e-6, where the formula divides by 0, counts as that.
+    Each task i goes through the others in random order. Where cos(vᵢ, gⱼ) is below its running mean φ̂ᵢⱼ, vᵢ
+    gets as much of gⱼ as brings the cosine to φ̂ᵢⱼ (eq. 3). Then φ̂ᵢⱼ ← (1 - β)φ̂ᵢⱼ + β cos (eq. 4), also where
+    vᵢ did not turn; one published code then keeps φ̂. φ̂ starts at 0, so the first call is PCGrad if no row
+    is 0. The method runs on the Gramian.
+
+    Every part ("loss", "flat", "sam") has a running mean of its own, of shape (..., T, T). A zero row takes
+    no part, also not in the mean of the vᵢ. A vᵢ that has only rounding left turns no further and is not
+    remembered. A φ̂ beyond 1 - 1e-6 counts as 1 - 1e-6, because the formula divides by 0 at 1.
 
     Guarantees: for two tasks, no vᵢ agrees less with the other's gradient than usual.
     Scale: the mean of the vᵢ (the paper and its code sum); it may be longer than every gradient.
@@ -24,14 +28,14 @@ class GradVac(InRandomOrder):
     Paper: Wang et al., ICLR 2021, arXiv 2010.05874.
 
     Args:
-        beta: weight of the present cosine in the running mean, in [0, 1]; 0 stays at the first call's.
-        generator: source of the orders, one (T, T) draw per call from three tasks on, shared by the
-            batch; by default an own one with seed 0, whatever ``torch.manual_seed`` says. Its state and
+        beta: weight of the present cosine in the running mean, in [0, 1]. With 0, every call is as the first.
+        generator: source of the orders, from three tasks on one (T, T) draw per call for the whole batch. By
+            default a generator of its own with seed 0, whatever ``torch.manual_seed`` says. Its state and
             the running means are part of ``state_dict``.
 
     Raises:
-        ValueError: ``beta`` is out of range or ``generator`` not a ``torch.Generator``; later, the number of
-            tasks or the batch changes.
+        ValueError: ``beta`` is out of range, ``generator`` is not a ``torch.Generator``, or a later call has
+            another number of tasks or another batch.
 
     Example:
         >>> A = GradVac()
@@ -44,9 +48,9 @@ class GradVac(InRandomOrder):
     LIMIT = 1 - 1e-6
     needs_tasks = True
 
-    def __init__(self, beta: float = 0.5, generator: torch.Generator | None = None):
+    def __init__(self, beta: float = 0.5, generator: torch.Generator | None = None) -> None:
         super().__init__(generator)
-        if not (isinstance(beta, Real) and 0 <= beta <= 1):
+        if not (is_number(beta) and 0 <= beta <= 1):
             raise ValueError(f"Got beta={beta!r}; expected a number in [0, 1]. Published code has 0.5.")
         self.beta = beta
         self.part = "loss"
@@ -64,29 +68,29 @@ class GradVac(InRandomOrder):
                 f"Got a Gramian of shape {tuple(C.shape)}, but GradVac remembers cosines of shape "
                 f"{tuple(usual.shape)}; expected the same tasks at every step. Make a new one."
             )
-        live = norms.sign()
-        others = self.others(T) * live[..., None, None, :]
+        nonzero = norms.sign()
+        others = self.others(T) * nonzero[..., None, None, :]
         goals = (others * usual.unsqueeze(-3)).sum(-1, keepdim=True)
-        limited = goals.clamp(-self.LIMIT, self.LIMIT)
-        slopes = limited / (1 - limited * limited).sqrt()
-        v, seen = live.unsqueeze(-1) * identity(T), usual  # v: coefficients on unit rows
-        rounds = (x.unbind(-3) for x in (others, goals, limited, slopes))
+        limits = goals.clamp(-self.LIMIT, self.LIMIT)
+        slopes = limits / (1 - limits * limits).sqrt()
+        v, cosines = nonzero.unsqueeze(-1) * identity(T), usual  # v: coefficients of the unit rows
+        rounds = (x.unbind(-3) for x in (others, goals, limits, slopes))
         for other, goal, limit, slope in zip(*rounds, strict=True):
             inner = v @ C
             square = (v * inner).sum(-1, keepdim=True)
-            there = square > 10 * T * eps
+            has_direction = square > 10 * T * eps
             onto = (inner * other).sum(-1, keepdim=True)
-            cosine = (onto / torch.where(there, square, 1.0).sqrt()).clamp(-1.0, 1.0)
+            cosine = (onto / torch.where(has_direction, square, 1.0).sqrt()).clamp(-1.0, 1.0)
             turn = torch.addcmul(square, onto, onto, value=-1.0).clamp_min(0.0).sqrt() * slope - onto
-            v = torch.addcmul(v, turn * (there & (cosine < limit)), other)
-            seen = torch.addcmul(seen, (cosine - goal) * there, other)
-        self.usual = {**self.usual, self.part: torch.lerp(usual, seen, self.beta)}
-        return (v * norms.unsqueeze(-1)).sum(-2) / live.sum(-1, keepdim=True).clamp_min(1.0)
+            v = torch.addcmul(v, turn * (has_direction & (cosine < limit)), other)
+            cosines = torch.addcmul(cosines, (cosine - goal) * has_direction, other)
+        self.usual = {**self.usual, self.part: torch.lerp(usual, cosines, self.beta)}
+        return (v * norms.unsqueeze(-1)).sum(-2) / nonzero.sum(-1, keepdim=True).clamp_min(1.0)
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        return {"generator": super().get_extra_state(), **self.usual}
+        return {"generator": self.generator.get_state(), **self.usual}
 
-    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+    def set_extra_state(self, state: Any) -> None:
         super().set_extra_state(state["generator"])
         self.usual = {part: value.cpu() for part, value in state.items() if part != "generator"}
 

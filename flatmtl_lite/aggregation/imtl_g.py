@@ -3,18 +3,19 @@
 import torch
 from torch import Tensor
 
-from .base import GramianAggregator, per_norm
+from .base import GramianAggregator
+from .unit_rows import per_norm
 
 
 class IMTLG(GramianAggregator):
     """Impartial multi-task learning, gradient part: the direction with equal projections on all gradients.
 
-    β solves ⟨gᵢ, d⟩ = ‖gᵢ‖ for all i by the pseudo-inverse: for dependent gradients without a solution,
-    the nearest in least squares of ⟨gᵢ, d⟩/‖gᵢ‖, which is 0 where the unit gradients sum to 0. Zero rows
-    are left out. Cosine eigenvalues below 10 T eps of the largest count as 0, so the weights jump where
-    rows become equal (T >= 3) or opposite.
+    The pseudo-inverse solves ⟨gᵢ, d⟩ = ‖gᵢ‖ for all i, d = Σ βᵢ gᵢ. Dependent gradients may have no
+    solution; d is then the nearest direction in least squares of ⟨gᵢ, d⟩/‖gᵢ‖, which is 0 where the unit
+    gradients sum to 0. Zero rows are left out. Cosine eigenvalues below 10 T eps of the largest count as 0,
+    so the weights jump where rows become equal (T >= 3) or opposite.
 
-    Guarantees: independent gradients: descends on every task, equally fast per unit of its gradient.
+    Guarantees: with independent gradients, descends on every task, equally fast per unit of its gradient.
     Scale: divided by Σ|β| (the paper divides by Σβ, which may be negative for T >= 3 and then ascends
         on every task).
     Cost: G Gᵀ and w G, and a T × T pseudo-inverse.
@@ -26,11 +27,12 @@ class IMTLG(GramianAggregator):
     """
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
-        live = norms.sign()
+        nonzero = norms.sign()
         tolerance = 10 * norms.shape[-1] * eps
-        u = (torch.linalg.pinv(C, rtol=tolerance, hermitian=True) @ live.unsqueeze(-1)).squeeze(-1)
-        # the squared length of what ‖gᵢ‖ = ⟨gᵢ, d⟩ asks for and the gradients can give
-        reached = (live * (C @ u.unsqueeze(-1)).squeeze(-1)).sum(-1, keepdim=True)
-        u = u.masked_fill(reached <= tolerance * live.sum(-1, keepdim=True), 0.0)
+        inverse: Tensor = torch.linalg.pinv(C, rtol=tolerance, hermitian=True)
+        u = (inverse @ nonzero.unsqueeze(-1)).squeeze(-1)
+        # the squared length of the part of the equations' right side that the gradients can reach
+        reach = (nonzero * (C @ u.unsqueeze(-1)).squeeze(-1)).sum(-1, keepdim=True)
+        u = u.masked_fill(reach <= tolerance * nonzero.sum(-1, keepdim=True), 0.0)
         total = per_norm(u, norms).abs().sum(-1, keepdim=True)
         return u / total.masked_fill(total == 0, 1.0)

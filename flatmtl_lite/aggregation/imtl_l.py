@@ -1,4 +1,4 @@
-"""IMTL-L: learnt scales that bring all losses to the same size."""
+"""IMTL-L: learn scales that bring all losses to the same size."""
 
 import torch
 from torch import Tensor
@@ -9,17 +9,17 @@ from .loss_weighting import LearnedWeighting
 class IMTLL(LearnedWeighting):
     """Impartial multi-task learning, loss part: learn scales that bring all losses to the same size.
 
-    s follows the gradient of Σ (eˢ l - s), whose minimum for fixed losses is eˢ l = 1; the trunk takes
-    w = eˢ / Σ eˢ. Give ``parameters()`` to the optimizer, best without weight decay. Losses should be
-    > 0: below, the objective has no minimum.
+    s follows the gradient of Σ (eˢ l - s). For fixed losses, its minimum is at eˢ l = 1. The trunk takes
+    w = eˢ / Σ eˢ. Pass ``parameters()`` to the optimizer, best without weight decay. Losses should be > 0:
+    otherwise the objective has no minimum.
 
-    Guarantees: for fixed losses s settles where the scaled losses wᵢlᵢ are all equal.
+    Guarantees: for fixed losses s settles where all losses wᵢlᵢ are equal.
     Scale: Σ w = 1 (the paper's weights eˢ also change the length of the step).
     Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean"; T parameters.
     Paper: Liu et al., ICLR 2021 (https://openreview.net/forum?id=IMPnRXEWpvr).
 
     Args:
-        tasks: the number of tasks, so that the parameters exist before the optimizer is made.
+        tasks: the number of tasks; the parameters must exist before the optimizer does.
 
     Example:
         >>> A = IMTLL(tasks=2)

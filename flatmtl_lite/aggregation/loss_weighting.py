@@ -1,20 +1,21 @@
-"""Weights that come from the task losses: what these methods share."""
+"""The base classes of methods whose weights come from the task losses."""
 
-from collections.abc import Callable
-from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .base import Aggregator, NonFiniteGradient, check_rows, check_sum, check_tensor, weighted_sum
+from .base import Aggregator, StepDirection
+from .checks import NonFiniteGradient, check_rows, check_sum, check_tensor, is_number, tasks_where
+from .gramians import weighted_sum
 
 
 class LossWeighting(Aggregator):
     """An aggregator whose weights come from the losses alone: w G with Σ w = 1.
 
-    A method implements :meth:`solve`. In a training step the weights are found once, from the losses
-    at θ, and used for every part, so that A(loss) + A(flat) = A(loss + flat). Only the trunk is
-    weighted; each head follows its own task's loss, and the ε of perturb="mean" the plain mean loss.
+    A method implements :meth:`solve`. A training step computes the weights once, from the losses at θ, and
+    uses them for every part, so that A(loss) + A(flat) = A(loss + flat). Weights apply only to the trunk.
+    Each head follows the loss of its own task, and the ε of perturb="mean" follows the plain mean loss.
     """
 
     needs_tasks = True
@@ -32,17 +33,23 @@ class LossWeighting(Aggregator):
                 )
         return self.for_step(losses)(G)
 
-    def for_step(self, losses: Tensor | None) -> Callable[[Tensor, str | None], Tensor]:
+    def for_step(self, losses: Tensor | None) -> StepDirection:
         weights = self.loss_weights(losses)
-        return lambda rows, part=None: weighted_sum(weights, rows)
+
+        def direction(rows: Tensor, part: str | None = None) -> Tensor:
+            return weighted_sum(weights, rows)
+
+        return direction
 
     @torch.no_grad()
     def loss_weights(self, losses: Tensor | None) -> Tensor:
-        """Weights (..., T) for losses (..., T), in float64 on the CPU. Moves memory and generator on.
+        """Return weights (..., T) for losses (..., T), in float64 on the CPU.
+
+        A call moves the method's memory and generator on.
 
         Raises:
             ValueError: losses are missing, have no task dimension, or the method has no weights for them.
-            NonFiniteGradient: a loss is NaN or infinite; ``tasks`` lists which.
+            NonFiniteGradient: a loss is NaN or infinite; ``tasks`` lists the indices of the tasks.
         """
         if losses is None:
             raise ValueError(
@@ -56,50 +63,52 @@ class LossWeighting(Aggregator):
                 "tensor (..., T), T >= 1. Stack the task losses."
             )
         losses = losses.detach().to(device="cpu", dtype=torch.float64)
-        if bad := tasks_where(~losses.isfinite()):
-            raise NonFiniteGradient(bad, "loss")
+        if bad_tasks := tasks_where(~losses.isfinite()):
+            raise NonFiniteGradient(bad_tasks, "loss")
         return self.solve(losses)
 
     def solve(self, losses: Tensor) -> Tensor:
-        """Weights (..., T) summing to 1 from finite losses (..., T) in float64."""
+        """Return weights (..., T) that sum to 1, for finite losses (..., T) in float64."""
         raise NotImplementedError
 
     def check_positive(self, losses: Tensor) -> None:
         """Raise ValueError unless all losses are > 0."""
-        if bad := tasks_where(losses <= 0):
+        if bad_tasks := tasks_where(losses <= 0):
+            task = bad_tasks[0]
             raise ValueError(
-                f"Got a loss of {losses[..., bad[0]].min().item():g} for task {bad[0]}; expected losses > 0, "
-                f"whose ratios {type(self).__name__} takes. Add a constant to that loss, or weigh otherwise."
+                f"Got a loss of {losses[..., task].min().item():g} for task {task}; expected losses > 0, "
+                f"because {type(self).__name__} takes ratios of losses. Add a constant to that loss, or use "
+                "another weighting."
             )
 
 
 class RunningWeighting(LossWeighting):
-    """A loss weighting that remembers earlier losses, in ``memory``, which is part of ``state_dict``.
+    """A loss weighting that remembers earlier losses in ``memory``, which is part of ``state_dict``.
 
-    The number of tasks is that of the first call. Methods replace ``memory`` and its tensors, and change
-    none in place, so that a state once read stays what it was. They name in ``remembers`` what ``memory``
+    The first call fixes the number of tasks. Methods replace ``memory`` and its tensors and change none in
+    place, so that a state never changes after it was read. ``remembers`` names the entries that ``memory``
     may hold.
     """
 
     remembers: frozenset[str] = frozenset()
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.memory: dict[str, Tensor] = {}
 
     def check_memory(self, losses: Tensor) -> None:
-        """Raise ValueError unless the losses have the shape of those remembered."""
-        for old in self.memory.values():
-            if old.ndim and old.shape != losses.shape:
+        """Raise ValueError unless the losses have the shape of those in memory."""
+        for entry in self.memory.values():
+            if entry.ndim and entry.shape != losses.shape:
                 raise ValueError(
                     f"Got losses of shape {tuple(losses.shape)}, but {type(self).__name__} remembers some of "
-                    f"shape {tuple(old.shape)}; expected the same tasks at every step. Make a new one."
+                    f"shape {tuple(entry.shape)}; expected the same tasks at every step. Make a new one."
                 )
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return self.memory
 
-    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+    def set_extra_state(self, state: Any) -> None:
         if not state.keys() <= self.remembers:
             raise ValueError(
                 f"Got a state of {sorted(state)} for {type(self).__name__}, which remembers "
@@ -109,9 +118,9 @@ class RunningWeighting(LossWeighting):
 
 
 class LearnedWeighting(LossWeighting):
-    """A loss weighting with one parameter ``s`` per task, learnt by an objective of its own.
+    """A loss weighting with one parameter ``s`` per task, which it learns by an objective of its own.
 
-    Give ``parameters()`` to the optimizer; a step of FlatMTL fills their ``.grad``.
+    Pass ``parameters()`` to the optimizer. A step of FlatMTL fills their ``.grad``.
 
     Args:
         tasks: the number of tasks.
@@ -120,7 +129,7 @@ class LearnedWeighting(LossWeighting):
         ValueError: ``tasks`` is not a whole number >= 1.
     """
 
-    def __init__(self, tasks: int):
+    def __init__(self, tasks: int) -> None:
         super().__init__()
         if not (isinstance(tasks, int) and tasks >= 1):
             raise ValueError(f"Got tasks={tasks!r}; expected the number of tasks, a whole number >= 1.")
@@ -134,48 +143,43 @@ class LearnedWeighting(LossWeighting):
                 f"many as tasks. Make it with tasks={losses.shape[-1]}, before the optimizer."
             )
         s = self.s.detach().to(device="cpu", dtype=torch.float64)
-        if bad := tasks_where(~s.isfinite()):
+        if bad_tasks := tasks_where(~s.isfinite()):
             raise ValueError(
-                f"Got {type(self).__name__} with s = {s[bad[0]]} for task {bad[0]}; expected finite numbers. "
-                "Lower the learning rate of its parameters."
+                f"Got {type(self).__name__} with s = {s[bad_tasks[0]]} for task {bad_tasks[0]}; expected "
+                "finite numbers. Lower the learning rate of its parameters."
             )
         self._losses = losses
         return self.log_weights(s).softmax(-1).expand(losses.shape)
 
     def learn(self) -> None:
-        """Fill ``s.grad`` for the last losses seen.
+        """Fill ``s.grad`` for the latest losses.
 
         Raises:
-            ValueError: none were seen yet, or a batch of them.
+            ValueError: no call had losses yet, or the latest losses were a batch.
         """
         if self._losses is None or self._losses.ndim > 1:
-            seen = "no losses" if self._losses is None else f"losses of shape {tuple(self._losses.shape)}"
+            latest = "no losses" if self._losses is None else f"losses of shape {tuple(self._losses.shape)}"
             raise ValueError(
-                f"Got {seen} to learn from in {type(self).__name__}; expected one loss per task, shape "
+                f"Got {latest} to learn from in {type(self).__name__}; expected one loss per task, shape "
                 f"({len(self.s)},). Call it with the losses of one step first."
             )
         s = self.s.detach().to(device="cpu", dtype=torch.float64)
         self.s.grad = self.slope(s, self._losses).to(self.s)
 
     def log_weights(self, s: Tensor) -> Tensor:
-        """Logarithms of the weights, up to a common constant."""
+        """Return the logarithms of the weights, up to a common constant."""
         raise NotImplementedError
 
     def slope(self, s: Tensor, losses: Tensor) -> Tensor:
-        """The derivative (T,) of the method's own objective with respect to ``s``."""
+        """Return the derivative (T,) of the method's own objective with respect to ``s``."""
         raise NotImplementedError
 
     def extra_repr(self) -> str:
         return f"tasks={len(self.s)}"
 
 
-def tasks_where(bad: Tensor) -> list[int]:
-    """Indices of the tasks that a mask (..., T) marks anywhere in the batch."""
-    return bad.reshape(-1, bad.shape[-1]).any(0).nonzero().flatten().tolist()
-
-
 def check_temperature(temperature: float) -> float:
-    """The temperature; raises ValueError unless it is finite and > 0."""
-    if not (isinstance(temperature, Real) and 0 < temperature < float("inf")):
+    """Return the temperature, or raise ValueError unless it is finite and > 0."""
+    if not (is_number(temperature) and 0 < temperature < float("inf")):
         raise ValueError(f"Got temperature={temperature!r}; expected a finite number > 0.")
     return temperature

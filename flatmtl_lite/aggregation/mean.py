@@ -3,19 +3,20 @@
 import torch
 from torch import Tensor
 
-from .base import GramianAggregator, check_finite, check_rows
+from .base import GramianAggregator
+from .checks import check_finite, check_rows
 from .products import matmul
 
 
 class Mean(GramianAggregator):
     """The mean of the task gradients (LS, EW): plain gradient descent on the mean loss.
 
-    Linear in the gradients, so decomposing changes nothing: A(loss) + A(flat) = A(loss + flat).
+    The mean is linear in the gradients, so decomposing changes nothing: A(loss) + A(flat) = A(loss + flat).
 
     Guarantees: descends on the mean loss, at whatever price for one task.
     Scale: as it is.
     Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean".
-    Paper: linear scalarisation, the baseline of all of them.
+    Paper: linear scalarisation, the baseline of all papers here.
 
     Example:
         >>> Mean()(torch.tensor([[2.0, 0.0], [0.0, 4.0]]))
@@ -27,7 +28,7 @@ class Mean(GramianAggregator):
         check_rows(G)
         weights = G.new_full((1, G.shape[-2]), 1.0 / G.shape[-2])
         mean = matmul(weights, G).squeeze(-2)  # quicker than G.mean(-2)
-        # what is not finite shows in the mean, which is shorter to look at than the rows
+        # the mean shows every NaN and infinity of the rows, and is shorter to check than the rows
         if not bool(torch.linalg.vector_norm(mean, dim=-1).isfinite().all()):
             check_finite(G)
         return mean

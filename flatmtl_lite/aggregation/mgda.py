@@ -2,16 +2,18 @@
 
 from torch import Tensor
 
-from .base import GramianAggregator, zero_where_cancelling
+from .base import GramianAggregator
 from .cone import cone_minimum
 from .simplex import simplex_scale
+from .unit_rows import zero_where_cancelling
 
 
 class MGDA(GramianAggregator):
     """The multiple-gradient descent algorithm: the shortest vector in the convex hull of the gradients.
 
-    d = argmin ‖g‖ over the hull; 0 means ‖d‖ below 1e-7 of Σ wᵢ‖gᵢ‖ (the weights then are 0; float32 may
-    leave 1e-6). A task whose gradient is 0 stops all. Solved exactly, where the published code iterates.
+    d = argmin ‖g‖ over the hull. A ‖d‖ below 1e-7 of Σ wᵢ‖gᵢ‖ counts as 0, and the weights are then 0
+    (float32 may leave a d of 1e-6). A task whose gradient is 0 makes d = 0. We solve the problem exactly;
+    the published code iterates.
 
     Guarantees: descends on every task, ⟨gᵢ, d⟩ >= ‖d‖², or is 0 at a Pareto-stationary point.
     Scale: as it is (some published code multiplies by T or 40).
@@ -26,9 +28,9 @@ class MGDA(GramianAggregator):
     """
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
-        # ⟨gᵢ, d⟩ >= ‖d‖², divided by ‖gᵢ‖ and by ‖d‖², are the conditions of the minimum over a cone
+        # ⟨gᵢ, d⟩ >= ‖d‖², divided by ‖gᵢ‖ and by ‖d‖², is the optimality condition of the cone's minimum
         a = simplex_scale(norms)
         v = cone_minimum(C, a, eps)
-        # in units of the shortest row, Σ aᵢvᵢ is Σ wᵢ; a zero row, the shortest, makes all 0
+        # in units of the shortest row, Σ aᵢvᵢ is Σ wᵢ; the shortest row may be a zero row, and then u = 0
         shortest = norms.amin(-1, keepdim=True)
         return zero_where_cancelling(v * (shortest / (a * v).sum(-1, keepdim=True)), C)

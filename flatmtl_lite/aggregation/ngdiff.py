@@ -2,16 +2,17 @@
 
 from torch import Tensor
 
-from .base import GramianAggregator, mean_norm, safe_length
+from .base import GramianAggregator
+from .unit_rows import mean_norm, safe_length
 
 
 class NGDiff(GramianAggregator):
-    """Normalised gradients: the sum of the unit gradients, so that every task has the same say.
+    """Normalised gradients: the sum of the unit gradients, so that every task has the same influence.
 
-    d is along Σ gᵢ/‖gᵢ‖. The paper unlearns: two tasks, of which one is to get worse, g₁/‖g₁‖ - g₂/‖g₂‖
-    (pass -g₂ here), with a step size of its own from three losses, which is left to the optimizer; the
-    rule for T tasks is ours. Gradients of 0 are left out; where the unit gradients cancel (to 1e-7 of
-    their number; in float32 to 2e-3), d = 0.
+    d is along Σ gᵢ/‖gᵢ‖. The paper is about unlearning: it has two tasks, the second task is to get worse,
+    and d is along g₁/‖g₁‖ - g₂/‖g₂‖. Pass -g₂ here for the same direction. The rule for T tasks is ours.
+    The paper also takes its step size from three losses; here the optimizer sets the step size. Gradients
+    of 0 are left out. Where the unit gradients cancel to 1e-7 of their number (to 2e-3 in float32), d = 0.
 
     Guarantees: the same direction whatever the norms; two tasks both descend, unless opposite.
     Scale: the unit direction times the mean norm of the gradients.

@@ -1,4 +1,4 @@
-"""PCGrad: every gradient gives up what conflicts with the others, then the mean is taken."""
+"""PCGrad: remove from every gradient its conflict with the others, then take the mean."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from .base import InRandomOrder
 
 
 class PCGrad(InRandomOrder):
-    """Projecting conflicting gradients: every gradient gives up what conflicts with the others, then average.
+    """Projecting conflicting gradients: remove from each gradient its conflict with the others, then average.
 
-    For each task, in random order over the others: where ⟨vᵢ, gⱼ⟩ < 0, vᵢ loses its component along
-    gⱼ (Alg. 1). Run on the Gramian: the coefficients of every vᵢ are followed, never a vector of
+    Each task i goes through the others in random order. Where ⟨vᵢ, gⱼ⟩ < 0, vᵢ loses its component along gⱼ
+    (Alg. 1). The method runs on the Gramian: it follows the coefficients of every vᵢ and needs no vector of
     length P.
 
     Guarantees: for two tasks, no vᵢ conflicts with the other's gradient; without conflict, the mean.
@@ -19,9 +19,9 @@ class PCGrad(InRandomOrder):
     Paper: Yu et al., NeurIPS 2020, arXiv 2001.06782.
 
     Args:
-        generator: source of the orders, one (T, T) draw per call from three tasks on, shared by the
-            batch; by default an own one with seed 0, whatever ``torch.manual_seed`` says. Its state is part
-            of ``state_dict``.
+        generator: source of the orders, from three tasks on one (T, T) draw per call for the whole batch. By
+            default a generator of its own with seed 0, whatever ``torch.manual_seed`` says. Its state is
+            part of ``state_dict``.
 
     Raises:
         ValueError: ``generator`` is not a ``torch.Generator``.

@@ -1,4 +1,4 @@
-"""Products of long rows, to the digits of their dtype; inner products each computed once."""
+"""Products of long rows that keep the digits of their dtype and compute each inner product once."""
 
 from collections.abc import Callable
 from functools import cache, wraps
@@ -6,12 +6,12 @@ from functools import cache, wraps
 import torch
 from torch import Tensor
 
-PIECE = 5_000  # sums in float32 of about so many terms of one sign are off by 4e-7, of a million by 2e-5
-FEW = 6  # rows, which are strips by themselves
+PIECE = 5_000  # a float32 sum of that many terms of one sign is off by 4e-7, a sum of a million by 2e-5
+FEW = 6  # up to that many rows, each row is a strip
 
 
 def without_autocast(product: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The product of tensors on one device, kept from autocast, which rounds float32 to bfloat16."""
+    """Keep a product of tensors on one device from autocast, which rounds float32 to bfloat16."""
 
     @wraps(product)
     def run(*tensors: Tensor) -> Tensor:
@@ -30,44 +30,44 @@ matmul = without_autocast(torch.matmul)
 
 @without_autocast
 def inner_products(*blocks: Tensor) -> Tensor:
-    """The inner products (..., T, T) of all rows of the blocks (..., T_k, P), T the sum of the T_k."""
-    rows = []
+    """Return the inner products (..., T, T) of all rows of the blocks (..., T_k, P), T = Σ T_k."""
+    rows: list[list[Tensor]] = []
     for i, a in enumerate(blocks):
-        left = [rows[j][i].mT for j in range(i)]
-        rows.append([*left, _within(a), *(_between(a, b) for b in blocks[i + 1 :])])
+        mirrored = [rows[j][i].mT for j in range(i)]
+        rows.append([*mirrored, _within(a), *(_between(a, b) for b in blocks[i + 1 :])])
     return torch.cat([torch.cat(row, -1) for row in rows], -2) if len(blocks) > 1 else rows[0][0]
 
 
 def _within(a: Tensor) -> Tensor:
-    """A Aᵀ. Of long rows only what is not below the diagonal is computed, in strips."""
+    """Return A Aᵀ. Long rows are multiplied in strips, each from the diagonal to the right."""
     T, P = a.shape[-2:]
     if P < 2 * PIECE or len(a) == 0:
         return a @ a.mT
-    if a.ndim > 2:  # whose pieces would be copied
-        return torch.stack([_within(one) for one in a])
+    if a.ndim > 2:  # pieces of a batch would be copied
+        return torch.stack([_within(matrix) for matrix in a])
     pieces, rest = _in_pieces(a)
-    height = 1 if T <= FEW else 4 * -(-T // 12)  # fours are quickest; at most three strips
+    height = 1 if T <= FEW else 4 * -(-T // 12)  # multiples of four are quickest; at most three strips
     columns = pieces.mT
-    strips = [rows @ columns[..., i * height :] for i, rows in enumerate(pieces.split(height, 1))]
+    strips = [rows @ columns[..., i * height :] for i, rows in enumerate(torch.split(pieces, height, 1))]
     M = torch.cat([strip.flatten(1) for strip in strips], 1).sum(0).take(_mirror(T, height, a.device))
     return M + rest @ rest.mT if rest.shape[1] else M
 
 
 @cache
-@torch.inference_mode(False)  # kept for callers in and out of it
+@torch.inference_mode(False)  # the cached tensor serves callers inside and outside of inference mode
 def _mirror(T: int, height: int, device: torch.device) -> Tensor:
-    """Where in the row of all strips each of the (T, T) products is."""
-    where, start = torch.empty(T, T, dtype=torch.long, device="cpu"), 0
+    """Return the place (T, T) of each inner product in the row that holds all strips."""
+    places, start = torch.empty(T, T, dtype=torch.long, device="cpu"), 0
     for i in range(0, T, height):
-        strip = where[i : i + height, i:]
+        strip = places[i : i + height, i:]
         strip.copy_(torch.arange(start, start + strip.numel(), device="cpu").view_as(strip))
-        where[i:, i : i + height] = strip.mT.clone()
+        places[i:, i : i + height] = strip.mT.clone()
         start += strip.numel()
-    return where.to(device)
+    return places.to(device)
 
 
 def _between(a: Tensor, b: Tensor) -> Tensor:
-    """A Bᵀ."""
+    """Return A Bᵀ."""
     if a.shape[-1] < 2 * PIECE or len(a) == 0:
         return a @ b.mT
     if a.ndim > 2:
@@ -77,7 +77,7 @@ def _between(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _in_pieces(a: Tensor) -> tuple[Tensor, Tensor]:
-    """Views of a (T, P): the columns in K pieces of equal length (K, T, P // K), and the rest (T, P % K)."""
+    """Return views of a (T, P): its columns in K equal pieces (K, T, P // K), and the rest (T, P % K)."""
     K = a.shape[-1] // PIECE
     length, (row, column) = a.shape[-1] // K, a.stride()
     return a.as_strided((K, len(a), length), (length * column, row, column)), a[:, K * length :]

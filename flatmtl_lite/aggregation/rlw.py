@@ -1,4 +1,4 @@
-"""RLW: random weights, anew at every step."""
+"""RLW: new random weights at every step."""
 
 import torch
 from torch import Tensor
@@ -8,11 +8,11 @@ from .loss_weighting import LossWeighting
 
 
 class RLW(Drawing, LossWeighting):
-    """Weigh the tasks at random, anew at every step: the baseline a clever weighting has to beat.
+    """Random loss weighting: new random weights at every step, the baseline that clever weightings must beat.
 
-    w = softmax(z), z standard normal, one draw of T numbers per step, shared by the batch. Published
-    code for the F-method draws once for the loss part and again for the flat part; here one draw
-    serves both. The losses are not read, but must be given and finite, as to every loss weighting.
+    w = softmax(z), z standard normal, one draw of T numbers per step for the whole batch. Published code for
+    the F-method draws once for the loss part and again for the flat part; here one draw serves both parts.
+    The weights ignore the losses, but like every loss weighting the method needs finite losses.
 
     Guarantees: none for one step; on average over steps, the mean's direction.
     Scale: Σ w = 1.
@@ -20,7 +20,7 @@ class RLW(Drawing, LossWeighting):
     Paper: Lin et al., TMLR 2022, arXiv 2111.10603.
 
     Args:
-        generator: source of the weights; by default an own one with seed 0, whatever
+        generator: source of the weights. By default a generator of its own with seed 0, whatever
             ``torch.manual_seed`` says. Its state is part of ``state_dict``.
 
     Raises:

@@ -1,20 +1,19 @@
-"""SLAW: weights from how much the losses vary."""
-
-from numbers import Real
+"""SLAW: weigh each task by how little its loss varies."""
 
 import torch
 from torch import Tensor
 
+from .checks import is_number
 from .loss_weighting import RunningWeighting
 
 
 class SLAW(RunningWeighting):
     """Scaled loss approximate weighting: weigh each task by the inverse spread of its loss over time.
 
-    w ∝ 1/s, s the running standard deviation of the loss, which stands in for the norm of its gradient:
-    plain moments at first, exponential ones once 1/step is below 1 - decay, s at least 1e-5; the
-    present loss counts. It equals √(mean of l² - (mean of l)²) of the paper, computed without that
-    cancellation. Equal weights at the first step; losses of any sign.
+    w ∝ 1/s. s is the running standard deviation of the loss, present loss included, and stands in for the
+    norm of its gradient. Moments are plain at first, and exponential once 1/step is below 1 - decay. s is at
+    least 1e-5. It equals the paper's √(mean of l² - (mean of l)²), computed without that cancellation.
+    Weights are equal at the first step. Losses may have any sign.
 
     Guarantees: the weights do not change when a constant is added to a loss.
     Scale: Σ w = 1 (the paper: T).
@@ -22,7 +21,7 @@ class SLAW(RunningWeighting):
     Paper: Crawshaw and Košecká, 2021, arXiv 2109.08218.
 
     Args:
-        decay: of the running moments, in [0, 1).
+        decay: decay of the running moments, in [0, 1).
 
     Raises:
         ValueError: ``decay`` is out of range.
@@ -38,9 +37,9 @@ class SLAW(RunningWeighting):
     FLOOR = 1e-5
     remembers = frozenset({"count", "mean", "variance"})
 
-    def __init__(self, decay: float = 0.99):
+    def __init__(self, decay: float = 0.99) -> None:
         super().__init__()
-        if not (isinstance(decay, Real) and 0 <= decay < 1):
+        if not (is_number(decay) and 0 <= decay < 1):
             raise ValueError(f"Got decay={decay!r}; expected a number in [0, 1). The paper's code has 0.99.")
         self.decay = decay
 
@@ -50,9 +49,9 @@ class SLAW(RunningWeighting):
         mean = self.memory.get("mean", losses)
         variance = self.memory.get("variance", torch.zeros_like(losses))
         share = max(1 / count.item(), 1 - self.decay)
-        off = losses - mean
-        mean = mean + share * off
-        variance = (1 - share) * (variance + share * off**2)
+        deviation = losses - mean
+        mean = mean + share * deviation
+        variance = (1 - share) * (variance + share * deviation**2)
         self.memory = {"count": count, "mean": mean, "variance": variance}
         return (-variance.sqrt().clamp_min(self.FLOOR).log()).softmax(-1)
 

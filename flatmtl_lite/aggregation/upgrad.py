@@ -1,4 +1,4 @@
-"""UPGrad: every gradient is turned until it opposes none, then the mean is taken."""
+"""UPGrad: turn every gradient until it opposes none, then take the mean."""
 
 from torch import Tensor
 
@@ -7,10 +7,10 @@ from .cone import cone_minimum
 
 
 class UPGrad(GramianAggregator):
-    """Unconflicting projection: every gradient is turned until it opposes none, then the mean is taken.
+    """Unconflicting projection: turn every gradient until it opposes none, then take the mean.
 
-    d = the mean of the projections of the gᵢ onto {d: ⟨gⱼ, d⟩ >= 0 for all j}, the nearest directions
-    that ascend on no task (Eq. 3). Solved exactly: TorchJD adds 1e-4 to the normalised Gramian.
+    d is the mean of the projections of the gᵢ onto {d: ⟨gⱼ, d⟩ >= 0 for all j}, the nearest directions
+    that ascend on no task (Eq. 3). We solve for them exactly; TorchJD adds 1e-4 to the normalised Gramian.
 
     Guarantees: ascends on no task.
     Scale: as it is (the paper's weights are 1/T).
@@ -24,6 +24,6 @@ class UPGrad(GramianAggregator):
     """
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
-        # row i: what is added to the unit gradient i, as coefficients of the unit gradients
-        added = cone_minimum(C.unsqueeze(-3), -C, eps)
-        return (norms + (norms.unsqueeze(-2) @ added).squeeze(-2)) / norms.shape[-1]
+        # row i holds what projection adds to the unit gradient i, as coefficients of the unit gradients
+        corrections = cone_minimum(C.unsqueeze(-3), -C, eps)
+        return (norms + (norms.unsqueeze(-2) @ corrections).squeeze(-2)) / norms.shape[-1]

@@ -1,4 +1,4 @@
-"""UW: weights from learnt uncertainties."""
+"""UW: learn weights as uncertainties."""
 
 import torch
 from torch import Tensor
@@ -9,9 +9,9 @@ from .loss_weighting import LearnedWeighting
 class UW(LearnedWeighting):
     """Uncertainty weighting: learn each task's noise, and weigh the task by its inverse variance.
 
-    s, the logarithms of the variances, follow the gradient of Σ ½(e⁻ˢ l + s), whose minimum for fixed
-    losses is e⁻ˢ = 1/l; the trunk takes w = e⁻ˢ / Σ e⁻ˢ. Give ``parameters()`` to the optimizer, best
-    without weight decay. Losses should be > 0: below, the objective has no minimum.
+    s holds the logarithms of the variances and follows the gradient of Σ ½(e⁻ˢ l + s). For fixed losses, its
+    minimum is at e⁻ˢ = 1/l. The trunk takes w = e⁻ˢ / Σ e⁻ˢ. Pass ``parameters()`` to the optimizer, best
+    without weight decay. Losses should be > 0: otherwise the objective has no minimum.
 
     Guarantees: for fixed losses s settles where wᵢ ∝ 1/lᵢ, so that equal shares of loss remain.
     Scale: Σ w = 1 (the paper's weights ½e⁻ˢ also change the length of the step).
@@ -19,7 +19,7 @@ class UW(LearnedWeighting):
     Paper: Kendall, Gal and Cipolla, CVPR 2018, arXiv 1705.07115.
 
     Args:
-        tasks: the number of tasks, so that the parameters exist before the optimizer is made.
+        tasks: the number of tasks; the parameters must exist before the optimizer does.
 
     Example:
         >>> A = UW(tasks=2)

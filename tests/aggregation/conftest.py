@@ -1,6 +1,7 @@
-"""Matrices of a known nature: what is true of them is built in, so a test knows what to expect."""
+"""Matrices of a known nature, so that a test knows their properties, and one aggregator of each kind."""
 
 import zlib
+from collections.abc import Iterable
 
 import pytest
 import torch
@@ -8,14 +9,14 @@ from torch import Tensor
 
 
 def _sample(nature: str, T: int, P: int, batch: int = 50, decades: float = 0) -> Tensor:
-    """Task gradients (batch, T, P) in float64, the same ones for the same arguments.
+    """Return task gradients (batch, T, P) in float64, always the same for the same arguments.
 
     Natures:
         normal: independent normal entries.
         descent: some v has ⟨gᵢ, v⟩ > 0.05 ‖gᵢ‖ for every i: all tasks can descend together.
         no_descent: Σ wᵢgᵢ = 0 with all wᵢ > 0: Pareto-stationary, no direction descends on every task.
         some_cancel: normal, but the last row opposes the first (T = 2, 3) or the first two: Pareto-stationary
-            however the others lie.
+            whatever the other rows are.
         rank_2: rank at most 2.
 
     With ``decades`` the row norms are 10^x, x uniform over an interval of that length.
@@ -45,7 +46,41 @@ def _sample(nature: str, T: int, P: int, batch: int = 50, decades: float = 0) ->
     return G
 
 
+def _mixture(
+    natures: Iterable[str], T: int, P: int, batch: int = 50, decades: Iterable[float] = (0,)
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return samples of all natures and spreads of norms in one batch, and for each nature its mask (n,)."""
+    parts = [(nature, _sample(nature, T, P, batch, spread)) for nature in natures for spread in decades]
+    labels = [nature for nature, G in parts for _ in G]
+    masks = {nature: torch.tensor([label == nature for label in labels]) for nature in natures}
+    return torch.cat([G for _, G in parts]), masks
+
+
 @pytest.fixture(scope="session")
 def sample():
     """The function that makes task gradients (batch, T, P) of a known nature."""
     return _sample
+
+
+@pytest.fixture(scope="session")
+def mixture():
+    """The function that makes one batch of several natures: ``G, is_a = mixture(["normal", ...], T, P)``."""
+    return _mixture
+
+
+KINDS = {
+    "mean": "one product",
+    "mgda": "weights of the Gramian",
+    "gradvac": "weights of the Gramian, draws and remembers",
+    "graddrop": "elements, draws",
+    "si": "weights of the losses",
+    "rlw": "weights of the losses, draws",
+    "dwa": "weights of the losses, remembers",
+    "uw": "weights of the losses, learns",
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    """The name of one aggregator of each kind; two of a kind share their code outside of ``solve``."""
+    return request.param

@@ -1,6 +1,4 @@
-"""ConicGrad: the optimality conditions of its max-min problem, and pinned values."""
-
-import math
+"""ConicGrad meets the optimality conditions of its max-min problem and gives pinned values."""
 
 import pytest
 import torch
@@ -12,7 +10,7 @@ CS = [0.0, 0.25, 0.5, 0.9]
 
 
 def least_bound(G, c):
-    """An upper bound on minᵢ ⟨gᵢ, x⟩ over ‖x‖ <= 1, ⟨ĝ₀, x⟩ >= c: that of the multipliers in our weights.
+    """Return an upper bound on minᵢ ⟨gᵢ, x⟩ over ‖x‖ <= 1, ⟨ĝ₀, x⟩ >= c, from the multipliers in our weights.
 
     For any w of the simplex and μ >= 0, no such x does better than ‖g_w + μĝ₀‖ - μc. Our weights, up to a
     factor, are w + m with m = μ/(T‖g₀‖): along that line the bound is least at m = 0 or at min w = 0.
@@ -41,31 +39,27 @@ def assert_optimal(G, c, improvable):
 
 
 @pytest.mark.parametrize("c", CS)
-@pytest.mark.parametrize("decades", [0, 6])
-@pytest.mark.parametrize("nature", ["normal", "descent", "no_descent", "rank_2"])
 @pytest.mark.parametrize(("T", "P"), [(2, 5), (3, 2), (3, 50), (10, 4), (10, 60), (40, 10), (40, 200)])
-def test_within_the_cone_and_without_duality_gap_row_by_row(T, P, nature, decades, c, sample):
-    G = sample(nature, T, P, batch=10 if T < 40 else 4, decades=decades)
+def test_the_direction_stays_in_the_cone_and_leaves_no_duality_gap(T, P, c, mixture):
+    natures = ["normal", "descent", "no_descent", "rank_2"]
+    G, is_a = mixture(natures, T, P, batch=10 if T < 40 else 4, decades=[0, 6])
     improvable = (fm.MGDA()(G) != 0).any(-1)
-    if nature == "descent":
-        assert improvable.all()
-    if nature == "no_descent":
-        assert not improvable.any()
+    assert improvable[is_a["descent"]].all()
+    assert not improvable[is_a["no_descent"]].any()
     assert_optimal(G, c, improvable)
 
 
-@pytest.mark.parametrize("c", [0.7, 0.9, 0.97])
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 4), (4, 6), (6, 10), (10, 20)])
-def test_optimal_on_20000_problems(T, P, c, sample):
-    """The rows beside the mean are always dependent: where the search rounds, a few of many go wrong."""
+def test_it_is_optimal_on_20000_problems(T, P, sample):
+    """The rows without their part along the mean are dependent: where the search rounds, a few go wrong."""
     G = sample("normal", T, P, batch=20_000)
-    assert_optimal(G, c, torch.ones(20_000, dtype=torch.bool))
+    for c, share in [(0.7, G[:5000]), (0.9, G), (0.97, G[:5000])]:
+        assert_optimal(share, c, torch.ones(len(share), dtype=torch.bool))
 
 
-@pytest.mark.parametrize("c", [0.5, 0.7, 0.9])
 @pytest.mark.parametrize(("T", "P"), [(4, 3), (10, 20)])
 @pytest.mark.parametrize("nature", ["integers", "near duplicates"])
-def test_optimal_on_integers_and_near_duplicates(nature, T, P, c):
+def test_it_is_optimal_on_integers_and_near_duplicates(nature, T, P):
     generator = torch.Generator().manual_seed(0)
     if nature == "integers":
         G = torch.randint(-1, 2, (3000, T, P), generator=generator).double()
@@ -73,10 +67,11 @@ def test_optimal_on_integers_and_near_duplicates(nature, T, P, c):
         G, noise = torch.randn(2, 1500, T, P, generator=generator, dtype=torch.float64)
         apart = 10.0 ** -torch.randint(1, 12, (1500, 1, 1), generator=generator)
         G = G[:, torch.arange(T) % (T // 2)] + apart * noise
-    # what cancels further is off by rounding
+    # directions that cancel further are off by rounding
     clear = fm.MGDA()(normalize(G, dim=-1)).norm(dim=-1) > 1e-3
     assert clear.sum() > 100
-    assert_optimal(G[clear], c, torch.ones(int(clear.sum()), dtype=torch.bool))
+    for c in (0.5, 0.7, 0.9):
+        assert_optimal(G[clear], c, torch.ones(int(clear.sum()), dtype=torch.bool))
 
 
 @pytest.mark.parametrize("c", CS)
@@ -86,10 +81,10 @@ def test_no_random_direction_of_the_cone_is_better(c, sample):
     generator = torch.Generator().manual_seed(0)
     others = normalize(torch.randn(50, 4000, 3, generator=generator, dtype=torch.float64), dim=-1)
     within = (others * axis).sum(-1) >= c
-    found = (others @ G.mT).amin(-1).masked_fill(~within, -torch.inf).amax(-1)
+    best_other = (others @ G.mT).amin(-1).masked_fill(~within, -torch.inf).amax(-1)
     best = (G @ normalize(fm.ConicGrad(c)(G), dim=-1).unsqueeze(-1)).squeeze(-1).amin(-1)
-    assert (best >= found).all()
-    assert (best - found <= 0.2).all()  # the search is dense enough to tell
+    assert (best >= best_other).all()
+    assert (best - best_other <= 0.2).all()  # the search is dense enough to tell
 
 
 @pytest.mark.parametrize(
@@ -101,7 +96,7 @@ def test_no_random_direction_of_the_cone_is_better(c, sample):
         (1.0, [0.5, 1.5]),
     ],
 )
-def test_pinned(c, expected):
+def test_it_gives_the_directions_by_hand(c, expected):
     G = torch.tensor([[1.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
     expected = torch.tensor(expected, dtype=torch.float64)
     torch.testing.assert_close(fm.ConicGrad(c)(G), expected, rtol=1e-12, atol=1e-12)
@@ -126,12 +121,6 @@ def test_a_zero_row_counts_in_the_mean_and_is_never_the_worst(c, sample):
     torch.testing.assert_close(fm.ConicGrad(c)(with_zero), 0.75 * fm.ConicGrad(c)(G), rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("c", [-0.1, 1.1, math.nan, math.inf])
-def test_a_cosine_that_is_none(c):
-    with pytest.raises(ValueError, match=rf"c={c}.*expected a cosine from 0 to 1"):
-        fm.ConicGrad(c=c)
-
-
-def test_shows_its_cosine():
+def test_it_shows_its_cosine():
     assert repr(fm.ConicGrad(c=0.25)) == "ConicGrad(c=0.25)"
     assert fm.ConicGrad().c == 0.5

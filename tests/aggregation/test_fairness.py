@@ -1,7 +1,6 @@
-"""Nash-MTL and FairGrad: their fixed point row by row, no solution where there is none, pinned values."""
+"""Nash-MTL and FairGrad meet their fixed point row by row, and are 0 where there is no solution."""
 
 import itertools
-import math
 
 import pytest
 import torch
@@ -9,52 +8,49 @@ from torch.nn.functional import normalize
 
 import flatmtl_lite as fm
 
+ALPHAS = [0.5, 1.0, 2.0, 4.0]
 SIZES = [(2, 5), (3, 2), (3, 50), (10, 4), (10, 60), (40, 10), (40, 200)]
 
 
 def unfairness(G, weights, alpha):
-    """How far ⟨gᵢ, d⟩ ~ wᵢ^(-1/α) is missed, relative to ‖gᵢ‖‖d‖, at the worst row of each problem.
+    """Return the error of ⟨gᵢ, d⟩ ~ wᵢ^(-1/α), relative to ‖gᵢ‖‖d‖, at the worst row of each problem.
 
     The free factor follows from Σ wᵢ⟨gᵢ, d⟩ = ‖d‖².
     """
     d = (weights.unsqueeze(-2) @ G).squeeze(-2)
     share = weights ** (1 - 1 / alpha)
-    asked = share / share.sum(-1, keepdim=True) * (d * d).sum(-1, keepdim=True) / weights
-    miss = (G @ d.unsqueeze(-1)).squeeze(-1) - asked
+    target = share / share.sum(-1, keepdim=True) * (d * d).sum(-1, keepdim=True) / weights
+    miss = (G @ d.unsqueeze(-1)).squeeze(-1) - target
     return (miss.abs() / (G.norm(dim=-1) * d.norm(dim=-1, keepdim=True))).amax(-1)
 
 
-@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 4.0])
-@pytest.mark.parametrize("decades", [0, 6])
-@pytest.mark.parametrize("nature", ["normal", "descent", "no_descent", "some_cancel", "rank_2"])
+@pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.parametrize(("T", "P"), SIZES)
-def test_fixed_point_row_by_row(T, P, nature, decades, alpha, sample):
-    G = sample(nature, T, P, batch=30 if T < 40 else 8, decades=decades)
+def test_the_weights_meet_their_fixed_point_row_by_row(T, P, alpha, mixture):
+    natures = ["normal", "descent", "no_descent", "some_cancel", "rank_2"]
+    G, is_a = mixture(natures, T, P, batch=30 if T < 40 else 8, decades=[0, 6])
     aggregate = fm.NashMTL() if alpha == 1 else fm.FairGrad(alpha=alpha)
     weights = aggregate.weights(G @ G.mT)
     solved = (weights != 0).any(-1)
     assert (weights[solved] > 0).all()
     assert (unfairness(G[solved], weights[solved], alpha) <= 1e-8).all()
     d = (weights.unsqueeze(-2) @ G).squeeze(-2)
-    assert (
-        torch.equal(aggregate(G), d) or (aggregate(G) - d).norm(dim=-1).max() <= 1e-7 * G.norm(dim=-1).max()
-    )
+    assert ((aggregate(G) - d).norm(dim=-1) <= 1e-7 * G.norm(dim=-1).amax(-1)).all()
 
-    # there is a solution exactly where some direction improves every task
+    # a solution exists exactly where some direction improves every task
     unit = normalize(G, dim=-1)
     improvable = fm.MGDA()(unit).norm(dim=-1) > 1e-6
     assert solved[improvable].all()
-    if nature == "descent":
-        assert solved.all()
-    if nature in ("no_descent", "some_cancel"):
-        assert not solved.any()
+    assert solved[is_a["descent"]].all()
+    assert not solved[is_a["no_descent"] | is_a["some_cancel"]].any()
 
 
-@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 4.0])
 @pytest.mark.parametrize(("T", "P"), [(2, 5), (3, 50), (10, 60), (40, 200)])
-def test_the_length_is_the_mean_norm(T, P, alpha, sample):
+def test_the_length_is_the_mean_norm(T, P, sample):
     G = sample("descent", T, P, batch=20, decades=3)
-    torch.testing.assert_close(fm.FairGrad(alpha)(G).norm(dim=-1), G.norm(dim=-1).mean(-1), rtol=1e-9, atol=0)
+    for alpha in ALPHAS:
+        length = fm.FairGrad(alpha)(G).norm(dim=-1)
+        torch.testing.assert_close(length, G.norm(dim=-1).mean(-1), rtol=1e-9, atol=0)
 
 
 def test_alpha_1_is_nash_mtl(sample):
@@ -62,7 +58,7 @@ def test_alpha_1_is_nash_mtl(sample):
     torch.testing.assert_close(fm.FairGrad(alpha=1.0)(G), fm.NashMTL()(G), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("alpha", ALPHAS)
 def test_no_random_direction_of_the_cone_is_fairer(alpha, sample):
     """The largest α-fair utility Σ ⟨gᵢ, d⟩^(1-α)/(1-α) among directions of one length."""
     G = sample("descent", 3, 3)
@@ -74,19 +70,18 @@ def test_no_random_direction_of_the_cone_is_fairer(alpha, sample):
     generator = torch.Generator().manual_seed(0)
     others = normalize(torch.randn(50, 4000, 3, generator=generator, dtype=torch.float64), dim=-1)
     gains = others @ G.mT
-    found = utility(gains.clamp_min(1e-300)).masked_fill((gains <= 0).any(-1), -torch.inf).amax(-1)
-    assert (best >= found).all()
-    assert (best - found <= 0.1 * best.abs() + 0.1).all()  # the search is dense enough to tell
+    best_other = utility(gains.clamp_min(1e-300)).masked_fill((gains <= 0).any(-1), -torch.inf).amax(-1)
+    assert (best >= best_other).all()
+    assert (best - best_other <= 0.1 * best.abs() + 0.1).all()  # the search is dense enough to tell
 
 
-@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 4.0])
-@pytest.mark.parametrize("lengths", [(1.0, 8.0), (1e-3, 1e3), (2.0, 3.0)])
-def test_orthogonal_gradients_by_hand(lengths, alpha):
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_orthogonal_gradients_give_the_direction_by_hand(alpha):
     """w‖g‖² = w^(-1/α), so w = ‖g‖^(-2α/(1+α))."""
-    norms = torch.tensor(lengths, dtype=torch.float64)
+    norms = torch.tensor([[1.0, 8.0], [1e-3, 1e3], [2.0, 3.0]], dtype=torch.float64)
     d = norms ** (1 - 2 * alpha / (1 + alpha))
-    expected = d / d.norm() * norms.mean()
-    torch.testing.assert_close(fm.FairGrad(alpha)(norms.diag()), expected, rtol=1e-12, atol=0)
+    expected = d / d.norm(dim=-1, keepdim=True) * norms.mean(-1, keepdim=True)
+    torch.testing.assert_close(fm.FairGrad(alpha)(norms.diag_embed()), expected, rtol=1e-12, atol=0)
 
 
 def test_nash_mtl_bisects_two_gradients_whatever_their_lengths(sample):
@@ -105,35 +100,33 @@ def test_a_larger_alpha_gives_the_task_that_gains_least_more(sample):
 
 
 @pytest.mark.parametrize("name", ["nash_mtl", "fairgrad", "aligned_mtl", "ngdiff"])
-@pytest.mark.parametrize("nature", ["descent", "no_descent"])
-def test_zero_rows_are_left_out(name, nature, sample):
-    G = sample(nature, 4, 9, decades=1)
-    with_zeros = torch.cat([G[:, :1], torch.zeros(50, 2, 9, dtype=torch.float64), G[:, 1:]], 1)
+def test_zero_rows_are_left_out(name, mixture):
+    G, _ = mixture(["descent", "no_descent"], 4, 9, decades=[1])
+    with_zeros = torch.cat([G[:, :1], torch.zeros(100, 2, 9, dtype=torch.float64), G[:, 1:]], 1)
     torch.testing.assert_close(fm.aggregator(name)(with_zeros), fm.aggregator(name)(G), rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize(("rest", "found"), [(1e-2, True), (1e-5, True), (1e-6, True), (1e-8, False)])
 @pytest.mark.parametrize("name", ["nash_mtl", "fairgrad", "ngdiff"])
-def test_0_where_the_unit_gradients_cancel_to_1e_minus_7(name, rest, found):
-    G = torch.tensor([[1.0, rest], [-1.0, rest]], dtype=torch.float64)
-    expected = torch.tensor([0.0, 1.0 if found else 0.0], dtype=torch.float64)
-    torch.testing.assert_close(fm.aggregator(name)(G), expected, rtol=0, atol=1e-3)
+def test_the_direction_is_0_where_the_unit_gradients_cancel_to_1e_minus_7(name):
+    for rest, length in [(1e-2, 1.0), (1e-5, 1.0), (1e-6, 1.0), (1e-8, 0.0)]:
+        G = torch.tensor([[1.0, rest], [-1.0, rest]], dtype=torch.float64)
+        expected = torch.tensor([0.0, length], dtype=torch.float64)
+        torch.testing.assert_close(fm.aggregator(name)(G), expected, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("T", [2, 3, 10, 40])
 @pytest.mark.parametrize("name", ["nash_mtl", "fairgrad", "ngdiff"])
-def test_float32_is_near_float64_and_knows_a_stationary_point(name, T, sample):
-    G = sample("descent", T, 100, decades=2).float()
-    d, expected = fm.aggregator(name)(G).double(), fm.aggregator(name)(G.double())
-    assert (d - expected).norm(dim=-1).max() <= 1e-3 * G.norm(dim=-1).max()
-    if name != "ngdiff" or T == 2:  # whose sum cancels nowhere else
-        for nature in ("no_descent", "some_cancel"):
-            G = sample(nature, T, 100, decades=2).float()
-            assert not fm.aggregator(name)(G).any()
+def test_float32_is_near_float64_and_knows_a_stationary_point(name, sample, mixture):
+    for T in (2, 3, 10, 40):
+        G = sample("descent", T, 100, decades=2).float()
+        d, expected = fm.aggregator(name)(G).double(), fm.aggregator(name)(G.double())
+        assert (d - expected).norm(dim=-1).max() <= 1e-3 * G.norm(dim=-1).max(), T
+        if name != "ngdiff" or T == 2:  # with more tasks, the sum of NGDiff does not cancel
+            G, _ = mixture(["no_descent", "some_cancel"], T, 100, decades=[2])
+            assert not fm.aggregator(name)(G.float()).any(), T
 
 
 @pytest.mark.parametrize("T", [5, 10, 40])
-def test_rows_in_a_half_plane_of_lengths_far_apart(T, monkeypatch):
+def test_rows_in_a_half_plane_of_lengths_far_apart_take_few_rounds(T, monkeypatch):
     monkeypatch.setattr("flatmtl_lite.aggregation.fairness.ROUNDS", 40)
     generator = torch.Generator().manual_seed(0)
     angle, decades = torch.rand(2, 150, T, generator=generator, dtype=torch.float64)
@@ -143,7 +136,7 @@ def test_rows_in_a_half_plane_of_lengths_far_apart(T, monkeypatch):
 
 
 @pytest.mark.parametrize("T", [5, 10])
-def test_rows_that_nearly_cancel_of_lengths_far_apart(T):
+def test_rows_that_nearly_cancel_of_lengths_far_apart_do_not_go_in_circles(T):
     generator = torch.Generator().manual_seed(1002)
     G = 1e-3 * torch.rand(1000, T, 3, generator=generator, dtype=torch.float64)
     G[..., 2] = 1e-3 * torch.randn(1000, T, generator=generator, dtype=torch.float64)
@@ -171,22 +164,15 @@ def test_easy_hard_and_stationary_problems_of_a_batch_do_not_disturb_one_another
     torch.testing.assert_close(A.weights(M), torch.stack([A.weights(m) for m in M]), rtol=1e-10, atol=0)
 
 
-@pytest.mark.parametrize("decades", [20, 60])
-def test_gradients_shorter_than_1e_minus_8_of_the_longest_ask_as_if_they_were_that_long(decades, sample):
-    G = sample("descent", 3, 8, decades=decades)
+def test_gradients_shorter_than_1e_minus_8_of_the_longest_count_as_that_long(mixture):
+    G, _ = mixture(["descent"], 3, 8, decades=[20, 60])
     norms = G.norm(dim=-1, keepdim=True)
     clamped = G / norms * norms.clamp_min(1e-8 * norms.amax(-2, keepdim=True))
-    found, expected = (normalize(fm.FairGrad()(g), dim=-1) for g in (G, clamped))
-    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9)
+    direction, expected = (normalize(fm.FairGrad()(g), dim=-1) for g in (G, clamped))
+    torch.testing.assert_close(direction, expected, rtol=1e-7, atol=1e-9)
     assert (clamped != G).any()
 
 
-@pytest.mark.parametrize("alpha", [0, 0.4, 4.5, -1, math.nan, math.inf])
-def test_an_alpha_out_of_range(alpha):
-    with pytest.raises(ValueError, match=rf"alpha={alpha}.*expected a number from 0.5 to 4.*usual choice"):
-        fm.FairGrad(alpha=alpha)
-
-
-def test_shows_its_alpha():
+def test_it_shows_its_alpha():
     assert repr(fm.FairGrad(alpha=1.5)) == "FairGrad(alpha=1.5)"
     assert fm.FairGrad().alpha == 2

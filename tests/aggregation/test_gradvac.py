@@ -1,4 +1,4 @@
-"""GradVac: the published algorithm on whole vectors over several calls, its memory, orders and generator."""
+"""GradVac is the published algorithm on whole vectors over several calls."""
 
 import pytest
 import torch
@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flatmtl_lite as fm
-from flatmtl_lite.decomposition import coefficients
 
 
 def published(G, usual, orders, beta):
-    """One call of Algorithm 1 as it is printed, on vectors of length P; moves ``usual`` (T, T) on."""
+    """Run one call of Algorithm 1 as printed, on vectors of length P; it moves ``usual`` (T, T) on."""
     total = torch.zeros_like(G[0])
     for i, order in enumerate(orders):
         v = G[i].clone()
@@ -27,41 +26,48 @@ def published(G, usual, orders, beta):
 
 
 def draw(generator, T):
-    """The orders of one call: row i ranks the tasks for task i."""
+    """Return the orders of one call: row i ranks the tasks for task i."""
     return torch.rand(T, T, generator=generator, dtype=torch.float64).argsort(-1)
 
 
 @pytest.mark.parametrize("beta", [0.1, 0.5, 1.0])
-@pytest.mark.parametrize("decades", [0, 6])
-@pytest.mark.parametrize("nature", ["normal", "descent", "no_descent"])
-@pytest.mark.parametrize(("T", "P", "calls"), [(2, 3, 10), (3, 4, 10), (5, 20, 10), (10, 30, 4), (40, 60, 2)])
-def test_is_the_published_algorithm_divided_by_the_number_of_tasks(
+@pytest.mark.parametrize(
+    ("T", "P", "calls", "nature", "decades"),
+    [
+        (2, 3, 10, "normal", 0),
+        (2, 3, 10, "descent", 6),  # with opposite gradients the printed formula takes the root of -1e-17
+        (3, 4, 10, "normal", 6),
+        (3, 4, 10, "no_descent", 0),
+        (5, 20, 10, "descent", 0),
+        (5, 20, 10, "no_descent", 6),
+        (10, 30, 4, "normal", 0),
+        (40, 60, 2, "descent", 6),
+    ],
+)
+def test_it_is_the_published_algorithm_divided_by_the_number_of_tasks(
     T, P, calls, nature, decades, beta, sample
 ):
-    """Over calls, so that pairs have a goal above 0 to be turned to."""
-    if nature == "no_descent" and T == 2:
-        pytest.skip("opposite gradients, of which the printed formula takes the root of a negative rounding")
+    """Several calls, so that pairs have a goal above 0 to turn to."""
     A, orders = fm.GradVac(beta, torch.Generator().manual_seed(3)), torch.Generator().manual_seed(3)
     usual = torch.zeros(T, T, dtype=torch.float64)
-    turned = 0
+    positive_goals = 0
     for G in sample(nature, T, P, batch=calls, decades=decades):
-        turned += (usual > 0).sum().item()
+        positive_goals += (usual > 0).sum().item()
         expected = published(G, usual, draw(orders, T), beta) / T
         assert (A(G) - expected).norm() <= 1e-10 * G.norm(dim=-1).max() + 1e-10 * expected.norm()
         torch.testing.assert_close(A.usual["loss"], usual, rtol=1e-9, atol=1e-10)
-    assert turned > 0
+    assert positive_goals > 0
 
 
-@pytest.mark.parametrize("decades", [0, 2])
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 10), (6, 4)])
-def test_the_first_call_and_every_call_with_beta_0_is_pcgrad(T, P, decades, sample):
+def test_the_first_call_and_every_call_with_beta_0_is_pcgrad(T, P, sample):
     for beta, calls in ((0.5, 1), (0.0, 3)):
         A, pcgrad = fm.GradVac(beta), fm.PCGrad()
-        for G in sample("normal", T, P, batch=calls, decades=decades):
+        for G in sample("normal", T, P, batch=calls, decades=2):
             torch.testing.assert_close(A(G), pcgrad(G), rtol=1e-9, atol=1e-12)
 
 
-def test_pinned():
+def test_it_gives_the_directions_by_hand():
     A = fm.GradVac(beta=0.5)
     equal = torch.tensor([[1.0, 0.0], [2.0, 0.0]], dtype=torch.float64)
     assert A(equal).tolist() == [1.5, 0.0]
@@ -71,7 +77,7 @@ def test_pinned():
     expected = torch.tensor([1 + 2 / 3**0.5, 1 / 3**0.5 + 2], dtype=torch.float64) / 2
     torch.testing.assert_close(A(G), expected)
     assert A.usual["loss"].tolist() == [[0.0, 0.25], [0.25, 0.0]]
-    # The mean moves on also where nothing is turned (cosine 1 is above it).
+    # The mean moves on also where nothing turns: cosine 1 is above it.
     A(equal)
     assert A.usual["loss"].tolist() == [[0.0, 0.625], [0.625, 0.0]]
 
@@ -80,7 +86,7 @@ def test_pinned():
 def test_after_turning_the_cosine_is_the_usual_one(i, sample):
     for G in sample("normal", 2, 5, batch=10):
         A = fm.GradVac()
-        usual = torch.full((2, 2), -0.999, dtype=torch.float64)  # the other one is not turned
+        usual = torch.full((2, 2), -0.999, dtype=torch.float64)  # the other gradient does not turn
         usual[i, 1 - i] = 0.95
         A.usual["loss"] = usual
         v = 2 * A(G) - G[1 - i]
@@ -98,33 +104,33 @@ def test_a_zero_row_is_left_out_and_not_remembered(sample):
     assert not A.usual["loss"][:, 1].any()
 
 
-def test_a_row_that_becomes_zero_is_left_out_though_its_angles_are_known(sample):
+def test_a_row_that_becomes_zero_is_left_out_and_its_angles_are_kept(sample):
     A, alone = fm.GradVac(beta=0.5), fm.GradVac(beta=0.5)
     G = sample("descent", 3, 6, batch=1)[0]
     A(G)
-    known = A.usual["loss"]
-    assert (known[0, 1:] > 0).any()
-    alone.usual["loss"] = known[1:, 1:]
-    found = A(torch.cat([torch.zeros(1, 6), G[1:]]))
-    torch.testing.assert_close(found, alone(G[1:]))
-    assert A.usual["loss"][0].equal(known[0])
-    assert A.usual["loss"][:, 0].equal(known[:, 0])
+    usual = A.usual["loss"]
+    assert (usual[0, 1:] > 0).any()
+    alone.usual["loss"] = usual[1:, 1:]
+    direction = A(torch.cat([torch.zeros(1, 6), G[1:]]))
+    torch.testing.assert_close(direction, alone(G[1:]))
+    assert A.usual["loss"][0].equal(usual[0])
+    assert A.usual["loss"][:, 0].equal(usual[:, 0])
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_what_is_left_of_opposite_gradients_is_rounding_and_not_remembered(dtype, sample):
-    """v₁ without its part along g₂ ~ -g₁ is noise: its cosine with g₃ is remembered only if seen before."""
+def test_the_rounding_that_remains_of_opposite_gradients_is_not_remembered(dtype, sample):
+    """v₁ without its part along g₂ ~ -g₁ is noise: its cosine with g₃ counts only if g₃ came first."""
     for order, (g, e) in enumerate(sample("normal", 2, 50).to(dtype)):
         A = fm.GradVac(1.0, torch.Generator().manual_seed(order))
         A(torch.stack([g, -0.3 * g, e]))
         true = torch.cosine_similarity(g.double(), e.double(), dim=0)
         for i, sign in ((0, 1), (1, -1)):
-            seen = A.usual["loss"][i, 2]
-            assert seen == 0 or (seen - sign * true).abs() < 1e-6
+            usual = A.usual["loss"][i, 2]
+            assert usual == 0 or (usual - sign * true).abs() < 1e-6
 
 
-def test_a_gradient_that_is_used_up_is_left_as_it_is():
-    """Opposite rows leave nothing but rounding of v: its cosines would be noise, and are not remembered."""
+def test_a_gradient_of_which_only_rounding_remains_keeps_its_memory():
+    """Opposite rows leave only rounding of v. Its cosines would be noise and are not remembered."""
     A = fm.GradVac(beta=1.0)
     g, e = torch.tensor([[1.0, 2.0, -3.0], [0.3, 1.0, 0.7]], dtype=torch.float64)
     for _ in range(4):
@@ -136,7 +142,7 @@ def test_a_gradient_that_is_used_up_is_left_as_it_is():
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_a_usual_cosine_of_1_stays_finite(dtype):
-    """Where gradients were equal for long the formula divides by 0: counted as 1 - 1e-6."""
+    """Where gradients were equal for long, the formula would divide by 0: the cosine counts as 1 - 1e-6."""
     A = fm.GradVac(beta=1.0)
     equal = torch.tensor([[1.0, 0.0], [1.0, 0.0]], dtype=dtype)
     A(equal)
@@ -168,101 +174,3 @@ def test_any_run_stays_finite_homogeneous_and_within_cosines(seed, T, P, beta, d
         assert direction.isfinite().all()
         assert torch.equal(other(G * 2.0**30), direction * 2.0**30)
         assert (one.usual["loss"].abs() <= 1).all()
-
-
-# memory and rules -------------------------------------------------------------------------------------------
-
-
-def agreeing(seed=0, shape=(3, 8)):
-    """Loss and flat rows whose tasks agree differently."""
-    generator = torch.Generator().manual_seed(seed)
-    common = torch.randn(2, *shape[:-2], 1, shape[-1], generator=generator, dtype=torch.float64)
-    noise = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
-    return (common * torch.tensor([2.0, 0.5]).view(2, *[1] * len(shape)) + noise).unbind(0)
-
-
-def test_within_decomposed_each_part_has_a_memory_that_moves_on_once_a_step():
-    A = fm.GradVac(0.3, torch.Generator().manual_seed(1))
-    shared = torch.Generator().manual_seed(1)
-    parts = [fm.GradVac(0.3, shared), fm.GradVac(0.3, shared)]
-    for seed in range(6):
-        loss, flat = agreeing(seed)
-        expected = parts[0](loss) + parts[1](flat)
-        found = fm.decomposed(fm.Decomposition(loss, flat), A)
-        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
-    assert sorted(A.usual) == ["flat", "loss"]
-    torch.testing.assert_close(A.usual["loss"], parts[0].usual["loss"])
-    torch.testing.assert_close(A.usual["flat"], parts[1].usual["loss"])
-    assert not A.usual["loss"].allclose(A.usual["flat"])
-
-
-def test_direct_remembers_the_sam_gradients_and_erm_the_loss():
-    A = fm.GradVac()
-    d = fm.Decomposition(*agreeing())
-    fm.direct(d, A)
-    assert sorted(A.usual) == ["sam"]
-    fm.erm(d, A)
-    assert sorted(A.usual) == ["loss", "sam"]
-    alone = fm.GradVac()
-    alone(d.sam)
-    torch.testing.assert_close(A.usual["sam"], alone.usual["loss"])
-
-
-def test_a_batch_has_a_memory_for_each_problem():
-    A, alone = fm.GradVac(), [fm.GradVac() for _ in range(4)]
-    for seed in range(5):
-        loss, _ = agreeing(seed, (4, 3, 8))
-        torch.testing.assert_close(A(loss), torch.stack([a(g) for a, g in zip(alone, loss, strict=True)]))
-
-
-def test_measuring_angles_of_rules_moves_nothing_on():
-    A = fm.GradVac()
-    d = fm.Decomposition(*agreeing())
-    fm.decomposed(d, A)
-    before = A.get_extra_state()
-    fm.diagnostics.rule_cosine(d.gramian, A, "decomposed", "direct")
-    after = A.get_extra_state()
-    assert sorted(after) == sorted(before)
-    assert all(after[key].equal(before[key]) for key in before)
-    with pytest.raises(ValueError, match=r'Got GradVac with the rule "each"'):
-        fm.diagnostics.rule_cosine(d.gramian, A, "decomposed", "each")
-
-
-def test_weights_of_a_part_by_name():
-    A = fm.GradVac()
-    M = torch.eye(3, dtype=torch.float64)
-    for part in ("flat", None):
-        A.weights(M, part=part)
-    assert sorted(A.usual) == ["flat", "loss"]
-    assert coefficients(torch.eye(6), A, "decomposed").shape == (6,)
-
-
-@pytest.mark.parametrize("shape", [(2, 5), (4, 5), (7, 3, 5)])
-def test_another_number_of_tasks_is_an_error_and_changes_nothing(shape):
-    A = fm.GradVac()
-    A(torch.eye(3, 5))
-    before = A.get_extra_state()
-    with pytest.raises(ValueError, match=r"Got a Gramian of shape .* remembers cosines of shape \(3, 3\)"):
-        A(torch.ones(shape))
-    assert all(A.get_extra_state()[key].equal(before[key]) for key in before)
-
-
-@pytest.mark.parametrize("beta", [-0.1, 1.1, float("nan")])
-def test_a_beta_that_is_none(beta):
-    with pytest.raises(ValueError, match=rf"Got beta={beta}; expected a number in \[0, 1\]"):
-        fm.GradVac(beta)
-
-
-@pytest.mark.parametrize("calls", [0, 3])
-def test_state_goes_through_a_file_into_a_fresh_object(calls, tmp_path):
-    def run(A, seeds):
-        return [fm.decomposed(fm.Decomposition(*agreeing(seed)), A).tolist() for seed in seeds]
-
-    old = fm.GradVac(0.3, torch.Generator().manual_seed(5))
-    run(old, range(calls))
-    torch.save(old.state_dict(), tmp_path / "state.pt")
-    expected = run(old, range(10, 16))
-    fresh = fm.GradVac(0.3)
-    assert run(fresh, range(10, 16)) != expected
-    fresh.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert run(fresh, range(10, 16)) == expected

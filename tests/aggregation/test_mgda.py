@@ -1,4 +1,4 @@
-"""MGDA: the shortest vector of the convex hull, checked by its own optimality conditions."""
+"""MGDA gives the shortest vector of the convex hull, by its own optimality conditions."""
 
 import itertools
 
@@ -9,7 +9,7 @@ import flatmtl_lite as fm
 
 
 def shortage(G, d):
-    """How far ⟨gᵢ, d⟩ >= ‖d‖² is missed, relative to ‖gᵢ‖‖d‖, at the worst row of each problem."""
+    """Return the shortfall of ⟨gᵢ, d⟩ >= ‖d‖², relative to ‖gᵢ‖‖d‖, at the worst row of each problem."""
     length = d.norm(dim=-1, keepdim=True)
     size = G.norm(dim=-1) * length
     short = length**2 - (G @ d.unsqueeze(-1)).squeeze(-1)
@@ -17,7 +17,7 @@ def shortage(G, d):
 
 
 def shortest_by_trying_every_face(G):
-    """The shortest vector of the hull of the rows of G (T, P): the best over all sub-simplices."""
+    """Return the shortest vector of the hull of the rows of G (T, P): the best over all sub-simplices."""
     candidates = []
     for size in range(1, len(G) + 1):
         for rows in itertools.combinations(range(len(G)), size):
@@ -33,13 +33,12 @@ def shortest_by_trying_every_face(G):
     return min(candidates, key=torch.linalg.vector_norm)
 
 
-@pytest.mark.parametrize("decades", [0, 6])
-@pytest.mark.parametrize("nature", ["normal", "descent", "no_descent", "rank_2"])
 @pytest.mark.parametrize(
     ("T", "P"), [(2, 1), (2, 5), (3, 2), (3, 50), (10, 4), (10, 60), (40, 10), (40, 200)]
 )
-def test_optimality_row_by_row(T, P, nature, decades, sample):
-    G = sample(nature, T, P, batch=50 if T < 40 else 15, decades=decades)
+def test_the_direction_is_optimal_row_by_row(T, P, mixture):
+    natures = ["normal", "descent", "no_descent", "rank_2"]
+    G, is_a = mixture(natures, T, P, batch=50 if T < 40 else 15, decades=[0, 6])
     d = fm.MGDA()(G)
     assert (shortage(G, d) <= 1e-8).all()
     weights = fm.MGDA().weights(G @ G.mT)
@@ -47,29 +46,25 @@ def test_optimality_row_by_row(T, P, nature, decades, sample):
     # a direction, or exactly 0 where there is none
     total = weights.sum(-1)
     assert ((total - 1).abs().le(1e-12) | (d == 0).all(-1)).all()
-    if nature == "descent":
-        assert (d != 0).any(-1).all()
-    if nature == "no_descent":
-        assert (d == 0).all()
+    assert (d != 0).any(-1)[is_a["descent"]].all()
+    assert (d == 0)[is_a["no_descent"]].all()
 
 
-@pytest.mark.parametrize("nature", ["normal", "descent"])
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 3), (5, 2), (5, 8), (7, 5)])
-def test_shortest_over_every_face(T, P, nature, sample):
-    G = sample(nature, T, P, batch=12, decades=1)
+def test_trying_every_face_gives_the_same_direction(T, P, mixture):
+    G, _ = mixture(["normal", "descent"], T, P, batch=8, decades=[1])
     d = fm.MGDA()(G)
     expected = torch.stack([shortest_by_trying_every_face(g) for g in G])
     assert (d - expected).norm(dim=-1).max() <= 1e-7 * G.norm(dim=-1).max()
 
 
-@pytest.mark.parametrize("decades", [0, 1, 6])
-def test_two_tasks_have_a_closed_form(decades, sample):
-    G = sample("normal", 2, 6, batch=2000, decades=decades)
+def test_two_tasks_have_a_closed_form(mixture):
+    G, _ = mixture(["normal"], 2, 6, batch=2000, decades=[0, 1, 6])
     g, h = G.unbind(-2)
     share = (((h - g) * h).sum(-1) / ((h - g) ** 2).sum(-1)).clamp(0, 1)
     weights = fm.MGDA().weights(G @ G.mT)
     torch.testing.assert_close(weights, torch.stack([share, 1 - share], -1), rtol=1e-8, atol=1e-12)
-    assert 0 < ((share > 0) & (share < 1)).double().mean() < 1  # ends and insides are both met
+    assert 0 < ((share > 0) & (share < 1)).double().mean() < 1  # both ends and insides occur
 
 
 @pytest.mark.parametrize(
@@ -84,7 +79,7 @@ def test_two_tasks_have_a_closed_form(decades, sample):
         ([[1.0, 2.0], [0.0, 0.0]], [0.0, 0.0]),
     ],
 )
-def test_pinned(G, expected):
+def test_it_gives_the_directions_by_hand(G, expected):
     G, expected = torch.tensor(G, dtype=torch.float64), torch.tensor(expected, dtype=torch.float64)
     torch.testing.assert_close(fm.MGDA()(G), expected, rtol=1e-12, atol=1e-12)
 
@@ -96,31 +91,30 @@ def test_a_row_enters_however_little_it_helps(gain):
     assert fm.MGDA().weights(G @ G.mT)[1].item() == pytest.approx(gain / (1 + gain**2), rel=1e-5)
 
 
-@pytest.mark.parametrize(("rest", "found"), [(1e-3, True), (1e-5, True), (1e-6, True), (1e-8, False)])
-def test_a_short_direction_is_one_down_to_1e_minus_7_of_its_terms(rest, found):
-    G = torch.tensor([[1.0, rest], [-1.0, rest]], dtype=torch.float64)
-    expected = torch.tensor([0.0, rest if found else 0.0], dtype=torch.float64)
-    torch.testing.assert_close(fm.MGDA()(G), expected, rtol=0, atol=1e-9 * rest)
+def test_a_short_direction_counts_down_to_1e_minus_7_of_its_terms():
+    for rest, length in [(1e-3, 1e-3), (1e-5, 1e-5), (1e-6, 1e-6), (1e-8, 0.0)]:
+        G = torch.tensor([[1.0, rest], [-1.0, rest]], dtype=torch.float64)
+        expected = torch.tensor([0.0, length], dtype=torch.float64)
+        torch.testing.assert_close(fm.MGDA()(G), expected, rtol=0, atol=1e-9 * rest)
 
 
 @pytest.mark.parametrize("T", [2, 3, 10, 40])
-@pytest.mark.parametrize("nature", ["normal", "descent"])
-def test_float32_descends_on_every_task(T, nature, sample):
-    G = sample(nature, T, 100, decades=2).float()
+def test_float32_descends_on_every_task(T, mixture):
+    G = mixture(["normal", "descent"], T, 100, decades=[2])[0].float()
     assert (shortage(G.double(), fm.MGDA()(G).double()) <= 1e-4).all()
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize(("T", "P"), [(2, 5), (3, 4), (5, 9)])
-def test_descends_on_every_task_whatever_the_norms(T, P, dtype, sample):
+def test_it_descends_on_every_task_whatever_the_norms(T, P, sample):
     """Row norms from 1e-30 to 1e30: the weight of a long row lies below the range of float32."""
-    G = sample("descent", T, P, decades=60).to(dtype)
-    d = fm.MGDA()(G).double()
-    assert (shortage(G.double(), d) <= (1e-8 if dtype == torch.float64 else 1e-3)).all()
+    for dtype, tolerance in [(torch.float64, 1e-8), (torch.float32, 1e-3)]:
+        G = sample("descent", T, P, decades=60).to(dtype)
+        d = fm.MGDA()(G).double()
+        assert (shortage(G.double(), d) <= tolerance).all(), dtype
 
 
 @pytest.mark.parametrize("name", ["mgda", "cagrad"])
-def test_is_no_nan_where_rounding_leaves_no_length_at_all(name, sample):
+def test_the_direction_is_finite_where_rounding_leaves_no_length_at_all(name, sample):
     """Many rows in a plane: g_w cancels so far that its squared length may come out negative."""
     G = sample("rank_2", 40, 100, batch=4, decades=6)
     assert fm.aggregator(name)(G).isfinite().all()

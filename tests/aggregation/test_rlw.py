@@ -1,6 +1,5 @@
-"""RLW: the softmax of normal numbers, one draw a step."""
+"""RLW is the softmax of normal numbers, one draw per step."""
 
-import pytest
 import torch
 
 import flatmtl_lite as fm
@@ -8,7 +7,7 @@ import flatmtl_lite as fm
 LOSSES = torch.tensor([0.5, 2.0, 1.0])
 
 
-def test_weights_are_the_softmax_of_normal_numbers():
+def test_the_weights_are_the_softmax_of_normal_numbers():
     A, generator = fm.RLW(torch.Generator().manual_seed(7)), torch.Generator().manual_seed(7)
     for _ in range(20):
         z = torch.randn(3, generator=generator, dtype=torch.float64).exp()
@@ -19,10 +18,10 @@ def test_weights_are_the_softmax_of_normal_numbers():
 
 def test_on_average_the_weights_are_equal_and_the_losses_do_not_matter():
     one, other = fm.RLW(), fm.RLW()
-    drawn = torch.stack([one.loss_weights(LOSSES) for _ in range(4000)])
-    assert (drawn.mean(0) - 1 / 3).abs().max() < 5 * drawn.std() / 4000**0.5
-    assert drawn.std() > 0.1
-    assert other.loss_weights(1000 * LOSSES).equal(drawn[0])
+    draws = torch.stack([one.loss_weights(LOSSES) for _ in range(4000)])
+    assert (draws.mean(0) - 1 / 3).abs().max() < 5 * draws.std() / 4000**0.5
+    assert draws.std() > 0.1
+    assert other.loss_weights(1000 * LOSSES).equal(draws[0])
 
 
 def test_one_draw_serves_both_parts_and_the_batch(sample):
@@ -31,8 +30,8 @@ def test_one_draw_serves_both_parts_and_the_batch(sample):
     A = fm.RLW()
     for _ in range(3):
         w = torch.randn(3, generator=generator, dtype=torch.float64).softmax(-1)
-        found = fm.decomposed(fm.Decomposition(loss, flat, losses=LOSSES.expand(4, 3)), A)
-        torch.testing.assert_close(found, w @ (loss + flat))
+        direction = fm.decomposed(fm.Decomposition(loss, flat, losses=LOSSES.expand(4, 3)), A)
+        torch.testing.assert_close(direction, w @ (loss + flat))
 
 
 def test_the_global_generator_is_neither_read_nor_moved():
@@ -42,12 +41,3 @@ def test_the_global_generator_is_neither_read_nor_moved():
     assert torch.get_rng_state().equal(state)
     torch.manual_seed(2)
     assert fm.RLW().loss_weights(LOSSES).equal(first)
-
-
-@pytest.mark.parametrize("bad", [None, torch.tensor([1.0, torch.nan])])
-def test_refused_losses_cost_no_draw(bad):
-    A = fm.RLW()
-    state = A.generator.get_state()
-    with pytest.raises(ValueError, match=r"Got no losses|loss of task 1"):
-        A.loss_weights(bad)
-    assert A.generator.get_state().equal(state)

@@ -1,4 +1,4 @@
-"""SI: the direction of the gradient of Σ log l."""
+"""SI follows the gradient of Σ log l."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 import flatmtl_lite as fm
 
 
-def test_pinned():
+def test_it_gives_the_weights_by_hand():
     weights = fm.SI().loss_weights(torch.tensor([1.0, 2.0, 4.0]))
     assert weights.tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7])
     far_apart = fm.SI().loss_weights(torch.tensor([1e-300, 1.0], dtype=torch.float64))
@@ -14,7 +14,7 @@ def test_pinned():
 
 
 @pytest.mark.parametrize("T", [1, 2, 5])
-def test_direction_is_that_of_the_sum_of_logarithms(T, sample):
+def test_the_direction_is_the_gradient_of_the_sum_of_logarithms(T, sample):
     A, b = sample("normal", T, 4, batch=2)
     x = b[0].clone().requires_grad_()
     losses = (A @ x) ** 2 + 0.3

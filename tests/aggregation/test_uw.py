@@ -1,4 +1,4 @@
-"""UW: its weights and the gradient of its own objective, against autograd and a settled state."""
+"""UW has the weights and the slope of its objective by autograd, and settles where theory says."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def with_s(*values):
 
 
 @pytest.mark.parametrize("s", [(0.0, 0.0, 0.0), (0.3, -1.2, 2.0), (30.0, 0.0, -30.0)])
-def test_weights_and_gradient_are_those_of_the_objective(s):
+def test_the_weights_and_the_slope_belong_to_the_objective(s):
     """Its derivative with respect to the losses, normalised, and with respect to s."""
     A = with_s(*s)
     losses, log_variance = LOSSES.clone().requires_grad_(), A.s.detach().clone().requires_grad_()
@@ -32,7 +32,7 @@ def test_weights_and_gradient_are_those_of_the_objective(s):
     torch.testing.assert_close(A.s.grad, peer.log_var.grad)
 
 
-def test_pinned():
+def test_it_gives_the_weights_and_the_slope_by_hand():
     A = with_s(0.0, torch.tensor(3.0).log().item())
     assert A.loss_weights(torch.tensor([1.0, 6.0])).tolist() == pytest.approx([0.75, 0.25])
     A.learn()

@@ -1,0 +1,94 @@
+"""Checks of input, each with a message that names the value, the expectation and the remedy."""
+
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+
+class NonFiniteGradient(ValueError):
+    """A task gradient or loss holds NaN or infinity. ``tasks`` lists the indices of the tasks."""
+
+    def __init__(self, tasks: list[int], what: str = "gradient") -> None:
+        self.tasks = tasks
+        super().__init__(
+            f"The {what} of task {', '.join(map(str, tasks))} holds NaN or infinity; expected finite "
+            "numbers. Look at the batch and at that task's loss (log of 0, overflow, too large a learning "
+            'rate or rho), or let FlatMTL skip such steps with on_nonfinite="skip".'
+        )
+
+
+def check_tensor(value: object, what: str, example: str) -> None:
+    """Raise ValueError unless ``value`` is a tensor."""
+    if not isinstance(value, Tensor):
+        raise ValueError(f"Got {type(value).__name__} as {what}; expected a tensor, such as {example}.")
+
+
+def check_rows(G: Tensor) -> None:
+    """Raise ValueError unless ``G`` is a floating tensor (..., T, P) with T, P >= 1."""
+    check_tensor(G, "task gradients", "G = torch.stack(gradients)")
+    if G.ndim < 2 or 0 in G.shape[-2:] or not G.is_floating_point():
+        raise ValueError(
+            f"Got task gradients of shape {tuple(G.shape)} and dtype {G.dtype}; expected a floating "
+            "tensor (..., T, P), one task per row, T >= 1 and P >= 1. Stack the flattened gradients."
+        )
+
+
+def check_finite(*blocks: Tensor) -> Tensor:
+    """Return the largest absolute entry of each row of the blocks (..., T_k, P): (..., T), on the CPU.
+
+    The blocks travel to the CPU in one copy.
+
+    Raises:
+        NonFiniteGradient: a row holds NaN or infinity. The error names the row's index in its block.
+    """
+    largest = torch.cat([block.abs().amax(-1) for block in blocks], -1).cpu()
+    bad_tasks: set[int] = set()
+    for finite in torch.split(largest.isfinite(), [block.shape[-2] for block in blocks], -1):
+        bad_tasks.update(tasks_where(~finite))
+    if bad_tasks:
+        raise NonFiniteGradient(sorted(bad_tasks))
+    return largest
+
+
+def check_sum(G: Tensor) -> None:
+    """Raise NonFiniteGradient as :func:`check_finite` does, in one pass over ``G`` if all is well."""
+    # a sum shows every NaN and infinity; it may also overflow, and that is not an error
+    if not bool(G.sum().isfinite()):
+        check_finite(G)
+
+
+def check_gramian(M: Tensor) -> None:
+    """Raise ValueError unless ``M`` is a symmetric floating tensor (..., T, T), finite, T >= 1."""
+    check_tensor(M, "a Gramian", "G @ G.mT")
+    square = M.ndim >= 2 and M.shape[-1] == M.shape[-2] > 0
+    if not (square and M.is_floating_point()):
+        fault = f"of shape {tuple(M.shape)} and dtype {M.dtype}"
+    elif not bool(M.isfinite().all()):
+        fault = "with NaN or infinity"
+    elif not bool(_symmetric(M).all()):
+        fault = "that is not symmetric"
+    else:
+        return
+    raise ValueError(
+        f"Got a Gramian {fault}; expected (..., T, T), T >= 1, symmetric, of finite floating numbers. Pass "
+        "G @ G.mT, where G holds one task gradient per row."
+    )
+
+
+def _symmetric(M: Tensor) -> Tensor:
+    """Mark where opposite cosines of ``M`` (..., T, T) agree up to the rounding of any dtype: (..., T, T)."""
+    M = M.cpu().double()
+    norms = M.diagonal(dim1=-2, dim2=-1).abs().sqrt()
+    return (M - M.mT).abs() <= 0.01 * norms.unsqueeze(-1) * norms.unsqueeze(-2)
+
+
+def tasks_where(mask: Tensor) -> list[int]:
+    """Return the indices of the tasks that a mask (..., T) marks anywhere in the batch."""
+    indices: list[int] = mask.reshape(-1, mask.shape[-1]).any(0).nonzero().flatten().tolist()
+    return indices
+
+
+def is_number(value: object) -> bool:
+    """Return whether the value is a real number: an int, a float or a NumPy scalar."""
+    return isinstance(value, Real)
