@@ -153,7 +153,7 @@ def test_a_real_network_shows_no_difference(says):
 
 def test_what_the_authors_figures_are_said_to_show(says):
     says("F-LS lies above their direct CAGrad in all three")
-    says("They print the first figure as 87.49, but its two tasks average 86.49")
+    says("For 86.49 they print 87.49, but the two tasks average 86.49")
     direct, f_ls = (86.72, 95.23, 93.09), (87.72, 95.67, 93.22)
     for value in (*direct, *f_ls):
         says(f"{value:.2f}")
