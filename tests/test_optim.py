@@ -752,7 +752,7 @@ def test_reading_the_state_changes_nothing():
 def test_a_state_of_another_aggregator_is_refused(net):
     step = net.step(aggregate=fm.PCGrad())
     before = step.aggregate.generator.get_state()
-    with pytest.raises(ValueError, match=r"Got the state of CAGrad; expected that of PCGrad"):
+    with pytest.raises(ValueError, match=r"Got the state of CAGrad; expected a state of PCGrad"):
         step.load_state_dict(net.step(aggregate=fm.CAGrad()).state_dict())
     state = net.step(aggregate=fm.PCGrad()).state_dict()
     del state["skipped"]

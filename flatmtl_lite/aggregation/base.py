@@ -335,11 +335,12 @@ def weighted_sum(weights: Tensor, G: Tensor) -> Tensor:
     return matmul(weights.to(G).unsqueeze(-2), G).squeeze(-2)
 
 
-def gramian(*blocks: Tensor) -> Tensor:
+def gramian(*blocks: Tensor, to_cpu: Callable[[Tensor], Tensor] = Tensor.cpu) -> Tensor:
     """Inner products of all rows of the blocks, on the CPU (one copy from the device).
 
     Args:
         blocks: tensors (..., T_k, P); together they are the rows of one matrix.
+        to_cpu: copies the inner products to the CPU; a caller may send other numbers in the same copy.
 
     Returns:
         (..., T, T) with T the sum of the T_k, in the dtype of the blocks (at least float32); in float64
@@ -355,7 +356,7 @@ def gramian(*blocks: Tensor) -> Tensor:
         [4.0, 140.0]
     """
     blocks = tuple(b if b.dtype.itemsize >= 4 else b.float() for b in blocks)
-    M = inner_products(*blocks).cpu()
+    M = to_cpu(inner_products(*blocks))
     squares = M.diagonal(dim1=-2, dim2=-1)
     info = torch.finfo(M.dtype)
     smallest = blocks[0].shape[-1] * info.tiny / info.eps
