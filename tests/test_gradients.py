@@ -134,6 +134,18 @@ def test_one_backward_does_for_known_weights_and_heads_follow_their_own_loss(net
     torch.testing.assert_close(found.heads, heads, rtol=1e-12, atol=0)
 
 
+def test_no_micro_batch_is_an_error(net):
+    with pytest.raises(ValueError, match="Got no micro-batch; expected at least one"):
+        task_gradients([], net.split, range(3))
+
+
+def test_a_tensor_that_is_not_a_parameter_may_stay_out_of_explicit_lists():
+    (w,) = scalars(3)
+    target = torch.ones(1, requires_grad=True)
+    gradients = task_gradients([MicroBatch(lambda: w * target, [torch.sum])], TrunkAndHeads([w], [[]]), [0])
+    assert gradients.shared.tolist() == [[1]]
+
+
 def test_a_micro_batch_runs_the_trunk_once_and_only_the_heads_asked_for(net):
     ran = []
     losses = [lambda z, i=i: ran.append(i) or net.loss(i, z) for i in range(3)]
