@@ -1,7 +1,7 @@
 """flatmtl-lite: sharpness-aware multi-task learning, small enough to read.
 
-The core (this namespace) needs torch alone. ``flatmtl_lite.lab`` and ``.runs`` are imported on their
-own.
+This namespace is the core, which needs torch alone. Import ``flatmtl_lite.lab`` and ``flatmtl_lite.runs``
+separately. Read gradients.py, perturbation/, decomposition.py and optim.py in this order, then aggregation/.
 """
 
 from . import diagnostics

@@ -1,16 +1,24 @@
-"""Loss part and flat part of each task's SAM gradient, and the five ways to combine them.
+"""Split each task's SAM gradient into a loss part and a flat part, and combine them by one of five rules.
 
 Algorithm 1 of arXiv 2211.13723 is :func:`decompose` followed by :func:`decomposed`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from .aggregation import Aggregator, GramianAggregator, Mean, gramian, relative_accuracy, weighted_sum
+from .aggregation import (
+    Aggregator,
+    GramianAggregator,
+    Mean,
+    NonFiniteGradient,
+    gramian,
+    relative_accuracy,
+    weighted_sum,
+)
 from .aggregation.base import check_aggregator
 from .gradients import (
     Features,
@@ -21,57 +29,99 @@ from .gradients import (
     flatten,
     task_gradients,
     unflatten,
+    weighted_gradients,
 )
 from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, StateGuard, perturbed
 
 
-@dataclass
 class Decomposition:
     """Each task's SAM gradient, split: sam = loss + flat.
 
-    Attributes:
+    Args:
         loss: g(θ), shape (..., T, P).
-        flat: g(θ+ε) - g(θ), shape (..., T, P); None, for "no perturbation", reads as zeros.
+        flat: g(θ+ε) - g(θ), shape (..., T, P); None: no perturbation, so zeros.
         head_grads: per task a list of tensors, the head's SAM gradients.
-        head_loss_grads: the same at θ.
+        head_loss_grads: per task a list of tensors, the head's gradients at θ.
         losses: task losses at θ, (T,).
         perturbed_losses: task losses at θ+ε, (T,), or None.
+
+    Attributes: the arguments; ``flat`` is always a tensor.
+
+    Raises:
+        ValueError: loss and flat part have different shapes.
+
+    Example:
+        >>> Decomposition(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.5, 0.0]])).sam
+        tensor([[1.5000, 2.0000]])
     """
 
-    loss: Tensor
-    flat: Tensor | None = None
-    head_grads: list[list[Tensor]] | None = None
-    head_loss_grads: list[list[Tensor]] | None = None
-    losses: Tensor | None = None
-    perturbed_losses: Tensor | None = None
-
-    def __post_init__(self):
-        self._has_flat = self.flat is not None
-        if not self._has_flat:
-            self.flat = self.loss.new_zeros(()).expand(self.loss.shape)
-        if self.flat.shape != self.loss.shape:
+    def __init__(
+        self,
+        loss: Tensor,
+        flat: Tensor | None = None,
+        head_grads: Sequence[list[Tensor]] = (),
+        head_loss_grads: Sequence[list[Tensor]] = (),
+        losses: Tensor | None = None,
+        perturbed_losses: Tensor | None = None,
+    ) -> None:
+        if flat is not None and flat.shape != loss.shape:
             raise ValueError(
-                f"Got a flat part of shape {tuple(self.flat.shape)} for a loss part of shape "
-                f"{tuple(self.loss.shape)}; expected equal shapes (..., T, P)."
+                f"Got a flat part of shape {tuple(flat.shape)} for a loss part of shape "
+                f"{tuple(loss.shape)}; expected equal shapes (..., T, P)."
             )
+        self.loss = loss
+        self.flat = loss.new_zeros(()).expand(loss.shape) if flat is None else flat
+        self.has_flat = flat is not None
+        self.head_grads, self.head_loss_grads = list(head_grads), list(head_loss_grads)
+        self.losses, self.perturbed_losses = losses, perturbed_losses
+        self._gramian: Tensor | None = None
 
     @property
     def sam(self) -> Tensor:
         """g(θ+ε), shape (..., T, P)."""
         return self.loss + self.flat
 
-    @cached_property
+    @property
     def gramian(self) -> Tensor:
-        """Inner products of the 2T rows [loss; flat], (..., 2T, 2T), on the CPU: one product for all
-        norms, angles and weights.
+        """Inner products of the 2T rows [loss; flat], (..., 2T, 2T), on the CPU.
+
+        This one product yields all norms, angles and weights. It is computed at the first use.
 
         Raises:
             NonFiniteGradient: a row holds NaN or infinity.
         """
-        if self._has_flat:
-            return gramian(self.loss, self.flat)
+        if self._gramian is None:
+            self._gramian = self._products(Tensor.cpu)
+        return self._gramian
+
+    def check_finite(self) -> None:
+        """Raise NonFiniteGradient, which names the tasks, unless both parts are finite."""
+        if self._gramian is None:  # only finite rows have a Gramian
+            finite = (self.loss.isfinite() & self.flat.isfinite()).all(-1)
+            _check_tasks_finite(finite.reshape(-1, finite.shape[-1]).all(0))
+
+    def check_finite_with_heads(self, finite_heads: Tensor) -> None:
+        """Raise NonFiniteGradient, which names the tasks, unless both parts and all heads are finite.
+
+        Every step needs the Gramian on the CPU, and the Gramian shows whether the rows are finite. The heads'
+        flags travel with it, so the check needs no copy of its own.
+
+        Args:
+            finite_heads: per task whether the gradients of its head are finite, (T,), bool.
+        """
+
+        def to_cpu(products: Tensor) -> Tensor:
+            numbers = torch.cat([products.flatten(), finite_heads.to(products)]).cpu()
+            _check_tasks_finite(numbers[products.numel() :])
+            return numbers[: products.numel()].view(products.shape)
+
+        self._gramian = self._products(to_cpu)
+
+    def _products(self, to_cpu: Callable[[Tensor], Tensor]) -> Tensor:
+        if self.has_flat:
+            return gramian(self.loss, self.flat, to_cpu=to_cpu)
         T = self.loss.shape[-2]
-        return torch.nn.functional.pad(gramian(self.loss), (0, T, 0, T))
+        return torch.nn.functional.pad(gramian(self.loss, to_cpu=to_cpu), (0, T, 0, T))
 
 
 def decompose(
@@ -87,15 +137,16 @@ def decompose(
 ) -> Decomposition:
     """Split each task's SAM gradient into its loss part and its flat part (arXiv 2211.13723, Alg. 1).
 
-    The clean pass runs the trunk once; the perturbed pass of task i runs the trunk and head i only.
-    Weights, BatchNorm buffers and generators are afterwards as after one clean pass, and as before
-    the call if anything raises; dropout draws the same masks in both passes.
+    The clean pass runs the trunk once. The perturbed pass of task i runs the trunk and head i only.
+    Afterwards the weights are unchanged, and BatchNorm buffers and generators are as after one clean pass.
+    If anything raises, all are as before the call. Dropout draws the same masks in both passes.
 
     Args:
         features: () -> z, runs the trunk on the batch; z is anything.
         losses: per task z -> scalar, running that task's head.
-        shared, heads: parameters of the trunk, and per task of the head. Left out, they are found
-            from the graph: what every loss reaches is shared, what one loss reaches is its head.
+        shared, heads: parameters of the trunk, and per task of the head. Lists that are left out are found
+            from the graph: a parameter that every loss reaches is shared, one that one loss reaches
+            belongs to its head.
         rho, rho_heads, adaptive, norm, perturb: see :class:`~flatmtl_lite.perturbation.Perturbation`.
 
     Returns:
@@ -103,7 +154,7 @@ def decompose(
 
     Raises:
         ValueError: arguments that do not fit; the message says which and what to do.
-        NonFiniteGradient: a clean gradient holds NaN or infinity.
+        NonFiniteGradient: a gradient, clean or perturbed, holds NaN or infinity.
 
     Example:
         >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -119,70 +170,157 @@ def decompose(
         return run_passes(state, [MicroBatch(features, losses)], TrunkAndHeads(shared, heads), perturbation)
 
 
+def alone(gradients: TaskGradients) -> None:
+    """Leave the gradients as they are: one process has nothing to average."""
+
+
 def run_passes(
     state: StateGuard,
-    passes: Sequence[MicroBatch],
-    split: TrunkAndHeads,
+    batches: Sequence[MicroBatch],
+    groups: TrunkAndHeads,
     perturbation: Perturbation | None,
-    weigh: Callable[[Tensor], Tensor] | None = None,
-    average: Callable[[TaskGradients], None] = lambda gradients: None,
+    average: Callable[[TaskGradients], None] = alone,
 ) -> Decomposition:
-    """:func:`decompose` over micro-batches: first gradients, ε, second gradients, difference.
+    """Run :func:`decompose` over micro-batches: first gradients, ε, second gradients, difference.
 
     Args:
-        state: the guard in whose block this runs, so that all can be put back.
-        passes: the micro-batches that make one batch.
-        split: shared and head parameters.
+        state: the guard in whose block this runs; it puts buffers and generators back.
+        batches: the micro-batches that make one batch.
+        groups: shared and head parameters.
         perturbation: None, or a zero one: no perturbed pass runs.
-        weigh: losses at θ (T,) -> weights (T,). If given, one backward of the weighted sum does, and loss
-            and flat have one row, of which only their sum, with a perturbation, is so weighted: the clean
-            pass is that of the mean loss, to which ε belongs. Not for ``perturb="task"``.
         average: called on every set of gradients, to average it over processes in place.
+
+    Raises:
+        ValueError, NonFiniteGradient: as :func:`decompose`.
     """
-    tasks = range(len(passes[0].losses))
-    split.check_tasks(len(tasks))
-    is_erm = perturbation is None or perturbation.is_zero
-    clean = task_gradients(passes, split, tasks, weigh if is_erm else weigh and Mean().loss_weights)
+    tasks = range(len(batches[0].losses))
+    groups.check_tasks(len(tasks))
+    clean = task_gradients(batches, groups, tasks)
     state.keep()
     average(clean)
-    _mark_nonfinite_heads(clean)
-    heads = _per_head(clean.heads, split)
-    d = Decomposition(clean.shared, None, heads, heads, clean.losses)
-    if not is_erm:
-        weights = weigh and weigh(clean.losses)
-        sam = _perturbed_gradients(passes, split, clean, perturbation, weigh and (lambda _: weights))
-        average(sam)
-        _mark_nonfinite_heads(sam)
-        flat, sam_heads = sam.shared.sub_(clean.shared), _per_head(sam.heads, split)
-        d = Decomposition(clean.shared, flat, sam_heads, heads, clean.losses, sam.losses)
-    _ = d.gramian  # finds what is not finite
-    return d
+    if perturbation is None or perturbation.is_zero:
+        return _difference(clean, None, groups)
+    if perturbation.perturb == "mean":
+        with _perturbed_by_mean_loss(groups, clean, perturbation):
+            sam = task_gradients(batches, groups, tasks)
+    else:
+        sam = _perturbed_gradients(batches, groups, clean, perturbation)
+    average(sam)
+    return _difference(clean, sam, groups)
+
+
+def run_weighted_passes(
+    state: StateGuard,
+    batches: Sequence[MicroBatch],
+    groups: TrunkAndHeads,
+    perturbation: Perturbation | None,
+    weigh: Callable[[Tensor], Tensor],
+    average: Callable[[TaskGradients], None] = alone,
+) -> Decomposition:
+    """Run the passes with one backward pass of the weighted losses instead of one per task.
+
+    Without a perturbation the one row ``loss`` is the gradient of the weighted losses. With a perturbation,
+    which is always by the mean loss, ``loss`` is the gradient of the mean loss, and the sum ``loss + flat``
+    is the gradient of the weighted losses at θ+ε.
+
+    Args:
+        state, batches, groups, perturbation, average: as for :func:`run_passes`.
+        weigh: losses at θ (T,) -> weights (T,).
+
+    Raises:
+        ValueError: as :func:`decompose`.
+        NonFiniteGradient: as :func:`decompose`, but the one row cannot tell which task it was.
+    """
+    groups.check_tasks(len(batches[0].losses))
+    is_erm = perturbation is None or perturbation.is_zero
+    clean = weighted_gradients(batches, groups, weigh if is_erm else Mean().loss_weights)
+    state.keep()
+    average(clean)
+    if perturbation is None or perturbation.is_zero:
+        return _difference(clean, None, groups)
+    weights = weigh(clean.losses)
+    with _perturbed_by_mean_loss(groups, clean, perturbation):
+        sam = weighted_gradients(batches, groups, lambda losses: weights)
+    average(sam)
+    return _difference(clean, sam, groups)
 
 
 def _perturbed_gradients(
-    passes: Sequence[MicroBatch],
-    split: TrunkAndHeads,
-    clean: TaskGradients,
-    perturbation: Perturbation,
-    weigh: Callable[[Tensor], Tensor] | None,
+    batches: Sequence[MicroBatch], groups: TrunkAndHeads, clean: TaskGradients, perturbation: Perturbation
 ) -> TaskGradients:
-    """The tasks' gradients at θ+ε, ε from the clean gradients: one per task, or one for all."""
-    theta = flatten(split.shared)
-    theta_heads = [flatten(head) if head else empty for head, empty in zip(split.heads, clean.heads)]
-    if perturbation.perturb == "mean":
-        mean_head = torch.cat(clean.heads) / len(clean.heads)
-        all_heads = torch.cat(theta_heads)
-        epsilon = perturbation.step(clean.shared.mean(0), mean_head, theta, all_heads)
-        with perturbed(split.parameters, torch.cat([theta, all_heads]), torch.cat(epsilon)):
-            return task_gradients(passes, split, range(len(split.heads)), weigh)
+    """Return the tasks' gradients at θ+ε, where each task has its own ε from its clean gradient."""
+    theta, theta_heads = _weights(groups, clean)
     sam = TaskGradients(torch.empty_like(clean.shared), [], torch.empty_like(clean.losses))
-    for i, head in enumerate(split.heads):
+    for i, head in enumerate(groups.heads):
         epsilon = perturbation.step(clean.shared[i], clean.heads[i], theta, theta_heads[i])
-        with perturbed(split.shared + head, torch.cat([theta, theta_heads[i]]), torch.cat(epsilon)):
-            own = task_gradients(passes, split, [i])
-        sam.shared[i], sam.losses[i] = own.shared[0], own.losses[0]
-        sam.heads += own.heads
+        with perturbed(groups.shared + head, torch.cat([theta, theta_heads[i]]), torch.cat(epsilon)):
+            task = task_gradients(batches, groups, [i])
+        sam.shared[i], sam.losses[i] = task.shared[0], task.losses[0]
+        sam.heads += task.heads
     return sam
+
+
+@contextmanager
+def _perturbed_by_mean_loss(
+    groups: TrunkAndHeads, clean: TaskGradients, perturbation: Perturbation
+) -> Iterator[None]:
+    """Move all weights by one ε, from the gradient of the mean loss, as long as the block runs."""
+    theta, theta_heads = _weights(groups, clean)
+    all_heads, mean_head = torch.cat(theta_heads), torch.cat(clean.heads) / len(clean.heads)
+    epsilon = perturbation.step(clean.shared.mean(0), mean_head, theta, all_heads)
+    with perturbed(groups.parameters, torch.cat([theta, all_heads]), torch.cat(epsilon)):
+        yield
+
+
+def _weights(groups: TrunkAndHeads, clean: TaskGradients) -> tuple[Tensor, list[Tensor]]:
+    """Return copies of the weights: the trunk's (P,), and one vector per head, in the head's dtype."""
+    heads = [flatten(head) if head else empty for head, empty in zip(groups.heads, clean.heads)]
+    return flatten(groups.shared), heads
+
+
+def _difference(clean: TaskGradients, sam: TaskGradients | None, groups: TrunkAndHeads) -> Decomposition:
+    """Split SAM gradients by subtracting the clean ones; check that all gradients are finite."""
+    heads = [unflatten(vector, head) for vector, head in zip(clean.heads, groups.heads, strict=True)]
+    finite_heads = _finite_heads(clean)
+    if sam is None:
+        d = Decomposition(clean.shared, None, heads, heads, clean.losses)
+    else:
+        flat = sam.shared.sub_(clean.shared)
+        sam_heads = [unflatten(vector, head) for vector, head in zip(sam.heads, groups.heads, strict=True)]
+        d = Decomposition(clean.shared, flat, sam_heads, heads, clean.losses, sam.losses)
+        finite_heads &= _finite_heads(sam)
+    d.check_finite_with_heads(finite_heads)
+    return d
+
+
+def _finite_heads(gradients: TaskGradients) -> Tensor:
+    """Return per head whether its gradient is finite, (T,), bool, without waiting for the device."""
+    return torch.stack([head.isfinite().all() for head in gradients.heads])
+
+
+def _check_tasks_finite(finite: Tensor) -> None:
+    """Raise NonFiniteGradient for the tasks whose entry of ``finite`` (T,) is 0 or False."""
+    bad_tasks = [i for i, is_finite in enumerate(finite.tolist()) if not is_finite]
+    if bad_tasks:
+        raise NonFiniteGradient(bad_tasks)
+
+
+class Direction(Protocol):
+    """An aggregator in a rule: rows (..., T, P) -> direction (..., P).
+
+    ``part`` names the rows ("loss", "flat" or "sam") for aggregators that remember each part by itself.
+    """
+
+    def __call__(self, rows: Tensor, part: str | None = None) -> Tensor: ...
+
+
+RULES: dict[str, Callable[[Direction, Tensor, Tensor], Tensor]] = {
+    "erm": lambda A, loss, flat: A(loss, "loss"),
+    "direct": lambda A, loss, flat: A(loss + flat, "sam"),
+    "decomposed": lambda A, loss, flat: A(loss, "loss") + A(flat, "flat"),
+    "second": lambda A, loss, flat: 2 * A(torch.stack([A(loss, "loss"), A(flat, "flat")], -2)),
+    "each": lambda A, loss, flat: 2 * A(A(torch.stack([loss, flat], -2))),
+}
 
 
 def erm(d: Decomposition, aggregate: Aggregator) -> Tensor:
@@ -201,48 +339,60 @@ def decomposed(d: Decomposition, aggregate: Aggregator) -> Tensor:
 
 
 def second(d: Decomposition, aggregate: Aggregator) -> Tensor:
-    """2 A([A(loss), A(flat)]): "second aggregation" of its Table 6. (..., P)"""
+    """2 A([A(loss), A(flat)]): "second aggregation" of arXiv 2211.13723, Table 6. (..., P)"""
     return combine(d, aggregate, "second")
 
 
 def each(d: Decomposition, aggregate: Aggregator) -> Tensor:
-    """2 A over i of A([lossᵢ, flatᵢ]): "each aggregation" of its Table 6. (..., P)"""
+    """2 A over i of A([lossᵢ, flatᵢ]): "each aggregation" of arXiv 2211.13723, Table 6. (..., P)"""
     return combine(d, aggregate, "each")
 
 
-RULES = {
-    "erm": lambda A, loss, flat: A(loss, "loss"),
-    "direct": lambda A, loss, flat: A(loss + flat, "sam"),
-    "decomposed": lambda A, loss, flat: A(loss, "loss") + A(flat, "flat"),
-    "second": lambda A, loss, flat: 2 * A(torch.stack([A(loss, "loss"), A(flat, "flat")], -2)),
-    "each": lambda A, loss, flat: 2 * A(A(torch.stack([loss, flat], -2))),
-}
+def check_rule(rule: str) -> None:
+    """Raise ValueError unless ``rule`` is a key of ``RULES``."""
+    if rule not in RULES:
+        raise ValueError(f"Got combine={rule!r}; expected one of {', '.join(RULES)}.")
 
 
 def combine(d: Decomposition, aggregate: Aggregator, rule: str) -> Tensor:
-    """The direction (..., P) by the rule of that name in ``RULES``.
-
-    ``A`` is there given the name of the part too, for aggregators that remember each part by itself.
+    """Return the direction (..., P) by the rule of that name in ``RULES``.
 
     Raises:
-        ValueError: ``aggregate`` is none, reads losses and there are none, or cannot take the rule's rows.
+        ValueError: the rule is unknown; ``aggregate`` is not an aggregator, reads losses and there are none,
+            or cannot take the rule's rows.
+        NonFiniteGradient: a row holds NaN or infinity.
+
+    Example:
+        >>> d = Decomposition(torch.tensor([[1.0, 2.0], [3.0, 0.0]]))
+        >>> combine(d, Mean(), "erm")
+        tensor([2., 1.])
     """
+    check_rule(rule)
     check_aggregator(aggregate, rule)
     if not isinstance(aggregate, GramianAggregator):
-        _ = d.gramian  # finds what is not finite
+        d.check_finite()
         return RULES[rule](aggregate.for_step(d.losses), d.loss, d.flat)
     of_loss, of_flat = coefficients(d.gramian, aggregate, rule, relative_accuracy(d.loss)).chunk(2, -1)
     direction = weighted_sum(of_loss, d.loss)
-    return direction + weighted_sum(of_flat, d.flat) if d._has_flat else direction
+    return direction + weighted_sum(of_flat, d.flat) if d.has_flat else direction
 
 
 def coefficients(M: Tensor, aggregate: GramianAggregator, rule: str, eps: float | None = None) -> Tensor:
-    """A rule's direction as coefficients of the 2T rows [loss; flat], (..., 2T), float64, on the CPU.
+    """Return a rule's direction as coefficients of the 2T rows [loss; flat], (..., 2T), float64, on the CPU.
 
-    Every vector of the rule is a combination of those rows, so the rule runs on coefficient vectors,
-    whose inner products ``M`` = [loss; flat][loss; flat]ᵀ (..., 2T, 2T) gives; nothing is of length P.
-    ``M`` must be finite. ``eps`` is its relative accuracy, by default that of its dtype: in float32, a sum
-    of rows that cancels to less than about 1e-3 of its terms has weights no better than rounding.
+    Every vector of the rule is a combination of those rows. So the rule runs on coefficient vectors, and
+    ``M`` gives their inner products. No vector has length P.
+
+    Args:
+        M: [loss; flat][loss; flat]ᵀ (..., 2T, 2T), finite.
+        aggregate: the aggregator.
+        rule: key of ``RULES``.
+        eps: relative accuracy of ``M``, by default that of its dtype. In float32, a sum of rows that cancels
+            to less than about 1e-3 of its terms has weights that are mostly rounding.
+
+    Example:
+        >>> coefficients(torch.eye(4), Mean(), "decomposed")
+        tensor([0.5000, 0.5000, 0.5000, 0.5000], dtype=torch.float64)
     """
     eps = torch.finfo(M.dtype).eps if eps is None else eps
     batch, n, M = M.shape[:-2], M.shape[-1], M.double()
@@ -254,17 +404,6 @@ def coefficients(M: Tensor, aggregate: GramianAggregator, rule: str, eps: float 
         weights = aggregate.weigh(inner, eps, part)
         return (weights.unsqueeze(-2) @ rows).squeeze(-2)
 
-    loss, flat = torch.eye(n, dtype=torch.float64, device="cpu").expand(*batch, n, n).split(n // 2, dim=-2)
+    basis = torch.eye(n, dtype=torch.float64, device="cpu").expand(*batch, n, n)
+    loss, flat = torch.split(basis, n // 2, -2)
     return RULES[rule](A, loss, flat)
-
-
-def _mark_nonfinite_heads(gradients: TaskGradients) -> None:
-    """Make an entry of a trunk's row NaN where its head is not finite, so that one look finds both."""
-    for i, head in enumerate(gradients.heads):
-        if len(head):
-            row = min(i, len(gradients.shared) - 1)
-            gradients.shared[row, 0] += (0 * head.abs().amax()).to(gradients.shared.dtype)
-
-
-def _per_head(vectors: list[Tensor], split: TrunkAndHeads) -> list[list[Tensor]]:
-    return [unflatten(v, head) for v, head in zip(vectors, split.heads, strict=True)]

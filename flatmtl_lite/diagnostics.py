@@ -1,7 +1,8 @@
-"""What to look at while tasks train together: angles, conflict, sharpness."""
+"""Measure angles, conflict and sharpness while tasks train together."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -10,21 +11,25 @@ from .aggregation import GramianAggregator, gramian, state_kept
 from .aggregation.base import check_aggregator, check_gramian, scale_free
 from .decomposition import coefficients
 from .gradients import flatten, unflatten
-from .perturbation import StateGuard, perturbed, worst_case
+from .perturbation import StateGuard, check_radius, perturbed, worst_case
 
 
 def cosines(G: Tensor) -> Tensor:
-    """Cosines between task gradients: (..., T, P) -> (..., T, T), on the CPU; 0 for a zero gradient."""
+    """Return cosines between task gradients: (..., T, P) -> (..., T, T), on the CPU; 0 for a zero gradient.
+
+    Raises:
+        NonFiniteGradient: a gradient holds NaN or infinity.
+    """
     return cosines_of_gramian(gramian(G))
 
 
 def cosines_of_gramian(M: Tensor) -> Tensor:
-    """Cosines (..., T, T) from inner products (..., T, T); 0 for a zero gradient."""
+    """Return cosines (..., T, T) from inner products (..., T, T); 0 for a zero gradient."""
     return scale_free(M.double())[0]
 
 
 def angles(G: Tensor) -> Tensor:
-    """Angles between task gradients in degrees, (..., T, T); 90 for a zero gradient.
+    """Return angles between task gradients in degrees, (..., T, T); 90 for a zero gradient.
 
     Example:
         >>> angles(torch.tensor([[1.0, 0.0], [-1.0, 1.0]]))[0, 1].item()
@@ -34,14 +39,19 @@ def angles(G: Tensor) -> Tensor:
 
 
 def conflict_ratio(cosine: Tensor) -> Tensor:
-    """Share of conflicting task pairs, those with a negative cosine: (..., T, T) -> (...); 0 for T = 1."""
+    """Return the share of task pairs with a negative cosine: (..., T, T) -> (...); 0 for T = 1.
+
+    Example:
+        >>> conflict_ratio(torch.tensor([[1.0, -0.5], [-0.5, 1.0]])).item()
+        1.0
+    """
     T = cosine.shape[-1]
     pairs = torch.triu_indices(T, T, offset=1, device=cosine.device)
     conflicts = cosine[..., pairs[0], pairs[1]] < 0
     return conflicts.double().sum(-1) / max(pairs.shape[1], 1)
 
 
-def sum_by_thirds(times: Sequence[float], length: float, counts: Sequence | Tensor) -> Tensor:
+def sum_by_thirds(times: Sequence[float], length: float, counts: Sequence[object] | Tensor) -> Tensor:
     """Sum counts over the first, the middle and the last third of training.
 
     Args:
@@ -64,22 +74,29 @@ def sum_by_thirds(times: Sequence[float], length: float, counts: Sequence | Tens
 
 
 def share_in_conflict(histograms: Tensor) -> Tensor:
-    """Share of negative cosines in histograms (..., bins) over -1..1 -> (...); NaN where nothing was counted.
+    """Return the share of negative cosines in histograms (..., bins) over -1..1: (...); NaN without counts.
 
     The number of bins is even, so the lower half holds the negative cosines.
+
+    Example:
+        >>> share_in_conflict(torch.tensor([3.0, 0.0, 0.0, 1.0])).item()
+        0.75
     """
     return histograms[..., : histograms.shape[-1] // 2].sum(-1) / histograms.sum(-1)
 
 
 def rule_cosine(M: Tensor, aggregate: GramianAggregator, one: str, other: str) -> float:
-    """Cosine between the directions of two rules, such as "decomposed" and "direct".
+    """Return the cosine between the directions of two rules, such as "decomposed" and "direct".
+
+    The aggregator's memory and generator are afterwards as before.
 
     Args:
         M: (2T, 2T), ``Decomposition.gramian`` or ``Report.gramian``.
         aggregate: the aggregator that both use.
         one, other: keys of ``flatmtl_lite.decomposition.RULES``.
 
-    The aggregator's memory and generator are afterwards as before.
+    Raises:
+        ValueError: ``M`` is not a finite Gramian, or the aggregator cannot take a rule's rows.
     """
     check_gramian(M)
     for rule in (one, other):
@@ -90,19 +107,20 @@ def rule_cosine(M: Tensor, aggregate: GramianAggregator, one: str, other: str) -
 
 
 def predicted_flat(loss: Callable[[], Tensor], parameters: Iterable[Tensor], rho: float = 0.05) -> Tensor:
-    """What the Hessian at θ predicts for the flat part: ρHg/‖g‖, to first order in ρ.
+    """Predict the flat part from the Hessian at θ: ρHg/‖g‖, to first order in ρ.
 
-    By two backward passes, the Hessian is never formed. It is the gradient of ρ‖g‖, the penalty by which
-    SAM's loss exceeds the loss (arXiv 2211.13723, eq. 13). Kinks, such as those of ReLU, do not show in
-    it. 0 where the gradient is 0. Buffers and generators are afterwards as before.
+    Two backward passes compute it; the Hessian is never formed. The prediction is the gradient of ρ‖g‖, the
+    penalty by which SAM's loss exceeds the loss (arXiv 2211.13723, eq. 13). The Hessian does not see kinks,
+    such as the kinks of ReLU. The prediction is 0 where the gradient is 0. Buffers and generators are
+    afterwards as before.
 
     Args:
         loss: () -> scalar.
-        parameters: those that move together.
+        parameters: the parameters that move together.
         rho: radius, >= 0.
 
     Returns:
-        A vector (P,) in the order of the parameters.
+        A vector (P,), in the order of the parameters.
 
     Raises:
         ValueError: ``rho`` is negative or not finite.
@@ -112,7 +130,7 @@ def predicted_flat(loss: Callable[[], Tensor], parameters: Iterable[Tensor], rho
         >>> predicted_flat(lambda: (w**2).sum() / 2, [w], rho=0.5)
         tensor([0.3000, 0.4000])
     """
-    _check_radius(rho)
+    check_radius(rho)
     with StateGuard():
         gradient, product = _gradient_and_hessian(loss, list(parameters))
         return product(worst_case(gradient, rho))
@@ -151,26 +169,30 @@ def sharpness(
     steps: int = 10,
     adaptive: bool = False,
 ) -> float:
-    """How much the loss can rise within a ball: max of L(θ+ε) - L(θ) over ‖ε‖ <= ρ, found by ascent.
+    """Return how much the loss can rise within a ball: max of L(θ+ε) - L(θ) over ‖ε‖ <= ρ, by ascent.
 
-    Projected gradient ascent: the first step goes the whole radius along the gradient (that alone is
-    SAM's one-step estimate, ``steps=1``); each further step moves by ρ/2 along the gradient and back
-    into the ball. The largest rise met is returned, never less than 0 (ε = 0). A lower bound of the
-    true maximum. Weights, buffers and generators are afterwards as before.
+    The ascent is :func:`ascent`; its first step alone (``steps=1``) is SAM's estimate. The result is the
+    largest rise on the way, and 0 if the loss never rises. It is a lower bound of the true maximum. Weights,
+    buffers and generators are afterwards as before.
 
     Args:
         loss: () -> scalar, a deterministic function of the parameters.
-        parameters: those that move together (for one task: trunk and own head).
+        parameters: the parameters that move together (for one task: the trunk and its head).
         rho: radius, >= 0.
-        steps: >= 1.
+        steps: number of steps, >= 1.
         adaptive: measure the ball in units of the weights, ‖ε/|θ|‖ <= ρ (Kwon et al. 2021, arXiv
-            2102.11600): rescaling the layers of a ReLU network then changes nothing, as long as the
-            function is the same. This ρ and that of the plain ball are different quantities.
+            2102.11600). Rescaling the layers of a ReLU network then changes nothing, as long as the
+            function is the same. The ρ of this ball and the ρ of the plain ball are different quantities.
 
     Raises:
         ValueError: ``rho`` is negative or not finite, or ``steps`` < 1.
+
+    Example:
+        >>> w = torch.tensor([3.0, 4.0], requires_grad=True)
+        >>> sharpness(lambda: (w**2).sum() / 2, [w], rho=0.5)  # 5.5²/2 - 5²/2
+        2.625
     """
-    _check_radius(rho)
+    check_radius(rho)
     if steps < 1:
         raise ValueError(f"Got steps={steps}; expected at least 1.")
     parameters = list(parameters)
@@ -178,7 +200,7 @@ def sharpness(
     scale = theta.abs() if adaptive else 1.0
     values = []
 
-    def slope(u: Tensor) -> Tensor:  # ε = scale u: the ball of u is round
+    def slope(u: Tensor) -> Tensor:  # ε = scale u, so the ball of u is round
         with perturbed(parameters, theta, scale * u):
             value = loss()
             grads = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
@@ -189,20 +211,20 @@ def sharpness(
         *_, last = ascent(slope, torch.zeros_like(theta), rho, steps)
         with perturbed(parameters, theta, scale * last):
             values.append(loss().detach())
-    return (torch.stack(values).max() - values[0]).item()
+    return float(torch.stack(values).max() - values[0])
 
 
 def hessian_product(loss: Callable[[], Tensor], parameters: Iterable[Tensor]) -> Callable[[Tensor], Tensor]:
-    """v -> Hv, the Hessian of the loss times a vector, without ever forming the Hessian.
+    """Return the map v -> Hv, the Hessian of the loss times a vector. The Hessian is never formed.
 
-    By differentiating twice: Hv is the gradient of ⟨∇L, v⟩. The loss is computed once, here; each
-    product then costs about two backward passes. Buffers and generators move as in any forward pass, and
-    the weights must not change as long as the product is used.
+    Hv is the gradient of ⟨∇L, v⟩. The loss is computed once, here; each product then costs about two
+    backward passes. Buffers and generators move as in any forward pass. The weights must not change as long
+    as the product is used.
 
     Args:
         loss: () -> scalar, a twice differentiable function of the parameters (a ReLU counts as linear on
             either side).
-        parameters: those in which the Hessian is taken, P numbers in all.
+        parameters: the Hessian is taken in these, P numbers in all.
 
     Returns:
         A function of v (P,) that returns Hv (P,).
@@ -221,20 +243,20 @@ def top_eigenvalue(
     iterations: int = 20,
     generator: torch.Generator | None = None,
 ) -> float:
-    """The largest eigenvalue of the Hessian of the loss: its curvature where it curves up most.
+    """Return the largest eigenvalue of the Hessian of the loss: its curvature where it curves up most.
 
-    Power iteration goes from v to Hv, which lies in the plane of v and r = Hv - (vᵀHv)v; this goes to the
-    best vector of that plane instead. So the Rayleigh quotient vᵀHv only rises, and its limit is the
-    largest eigenvalue also where a negative one is larger in size (which plain power iteration would
-    find). What is returned is a lower bound. An iteration leaves at most the
-    share ((λ₂ - λₙ)/(2λ₁ - λ₂ - λₙ))² of the error, in the long run: slow where λ₂ is close to λ₁, but then
-    the value is hardly wrong. It ends early once ‖r‖ is a rounding error. Weights, buffers and
-    generators are afterwards as before.
+    Power iteration goes from v to Hv, which lies in the plane of v and r = Hv - (vᵀHv)v. This iteration goes
+    to the best vector of that plane instead. So the Rayleigh quotient vᵀHv only rises. Its limit is the
+    largest eigenvalue even if a negative one is larger in size, which plain power iteration would find. The
+    result is a lower bound. In the long run an iteration leaves at most the share
+    ((λ₂ - λₙ)/(2λ₁ - λ₂ - λₙ))² of the error. That is slow if λ₂ is close to λ₁, but then the value is hardly
+    wrong. The iteration ends early once ‖r‖ is a rounding error. Weights, buffers and generators are
+    afterwards as before.
 
     Args:
         loss, parameters: as for :func:`hessian_product`.
-        iterations: each costs a product Hv; >= 1.
-        generator: of the start, on the parameters' device; None: a new one with seed 0.
+        iterations: number of products Hv, >= 1.
+        generator: draws the start, on the parameters' device; None: a new one with seed 0.
 
     Raises:
         ValueError: ``iterations`` < 1.
@@ -253,7 +275,7 @@ def top_eigenvalue(
         v = v / v.norm()
         Hv = product(v)
         for _ in range(iterations):
-            curvature = v.dot(Hv)  # autocast lowers v @ Hv to bfloat16, and lets this be
+            curvature = v.dot(Hv)  # autocast lowers v @ Hv to bfloat16, but not v.dot(Hv)
             r = Hv - curvature * v
             size = r.norm()
             if size <= torch.finfo(v.dtype).eps ** 0.5 * Hv.norm():
@@ -263,9 +285,9 @@ def top_eigenvalue(
             plane = torch.stack([curvature, size, size, r.dot(Hr)]).view(2, 2)  # H on v and r
             a, b = torch.linalg.eigh(plane.double()).eigenvectors[:, -1].to(v.dtype)
             v, Hv = a * v + b * r, a * Hv + b * Hr
-            length = v.norm()  # 1 but for rounding, which the next r would enlarge
+            length = v.norm()  # 1 up to rounding, which the next r would enlarge
             v, Hv = v / length, Hv / length
-        return v.dot(Hv).item()
+        return float(v.dot(Hv))
 
 
 def hessian_trace(
@@ -274,16 +296,16 @@ def hessian_trace(
     samples: int = 20,
     generator: torch.Generator | None = None,
 ) -> float:
-    """The trace of the Hessian of the loss: its curvature summed over all directions.
+    """Return the trace of the Hessian of the loss: its curvature summed over all directions.
 
-    Hutchinson's estimate: the mean of vᵀHv over vectors v of random signs. Without bias; its variance
-    is 2 Σ_{i≠j} H²_ij / samples, so it is exact where the Hessian is diagonal. Weights,
-    buffers and generators are afterwards as before.
+    This is Hutchinson's estimate, the mean of vᵀHv over vectors v of random signs. It has no bias. Its
+    variance is 2 Σ_{i≠j} H²_ij / samples, so it is exact if the Hessian is diagonal. Weights, buffers and
+    generators are afterwards as before.
 
     Args:
         loss, parameters: as for :func:`hessian_product`.
-        samples: products Hv, >= 1.
-        generator: of the signs, on the parameters' device; None: a new one with seed 0.
+        samples: number of products Hv, >= 1.
+        generator: draws the signs, on the parameters' device; None: a new one with seed 0.
 
     Raises:
         ValueError: ``samples`` < 1.
@@ -297,40 +319,43 @@ def hessian_trace(
         raise ValueError(f"Got samples={samples}; expected at least 1.")
     parameters = list(parameters)
     size, options = flatten(parameters).shape, _drawn_like(parameters, generator)
-    found = []
+    estimates = []
     with StateGuard():
         product = hessian_product(loss, parameters)
         for _ in range(samples):
             v = 2 * torch.randint(2, size, **options) - 1
-            found.append(v.dot(product(v)))
-    return torch.stack(found).mean().item()
+            estimates.append(v.dot(product(v)))
+    return torch.stack(estimates).mean().item()
 
 
-def _drawn_like(parameters: list[Tensor], generator: torch.Generator | None) -> dict:
-    """How to draw what goes with the parameters, without touching torch's default generators."""
+class DrawOptions(TypedDict):
+    """Keyword arguments of ``torch.randn`` and its kind."""
+
+    generator: torch.Generator
+    device: torch.device
+    dtype: torch.dtype
+
+
+def _drawn_like(parameters: list[Tensor], generator: torch.Generator | None) -> DrawOptions:
+    """Return options that draw like the parameters and leave torch's default generators alone."""
     device = parameters[0].device
     generator = torch.Generator(device).manual_seed(0) if generator is None else generator
-    return dict(generator=generator, device=device, dtype=parameters[0].dtype)
+    return {"generator": generator, "device": device, "dtype": parameters[0].dtype}
 
 
 def _gradient_and_hessian(
     loss: Callable[[], Tensor], parameters: list[Tensor]
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """The gradient (P,), and v -> Hv."""
-    unused = dict(allow_unused=True, materialize_grads=True)
+    """Return the gradient (P,) and the map v -> Hv."""
+    grad = partial(torch.autograd.grad, allow_unused=True, materialize_grads=True)
     with torch.enable_grad():
-        grads = torch.autograd.grad(loss(), parameters, create_graph=True, **unused)
-    curved = [g for g in grads if g.requires_grad]  # not in what the loss is linear
+        grads = grad(loss(), parameters, create_graph=True)
+    curved = [g for g in grads if g.requires_grad]  # the loss is linear in the other parameters
 
     def product(v: Tensor) -> Tensor:
         if not curved:
             return torch.zeros_like(v)
         parts = [part for part, g in zip(unflatten(v, parameters), grads, strict=True) if g.requires_grad]
-        return flatten(torch.autograd.grad(curved, parameters, parts, retain_graph=True, **unused))
+        return flatten(grad(curved, parameters, parts, retain_graph=True))
 
     return flatten(grads).detach(), product
-
-
-def _check_radius(rho: float) -> None:
-    if not (math.isfinite(rho) and rho >= 0):
-        raise ValueError(f"Got rho={rho}; expected a finite radius >= 0, for example 0.05.")

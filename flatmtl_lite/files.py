@@ -9,7 +9,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Write text (UTF-8) or bytes under a temporary name, then rename: the file is whole, old or new.
 
     Raises:
-        OSError: it could not be written, for want of space for example; nothing is left of it.
+        OSError: the file cannot be written, because the disk is full for example; no part of it stays.
     """
     part = path.with_name(path.name + ".part")
     try:

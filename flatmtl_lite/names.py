@@ -1,11 +1,11 @@
-"""Which known name was meant by one that is not known."""
+"""Guess the known name that an unknown one means."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint for an error message: ``" (did you mean 'lenet'?)"``, or nothing if no name is near.
+    """Return a hint for an error message: ``" (did you mean 'lenet'?)"``, or "" if no name is near.
 
     Example:
         >>> did_you_mean("LeNet5", ["mlp", "lenet"])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .aggregation import Aggregator, LossWeighting, Mean, NonFiniteGradient, state_kept
 from .aggregation.base import check_aggregator
-from .decomposition import RULES, combine, run_passes
+from .decomposition import Decomposition, check_rule, combine, run_passes, run_weighted_passes
 from .diagnostics import conflict_ratio, cosines_of_gramian
 from .gradients import Features, Losses, MicroBatch, TaskGradients, TrunkAndHeads, unflatten
 from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, StateGuard
@@ -17,14 +17,16 @@ from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, StateGuard
 
 @dataclass
 class Report:
-    """What one step saw. Nothing here waits for the device except ``losses`` when read.
+    """Losses, norms and angles of one step. Only reading ``losses`` waits for the device.
 
     Attributes:
         losses: task losses at θ, (T,); None in a skipped step.
-        perturbed_losses: task losses at θ+ε, (T,), or None where no perturbed pass ran.
-        gramian: inner products of [loss; flat], (2T, 2T), on the CPU; None where the step needed no
-            task gradients (one single backward, of Mean or a loss weighting) or was skipped.
+        perturbed_losses: task losses at θ+ε, (T,), or None if no perturbed pass ran.
+        gramian: inner products of [loss; flat], (2T, 2T), on the CPU; None in a skipped step, and if the
+            step needed no task gradients (one single backward pass, for Mean or a loss weighting).
         skipped: the step met NaN or infinity and changed nothing (``on_nonfinite="skip"``).
+
+    The other figures are computed from ``gramian``, and are None if it is.
     """
 
     losses: Tensor | None
@@ -35,44 +37,45 @@ class Report:
     @property
     def cosines(self) -> Tensor | None:
         """Cosines between the tasks' loss gradients, (T, T)."""
-        return self._block(0, 0)
+        return self._cosines(0, 0)
 
     @property
     def flat_cosines(self) -> Tensor | None:
         """Cosines between the tasks' flat gradients, (T, T)."""
-        return self._block(1, 1)
+        return self._cosines(1, 1)
 
     @property
     def intra_cosines(self) -> Tensor | None:
         """Cosine of each task's loss gradient with its own flat gradient, (T,)."""
-        block = self._block(0, 1)
-        return None if block is None else block.diagonal()
+        cosines = self._cosines(0, 1)
+        return None if cosines is None else cosines.diagonal()
 
     @property
     def conflict_ratio(self) -> float | None:
         """Share of task pairs whose loss gradients conflict."""
-        return None if self.gramian is None else conflict_ratio(self.cosines).item()
+        return _share_of_conflicts(self.cosines)
 
     @property
     def flat_conflict_ratio(self) -> float | None:
         """Share of task pairs whose flat gradients conflict."""
-        return None if self.gramian is None else conflict_ratio(self.flat_cosines).item()
+        return _share_of_conflicts(self.flat_cosines)
 
     @property
     def norms(self) -> Tensor | None:
         """Norms of the loss gradients, (T,)."""
-        return None if self.gramian is None else self._all_norms[: len(self._all_norms) // 2]
+        return self._norms(0)
 
     @property
     def flat_norms(self) -> Tensor | None:
         """Norms of the flat gradients, (T,)."""
-        return None if self.gramian is None else self._all_norms[len(self._all_norms) // 2 :]
+        return self._norms(1)
 
-    @property
-    def _all_norms(self) -> Tensor:
-        return self.gramian.diagonal().double().clamp_min(0).sqrt()
+    def _norms(self, half: int) -> Tensor | None:
+        if self.gramian is None:
+            return None
+        return self.gramian.diagonal().double().clamp_min(0).sqrt().chunk(2)[half]
 
-    def _block(self, row: int, column: int) -> Tensor | None:
+    def _cosines(self, row: int, column: int) -> Tensor | None:
         if self.gramian is None:
             return None
         T = self.gramian.shape[0] // 2
@@ -82,20 +85,21 @@ class Report:
 class FlatMTL:
     """Trains a shared trunk and its heads with any aggregator, with SAM decomposed or not.
 
-    The trunk gets the combined direction; each head gets its own task's SAM gradient (its clean
-    gradient with ``combine="erm"``). On several devices do not wrap the model in
-    DistributedDataParallel, which cannot follow per-task gradients; give ``process_group``.
+    The trunk gets the combined direction. Each head gets its own task's SAM gradient, or its clean gradient
+    with ``combine="erm"``. On several devices do not wrap the model in DistributedDataParallel, which cannot
+    follow per-task gradients; give ``process_group`` instead.
 
     Args:
         optimizer: any torch optimizer over trunk and heads; stepped by ``step(...)``.
-        shared, heads: parameters of the trunk, and per task of the head; left out, they are found
+        shared, heads: parameters of the trunk, and per task of the head. Lists that are left out are found
             from the graph at the first step (two tasks or more).
-        aggregate: an aggregator, by default :class:`Mean`. One with ``parameters()`` of its own must have
-            them in ``optimizer``, or in one of their own after :meth:`backward`; their ``.grad`` is filled.
+        aggregate: an aggregator, by default :class:`Mean`. If it has ``parameters()``, ``step(...)`` needs
+            them in ``optimizer``. After :meth:`backward` an optimizer of their own may step them. Both fill
+            their ``.grad``.
         rho, rho_heads, adaptive, norm, perturb: see :class:`~flatmtl_lite.perturbation.Perturbation`.
         combine: how the aggregator A meets loss and flat part: "decomposed" A(loss) + A(flat), the
             F-method; "direct" A(loss + flat); "erm" A(loss), without SAM; "second" and "each", the two
-            variants of the paper's Table 6, see :func:`~flatmtl_lite.decomposition.second`.
+            variants of arXiv 2211.13723, Table 6, see :func:`~flatmtl_lite.decomposition.second`.
         process_group: a torch.distributed group (``torch.distributed.group.WORLD``); gradients are
             averaged over its ranks before ε and before aggregation.
         on_nonfinite: "raise" :class:`NonFiniteGradient`, or "skip" the step and count it in ``skipped``.
@@ -130,11 +134,10 @@ class FlatMTL:
         rho_heads: float | None = None,
         adaptive: bool = False,
         norm: str = DEFAULT_NORM,
-        process_group: Any = None,
+        process_group: "torch.distributed.ProcessGroup | None" = None,
         on_nonfinite: str = "raise",
-    ):
-        if combine not in RULES:
-            raise ValueError(f"Got combine={combine!r}; expected one of {', '.join(RULES)}.")
+    ) -> None:
+        check_rule(combine)
         self.aggregate = check_aggregator(Mean() if aggregate is None else aggregate, combine)
         if on_nonfinite not in ("raise", "skip"):
             raise ValueError(f'Got on_nonfinite={on_nonfinite!r}; expected "raise" or "skip".')
@@ -147,7 +150,7 @@ class FlatMTL:
         self.skipped = 0
 
     def __call__(self, features: Features, losses: Losses) -> Report:
-        """One training step: :meth:`backward` on the batch, then ``optimizer.step()``.
+        """Do one training step: :meth:`backward` on the batch, then ``optimizer.step()``.
 
         Raises:
             ValueError, NonFiniteGradient: as :meth:`backward`; or the aggregator learns, and ``optimizer``
@@ -160,31 +163,28 @@ class FlatMTL:
         return report
 
     def backward(self, batches: Sequence[tuple[Features, Losses]]) -> Report:
-        """Fill ``.grad`` of all parameters (what was there is replaced) and step nothing.
+        """Fill ``.grad`` of all parameters and step nothing. Earlier gradients are replaced.
 
         Args:
             batches: micro-batches (features, losses), together one batch: gradients are averaged
                 over them, equally weighted, before ε and before aggregation.
 
         Raises:
-            ValueError: losses that do not fit the heads, are no scalars, ...
+            ValueError: losses that do not fit the heads, that are not scalars, ...
             NonFiniteGradient: a gradient holds NaN or infinity (``on_nonfinite="raise"``). In both
                 cases weights, gradients, buffers, generators and the aggregator's state are as before.
         """
-        passes = [MicroBatch(features, losses) for features, losses in batches]
-        counts = sorted({len(one.losses) for one in passes})
+        micro_batches = [MicroBatch(features, losses) for features, losses in batches]
+        counts = sorted({len(batch.losses) for batch in micro_batches})
         if len(counts) != 1:
             raise ValueError(
-                f"Got {len(passes)} micro-batches with {counts} losses; expected at least one "
+                f"Got {len(micro_batches)} micro-batches with {counts} losses; expected at least one "
                 "micro-batch, and the same number of losses in each."
             )
         self.trunk_and_heads.check()
         check_aggregator(self.aggregate, self.combine)
-        # a loss weighting reads the losses of the whole batch: before them, no part can be weighed
-        in_parts = len(passes) > 1 or self.process_group is not None
-        reads_whole = in_parts and self.rule == "erm" and isinstance(self.aggregate, LossWeighting)
         try:
-            return self._backward(passes, per_task=reads_whole or self.needs_task_gradients)
+            return self._backward(micro_batches)
         except NonFiniteGradient:
             if self.on_nonfinite == "raise":
                 raise
@@ -192,12 +192,12 @@ class FlatMTL:
             return Report(None, skipped=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """The aggregator's state and the count of skipped steps; save it beside the optimizer's."""
+        """Return the aggregator's state and the count of skipped steps, to be saved with the optimizer's."""
         name = type(self.aggregate).__name__
         return {"aggregator": name, "aggregate": self.aggregate.state_dict(), "skipped": self.skipped}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a state that :meth:`state_dict` returned.
+        """Restore a state that :meth:`state_dict` returned.
 
         Raises:
             ValueError: it belongs to another aggregator, or keys are missing.
@@ -207,8 +207,8 @@ class FlatMTL:
             raise ValueError(f"Got a state with keys {sorted(state)}; expected {sorted(expected)}.")
         if state["aggregator"] != type(self.aggregate).__name__:
             raise ValueError(
-                f"Got the state of {state['aggregator']}; expected that of {type(self.aggregate).__name__}. "
-                "Make FlatMTL with the aggregator that the state was saved from."
+                f"Got the state of {state['aggregator']}; expected a state of "
+                f"{type(self.aggregate).__name__}. Make FlatMTL with the aggregator that it comes from."
             )
         self.aggregate.load_state_dict(state["aggregate"])
         self.skipped = state["skipped"]
@@ -221,48 +221,80 @@ class FlatMTL:
 
     @property
     def needs_task_gradients(self) -> bool:
-        """False where one backward of the weighted losses does; reports then hold no angles.
+        """Whether the step takes one backward pass per task; reports then hold angles.
 
-        (A loss weighting with "erm" takes them all the same for micro-batches and for ``process_group``.)
+        Otherwise one backward pass of the weighted losses is enough. Even then, a loss weighting with the
+        rule "erm" takes one per task for several micro-batches and for ``process_group``.
         """
-        known = isinstance(self.aggregate, (Mean, LossWeighting))
-        return not (known and (self.rule == "erm" or self.perturbation.perturb == "mean"))
-
-    def _backward(self, passes: list[MicroBatch], per_task: bool) -> Report:
-        perturbation = None if self.rule == "erm" else self.perturbation
-        weigh = None if per_task else self.aggregate.loss_weights
-        try:
-            with state_kept(self.aggregate, only_on_error=True), StateGuard() as state:
-                d = run_passes(state, passes, self.trunk_and_heads, perturbation, weigh, self.average)
-                direction = combine(d, self.aggregate, self.rule) if per_task else d.sam[0]  # its own mean
-        except NonFiniteGradient:
-            if per_task:
-                raise
-            # one row for all tasks cannot tell which of them it was
-            return self._backward(passes, per_task=True)
-
-        self.aggregate.learn()
-        shared = zip(
-            self.trunk_and_heads.shared, unflatten(direction, self.trunk_and_heads.shared), strict=True
-        )
-        heads = zip(self.trunk_and_heads.heads, d.head_grads, strict=True)
-        for p, grad in [*shared, *(pair for head, grads in heads for pair in zip(head, grads, strict=True))]:
-            p.grad = grad.to(p.dtype)
-        return Report(d.losses, d.perturbed_losses, d.gramian if per_task else None)
+        return self._weighting is None
 
     def average(self, gradients: TaskGradients) -> None:
-        """Average gradients and losses over the processes, in place; nothing to do without a group."""
+        """Average gradients and losses over the processes, in place; without a group, change nothing."""
         if self.process_group is not None:
             for tensor in (gradients.shared, *gradients.heads, gradients.losses):
                 torch.distributed.all_reduce(tensor, group=self.process_group)
                 tensor /= torch.distributed.get_world_size(self.process_group)
 
+    @property
+    def _weighting(self) -> Mean | LossWeighting | None:
+        """The aggregator if one backward pass of its weighted losses is enough, else None."""
+        if isinstance(self.aggregate, (Mean, LossWeighting)) and (
+            self.rule == "erm" or self.perturbation.perturb == "mean"
+        ):
+            return self.aggregate
+        return None
+
+    def _backward(self, batches: list[MicroBatch]) -> Report:
+        weighting = self._weighting
+        # a loss weighting reads the losses of the whole batch, which no single part knows
+        in_parts = len(batches) > 1 or self.process_group is not None
+        if in_parts and self.rule == "erm" and isinstance(weighting, LossWeighting):
+            weighting = None
+        try:
+            d, direction = self._direction(batches, weighting)
+        except NonFiniteGradient:
+            if weighting is None:
+                raise
+            # one row for all tasks cannot tell which task it was, so each task gets its own
+            weighting = None
+            d, direction = self._direction(batches, weighting)
+        self.aggregate.learn()
+        self._fill(direction, d.head_grads)
+        return Report(d.losses, d.perturbed_losses, d.gramian if weighting is None else None)
+
+    def _direction(
+        self, batches: list[MicroBatch], weighting: Mean | LossWeighting | None
+    ) -> tuple[Decomposition, Tensor]:
+        """Return the decomposition and the trunk's direction; if it raises, leave everything as before."""
+        perturbation = None if self.rule == "erm" else self.perturbation
+        groups = self.trunk_and_heads
+        with state_kept(self.aggregate, only_on_error=True), StateGuard() as state:
+            if weighting is None:
+                d = run_passes(state, batches, groups, perturbation, self.average)
+                return d, combine(d, self.aggregate, self.rule)
+            weigh = weighting.loss_weights
+            d = run_weighted_passes(state, batches, groups, perturbation, weigh, self.average)
+            return d, d.sam[0]
+
+    def _fill(self, direction: Tensor, head_grads: list[list[Tensor]]) -> None:
+        """Put the direction into the trunk's ``.grad``, and each head's SAM gradient into its own."""
+        trunk = self.trunk_and_heads.shared
+        shared = zip(trunk, unflatten(direction, trunk), strict=True)
+        heads = zip(self.trunk_and_heads.heads, head_grads, strict=True)
+        for p, grad in [*shared, *(pair for head, grads in heads for pair in zip(head, grads, strict=True))]:
+            p.grad = grad.to(p.dtype)
+
+
+def _share_of_conflicts(cosines: Tensor | None) -> float | None:
+    return None if cosines is None else conflict_ratio(cosines).item()
+
 
 def _trained(optimizer: torch.optim.Optimizer, aggregate: Aggregator) -> dict[Tensor, str]:
-    """The optimizer's parameters, the aggregator's own left out, with names: its own, or place and shape."""
-    names = {}
+    """Return the optimizer's parameters except the aggregator's, each with its name, or place and shape."""
+    names: dict[Tensor, str] = {}
     for g, group in enumerate(optimizer.param_groups):
         for i, p in enumerate(group["params"]):
-            own = group.get("param_names")
-            names[p] = repr(own[i]) if own else f"{i} of group {g} (shape {tuple(p.shape)})"
-    return {p: name for p, name in names.items() if p not in set(aggregate.parameters())}
+            given_names = group.get("param_names")
+            names[p] = repr(given_names[i]) if given_names else f"{i} of group {g} (shape {tuple(p.shape)})"
+    learnt = set(aggregate.parameters())
+    return {p: name for p, name in names.items() if p not in learnt}

@@ -10,18 +10,12 @@ import torch
 from torch import nn
 
 import flatmtl_lite as fm
-from flatmtl_lite.decomposition import RULES, combine, run_passes
+from flatmtl_lite.decomposition import RULES, combine, run_passes, run_weighted_passes
 from flatmtl_lite.gradients import MicroBatch, TrunkAndHeads, flatten
 from flatmtl_lite.perturbation import Perturbation, StateGuard
+from tests.methods import KINDS, every_kind, every_method, rules_of
 
 FLAT_RULES = ["direct", "decomposed", "second", "each"]
-# every method with every rule that takes it: "second" and "each" aggregate rows that are no tasks
-METHODS_AND_RULES = [
-    (name, rule)
-    for name, rule in itertools.product(fm.AGGREGATORS, RULES)
-    if not (fm.AGGREGATORS[name].needs_tasks and rule in ("second", "each"))
-]
-every_method_and_rule = pytest.mark.parametrize(("name", "rule"), METHODS_AND_RULES)
 close = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-13)
 
 
@@ -80,18 +74,18 @@ def sam(loss, blocks, rho):
 # identities -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", fm.AGGREGATORS)
 @pytest.mark.parametrize("norm", ["separate", "together"])
-def test_with_one_task_direct_and_decomposed_are_sam(norm, name, make):
+def test_with_one_task_direct_and_decomposed_are_sam(norm, make):
     net = Net(tasks=1)
     trunk, head = net.shared, net.head_lists[0]
     blocks = [trunk, head] if norm == "separate" else [trunk + head]
     expected = sam(lambda: net.loss(0, net.features()), blocks, rho=0.3)
     d = net.decompose(rho=0.3, norm=norm)
-    close(fm.direct(d, make(name, 1)), flatten(expected[: len(trunk)]))
-    close(fm.decomposed(d, make(name, 1)), flatten(expected[: len(trunk)]))
+    for name in fm.AGGREGATORS:
+        close(fm.direct(d, make(name, 1)), flatten(expected[: len(trunk)]))
+        close(fm.decomposed(d, make(name, 1)), flatten(expected[: len(trunk)]))
     close(d.head_grads[0], list(expected[len(trunk) :]))
-    assert (d.sam - d.loss).norm() > 0.01 * d.loss.norm()  # that SAM is not the plain gradient here
+    assert (d.sam - d.loss).norm() > 0.01 * d.loss.norm()  # SAM is not the plain gradient here
 
 
 def test_every_task_gets_its_own_sam_gradient_and_the_plain_one_beside_it():
@@ -134,7 +128,7 @@ def test_for_the_mean_all_four_flat_rules_agree():
     assert (fm.erm(d, fm.Mean()) - d.sam.mean(0)).norm() > 0.01 * d.loss.norm()
 
 
-@pytest.mark.parametrize("name", fm.AGGREGATORS)
+@every_method
 def test_with_rho_zero_flat_is_zero_and_direct_and_decomposed_are_erm(name, make):
     net = Net()
     d = net.decompose(rho=0.0)
@@ -230,53 +224,58 @@ def some_losses(*shape, dtype=torch.float64):
     return torch.linspace(0.3, 3.0, math.prod(shape), dtype=dtype).reshape(shape)
 
 
-@every_method_and_rule
-def test_rules_on_the_gramian_are_the_definitions_on_the_rows(name, rule, make):
-    shapes = [(1, 9), (2, 9), (3, 40), (7, 30), (2, 2), (5, 3, 12), (2, 3, 2, 8), (4, 2, 2)]
-    for shape, seed in itertools.product(shapes, range(3)):
-        loss, flat = rows(*shape, seed=seed)
+@every_method
+def test_rules_on_the_gramian_are_the_definitions_on_the_rows(name, make):
+    shapes = [(1, 9), (3, 40), (7, 30), (2, 2), (2, 3, 2, 8), (4, 2, 2)]
+    for shape, rule in itertools.product(shapes, rules_of(name)):
+        loss, flat = rows(*shape, seed=len(rule))
         losses = some_losses(*shape[:-1])
         found = combine(fm.Decomposition(loss, flat, losses=losses), make(name, shape[-2]), rule)
         assert found.shape == (*shape[:-2], shape[-1])
         expected = by_definition(rule, on_rows(make(name, shape[-2]), losses), loss, flat)
-        torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-8, msg=lambda m: f"{shape}: {m}")  # noqa: B023
+        torch.testing.assert_close(
+            found, expected, rtol=1e-7, atol=1e-8, msg=lambda m, case=(rule, shape): f"{case}: {m}"
+        )
 
 
-@every_method_and_rule
-def test_a_batch_is_its_problems_one_by_one(name, rule, make):
+@every_kind
+def test_a_batch_is_its_problems_one_by_one(name, make):
     loss, flat = rows(4, 3, 10)
     losses = some_losses(4, 3)
-    found = combine(fm.Decomposition(loss, flat, losses=losses), make(name), rule)
-    alone = [
-        combine(fm.Decomposition(loss, flat, losses=losses), make(name), rule)
-        for loss, flat, losses in zip(loss, flat, losses, strict=True)
-    ]
-    close(found, torch.stack(alone))
+    for rule in rules_of(name):
+        together = combine(fm.Decomposition(loss, flat, losses=losses), make(name), rule)
+        one_by_one = [
+            combine(fm.Decomposition(loss[k], flat[k], losses=losses[k]), make(name), rule) for k in range(4)
+        ]
+        close(together, torch.stack(one_by_one))
 
 
-@every_method_and_rule
-def test_rules_in_float32_are_those_of_float64(name, rule, make):
+@every_kind
+def test_rules_in_float32_are_the_rules_in_float64(name, make):
     loss, flat = rows(3, 50)
     losses = some_losses(3)
-    expected = combine(fm.Decomposition(loss, flat, losses=losses), make(name), rule)
-    in_float32 = fm.Decomposition(loss.float(), flat.float(), losses=losses.float())
-    found = combine(in_float32, make(name), rule)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-4)
+    for rule in rules_of(name):
+        expected = combine(fm.Decomposition(loss, flat, losses=losses), make(name), rule)
+        in_float32 = fm.Decomposition(loss.float(), flat.float(), losses=losses.float())
+        direction = combine(in_float32, make(name), rule)
+        assert direction.dtype == torch.float32
+        torch.testing.assert_close(direction.double(), expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e30])
-@every_method_and_rule
-def test_rules_are_homogeneous_at_the_ends_of_float32(name, rule, scale, make):
+@every_method
+def test_rules_are_homogeneous_at_the_ends_of_float32(name, make):
     loss, flat = rows(3, 50, dtype=torch.float32)
     losses = some_losses(3)
-    expected = combine(fm.Decomposition(loss, flat, losses=losses), make(name), rule)
-    found = combine(fm.Decomposition(loss * scale, flat * scale, losses=losses), make(name), rule)
-    torch.testing.assert_close(found / scale, expected, rtol=1e-3, atol=1e-4)
+    for rule in rules_of(name):
+        expected = combine(fm.Decomposition(loss, flat, losses=losses), make(name), rule)
+        for scale in (1e-30, 1e30):
+            scaled = fm.Decomposition(loss * scale, flat * scale, losses=losses)
+            direction = combine(scaled, make(name), rule)
+            torch.testing.assert_close(direction / scale, expected, rtol=1e-3, atol=1e-4)
 
 
-@every_method_and_rule
-def test_no_flat_part_reads_as_zeros(name, rule, make):
+@every_kind
+def test_no_flat_part_reads_as_zeros(name, make):
     loss, _ = rows(3, 10)
     losses = some_losses(3)
     d = fm.Decomposition(loss, losses=losses)
@@ -285,9 +284,10 @@ def test_no_flat_part_reads_as_zeros(name, rule, make):
     assert d.sam.equal(loss)
     explicit = fm.Decomposition(loss, torch.zeros_like(loss), losses=losses)
     close(d.gramian, explicit.gramian)
-    expected = combine(explicit, make(name), rule)
-    close(combine(d, make(name), rule), expected)
-    close(expected, by_definition(rule, on_rows(make(name), losses), loss, torch.zeros_like(loss)))
+    for rule in rules_of(name):
+        expected = combine(explicit, make(name), rule)
+        close(combine(d, make(name), rule), expected)
+        close(expected, by_definition(rule, on_rows(make(name), losses), loss, torch.zeros_like(loss)))
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -334,13 +334,20 @@ def test_parts_of_different_shapes_are_an_error():
 
 
 @pytest.mark.parametrize("part", [0, 1])
-@pytest.mark.parametrize("rule", RULES)
-def test_a_part_that_is_not_finite_is_an_error_naming_the_task(rule, part):
+@pytest.mark.parametrize("method", [fm.CAGrad, fm.GradDrop, fm.RLW])
+def test_a_part_that_is_not_finite_is_an_error_naming_the_task(method, part):
     parts = rows(3, 9)
     parts[part, 1, 4] = torch.inf
-    with pytest.raises(fm.NonFiniteGradient, match="task 1 ") as error:
-        combine(fm.Decomposition(*parts), fm.CAGrad(), rule)
-    assert error.value.tasks == [1]
+    d = fm.Decomposition(*parts, losses=some_losses(3))
+    for rule in ("erm", "direct", "decomposed"):
+        with pytest.raises(fm.NonFiniteGradient, match="task 1 ") as error:
+            combine(d, method(), rule)
+        assert error.value.tasks == [1]
+
+
+def test_an_unknown_rule_is_an_error():
+    with pytest.raises(ValueError, match=r"Got combine='sum'; expected one of erm, direct, decomposed"):
+        combine(fm.Decomposition(torch.ones(2, 3)), fm.Mean(), "sum")
 
 
 # what runs --------------------------------------------------------------------------------------------------
@@ -482,8 +489,9 @@ def test_a_task_with_zero_gradient_is_not_moved_and_nothing_is_nan(adaptive, nor
     )
     assert not d.loss[1].any()
     assert not d.flat[1].any()
-    for name, rule in METHODS_AND_RULES:
-        assert bool(combine(d, make(name), rule).isfinite().all()), (name, rule)
+    for name in fm.AGGREGATORS if perturb == "task" and norm == "separate" else KINDS:
+        for rule in rules_of(name):
+            assert bool(combine(d, make(name), rule).isfinite().all()), (name, rule)
 
 
 @pytest.mark.parametrize("norm", ["separate", "together"])
@@ -500,7 +508,7 @@ def test_tiny_and_huge_gradients_in_float32_move_as_far_as_others(scale, adaptiv
     torch.testing.assert_close(d.flat / scale, expected.flat, rtol=1e-3, atol=1e-5)
     assert expected.flat.norm() > 0.01
     d.losses = expected.losses  # the weights of a method that reads them are not the matter here
-    for name in fm.AGGREGATORS:
+    for name in KINDS:
         found, wanted = fm.decomposed(d, make(name)), fm.decomposed(expected, make(name))
         torch.testing.assert_close(found / scale, wanted, rtol=1e-2, atol=1e-3)
 
@@ -738,3 +746,30 @@ def test_one_autocast_block_around_both_passes_hides_no_perturbation():
     with torch.autocast("cpu", torch.bfloat16):
         within = split()
     assert torch.cosine_similarity(within.flat, split().flat).item() > 0.99
+
+
+def test_all_tasks_with_a_head_that_is_not_finite_are_named():
+    w, first, second, third = (nn.Parameter(torch.ones(1)) for _ in range(4))
+    losses = [
+        lambda z: z.sum() + float("nan") * first.sum(),
+        lambda z: z.sum() + second.sum(),
+        lambda z: z.sum() + float("inf") * third.sum(),
+    ]
+    with pytest.raises(fm.NonFiniteGradient) as error:
+        fm.decompose(lambda: w * 1, losses, [w], [[first], [second], [third]], rho=0.0)
+    assert error.value.tasks == [0, 2]
+
+
+def test_weighted_passes_give_the_gradient_of_the_weighted_losses():
+    """At θ without a perturbation; with one, at θ+ε, where ε comes from the mean loss."""
+    net, weights = Net(), torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    d = net.decompose(rho=0.3, perturb="mean", norm="together")
+    batch, groups = MicroBatch(net.features, net.losses), TrunkAndHeads(net.shared, net.head_lists)
+    for perturbation in (None, Perturbation(0.0), Perturbation(0.3, perturb="mean", norm="together")):
+        with StateGuard() as state:
+            one = run_weighted_passes(state, [batch], groups, perturbation, lambda losses: weights)
+        moved = one.perturbed_losses is not None
+        assert moved == (perturbation is not None and not perturbation.is_zero)
+        close(one.sam[0], weights @ (d.sam if moved else d.loss))
+        close(one.head_grads, d.head_grads if moved else d.head_loss_grads)
+        close(one.losses, d.losses)

@@ -1,5 +1,7 @@
 """Files are whole or not there at all, and the folders that ship are found."""
 
+import os
+
 import pytest
 
 from flatmtl_lite.files import shipped_folder, write_whole
@@ -30,7 +32,28 @@ def test_an_installed_package_brings_its_own_folders(tmp_path, monkeypatch):
     (package / "data").mkdir(parents=True)
     monkeypatch.setattr("flatmtl_lite.files.files", lambda name: package)
     assert shipped_folder("data") == package / "data"
-    with pytest.raises(
-        FileNotFoundError, match=r"notebooks; expected notebooks/ inside"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"notebooks; expected notebooks/ inside"):
         shipped_folder("notebooks")
+
+
+def test_an_installed_package_prefers_its_own_folder(tmp_path, monkeypatch):
+    package = tmp_path / "flatmtl_lite"
+    for folder in (package / "data", tmp_path / "data"):
+        folder.mkdir(parents=True)
+    monkeypatch.setattr("flatmtl_lite.files.files", lambda name: package)
+    assert shipped_folder("data") == package / "data"
+
+
+def test_file_and_folder_reach_the_disk(tmp_path, monkeypatch):
+    """The file before it is renamed, and on POSIX systems the folder after that."""
+    synced, fsync = [], os.fsync
+
+    def note(handle):
+        synced.append(path.exists())
+        fsync(handle)
+
+    path = tmp_path / "text"
+    monkeypatch.setattr("flatmtl_lite.files.os.fsync", note)
+    write_whole(path, b"bytes")
+    assert synced == ([False, True] if os.name == "posix" else [False])
+    assert path.read_bytes() == b"bytes"

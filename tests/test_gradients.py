@@ -15,6 +15,7 @@ from flatmtl_lite.gradients import (
     set_generators,
     task_gradients,
     unflatten,
+    weighted_gradients,
 )
 
 
@@ -105,11 +106,15 @@ def test_a_shared_parameter_inside_one_loss_gives_zeros_to_the_other_tasks():
     assert found.shared.tolist() == [[3, 2], [5, 0]]
 
 
-@pytest.mark.parametrize("weigh", [None, lambda losses: torch.tensor([0.5, 0.3, 0.2]).to(losses)])
-def test_micro_batches_are_averaged(net, weigh):
-    whole = task_gradients([net.task_pass()], net.split, range(3), weigh)
-    parts = [net.task_pass(0, 4), net.task_pass(4, 8), net.task_pass(8, 12)]
-    averaged = task_gradients(parts, net.split, range(3), weigh)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_micro_batches_are_averaged(net, weighted):
+    def gradients(batches):
+        if weighted:
+            return weighted_gradients(batches, net.split, lambda x: torch.tensor([0.5, 0.3, 0.2]).to(x))
+        return task_gradients(batches, net.split, range(3))
+
+    whole = gradients([net.task_pass()])
+    averaged = gradients([net.task_pass(0, 4), net.task_pass(4, 8), net.task_pass(8, 12)])
     torch.testing.assert_close(averaged.shared, whole.shared, rtol=1e-10, atol=1e-14)
     torch.testing.assert_close(averaged.heads, whole.heads, rtol=1e-10, atol=1e-14)
     torch.testing.assert_close(averaged.losses, whole.losses, rtol=1e-10, atol=0)
@@ -122,11 +127,23 @@ def test_one_backward_does_for_known_weights_and_heads_follow_their_own_loss(net
     rows = torch.stack([expected_gradients(net, i)[0] for i in range(3)])
     heads = [expected_gradients(net, i)[1] for i in range(3)]
     monkeypatch.setattr(torch.autograd, "grad", lambda *a, **k: calls.append(1) or grad(*a, **k))
-    found = task_gradients([net.task_pass()], net.split, range(3), lambda x: seen.append(x) or weights)
+    found = weighted_gradients([net.task_pass()], net.split, lambda x: seen.append(x) or weights)
     assert len(calls) == 1
     torch.testing.assert_close(seen[0], found.losses)
     torch.testing.assert_close(found.shared, (weights @ rows).unsqueeze(0), rtol=1e-12, atol=0)
     torch.testing.assert_close(found.heads, heads, rtol=1e-12, atol=0)
+
+
+def test_no_micro_batch_is_an_error(net):
+    with pytest.raises(ValueError, match="Got no micro-batch; expected at least one"):
+        task_gradients([], net.split, range(3))
+
+
+def test_a_tensor_that_is_not_a_parameter_may_stay_out_of_explicit_lists():
+    (w,) = scalars(3)
+    target = torch.ones(1, requires_grad=True)
+    gradients = task_gradients([MicroBatch(lambda: w * target, [torch.sum])], TrunkAndHeads([w], [[]]), [0])
+    assert gradients.shared.tolist() == [[1]]
 
 
 def test_a_micro_batch_runs_the_trunk_once_and_only_the_heads_asked_for(net):
@@ -269,7 +286,7 @@ def test_after_a_failed_search_the_next_one_starts_afresh():
     split = TrunkAndHeads()
     with pytest.raises(ValueError, match="neither"):
         task_gradients([batch], split, range(3))
-    assert (split.shared, split.heads) == (None, None)
+    assert (split.shared, split.heads) == ([], [])
     between.requires_grad_(False)  # what the message suggests
     task_gradients([batch], split, range(3))
     assert split.shared == [trunk]

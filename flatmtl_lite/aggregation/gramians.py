@@ -1,5 +1,7 @@
 """The Gramian G Gᵀ of task gradients: how it is computed, split into cosines and norms, and left again."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -7,11 +9,12 @@ from .checks import check_finite
 from .products import inner_products, matmul
 
 
-def gramian(*blocks: Tensor) -> Tensor:
+def gramian(*blocks: Tensor, to_cpu: Callable[[Tensor], Tensor] = Tensor.cpu) -> Tensor:
     """Return the inner products of all rows of the blocks, on the CPU, after one copy from the device.
 
     Args:
         blocks: tensors (..., T_k, P); together they are the rows of one matrix.
+        to_cpu: copies the inner products to the CPU; a caller may send other numbers in the same copy.
 
     Returns:
         (..., T, T), where T is the sum of the T_k, in the dtype of the blocks or float32 if that is finer.
@@ -27,7 +30,7 @@ def gramian(*blocks: Tensor) -> Tensor:
         [4.0, 140.0]
     """
     blocks = tuple(block if block.dtype.itemsize >= 4 else block.float() for block in blocks)
-    M = inner_products(*blocks).cpu()
+    M = to_cpu(inner_products(*blocks))
     squares = M.diagonal(dim1=-2, dim2=-1)
     info = torch.finfo(M.dtype)
     smallest = blocks[0].shape[-1] * info.tiny / info.eps

@@ -1,4 +1,4 @@
-"""Problems with two parameters, and whole families of descents on them at once."""
+"""Problems with two parameters, and families of descents on them: read problems.py, descent.py, nets.py."""
 
 from .descent import Method, decompose, descend, epsilon
 from .nets import ACTIVATIONS, TinyNet

@@ -1,4 +1,4 @@
-"""Whole families of trajectories at once, by the aggregators and the rules that train networks."""
+"""Compute whole families of trajectories at once, with the aggregators and rules that train networks."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -7,20 +7,23 @@ import torch
 from torch import Tensor
 
 from ..aggregation import AGGREGATORS, Aggregator, GramianAggregator, Mean
-from ..decomposition import RULES, Decomposition, combine
-from ..perturbation import worst_case
+from ..decomposition import RULES, Decomposition, check_rule, combine
+from ..perturbation import check_perturb, check_radius, worst_case
 from .problems import Problem
 
 
 @dataclass
 class Method:
-    """How to descend: an aggregator, a rule of ``decomposition.RULES``, and whose ε is used.
+    """How to descend: an aggregator, a rule of ``decomposition.RULES``, and a way to choose ε.
 
     Attributes:
         aggregate: an aggregator.
         combine: "erm", "direct", "decomposed", "second" or "each".
         perturb: "task": one ε per task; "mean": one ε for all, from the mean loss.
         adaptive: adaptive SAM, see :func:`~flatmtl_lite.perturbation.worst_case`.
+
+    Raises:
+        ValueError: unknown ``combine`` or ``perturb``.
     """
 
     aggregate: Aggregator = field(default_factory=Mean)
@@ -28,21 +31,19 @@ class Method:
     perturb: str = "task"
     adaptive: bool = False
 
-    def __post_init__(self):
-        if self.combine not in RULES:
-            raise ValueError(f"Got combine={self.combine!r}; expected one of {', '.join(RULES)}.")
-        if self.perturb not in ("task", "mean"):
-            raise ValueError(f'Got perturb={self.perturb!r}; expected "task" or "mean".')
+    def __post_init__(self) -> None:
+        check_rule(self.combine)
+        check_perturb(self.perturb)
 
 
 def epsilon(gradients: Tensor, theta: Tensor, rho: float | Tensor, method: Method) -> Tensor:
-    """ε of each task, (..., T, 2), or (..., 1, 2) where all share one.
+    """Return the ε of each task, (..., T, 2), or (..., 1, 2) if all tasks share one.
 
     Args:
         gradients: task gradients at ``theta``, (..., T, 2).
         theta: points (..., 2).
         rho: radius, a number or (...).
-        method: says whose ε is used.
+        method: its ``perturb`` and ``adaptive`` choose ε.
     """
     if isinstance(rho, Tensor):
         rho = rho[..., None, None]
@@ -52,9 +53,9 @@ def epsilon(gradients: Tensor, theta: Tensor, rho: float | Tensor, method: Metho
 
 
 def decompose(problem: Problem, theta: Tensor, rho: float | Tensor, method: Method) -> Decomposition:
-    """Loss and flat parts, (..., T, 2) each, at points ``theta`` (..., 2); ρ is a number or (...).
+    """Return loss and flat parts, (..., T, 2) each, at points ``theta`` (..., 2); ρ is a number or (...).
 
-    The flat part is left out where the rule is "erm", and the losses where the aggregator reads none.
+    With the rule "erm" there is no flat part. If the aggregator reads no losses, there are no losses.
     """
     together = theta.unsqueeze(-2)
     loss = problem.gradients(together)
@@ -79,8 +80,8 @@ def descend(
         problem: the landscape; its ``optimizer`` takes the steps.
         starts: points, broadcastable with ρ to (..., 2).
         rho: a number, or a tensor broadcastable with the starts to (...).
-        methods: M of them.
-        steps, lr: by default the problem's own.
+        methods: M methods.
+        steps, lr: number of steps and learning rate; by default the problem's.
 
     Returns:
         Points (M, ..., steps + 1, 2), the starts first.
@@ -112,17 +113,21 @@ def descend(
     return path.movedim(0, -2)
 
 
+Parts = tuple[Tensor, Tensor, Tensor | None]  # one method's loss part, flat part and losses
+
+
 class _Family:
     """The directions of several methods at once, (M, ..., 2) at points (M, ..., 2).
 
-    Methods with one kind of ε share the gradients. Equal aggregators that are functions of their rows settle
-    the parts that the rules name in one call; the others go one by one, with their own memory and draws
-    (shared where two methods hold one object).
+    Methods with one kind of ε share the gradients. Equal aggregators that are functions of their rows share
+    one call for the parts that the rules name. The other aggregators run one by one, with their own memory
+    and draws. Two methods that hold one object share its memory.
     """
 
-    def __init__(self, problem: Problem, methods: Sequence[Method]):
+    def __init__(self, problem: Problem, methods: Sequence[Method]) -> None:
         self.problem, self.methods = problem, methods
-        kinds, equal = {}, {}
+        kinds: dict[Hashable, list[int]] = {}
+        equal: dict[Hashable, list[int]] = {}
         for i, m in enumerate(methods):
             m.aggregate.check_rule(m.combine)
             reads_losses = not isinstance(m.aggregate, GramianAggregator)
@@ -130,20 +135,21 @@ class _Family:
             is_function = m.aggregate.is_function(problem.tasks)
             equal.setdefault(_settings(m.aggregate) if is_function else i, []).append(i)
         self.kinds, self.equal = list(kinds.values()), list(equal.values())
-        self.named = [_named_parts(m.combine) for m in methods]
+        self.part_names = [_part_names(m.combine) for m in methods]
 
     def __call__(self, theta: Tensor, rho: Tensor) -> Tensor:
-        parts, directions = {}, {}
+        parts: dict[int, Parts] = {}
+        directions: dict[int, Tensor] = {}
         for members in self.kinds:
-            # erm too is given a flat part if another is: one larger batch costs less than two
+            # one larger batch costs less than two, so erm gets a flat part too if another method needs one
             leader = max((self.methods[i] for i in members), key=lambda m: m.combine != "erm")
             points = theta if len(members) == len(theta) else theta[members]
             d = decompose(self.problem, points, rho, leader)
-            losses = [None] * len(members) if d.losses is None else d.losses
-            parts |= dict(zip(members, zip(d.loss, d.flat, losses), strict=True))
+            for k, i in enumerate(members):
+                parts[i] = d.loss[k], d.flat[k], None if d.losses is None else d.losses[k]
         for members in self.equal:
             if self.methods[members[0]].aggregate.is_function(self.problem.tasks):
-                directions |= self._settle_together(members, parts)
+                directions |= self._together(members, parts)
             else:
                 (i,) = members
                 loss, flat, losses = parts[i]
@@ -151,37 +157,43 @@ class _Family:
                 directions[i] = combine(d, self.methods[i].aggregate, self.methods[i].combine)
         return torch.stack([directions[i] for i in range(len(theta))])
 
-    def _settle_together(self, members: list[int], parts: dict) -> dict[int, Tensor]:
+    def _together(self, members: list[int], parts: dict[int, Parts]) -> dict[int, Tensor]:
+        """Return the directions of methods with equal aggregators: one call for all parts with a name."""
         aggregate = self.methods[members[0]].aggregate
-        rows = {}
+        rows: dict[tuple[int, str], Tensor] = {}
         for i in members:
             loss, flat, _ = parts[i]
-            for part in self.named[i]:
+            for part in self.part_names[i]:
                 rows[i, part] = loss + flat if part == "sam" else loss if part == "loss" else flat
-        settled = dict(zip(rows, aggregate(torch.stack(list(rows.values()))), strict=True)) if rows else {}
+        of_parts = dict(zip(rows, aggregate(torch.stack(list(rows.values()))), strict=True)) if rows else {}
 
         def by_rule(i: int) -> Tensor:
-            A = lambda other, part=None: settled[i, part] if part else aggregate(other)  # noqa: E731
-            return RULES[self.methods[i].combine](A, *parts[i][:2])
+            def A(rows: Tensor, part: str | None = None) -> Tensor:
+                direction: Tensor = of_parts[i, part] if part else aggregate(rows)
+                return direction
+
+            loss, flat, _ = parts[i]
+            return RULES[self.methods[i].combine](A, loss, flat)
 
         return {i: by_rule(i) for i in members}
 
 
 def _settings(aggregate: Aggregator) -> Hashable:
-    """What two functions of their rows must have in common to be the same: class and attributes.
+    """Return a key that two aggregators share if they are the same function of their rows.
 
-    Only the kit's own classes are known to keep their settings in plain attributes; any other aggregator is
-    the same as itself alone.
+    The kit's own classes keep their settings in plain attributes, so class and attributes decide. Any other
+    aggregator equals only itself.
     """
     if type(aggregate) not in AGGREGATORS.values():
         return id(aggregate)
-    own = {k: v for k, v in vars(aggregate).items() if k[0] != "_" and not isinstance(v, torch.Generator)}
-    return type(aggregate), repr(own)
+    attributes = vars(aggregate).items()
+    settings = {k: v for k, v in attributes if k[0] != "_" and not isinstance(v, torch.Generator)}
+    return type(aggregate), repr(settings)
 
 
-def _named_parts(rule: str) -> list[str]:
-    """The parts that a rule asks its aggregator for by name."""
-    names = []
+def _part_names(rule: str) -> list[str]:
+    """Return the names of the parts that a rule aggregates."""
+    names: list[str] = []
 
     def note(rows: Tensor, part: str | None = None) -> Tensor:
         names.extend([part] if part else [])
@@ -199,8 +211,7 @@ def _family_shape(starts: Tensor, rho: Tensor, methods: Sequence[Method]) -> tor
             f"Got starts of shape {tuple(starts.shape)}; expected finite points (..., 2), such as "
             "[[0.0, 1.5]]."
         )
-    if not (rho.isfinite() & (rho >= 0)).all():
-        raise ValueError(f"Got rho={rho.tolist()}; expected finite radii >= 0, for example 0.05.")
+    check_radius(rho)
     try:
         return torch.broadcast_shapes(starts.shape[:-1], rho.shape)
     except RuntimeError as error:

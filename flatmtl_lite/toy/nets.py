@@ -1,25 +1,31 @@
-"""A network small enough to be followed along a line: two tasks on one trunk, smooth or with kinks."""
+"""A tiny network of two tasks on one trunk, smooth or with kinks, to follow along a line."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-ACTIVATIONS = {"tanh": torch.tanh, "softplus": softplus, "ReLU": torch.relu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "softplus": softplus,
+    "ReLU": torch.relu,
+}
 
 
 class TinyNet:
     """Two regression tasks on a trunk of two layers; weights, samples, targets and heads drawn once.
 
-    The parameters are those of the trunk; the heads rest. Losses and gradients take a point per task,
-    as those of :class:`~flatmtl_lite.toy.Problem` do, so ``toy.decompose`` works on both. Float64.
+    Only the trunk has parameters; the heads are fixed. Losses and gradients take one point per task, as in
+    :class:`~flatmtl_lite.toy.Problem`, so ``toy.decompose`` works on both. All numbers are float64.
 
     Args:
         activation: key of ``ACTIVATIONS``; the numbers drawn are the same for all.
 
     Attributes:
         tasks: T = 2.
-        theta: the weights that were drawn, (P,).
-        pairs: number of (hidden unit, sample) pairs, each of which is on one side of its unit's kink.
+        theta: the weights as drawn, (P,).
+        pairs: number of (hidden unit, sample) pairs; each pair is on one side of its unit's kink.
 
     Raises:
         ValueError: unknown activation.
@@ -32,7 +38,7 @@ class TinyNet:
 
     tasks = 2
 
-    def __init__(self, activation: str):
+    def __init__(self, activation: str) -> None:
         if activation not in ACTIVATIONS:
             raise ValueError(
                 f"Got activation={activation!r}; expected one of {', '.join(map(repr, ACTIVATIONS))}."
@@ -55,18 +61,18 @@ class TinyNet:
         self._y = torch.stack([torch.sin(a + b), torch.cos(a - 2 * b)])
 
     def losses(self, points: Tensor) -> Tensor:
-        """Losses (..., T) at points (..., T, P), or (..., 1, P) for one point for all tasks."""
+        """Return losses (..., T) at points (..., T, P), or (..., 1, P) for one point for all tasks."""
         hidden = self._activation(self._before_activation(points)[1])
         outputs = (hidden * self._heads.unsqueeze(-2)).sum(-1)
         return ((outputs - self._y) ** 2).mean(-1) / 2
 
     def gradients(self, points: Tensor) -> Tensor:
-        """Gradients (..., T, P) at points (..., T, P), or (..., 1, P) for one point for all tasks."""
+        """Return gradients (..., T, P) at points (..., T, P), or (..., 1, P) for one point for all tasks."""
         points = self._leaf(points)
         return torch.autograd.grad(self.losses(points).sum(), points)[0]
 
     def hessian_products(self, points: Tensor, vectors: Tensor) -> Tensor:
-        """Each task's Hessian times a vector, (..., T, P), by two backward passes.
+        """Return each task's Hessian times a vector, (..., T, P), by two backward passes.
 
         Args:
             points: as for :meth:`gradients`.
@@ -77,7 +83,7 @@ class TinyNet:
         return torch.autograd.grad((G * vectors).sum(), points)[0]
 
     def sides(self, points: Tensor) -> Tensor:
-        """On which side of its kink each (hidden unit, sample) pair is, (..., T or 1, pairs), bool."""
+        """Return whether each (hidden unit, sample) pair is above its kink, (..., T or 1, pairs), bool."""
         return torch.cat([(z > 0).flatten(-2) for z in self._before_activation(points)], -1)
 
     def _leaf(self, points: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Multi-task problems with two parameters and closed-form gradients."""
+"""Define multi-task problems with two parameters and closed-form gradients."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,15 +8,16 @@ from torch import Tensor
 
 
 class Problem:
-    """T losses of a point in the plane, each task at a point of its own, since SAM moves them apart.
+    """T losses of a point in the plane. Each task has its own point, because SAM moves the tasks apart.
 
     Attributes:
         name: key in ``PROBLEMS``.
         tasks: T.
-        window: ((left, right), (bottom, top)), the part of the plane worth drawing.
+        window: ((left, right), (bottom, top)), the part of the plane to draw.
         starts: points (x, y) to start from, the most telling first.
-        optimizer, lr, steps: what makes a ``torch.optim`` optimizer of parameters and a learning rate;
-            that rate; and a step count that ends at rest, or on the Pareto front, from every start.
+        optimizer: makes a ``torch.optim`` optimizer from parameters and a learning rate.
+        lr: that learning rate.
+        steps: step count that ends at rest, or on the Pareto front, from every start.
         rho: the largest radius worth trying.
     """
 
@@ -30,32 +31,32 @@ class Problem:
     rho: float
 
     def losses(self, points: Tensor) -> Tensor:
-        """Losses (..., T) at points (..., T, 2), or (..., 1, 2) for one point for all tasks."""
+        """Return losses (..., T) at points (..., T, 2), or (..., 1, 2) for one point for all tasks."""
         raise NotImplementedError
 
     def gradients(self, points: Tensor) -> Tensor:
-        """Gradients (..., T, 2) at points (..., T, 2), or (..., 1, 2) for one point for all tasks."""
+        """Return gradients (..., T, 2) at points (..., T, 2), or (..., 1, 2) for one point for all tasks."""
         raise NotImplementedError
 
     def front(self, points: int = 57) -> Tensor:
-        """Points (points, 2) of the Pareto front; none where no formula is known."""
+        """Return points (points, 2) of the Pareto front, or (0, 2) if no formula is known."""
         return torch.empty(0, 2, dtype=torch.float64)
 
 
 class Ridges(Problem):
-    """The toy problem of CAGrad and Nash-MTL: a log valley per task above, one bowl per task below.
+    """The toy problem of CAGrad and Nash-MTL: one log valley per task above, one bowl per task below.
 
-    Above the line y = 0 each task has a valley of its own, along which the other task's loss barely
-    matters and gradients conflict; below lie two bowls with centres (7, -8) and (-7, -8), whose Pareto
-    front is about the segment between them (Liu et al., NeurIPS 2021, arXiv 2110.14048; Navon et al.,
-    ICML 2022, arXiv 2202.01017).
+    Above the line y = 0 each task has a valley of its own. Along it the other task's loss barely matters,
+    and gradients conflict. Below lie two bowls with centres (7, -8) and (-7, -8). Their Pareto front is about
+    the segment between the centres (Liu et al., NeurIPS 2021, arXiv 2110.14048; Navon et al., ICML 2022,
+    arXiv 2202.01017).
     """
 
     name = "ridges"
     tasks = 2
     window = ((-11.0, 11.0), (-11.0, 11.0))
     starts = ((-8.5, 7.5), (0.0, 0.0), (9.0, 9.0), (-7.5, -0.5), (9.0, -1.0))
-    # the valleys' walls are very steep: Adam must forget them soon, to take long steps in the bowls
+    # the walls of the valleys are steep, and Adam must forget them soon to take long steps in the bowls
     optimizer = partial(torch.optim.Adam, betas=(0.5, 0.9))
     lr = 0.3
     steps = 160
@@ -87,10 +88,10 @@ class Ridges(Problem):
         return torch.stack([dx, dy], -1)
 
     def front(self, points: int = 57) -> Tensor:
-        """Points (points, 2) of the Pareto front between the bowls, where some mean of the losses is least.
+        """Return points (points, 2) of the Pareto front between the bowls, where a mean of losses is least.
 
-        On it the gradients oppose each other; at x that holds for weights (7 + x)/14 and (7 - x)/14,
-        whose mean loss falls towards its one minimum in y, found by bisection.
+        On the front the gradients oppose each other. At x this holds for the weights (7 + x)/14 and
+        (7 - x)/14. Their mean loss has one minimum in y, which bisection finds.
         """
         x = torch.linspace(-7, 7, points, dtype=torch.float64)
         weights = torch.stack([7 + x, 7 - x], -1) / 14
@@ -122,9 +123,9 @@ class Wells(Problem):
     bowls: Tensor
     wells: Tensor
 
-    def __init__(self):
-        # on all tasks' coordinates side by side (..., 2T), every sum over a few numbers is a product with a
-        # constant matrix, which for many points is many times quicker
+    def __init__(self) -> None:
+        # the coordinates of all tasks stand side by side (..., 2T), and every sum over a few numbers is a
+        # product with a constant matrix, which is many times quicker for many points
         T, K = self.wells.shape[:2]
         a, m = self.bowls.unbind(-2)
         c, s, d = self.wells.unbind(-2)
@@ -144,7 +145,7 @@ class Wells(Problem):
         return torch.addcmul(pull, scaled, self._stretch).unflatten(-1, (self.tasks, 2))
 
     def _parts(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """a(θ - m) (..., 2T), the wells' (θ - c)/s (..., 2TK), and their depths there (..., TK)."""
+        """Return a(θ - m) (..., 2T), the wells' (θ - c)/s (..., 2TK), and their depths at θ (..., TK)."""
         points = points.expand(*points.shape[:-2], self.tasks, 2).flatten(-2)
         z = torch.nn.functional.linear(points, self._to_wells, -self._well_at)
         depth = self._depth * (-0.5 * (z * z @ self._pair_sum)).exp()
@@ -152,16 +153,16 @@ class Wells(Problem):
 
 
 def _sums(groups: int, size: int) -> Tensor:
-    """The matrix (groups * size, groups) that sums groups of neighbouring columns."""
+    """Return the matrix (groups * size, groups) that sums groups of neighbouring columns."""
     return torch.eye(groups, dtype=torch.float64).repeat_interleave(size, 0)
 
 
 class Valleys(Wells):
     """Two tasks that share a sharp valley at the left and a flat one at the right.
 
-    The mean loss is a little lower in the sharp one. In each valley the tasks' minima lie a little
-    apart, so that their gradients conflict there. From the first start plain descent ends in the sharp
-    valley, SAM with ρ >= 0.4 in the flat one.
+    The mean loss is a little lower in the sharp valley. In each valley the tasks' minima lie a little apart,
+    so their gradients conflict there. From the first start plain descent ends in the sharp valley, and SAM
+    with ρ >= 0.4 ends in the flat one.
     """
 
     name = "valleys"
@@ -183,7 +184,7 @@ class Valleys(Wells):
 
 
 class Triangle(Wells):
-    """Three tasks with minima of their own, gradients of unlike length, and strong conflict.
+    """Three tasks with their own minima, gradients of unlike length, and strong conflict.
 
     From the first start direct and decomposed PCGrad end about one unit apart for ρ between 0.5 and 1.
     """

@@ -106,6 +106,19 @@ def test_starts_come_first_and_stay_as_they_are():
     assert torch.equal(starts, STARTS)
 
 
+def test_learning_rate_and_number_of_steps_may_be_given():
+    start, method = STARTS[0], [Method(fm.Mean(), "erm")]
+    gradient = VALLEYS.gradients(start.unsqueeze(-2)).mean(-2)
+    path = descend(VALLEYS, start, 0.0, method, steps=1, lr=0.01)
+    assert torch.allclose(path[0, 1], start - 0.01 * gradient)
+    assert descend(VALLEYS, start, 0.0, method).shape == (1, VALLEYS.steps + 1, 2)
+
+
+def test_a_rule_that_the_aggregator_cannot_take_is_refused():
+    with pytest.raises(ValueError, match='Got GradVac with the rule "second"'):
+        descend(VALLEYS, STARTS, 0.1, [Method(fm.GradVac(), "second")])
+
+
 def test_no_step_is_the_start_alone():
     assert descend(VALLEYS, STARTS, 0.1, [Method()], steps=0).shape == (1, 3, 1, 2)
 

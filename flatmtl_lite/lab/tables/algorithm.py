@@ -8,7 +8,7 @@ from html import escape
 from types import ModuleType
 
 from ... import decomposition, optim
-from ...perturbation import sam as perturbation
+from ...perturbation import sam, state
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,22 @@ STEPS = (
         "ε<sub>i</sub> ← ρ g<sub>i,loss</sub> / ‖g<sub>i,loss</sub>‖, for the trunk and for the head",
         [
             (LOOP, ["for i, head", "epsilon = perturbation.step(clean.shared[i],"]),
-            (perturbation.worst_case, ["length = ", "epsilon = "]),
+            (sam.worst_case, ["length = ", "epsilon = "]),
         ],
     ),
     Step(
         "g<sub>i,SAM</sub> ← gradient of L<sub>i</sub> at θ + ε<sub>i</sub>, and come back to θ",
         [
-            (LOOP, ["with perturbed(split.shared + head", "own = "]),
+            (LOOP, ["with perturbed(groups.shared + head", "task = "]),
             (
-                perturbation.perturbed,
+                state.perturbed,
                 ["_assign(parameters, weights + epsilon)", "yield", "_assign(parameters, weights)"],
             ),
         ],
     ),
     Step(
         "g<sub>i,flat</sub> ← g<sub>i,SAM</sub> − g<sub>i,loss</sub>",
-        [(decomposition.run_passes, ["flat, sam_heads = "])],
+        [(decomposition._difference, ["flat = "])],
     ),
     Step(
         "g ← A(g<sub>1,loss</sub>, ..., g<sub>m,loss</sub>) + A(g<sub>1,flat</sub>, ..., g<sub>m,flat</sub>)",
@@ -68,7 +68,7 @@ STEPS = (
     Step(
         "θ<sub>sh</sub> ← θ<sub>sh</sub> − η g; each head takes its own SAM gradient",
         [
-            (optim.FlatMTL._backward, ["shared = ", "heads = ", "p.grad = "]),
+            (optim.FlatMTL._fill, ["shared = ", "heads = ", "p.grad = "]),
             (optim.FlatMTL.__call__, ["self.optimizer.step()"]),
         ],
     ),
