@@ -189,8 +189,8 @@ class RunFolder:
         if state is None or state["epoch"] != epochs:
             raise RunError(
                 f"The run in {self.path} is finished, and result.json tells its result; but its last "
-                "checkpoint is gone or damaged, so there are no weights to load. To train it again give another "
-                "folder."
+                "checkpoint is gone or damaged, so there are no weights to load. To train it again give "
+                "another folder."
             )
         del state["log"]
         lines = (self.path / "log.jsonl").read_bytes().splitlines()

@@ -12,6 +12,7 @@ import torch
 
 from flatmtl_lite.__main__ import main
 from flatmtl_lite.runs import launch
+from flatmtl_lite.runs.engine import processes
 from flatmtl_lite.runs.engine.processes import pick_device
 from tests.runs import children
 
@@ -67,16 +68,16 @@ def test_the_description_tells_of_torchrun_and_its_processes(two):
 def test_two_processes_that_are_killed_go_on_to_the_same_bits(two, tmp_path):
     for number in (signal.SIGKILL, signal.SIGTERM):
         before = set(tmp_path.glob("checkpoints/*"))
-        processes = children.start_ranks(children.train, tmp_path, OPTIONS | OFTEN)
-        while set(tmp_path.glob("checkpoints/*.pt")) <= before and processes[0].is_alive():
+        ranks = children.start_ranks(children.train, tmp_path, OPTIONS | OFTEN)
+        while set(tmp_path.glob("checkpoints/*.pt")) <= before and ranks[0].is_alive():
             time.sleep(0.005)
         if number == signal.SIGKILL:  # one is gone, then torchrun ends the other
-            processes[1].kill()
-            processes[0].kill()
+            ranks[1].kill()
+            ranks[0].kill()
         else:
-            for process in processes:
+            for process in ranks:
                 process.terminate()
-        codes = children.join_all(processes)
+        codes = children.join_all(ranks)
         assert codes == ([-9, -9] if number == signal.SIGKILL else [128 + number] * 2)
         assert not (tmp_path / "result.json").exists()
     assert children.join_all(children.start_ranks(children.train, tmp_path, OPTIONS | OFTEN)) == [0, 0]
@@ -89,9 +90,13 @@ def test_running_statistics_and_dropout_of_each_process_go_on_too():
 
 
 LEAVE_NO_THREAD = """
-import gc, weakref
+import gc, importlib.util, sys, weakref
 import torch
-from flatmtl_lite.runs.engine.processes import join_processes
+
+spec = importlib.util.spec_from_file_location("processes", sys.argv[1])  # without the rest of the kit
+sys.modules["processes"] = module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+join_processes = module.join_processes
 
 with join_processes("cpu") as processes:
     group = weakref.ref(processes.group)
@@ -106,7 +111,7 @@ assert group() is None, "something holds the group, and with it threads that out
 def test_no_thread_of_the_group_is_left():
     """In a new interpreter, because the order of imports is the point."""
     environment = os.environ | children.rank_variables(rank=0, count=1)
-    command = [sys.executable, "-c", LEAVE_NO_THREAD]
+    command = [sys.executable, "-c", LEAVE_NO_THREAD, processes.__file__]
     subprocess.run(command, env=environment, check=True, timeout=200)
 
 

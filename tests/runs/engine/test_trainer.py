@@ -62,7 +62,7 @@ def test_the_seed_decides_what_an_aggregator_draws(data):
 
 
 def test_the_measurements_of_a_run_do_not_change_it(data):
-    """LS needs no task gradients; weights and running statistics are the same whether they are measured or not."""
+    """LS needs no task gradients; weights and running statistics are the same if they are measured."""
     config = replace(SMALL, method="mean")
     often, never = (
         train(data, replace(config, measure_every=1), dropping),
@@ -90,7 +90,9 @@ def test_tasks_of_unequal_classes_train(network):
 
 def test_a_network_with_other_heads_than_tasks_is_refused(data):
     stepped = []
-    with pytest.raises(ValueError, match=r"1 heads for 2 tasks \(digit, garment\); expected a head per task"):
+    with pytest.raises(
+        ValueError, match=r"1 heads for 2 tasks \(digit, garment\); expected one head per task"
+    ):
         train(data, SMALL, network=lambda classes: mlp(classes[:1]), on_epoch=lambda *a: stepped.append(a))
     assert not stepped
 

@@ -21,6 +21,7 @@ from flatmtl_lite.runs.experiments.scenes import (
     log_loss_score,
     nyuv2_score,
 )
+from flatmtl_lite.runs.report.write import write_report
 from flatmtl_lite.runs.rooms import ensure_rooms, write_rooms
 
 SIZE = dict(height=32, width=48)
@@ -77,7 +78,7 @@ def test_from_every_pause_a_run_goes_on_to_the_same_bits(method, network, root):
     whole = trainer()
     pauses = [(copy.deepcopy(whole.state_dict()), list(whole.run.log)) for _ in whole.advance()]
     assert len(pauses) == 2 * (2 + 1)
-    for state, log in pauses:
+    for state, log in pauses[1 :: 1 if network is SMALL else 2]:
         other = trainer()
         other.load_state_dict(state, log)
         for _ in other.advance():
@@ -169,7 +170,7 @@ def words(folder, **options):
     return ["--out", str(folder), *options]
 
 
-def test_rooms_are_trained_from_the_command_line(tmp_path, capsys):
+def test_rooms_are_trained_from_the_command_line(tmp_path, quick):
     train = ["train", "rooms", *words(tmp_path, method="f-cagrad"), "--device", "cpu"]
     assert main(train) == 0
     result = json.loads((tmp_path / "result.json").read_text())
@@ -178,8 +179,7 @@ def test_rooms_are_trained_from_the_command_line(tmp_path, capsys):
     assert "synthetic rooms" in result["about"]["data"]
     assert result["final"]["test"].keys() == {*HIGHER_IS_BETTER, "loss"}
     assert main([*train, "--resume"]) == 0
-    assert main(["report", str(tmp_path)]) == 0
-    assert "miou" in capsys.readouterr().out
+    assert "miou" in write_report(tmp_path)
 
 
 def test_a_setting_that_was_given_stays_when_the_run_goes_on(tmp_path, quick):

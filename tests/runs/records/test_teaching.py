@@ -30,7 +30,7 @@ def test_every_method_has_the_settings_of_its_recorded_runs():
     for run in teaching.recorded()["runs"]:
         config = asdict(replace(teaching.METHODS[run["label"]], seed=run["seed"]))
         assert {k: run[k] for k in config if k in run} == {k: v for k, v in config.items() if k in run}
-        assert {"method", "rho", "norm", "weight_decay"} <= run.keys()
+        assert {"method", "rho", "weight_decay"} <= run.keys()
 
 
 @pytest.mark.parametrize("label", ["LS", "F-LS"])
@@ -43,7 +43,7 @@ def test_the_runs_of_notebook_03_have_the_settings_of_their_record(label, monkey
         if run["label"] == label:
             config = asdict(splitting.splitting_config(label, run["seed"]))
             assert {k: run[k] for k in config if k in run} == {k: v for k, v in config.items() if k in run}
-            assert {"method", "rho", "norm", "measure_rho"} <= run.keys()
+            assert {"method", "rho", "measure_rho"} <= run.keys()
 
 
 def test_an_unknown_method_is_named():
