@@ -206,7 +206,7 @@ class Engine:
 
     def __init__(self, data: MultiTaskData, network: Callable, steps: int = STEPS, **options):
         common = dict(batch_size=BATCH, epochs=NEVER, evaluate_every=NEVER, rho=RHO)
-        training = dict(optimizer="sgd", lr=0.01, momentum=0.9, schedule="constant")
+        training = dict(optimizer="sgd", lr=0.01, momentum=0.9, schedule="constant", norm="together")
         self.trainer = Trainer(ImageTasks(data, network), Config(**common, **training, **options))
         self.model, self.steps, self.epoch_ends = self.trainer.model, steps, []
         self._advance = self.trainer.advance()
@@ -348,7 +348,7 @@ def save_time(name: str, trainer: Trainer) -> None:
         folder = RunFolder(path)
         folder.take()
         folder.begin({})
-        seconds = median_time(lambda: folder.save(trainer.state_dict(), trainer.record.log))
+        seconds = median_time(lambda: folder.save(trainer.state_dict(), trainer.run.log))
         size = max(file.stat().st_size for file in folder.checkpoints.iterdir())
         folder.release()
     print(f"checkpoint of {name}: {1000 * seconds:.0f} ms, {size / 1e6:.1f} MB")

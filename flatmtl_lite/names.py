@@ -1,15 +1,38 @@
-"""Guess the known name that an unknown one means."""
+"""Check a name against the known ones, and suggest the nearest when it is not among them."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def check_name(what: str, name: str, known: Iterable[str], expected: str = "") -> None:
+    """Raise an error unless the name is one of the known ones.
+
+    Args:
+        what: the thing that the name stands for, such as "network".
+        name: the name to check.
+        known: all names that are allowed.
+        expected: words to say in place of the list of known names, if the list is long.
+
+    Raises:
+        ValueError: the name is unknown. The message suggests the nearest name.
+
+    Example:
+        >>> check_name("network", "LeNet5", ["mlp", "lenet"])
+        Traceback (most recent call last):
+        ValueError: Got network 'LeNet5' (did you mean 'lenet'?); expected one of mlp, lenet.
+    """
+    known = list(known)
+    if name not in known:
+        expected = expected or f"one of {', '.join(known)}"
+        raise ValueError(f"Got {what} {name!r}{did_you_mean(name, known)}; expected {expected}.")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint for an error message: ``" (did you mean 'lenet'?)"``, or "" if no name is near.
+    """Return a hint for an error message, or an empty string if no known name is near.
 
     Example:
         >>> did_you_mean("LeNet5", ["mlp", "lenet"])
         " (did you mean 'lenet'?)"
     """
-    near = get_close_matches(str(name).lower(), known, n=1, cutoff=0.75)
+    near = get_close_matches(str(name).lower(), list(known), n=1, cutoff=0.75)
     return f" (did you mean {near[0]!r}?)" if near else ""

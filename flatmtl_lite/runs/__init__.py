@@ -1,4 +1,11 @@
-"""The full experiments: data sets, networks, training, records."""
+"""The full experiments: train real networks on real data, many times, and report the results.
+
+The doors are ``launch`` (a run in a folder), ``train`` (a run in memory) and ``plan`` (the cost of a run).
+Read in this order: ``data`` and ``rooms`` (images and scenes), ``networks``, ``engine`` (settings, methods,
+the training loop, the run folder), ``measures``, ``experiments`` (what can be trained by name), then the
+doors, ``sweep`` (many runs), ``report``, ``paper`` (published figures) and ``records`` (what the notebooks
+quote). ``moved`` answers old commands.
+"""
 
 from .data.multimnist import MultiTaskData, fashion_and_mnist, multi_mnist, task_names
 from .data.published import converted
@@ -8,8 +15,10 @@ from .engine.folder import RunError, RunFolder
 from .engine.methods import parse_method
 from .engine.model import MultiTaskNet, SingleTaskNets, single_task
 from .engine.run import Run
-from .launch import Stopped, launch
+from .engine.stopping import Stopped
+from .launch import launch
 from .measures.scenes import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
+from .moved import register
 from .networks.images import lenet, mlp, parse_network, resnet18, task_closures
 from .networks.scenes import SceneNet, encoder_decoder, mtan, scene_closures
 from .train import train
@@ -48,3 +57,5 @@ __all__ = [
     "task_names",
     "train",
 ]
+
+register()

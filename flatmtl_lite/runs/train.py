@@ -1,6 +1,7 @@
-"""Train a network on images in memory, as the notebooks do."""
+"""Train a network on images in memory, as the notebooks do; nothing is written."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from .data.multimnist import MultiTaskData
 from .engine.config import Config
@@ -18,7 +19,7 @@ def train(
     network: Callable[[Sequence[int]], MultiTaskNet] = mlp,
     on_epoch: Callable[[Run, float], None] = lambda run, share: None,
 ) -> Run:
-    """Train a network on images with a label per task, in memory: nothing is written.
+    """Train a network on images with one label per task, in memory; nothing is written.
 
     Args:
         data: images and labels.
@@ -27,13 +28,14 @@ def train(
         on_epoch: called as ``on_epoch(run, share of epochs done)`` after every epoch.
 
     Raises:
-        ValueError: fewer training images than one batch, or not one head per task.
+        ValueError: there are fewer training images than one batch, or the network does not have one head per
+            task.
         TrainingDiverged: a gradient holds NaN or infinity.
     """
     trainer = Trainer(ImageTasks(data, network), config)
     for losses in trainer.advance():
         if losses is None:
-            on_epoch(trainer.record, trainer.epoch / config.epochs)
-    run = trainer.record
-    run.sharpness = task_sharpness(run.model, data.train_images, data.train_labels)
+            on_epoch(trainer.run, trainer.epochs_done / config.epochs)
+    run = trainer.run
+    run.sharpness = task_sharpness(cast(MultiTaskNet, run.model), data.train_images, data.train_labels)
     return run

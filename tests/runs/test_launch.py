@@ -2,11 +2,10 @@
 
 import errno
 import json
+import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -15,17 +14,37 @@ import torch
 
 from flatmtl_lite import files
 from flatmtl_lite.__main__ import main
-from flatmtl_lite.runs import Run, RunError, RunFolder, launch
+from flatmtl_lite.runs import Config, Run, RunError, RunFolder, launch
 from flatmtl_lite.runs.engine.folder import InUse
 from flatmtl_lite.runs.engine.trainer import Trainer
+from flatmtl_lite.runs.experiments import multimnist
 from flatmtl_lite.runs.experiments.images import ImageTasks
-from flatmtl_lite.runs.experiments.registry import MultiMnist
+from flatmtl_lite.runs.experiments.multimnist import MultiMnist
+from tests.runs import children
 
 OPTIONS = dict(
     **dict(experiment="multimnist", network="mlp", sample=True, n_train=96, n_val=40, n_test=40),
     **dict(epochs=2, batch_size=32, method="f-mean", evaluate_every=2),
 )
 QUIET = dict(checkpoint_seconds=0, progress=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow():
+    """The mlp has 16 units per layer in these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multimnist, "parse_network", children.narrow_network)
+        yield
+
+
+def few_measures(experiment, model):
+    return {"weights": sum(p.sum().item() for p in model.parameters())}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """The final measures are few in tests of something else."""
+    monkeypatch.setattr(ImageTasks, "measure", few_measures)
 
 
 def words(out, **more):
@@ -36,10 +55,24 @@ def words(out, **more):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def shares():
+    """What on_epoch of the run ``finished`` was told."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, narrow, shares):
     folder = tmp_path_factory.mktemp("finished")
-    launch(out=folder, snapshot_every=2, **OPTIONS, **QUIET)
+    launch(out=folder, snapshot_every=2, on_epoch=lambda run, share: shares.append(share), **OPTIONS, **QUIET)
     return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, narrow):
+    """A run with few measures, for comparison with runs that were interrupted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageTasks, "measure", few_measures)
+        return launch(out=tmp_path_factory.mktemp("undisturbed"), **OPTIONS, **QUIET)
 
 
 def test_a_finished_run_says_what_it_was_and_what_came_out(finished):
@@ -48,9 +81,10 @@ def test_a_finished_run_says_what_it_was_and_what_came_out(finished):
     assert {key: result[key] for key in run} == run
     assert run["config"]["method"] == "f-mean"
     assert run["settings"]["n_train"] == 96
-    assert run["parameters"] == 402_964
+    assert run["parameters"] == (36 * 36 + 1) * 16 + 17 * 16 + 2 * 17 * 10
     assert run["task_names"] == ["digit", "garment"]
     assert set(run["about"]) == {"command", "date", "machine", "data"}
+    assert run["about"]["command"] == "flatmtl_lite.runs.launch(...)"
     assert result["final"]["epoch"] == 2
     assert set(result["final"]["test"]) == {"accuracy", "nll", "ece", "brier"}
     assert result["picked"]["score"]["val"] >= result["final"]["score"]["val"]
@@ -62,10 +96,14 @@ def test_a_finished_run_says_what_it_was_and_what_came_out(finished):
     assert len(result["last_snapshot"]["gramians"]) == len(result["last_snapshot"]["rho"])
 
 
+def test_the_share_of_epochs_done_is_told(finished, shares):
+    assert shares == [0.5, 1.0]
+
+
 def test_the_log_has_every_kind_of_entry(finished):
     entries = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
     by_kind = {kind: [e for e in entries if e["kind"] == kind] for kind in {e["kind"] for e in entries}}
-    assert {kind: len(found) for kind, found in by_kind.items()} == {
+    assert {kind: len(group) for kind, group in by_kind.items()} == {
         "step": 6,
         "epoch": 2,
         "evaluation": 2,
@@ -80,6 +118,30 @@ def test_the_log_has_every_kind_of_entry(finished):
     assert last["lr"] == pytest.approx(0, abs=1e-9)
 
 
+def test_the_entry_of_an_epoch_sums_up_its_steps(tmp_path, quick, monkeypatch):
+    losses = []
+    step = Trainer._step
+    monkeypatch.setattr(
+        Trainer, "_step", lambda trainer, batch: losses.append(step(trainer, batch)) or losses[-1]
+    )
+    run = launch(out=tmp_path, log_every=2, **OPTIONS, **QUIET)
+    first, second = run.entries("epoch")
+    assert first["losses"] == pytest.approx(torch.stack(losses[:3]).mean(0).tolist(), rel=1e-5)
+    assert second["losses"] == pytest.approx(torch.stack(losses[3:]).mean(0).tolist(), rel=1e-5)
+    assert [entry["step"] for entry in run.measured_steps] == [0, 2, 4]
+    for part in ("loss", "flat", "intra"):
+        histogram = first["histograms"][part]
+        assert first["conflict"][part] == pytest.approx(sum(histogram[:10]) / sum(histogram), abs=1e-6)
+
+
+def test_a_configuration_is_made_and_checked_once(tmp_path, quick, monkeypatch):
+    made = []
+    check = Config.__post_init__
+    monkeypatch.setattr(Config, "__post_init__", lambda config: made.append(config) or check(config))
+    launch(out=tmp_path, **OPTIONS, **QUIET)
+    assert len(made) == 1
+
+
 def test_a_run_that_is_finished_is_loaded_and_not_repeated(finished):
     before = (finished / "result.json").stat().st_mtime_ns
     run = launch(out=finished, resume=True, **OPTIONS, **QUIET)
@@ -91,7 +153,9 @@ def test_a_run_that_is_finished_is_loaded_and_not_repeated(finished):
 
 
 def test_a_folder_is_one_runs(finished, tmp_path):
-    with pytest.raises(RunError, match=r"holds a run; expected a new one. Go on with that run by --resume"):
+    with pytest.raises(
+        RunError, match=r"holds a run; expected a new folder. Go on with that run by --resume"
+    ):
         launch(out=finished, **OPTIONS, **QUIET)
     with pytest.raises(RunError, match=r"method is 'f-mean' there and 'mean' here; lr is 0.05 there and 0.1"):
         launch(out=finished, resume=True, **OPTIONS | {"method": "mean", "lr": 0.1}, **QUIET)
@@ -102,10 +166,11 @@ def test_a_folder_is_one_runs(finished, tmp_path):
 
 
 def test_options_that_are_not_given_are_the_runs_own(finished):
-    assert launch("multimnist", finished, resume=True, **QUIET).config.method == "f-mean"
+    config = launch("multimnist", finished, resume=True, **QUIET).config
+    assert (config.method, config.snapshot_every) == ("f-mean", 2)
 
 
-def test_two_processes_in_one_folder_are_refused(tmp_path):
+def test_two_processes_in_one_folder_are_refused(tmp_path, quick):
     folder = RunFolder(tmp_path)
     folder.take()
     with pytest.raises(InUse, match="is used by a run that is going on"):
@@ -114,7 +179,7 @@ def test_two_processes_in_one_folder_are_refused(tmp_path):
     launch(out=tmp_path, **OPTIONS, **QUIET)
 
 
-def test_a_folder_is_kept_from_the_first_look_on(tmp_path, monkeypatch):
+def test_a_folder_is_kept_from_the_first_look_on(tmp_path, quick, monkeypatch):
     """While data are loaded, nobody else may begin a run there."""
     seen = []
     build = MultiMnist.experiment
@@ -130,7 +195,7 @@ def test_a_folder_is_kept_from_the_first_look_on(tmp_path, monkeypatch):
     assert seen == [True]
 
 
-def test_a_process_that_was_killed_at_the_very_start_is_no_obstacle(tmp_path):
+def test_a_process_that_was_killed_at_the_very_start_is_no_obstacle(tmp_path, quick):
     (tmp_path / "lock").touch()
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "epoch-00000.step-000001.abc.pt.part").write_bytes(b"half")
@@ -139,23 +204,24 @@ def test_a_process_that_was_killed_at_the_very_start_is_no_obstacle(tmp_path):
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(finished, tmp_path, capsys, monkeypatch):
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(undisturbed, tmp_path, capsys, monkeypatch):
     before, newest = interrupted(tmp_path, monkeypatch)
     damage(newest)
     run = launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist")
     said = capsys.readouterr().err
     assert f"{newest.name} is damaged and cannot be used: trying the one before" in said
     assert newest.with_name(newest.name + ".damaged").exists()
-    assert_same_run(run, launch(out=finished, resume=True, **QUIET, experiment="multimnist"))
+    assert_same_run(run, undisturbed)
     assert before.name.startswith("epoch-00001.step-000001")
+    assert [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()] == run.log
 
 
-def test_without_any_whole_checkpoint_a_run_starts_again(finished, tmp_path, capsys, monkeypatch):
+def test_without_any_whole_checkpoint_a_run_starts_again(undisturbed, tmp_path, capsys, monkeypatch):
     for path in interrupted(tmp_path, monkeypatch):
         damage(path)
     run = launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist")
     assert "starting from the beginning" in capsys.readouterr().err
-    assert_same_run(run, launch(out=finished, resume=True, **QUIET, experiment="multimnist"))
+    assert_same_run(run, undisturbed)
 
 
 def test_a_changed_log_stops_and_changes_nothing(tmp_path, monkeypatch):
@@ -163,15 +229,17 @@ def test_a_changed_log_stops_and_changes_nothing(tmp_path, monkeypatch):
     log = tmp_path / "log.jsonl"
     log.write_text(log.read_text().replace("step", "stop", 1))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(RunError, match=r"log.jsonl is not what it was when epoch-00001.step-000002"):
+    with pytest.raises(RunError, match=r"log.jsonl has changed since epoch-00001.step-000002"):
         launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_the_log_of_a_finished_run_outlives_its_checkpoints(finished, tmp_path):
+@pytest.mark.parametrize("harm", ["damaged", "earlier"])
+def test_the_log_of_a_finished_run_outlives_its_checkpoints(finished, tmp_path, harm):
     shutil.copytree(finished, tmp_path / "copy")
     log = (finished / "log.jsonl").read_bytes()
-    damage(next((tmp_path / "copy" / "checkpoints").glob("epoch-00002*")))
+    newest = next((tmp_path / "copy" / "checkpoints").glob("epoch-00002*"))
+    damage(newest) if harm == "damaged" else newest.unlink()
     for _ in range(2):
         with pytest.raises(RunError, match="its last checkpoint is gone or damaged"):
             launch(out=tmp_path / "copy", resume=True, **QUIET, experiment="multimnist")
@@ -183,7 +251,7 @@ def test_a_run_goes_on_with_the_data_it_began_with(tmp_path, monkeypatch):
     interrupted(tmp_path, monkeypatch)
     build = MultiMnist.experiment
     monkeypatch.setattr(MultiMnist, "experiment", lambda *a: (build(*a)[0], "other images"))
-    with pytest.raises(RunError, match=r"was begun with other data: .* there and 'other images' here"):
+    with pytest.raises(RunError, match=r"began with other data: .* there and 'other images' here"):
         launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist")
 
 
@@ -213,18 +281,19 @@ def test_a_resumed_run_is_still_what_it_began_as(finished, tmp_path, monkeypatch
     assert {key: result[key] for key in began} == began
 
 
-def test_a_full_disk_leaves_the_checkpoints_there_were(finished, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_checkpoints_there_were(undisturbed, tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     stop_after(monkeypatch, 4, lambda: monkeypatch.setattr(files.os, "fsync", full))
     message = r"could not be written: .*No space left.*Free some space and go on with --resume"
     with pytest.raises(RunError, match=message + r".* The last good checkpoint is .*epoch-00000.step-000003"):
-        launch(out=tmp_path, snapshot_every=2, **OPTIONS, **QUIET)
+        launch(out=tmp_path, **OPTIONS, **QUIET)
     monkeypatch.undo()
+    monkeypatch.setattr(ImageTasks, "measure", few_measures)
     assert not list(tmp_path.rglob("*.part"))
     run = launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist")
-    assert_same_run(run, launch(out=finished, resume=True, **QUIET, experiment="multimnist"))
+    assert_same_run(run, undisturbed)
 
 
 def test_a_loss_that_is_nan_is_named_with_the_last_good_checkpoint(tmp_path):
@@ -246,10 +315,9 @@ def test_too_little_memory_names_the_knobs(tmp_path, monkeypatch):
         launch(out=tmp_path, **OPTIONS, **QUIET)
 
 
-def test_micro_batches_make_the_same_batch(tmp_path, finished):
-    parts = launch(out=tmp_path, snapshot_every=2, **OPTIONS, micro_batches=4, **QUIET)
-    whole = launch(out=finished, resume=True, **QUIET, experiment="multimnist")
-    for a, b in zip(parts.model.parameters(), whole.model.parameters(), strict=True):
+def test_micro_batches_make_the_same_batch(tmp_path, undisturbed, quick):
+    parts = launch(out=tmp_path, **OPTIONS, micro_batches=4, **QUIET)
+    for a, b in zip(parts.model.parameters(), undisturbed.model.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-5)
 
 
@@ -288,7 +356,7 @@ def test_missing_data_are_explained(tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_published_set_is_trained_on(tmp_path):
+def test_a_published_set_is_trained_on(tmp_path, quick):
     draw = np.random.default_rng(0)
     arrays = {f"{part}_images": draw.integers(0, 256, (80, 36, 36), np.uint8) for part in ("train", "test")}
     arrays |= {f"{part}_labels": draw.integers(0, 10, (80, 2)) for part in ("train", "test")}
@@ -305,39 +373,38 @@ def test_a_published_set_is_trained_on(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_stops(number, code, tmp_path, finished):
-    command = [sys.executable, "-m", "flatmtl_lite", *words(tmp_path, epochs=400, checkpoint_seconds=1000)]
-    process = subprocess.Popen([*command, "--threads", "1"], stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "log.jsonl").exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == code
-    assert "go on with --resume. The last good checkpoint is" in said
-    saved = next((tmp_path / "checkpoints").glob("*.pt"))
+def test_a_signal_saves_and_stops(number, code, tmp_path):
+    folder, output = tmp_path / "run", tmp_path / "output.txt"
+    process = children.start(children.command, words(folder, epochs=4000, checkpoint_seconds=1000), output)
+    while not (folder / "log.jsonl").exists():
+        assert process.is_alive(), output.read_text()
+        time.sleep(0.02)
+    os.kill(process.pid, number)
+    assert children.join_all([process]) == [code]
+    assert "go on with --resume. The last good checkpoint is" in output.read_text()
+    saved = next((folder / "checkpoints").glob("*.pt"))
     epochs, steps = re.search(r"epoch-(\d+).step-(\d+)", saved.name).groups()
-    assert f"Stopped after step {3 * int(epochs) + int(steps)} of 1200" in said
+    assert f"Stopped after step {3 * int(epochs) + int(steps)} of 12000" in output.read_text()
 
 
 def test_a_file_size_limit_is_a_full_disk(tmp_path):
     """The real error of the system, not a played one."""
-    resource = pytest.importorskip("resource")
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # noqa: E731
-    command = [sys.executable, "-m", "flatmtl_lite", *words(tmp_path, checkpoint_seconds=0), "--threads", "1"]
-    done = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "could not be written: [Errno 27] File too large" in done.stderr
-    assert "There is no checkpoint yet" in done.stderr
-    assert not list(tmp_path.rglob("*.part*"))
+    pytest.importorskip("resource")
+    folder, output = tmp_path / "run", tmp_path / "output.txt"
+    process = children.start(children.command, words(folder, checkpoint_seconds=0), output, 100_000)
+    assert children.join_all([process]) == [1]
+    assert "could not be written: [Errno 27] File too large" in output.read_text()
+    assert "There is no checkpoint yet" in output.read_text()
+    assert not list(folder.rglob("*.part*"))
 
 
 def interrupted(folder, monkeypatch):
-    """The two checkpoints of the run ``finished``, which ended after five steps of six."""
+    """The two checkpoints of the run ``undisturbed`` that ended after five steps of six."""
     stop_after(monkeypatch, 5)
     with pytest.raises(InterruptedError):
-        launch(out=folder, snapshot_every=2, **OPTIONS, **QUIET)
+        launch(out=folder, **OPTIONS, **QUIET)
     monkeypatch.undo()
+    monkeypatch.setattr(ImageTasks, "measure", few_measures)
     return sorted((folder / "checkpoints").glob("*.pt"))
 
 
@@ -352,7 +419,7 @@ def stop_after(monkeypatch, steps, what=None):
     step = Trainer._step
 
     def counted(trainer, batch):
-        if trainer.done == steps - (what is not None):
+        if trainer.steps_done == steps - (what is not None):
             if what is None:
                 raise InterruptedError
             what()

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -12,9 +11,11 @@ import time
 import pytest
 import torch
 
-from flatmtl_lite.runs import Config, fashion_and_mnist, launch, mlp
+from flatmtl_lite.runs import Config, fashion_and_mnist, launch
 from flatmtl_lite.runs.engine.trainer import Trainer
+from flatmtl_lite.runs.experiments import multimnist
 from flatmtl_lite.runs.experiments.images import ImageTasks
+from tests.runs import children
 
 SMALL = dict(
     **dict(experiment="multimnist", network="mlp", sample=True, n_train=160, n_val=40, n_test=40),
@@ -23,17 +24,8 @@ SMALL = dict(
 KILLS = int(os.environ.get("FLATMTL_KILLS", 2))  # for each run; more of them: CONTRIBUTING.md
 
 
-def _run(folder, options):
-    torch.set_num_threads(1)
-    launch(out=folder, resume=True, **options)
-
-
-@pytest.fixture(scope="module")
-def processes():
-    """Processes that start at once: they are forked from one that has imported everything."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["flatmtl_lite.runs"])
-    return context
+def start(folder, method):
+    return children.start(children.train_narrow, folder, {"method": method, **SMALL})
 
 
 def weights(folder):
@@ -52,13 +44,6 @@ def log(folder):
     return without_times(map(json.loads, (folder / "log.jsonl").read_text().splitlines()))
 
 
-def dropping(classes):
-    """A network with running statistics and with dropout."""
-    model = mlp(classes, width=16)
-    model.trunk.extend([torch.nn.BatchNorm1d(16), torch.nn.Dropout(0.2)])
-    return model
-
-
 @pytest.fixture(scope="module")
 def data():
     return fashion_and_mnist(seed=0, n_train=100, n_val=20, n_test=20, sample=True)
@@ -72,7 +57,9 @@ def undisturbed(tmp_path_factory):
     def folder_of(method):
         if method not in folders:
             folders[method] = tmp_path_factory.mktemp("whole")
-            launch(out=folders[method], method=method, **SMALL)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(multimnist, "parse_network", children.narrow_network)
+                launch(out=folders[method], method=method, **SMALL)
         return folders[method]
 
     return folder_of
@@ -83,10 +70,10 @@ def test_from_every_pause_a_run_goes_on_to_the_same_bits(method, data):
     config = Config(method=method, epochs=2, batch_size=32, micro_batches=2)
 
     def trainer():
-        return Trainer(ImageTasks(data, dropping), config)
+        return Trainer(ImageTasks(data, children.dropping), config)
 
     whole = trainer()
-    pauses = [(copy.deepcopy(whole.state_dict()), list(whole.record.log)) for _ in whole.advance()]
+    pauses = [(copy.deepcopy(whole.state_dict()), list(whole.run.log)) for _ in whole.advance()]
     assert len(pauses) == 2 * (3 + 1)
     for state, log in pauses:
         other = trainer()
@@ -95,19 +82,18 @@ def test_from_every_pause_a_run_goes_on_to_the_same_bits(method, data):
             pass
         for a, b in zip(whole.model.parameters(), other.model.parameters(), strict=True):
             assert torch.equal(a, b)
-        assert without_times(other.record.log) == without_times(whole.record.log)
+        assert without_times(other.run.log) == without_times(whole.run.log)
 
 
 # a memory of its own, random numbers of its own, learnt scales, and twins
 @pytest.mark.parametrize("method", ["f-gradvac", "graddrop", "uw", "f-stl"])
-def test_a_run_that_is_killed_again_and_again_ends_as_if_not(method, undisturbed, processes, tmp_path):
+def test_a_run_that_is_killed_again_and_again_ends_as_if_not(method, undisturbed, tmp_path):
     draw = random.Random(method)
     saved = tmp_path / "checkpoints"
     resumed = 0
     for kill in range(KILLS + 1):
         before = set(saved.glob("*.pt"))
-        process = processes.Process(target=_run, args=(tmp_path, {"method": method, **SMALL}))
-        process.start()
+        process = start(tmp_path, method)
         if kill < KILLS:
             while process.is_alive() and set(saved.glob("*.pt")) <= before:
                 time.sleep(0.001)
@@ -123,14 +109,26 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_not(method, undisturbed
     assert log(tmp_path) == log(undisturbed(method))
 
 
-def test_a_kill_at_any_moment_of_the_start_or_the_end_does_no_harm(undisturbed, processes, tmp_path):
+def test_a_kill_at_any_moment_of_the_start_or_the_end_does_no_harm(undisturbed, tmp_path):
     draw = random.Random(0)
     for _ in range(KILLS):
-        process = processes.Process(target=_run, args=(tmp_path, {"method": "mean", **SMALL}))
-        process.start()
-        time.sleep(draw.uniform(0, 4))
+        process = start(tmp_path, "mean")
+        process.join(draw.uniform(0, 2))
         process.kill()
         process.join()
-    launch(out=tmp_path, resume=True, method="mean", **SMALL)
+    process = start(tmp_path, "mean")
+    assert children.join_all([process]) == [0]
     assert weights(tmp_path) == weights(undisturbed("mean"))
     assert log(tmp_path) == log(undisturbed("mean"))
+
+
+def test_what_is_drawn_in_a_pause_does_not_change_a_run(data):
+    config = Config(method="f-cagrad", epochs=1, batch_size=32)
+
+    def weights_after(pause):
+        trainer = Trainer(ImageTasks(data, children.dropping), config)
+        for _ in trainer.advance():
+            pause()
+        return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+
+    assert torch.equal(weights_after(lambda: None), weights_after(lambda: torch.rand(3)))

@@ -1,89 +1,87 @@
-"""The settings of a training run: method, optimizer, length, and how often what is measured."""
+"""The settings of a training run: method, optimizer, length, and how often something is measured."""
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
+from ...names import check_name
+from ...perturbation import DEFAULT_NORM, DEFAULT_RHO
 from .methods import parse_method
+from .options import check_types, explain_fields, option
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Callable[[list[dict], "Config"], Optimizer]] = {
     "sgd": lambda groups, config: torch.optim.SGD(groups, config.lr, momentum=config.momentum),
     "adam": lambda groups, config: torch.optim.Adam(groups, config.lr),
 }
-# makers of the schedule of an optimizer over a number of steps
-SCHEDULES = {
+# from an optimizer and the number of steps of the run to a schedule of the learning rate
+SCHEDULES: dict[str, Callable[[Optimizer, int], LRScheduler]] = {
     "cosine": lambda optimizer, steps: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps),
     "halve": lambda optimizer, steps: torch.optim.lr_scheduler.StepLR(optimizer, max(steps // 2, 1), 0.5),
     "constant": lambda optimizer, steps: torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0),
 }
-
-TYPES = {
-    bool: (bool, "True or False"),
-    int: (int, "a whole number"),
-    float: ((int, float), "a number"),
-    str: (str, "a string"),
-    str | None: (str | None, "a string or None"),
-}
+NORMS = ("together", "separate")
 
 
+@explain_fields
 @dataclass(frozen=True)
 class Config:
     """The settings of one training run.
 
-    An aggregator's own parameters are trained with the network's, without weight decay.
-
-    Attributes:
-        method: name of the method, such as mean, f-cagrad, direct-mgda, sam-mean, stl.
-        rho: radius of the perturbation; methods without SAM do not use it.
-        adaptive: whether the perturbation is that of adaptive SAM.
-        norm: "together": one norm and radius over trunk and head; "separate": each has its own.
-        epochs: passes over the training set.
-        batch_size: images a step; the incomplete last batch of an epoch is dropped.
-        micro_batches: parts that a batch is computed in, one after another, to save memory.
-        optimizer: "sgd" or "adam".
-        lr: learning rate at the start.
-        momentum: of SGD.
-        weight_decay: L2 penalty on the network's weights.
-        schedule: of the learning rate: "cosine" to 0, "halve" after half of the steps, or "constant".
-        seed: of the weights, of the order of the images, of random aggregators; in an experiment of the data.
-        evaluate_every: epochs between evaluations; the first and the last epoch are always evaluated.
-        measure_every: steps between measurements that cost extra: for methods that need no task gradients
-            about 1.4 steps each.
-        measure_rho: radius at which a method that takes no task gradients has its flat parts measured;
-            0: only its loss parts are.
-        log_every: steps between entries of kind "step" in the log; shares and histograms count them all.
-        snapshot_every: epochs between snapshots of angles and sharpness over many radii; 0: none.
+    If an aggregator has parameters of its own, they are trained with the network's, without weight decay.
 
     Raises:
-        ValueError: a value of another type or out of its range; the message names it.
+        ValueError: a value has another type or is out of its range; the message names it.
     """
 
-    method: str = "f-cagrad"
-    rho: float = 0.14
-    adaptive: bool = False
-    norm: str = "together"
-    epochs: int = 40
-    batch_size: int = 64
-    micro_batches: int = 1
-    optimizer: str = "sgd"
-    lr: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: str = "cosine"
-    seed: int = 0
-    evaluate_every: int = 4
-    measure_every: int = 4
-    measure_rho: float = 0.0
-    log_every: int = 1
-    snapshot_every: int = 0
+    method: str = option(
+        "f-cagrad", "name of the method, such as mean, f-cagrad, direct-mgda, sam-mean, stl."
+    )
+    rho: float = option(DEFAULT_RHO, "radius of the perturbation; methods without SAM do not use it.")
+    adaptive: bool = option(False, "whether to perturb by adaptive SAM.")
+    norm: str = option(
+        DEFAULT_NORM, '"separate": trunk and head each have their own norm; "together": one norm over both.'
+    )
+    epochs: int = option(40, "passes over the training set.")
+    batch_size: int = option(64, "images per step; the incomplete last batch of an epoch is dropped.")
+    micro_batches: int = option(1, "parts in which a batch is computed, one after another, to save memory.")
+    optimizer: str = option("sgd", '"sgd" or "adam".')
+    lr: float = option(0.05, "learning rate at the start.")
+    momentum: float = option(0.9, "momentum of SGD.")
+    weight_decay: float = option(0.0, "L2 penalty on the network's weights.")
+    schedule: str = option(
+        "cosine", 'learning rate over time: "cosine" to 0, "halve" after half of the steps, or "constant".'
+    )
+    seed: int = option(
+        0, "seed of the weights, the order of the images, random aggregators and the experiment's data."
+    )
+    evaluate_every: int = option(
+        4, "epochs between evaluations; the first and the last epoch are always evaluated."
+    )
+    measure_every: int = option(
+        4,
+        "steps between measurements that cost extra: for methods that need no task gradients about 1.4 "
+        "steps each.",
+    )
+    measure_rho: float = option(
+        0.0,
+        "radius at which the flat parts are measured for a method that takes no task gradients; 0: only the "
+        "loss parts are measured.",
+    )
+    log_every: int = option(
+        1, 'steps between log entries of kind "step"; shares and histograms count every measured step.'
+    )
+    snapshot_every: int = option(
+        0, "epochs between snapshots of angles and sharpness over many radii; 0: none."
+    )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_types(self)
         parse_method(self.method)
-        counts = ("epochs", "batch_size", "micro_batches", "evaluate_every", "measure_every", "log_every")
-        for name in counts:
+        for name in ("epochs", "batch_size", "micro_batches", "evaluate_every", "measure_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Got {name}={getattr(self, name)}; expected at least 1.")
         for name in ("lr", "momentum", "weight_decay", "rho", "measure_rho", "seed", "snapshot_every"):
@@ -91,23 +89,12 @@ class Config:
             if not 0 <= value < math.inf:
                 raise ValueError(f"Got {name}={value}; expected a finite number >= 0.")
         if self.seed >= 2**63:
-            raise ValueError(f"Got seed={self.seed}; expected less than 2**63, what torch can take.")
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"Got {name}={getattr(self, name)!r}; expected one of {', '.join(known)}.")
-        if self.norm not in ("together", "separate"):
-            raise ValueError(f'Got norm={self.norm!r}; expected "together" or "separate".')
+            raise ValueError(f"Got seed={self.seed}; expected less than 2**63, the limit of torch.")
+        check_name("optimizer", self.optimizer, OPTIMIZERS)
+        check_name("schedule", self.schedule, SCHEDULES)
+        check_name("norm", self.norm, NORMS)
         if self.batch_size % self.micro_batches:
             raise ValueError(
                 f"Got batch_size={self.batch_size} in micro_batches={self.micro_batches} parts; expected "
                 "parts of equal size. Take a divisor of the batch size."
             )
-
-
-def check_types(settings: Any) -> None:
-    """Raise ValueError unless the fields of a dataclass hold what they declare; an int is a float, too."""
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        kind, words = TYPES.get(field.type, (object, ""))
-        if not isinstance(value, kind) or (isinstance(value, bool) and field.type in (int, float)):
-            raise ValueError(f"Got {field.name}={value!r}; expected {words}.")

@@ -1,4 +1,4 @@
-"""What the engine asks of an experiment: its tasks, its batches and its measures."""
+"""The interface that the engine asks of an experiment: its tasks, its batches and its measures."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class Experiment(Protocol):
-    """What the trainer asks of data and tasks. Nothing in it changes while a network trains.
+    """Data and tasks as the trainer needs them. Nothing in it changes while a network trains.
 
     Attributes:
-        task_names: one name a task.
+        task_names: one name per task.
         size: number of training items.
     """
 
@@ -18,19 +18,28 @@ class Experiment(Protocol):
     size: int
 
     def network(self, single_task: bool) -> nn.Module:
-        """A new network, its weights from torch's generator; ``single_task``: one for each task."""
+        """Return a new network with weights from torch's generator; ``single_task``: one for each task."""
+        ...
 
     def batches(self, epoch: int, items: Iterable[Tensor]) -> Iterator[Any]:
-        """The batches of the given indices, one after another, on the experiment's device."""
+        """Yield the batches of the given indices, one after another, on the experiment's device."""
+        ...
 
-    def closures(self, net: nn.Module, batch: Any, tasks: Sequence[int]) -> tuple[Callable, list[Callable]]:
-        """``features`` and, for the given tasks, ``losses``, as ``FlatMTL`` takes them."""
+    def closures(self, net: Any, batch: Any, tasks: Sequence[int]) -> tuple[Callable, list[Callable]]:
+        """Return ``features`` and, for the given tasks, ``losses``, as ``FlatMTL`` takes them."""
+        ...
 
     def evaluate(self, model: nn.Module) -> dict[str, Any]:
-        """Metrics by split, a value a task; and ``score``, a number a split: the higher, the better."""
+        """Return the metrics by data split, and a ``score`` for each data split.
+
+        A higher score is better.
+        """
+        ...
 
     def snapshot(self, model: nn.Module) -> dict[str, Any]:
-        """Angles and sharpness over many radii."""
+        """Return angles and sharpness over many radii."""
+        ...
 
     def measure(self, model: nn.Module) -> dict[str, Any]:
-        """What is measured once, at the end."""
+        """Return the measures that are taken once, at the end."""
+        ...

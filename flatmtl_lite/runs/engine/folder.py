@@ -1,4 +1,4 @@
-"""The folder of a run: what it is, its log, its checkpoints and its result. Never half a file."""
+"""The folder of a run: its description, log, checkpoints and result. No file in it is ever half written."""
 
 import errno
 import hashlib
@@ -18,115 +18,118 @@ from filelock import FileLock, Timeout
 
 from ...files import write_whole
 
-KEPT = 2  # checkpoints: the newest, and the one before in case that is damaged
+KEPT_CHECKPOINTS = 2  # the newest, and the one before in case the newest is damaged
+Checkpoint = tuple[dict[str, Any], list[dict]]  # the trainer's state, and the log up to then
 
 
 class RunError(Exception):
-    """Something that stops a run and that the message explains to who started it."""
+    """An error that stops a run and whose message explains it to the person who started the run."""
+
+    exit_code = 1
 
 
 class InUse(RunError):
-    """Another process has the folder of the run."""
+    """Another process uses the folder of the run."""
+
+    exit_code = 3
 
 
 class RunFolder:
-    """Where one run is kept, by one process at a time.
+    """The files of one run. One process at a time may use them.
 
-    * ``run.json``: experiment, settings, configuration; written first, and compared when a run goes on;
-    * ``log.jsonl``: one JSON object a line;
+    * ``run.json``: experiment, settings, configuration. It is written first, and compared when a run goes on.
+    * ``log.jsonl``: one JSON object per line.
     * ``checkpoints/epoch-<epochs done>.step-<steps of the next>.<start of its sha256>.pt``, to be read by
-      ``torch.load(weights_only=True)``;
-    * ``result.json``: written last; where it is, the run is finished.
+      ``torch.load(weights_only=True)``.
+    * ``result.json``: written last. If it is there, the run is finished.
 
     Args:
-        path: the folder; made by :meth:`take` if it is not there.
+        path: the folder; :meth:`take` makes it if necessary.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
-        self._lock = FileLock(self.path / "lock")  # the system lets go of it however a process ends
-        self._made = False
-        self._logged = 0  # entries of the log that are in the file
+        self._lock = FileLock(self.path / "lock")  # the system releases it however a process ends
+        self._is_new = False
+        self._logged = 0  # number of log entries that are in the file
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run here has ended."""
+        """Whether the run in the folder has ended."""
         return (self.path / "result.json").exists()
 
     @property
     def is_begun(self) -> bool:
-        """Whether there is work here that could be lost."""
-        return self.is_finished or bool(self._saved())
+        """Whether the folder holds work that could be lost."""
+        return self.is_finished or bool(self._checkpoint_paths())
 
     def take(self) -> None:
-        """Keep the folder for this process; to be called before anything in it is looked at.
+        """Reserve the folder for this process. Call it before you look at anything in the folder.
 
         Raises:
-            InUse: another process has the folder.
-            RunError: there cannot be such a folder, or it holds files that are no run's.
+            InUse: another process uses the folder.
+            RunError: the folder cannot be made, or it holds files that do not belong to a run.
         """
-        with self._explained("folder"):
-            self._made = not self.path.exists()
+        with self._explain_errors("folder"):
+            self._is_new = not self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
             ours = {"lock", "checkpoints", "run.json", "run.json.part", "log.jsonl", "output.txt"}
             strange = sorted({file.name for file in self.path.glob("*")} - ours)
             if strange and not (self.path / "run.json").exists():
                 raise RunError(
                     f"Got the folder {self.path}, which holds {strange[0]} and no run.json; expected a new "
-                    "folder, an empty one, or that of a run. Give another one."
+                    "folder, an empty folder, or the folder of a run. Give another one."
                 )
             try:
                 self._lock.acquire(timeout=0)
             except Timeout:
                 raise InUse(
-                    f"The folder {self.path} is used by a run that is going on; expected one that is free. "
-                    "Wait for it, or give another folder."
+                    f"The folder {self.path} is used by a run that is going on; expected a free folder. "
+                    "Wait for that run, or give another folder."
                 ) from None
 
     def release(self) -> None:
-        """Let go of the folder; one that was made for a run that could not begin is removed."""
+        """Let other processes use the folder; remove it if it is new and the run could not begin."""
         self._lock.release()
-        if self._made and not (self.path / "run.json").exists():
+        if self._is_new and not (self.path / "run.json").exists():
             shutil.rmtree(self.path)
 
-    def known(self) -> dict[str, Any] | None:
-        """What ``run.json`` says of the run, or None if there is no work here that could be lost.
+    def description(self) -> dict[str, Any] | None:
+        """Return the content of ``run.json``, or None if the folder holds no work that could be lost.
 
         Raises:
-            RunError: it is damaged, or missing beside such work.
+            RunError: the file is damaged or missing although there is such work.
         """
         if not self.is_begun:
             return None
-        described = self.path / "run.json"
+        file = self.path / "run.json"
         try:
-            known = json.loads(described.read_text(encoding="utf-8"))
-            missing = {"experiment", "settings", "config", "processes", "about"} - set(known)
+            description = json.loads(file.read_text(encoding="utf-8"))
+            missing = {"experiment", "settings", "config", "processes", "about"} - set(description)
         except (OSError, ValueError, TypeError) as error:
-            raise RunError(
-                f"{described} cannot be read: {error}. Bring it back, or give another folder."
-            ) from error
+            raise RunError(f"{file} cannot be read: {error}. Restore it, or give another folder.") from error
         if missing:
-            raise RunError(f"{described} lacks {', '.join(sorted(missing))}. Give another folder.")
-        return known
+            raise RunError(f"{file} lacks {', '.join(sorted(missing))}. Give another folder.")
+        return description
 
-    def begin(self, about: Mapping[str, Any]) -> None:
-        """Say in ``run.json`` what the run is.
+    def begin(self, description: Mapping[str, Any]) -> None:
+        """Write ``run.json``, and remove a log without a checkpoint.
 
         Raises:
-            RunError: it could not be written.
+            RunError: the file could not be written.
         """
-        with self._explained("description of the run"):
-            write_whole(self.path / "run.json", json.dumps(about, indent=1))
+        with self._explain_errors("description of the run"):
+            write_whole(self.path / "run.json", json.dumps(description, indent=1))
             (self.path / "log.jsonl").unlink(missing_ok=True)
 
     def write_log(self, log: list[dict]) -> None:
         """Append the entries that are not in the file yet.
 
         Raises:
-            RunError: it could not be written.
+            RunError: the file could not be written.
         """
-        with self._explained("log"), (self.path / "log.jsonl").open("ab") as file:
+        with self._explain_errors("log"), (self.path / "log.jsonl").open("ab") as file:
             for entry in log[self._logged :]:
                 file.write(json.dumps(entry).encode() + b"\n")
             file.flush()
@@ -134,36 +137,36 @@ class RunFolder:
         self._logged = len(log)
 
     def save(self, state: dict[str, Any], log: list[dict]) -> None:
-        """Write a checkpoint, with the log up to then; keep it and the one before.
+        """Write a checkpoint and the log up to then; keep this checkpoint and the one before.
 
         Raises:
-            RunError: it could not be written; the checkpoints that were there still are.
+            RunError: a file could not be written; the earlier checkpoints are still there.
         """
         self.checkpoints.mkdir(exist_ok=True)
         self.write_log(log)
-        written = (self.path / "log.jsonl").read_bytes()
-        log_then = {"bytes": len(written), "sha256": hashlib.sha256(written).hexdigest()}
+        log_bytes = (self.path / "log.jsonl").read_bytes()
+        log_then = {"bytes": len(log_bytes), "sha256": hashlib.sha256(log_bytes).hexdigest()}
         content = io.BytesIO()
         torch.save({**state, "log": log_then}, content)
         place = f"epoch-{state['epoch']:05d}.step-{state['position']:06d}"
-        with self._explained(f"checkpoint {place}"):
+        with self._explain_errors(f"checkpoint {place}"):
             name = f"{place}.{_short_hash(content.getvalue())}.pt"
             write_whole(self.checkpoints / name, content.getvalue())
-        for old in self._saved()[KEPT:]:
+        for old in self._checkpoint_paths()[KEPT_CHECKPOINTS:]:
             old.unlink()
 
-    def newest(self) -> tuple[dict[str, Any], list[dict]] | None:
-        """The newest whole checkpoint and the log up to then, to which its file is cut; None: from the start.
+    def newest_checkpoint(self) -> Checkpoint | None:
+        """Return the newest undamaged checkpoint, and cut the log file to it; None: start from the beginning.
 
-        A checkpoint that is damaged is renamed, and named on the error output.
+        A damaged checkpoint is renamed and reported on the error output.
 
         Raises:
-            RunError: the log before the checkpoint is not what it was.
+            RunError: the log before the checkpoint has changed.
         """
         for part in self.path.rglob("*.part"):  # of a process that was killed while it wrote
             part.unlink()
-        for path in self._saved():
-            state = self._whole(path)
+        for path in self._checkpoint_paths():
+            state = self._read_checkpoint(path)
             if state is not None:
                 log = self._log_up_to(path, **state.pop("log"))
                 self._cut_log(log)
@@ -175,18 +178,19 @@ class RunFolder:
             self._cut_log(b"")
         return None
 
-    def last(self, epochs: int) -> tuple[dict[str, Any], list[dict]]:
-        """The state at the end of a finished run of so many epochs, and its whole log; nothing is changed.
+    def final_checkpoint(self, epochs: int) -> Checkpoint:
+        """Return the state and the whole log of a finished run of that many epochs; change nothing.
 
         Raises:
-            RunError: its last checkpoint is not there any more, or damaged.
+            RunError: the last checkpoint is missing or damaged.
         """
-        newest = self._saved()[:1]
-        state = self._whole(newest[0]) if newest else None
+        newest = self._checkpoint_paths()[:1]
+        state = self._read_checkpoint(newest[0]) if newest else None
         if state is None or state["epoch"] != epochs:
             raise RunError(
-                f"The run in {self.path} is finished, and result.json says how; but its last checkpoint is "
-                "gone or damaged, so there are no weights to load. To train it again give another folder."
+                f"The run in {self.path} is finished, and result.json tells its result; but its last "
+                "checkpoint is gone or damaged, so there are no weights to load. To train it again give "
+                "another folder."
             )
         del state["log"]
         lines = (self.path / "log.jsonl").read_bytes().splitlines()
@@ -196,13 +200,18 @@ class RunFolder:
         """Write ``result.json``: the run has ended.
 
         Raises:
-            RunError: it could not be written.
+            RunError: the file could not be written.
         """
-        with self._explained("result"):
+        with self._explain_errors("result"):
             write_whole(self.path / "result.json", json.dumps(result, indent=1))
 
-    def _saved(self) -> list[Path]:
-        """Checkpoints, newest first."""
+    def checkpoint_note(self) -> str:
+        """Return a sentence that names the newest checkpoint."""
+        paths = self._checkpoint_paths()
+        return f"The last good checkpoint is {paths[0]}." if paths else "There is no checkpoint yet."
+
+    def _checkpoint_paths(self) -> list[Path]:
+        """Return the files of the checkpoints, newest first."""
 
         def place(path: Path) -> list[int]:
             return [int(number) for number in re.findall(r"epoch-(\d+)\.step-(\d+)", path.name)[0]]
@@ -210,29 +219,23 @@ class RunFolder:
         return sorted(self.checkpoints.glob("epoch-*.step-*.pt"), key=place, reverse=True)
 
     @staticmethod
-    def _whole(path: Path) -> dict[str, Any] | None:
-        """What a checkpoint holds, if it is what was written."""
+    def _read_checkpoint(path: Path) -> dict[str, Any] | None:
+        """Return the content of a checkpoint, or None if it is damaged."""
         content = path.read_bytes()
         if _short_hash(content) != path.name.split(".")[-2]:
             return None
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
-    @property
-    def last_good(self) -> str:
-        """A sentence that names the newest checkpoint."""
-        saved = self._saved()
-        return f"The last good checkpoint is {saved[0]}." if saved else "There is no checkpoint yet."
-
     @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
+    def _explain_errors(self, what: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            remedy = "Free some space" if full else "Mend that"
+            remedy = "Free some space" if full else "Repair that"
             raise RunError(
                 f"The {what} could not be written: {error}. {remedy} and go on with --resume. "
-                f"{self.last_good}"
+                f"{self.checkpoint_note()}"
             ) from error
 
     def _log_up_to(self, checkpoint: Path, bytes: int, sha256: str) -> bytes:
@@ -240,13 +243,13 @@ class RunFolder:
         content = path.read_bytes()[:bytes] if path.exists() else b""
         if hashlib.sha256(content).hexdigest() != sha256:
             raise RunError(
-                f"{path} is not what it was when {checkpoint.name} was written; expected its first {bytes} "
-                "bytes unchanged. Bring it back, or begin in another folder; nothing was changed."
+                f"{path} has changed since {checkpoint.name} was written; expected its first {bytes} bytes "
+                "unchanged. Restore the log, or begin in another folder; nothing was changed."
             )
         return content
 
     def _cut_log(self, content: bytes) -> None:
-        with self._explained("log"):
+        with self._explain_errors("log"):
             write_whole(self.path / "log.jsonl", content)
         self._logged = content.count(b"\n")
 

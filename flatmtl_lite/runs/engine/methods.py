@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from ...aggregation import AGGREGATORS, Aggregator, LearnedWeighting
-from ...names import did_you_mean
+from ...names import check_name
 
+# prefix of the name -> rule to combine loss and flat parts, and the loss that chooses ε
 _PREFIXES = {
     "": ("erm", "task"),
     "f": ("decomposed", "task"),
@@ -13,11 +14,16 @@ _PREFIXES = {
     "each": ("each", "task"),
     "sam": ("direct", "mean"),
 }
+_NAMES = ["stl", "f-stl", *(f"{prefix}-{key}".lstrip("-") for prefix in _PREFIXES for key in AGGREGATORS)]
+_EXPECTED = (
+    f"one of {', '.join(AGGREGATORS)}, alone or after {', '.join(p + '-' for p in _PREFIXES if p)} "
+    "(for example f-cagrad), or stl or f-stl"
+)
 
 
 @dataclass(frozen=True)
 class Method:
-    """What a method's name stands for.
+    """The meaning of a method's name.
 
     Attributes:
         aggregator: key in ``AGGREGATORS``.
@@ -34,23 +40,24 @@ class Method:
 
     @property
     def uses_rho(self) -> bool:
-        """Whether a perturbed pass is part of the step; ρ changes nothing otherwise."""
+        """Whether a perturbed pass is part of the step; otherwise ρ changes nothing."""
         return self.combine != "erm"
 
     def make_aggregator(self, tasks: int) -> Aggregator:
-        """The aggregator, told the number of tasks if it learns a parameter for each."""
+        """Return a new aggregator; it is told the number of tasks if it learns a parameter for each."""
         method = AGGREGATORS[self.aggregator]
         return method(tasks) if issubclass(method, LearnedWeighting) else method()
 
 
 def parse_method(name: str) -> Method:
-    """Read a name: an aggregator ("mean" is linear scalarisation), optionally after ``f-`` (the
-    F-method), ``direct-``, ``second-``, ``each-`` or ``sam-`` (one ε from the mean loss).
+    """Read the name of a method.
 
-    "stl" is single-task learning, a network for each task, and "f-stl" is SAM on each of them.
+    A name is an aggregator, optionally after a prefix: ``f-`` (the F-method), ``direct-``, ``second-``,
+    ``each-`` or ``sam-`` (one ε from the mean loss). The aggregator "mean" alone is linear scalarisation.
+    "stl" is single-task learning, one network for each task, and "f-stl" is SAM on each of them.
 
     Raises:
-        ValueError: unknown name, or an aggregator that cannot be used that way.
+        ValueError: the name is unknown, or the aggregator cannot be used with that prefix.
 
     Example:
         >>> parse_method("f-cagrad")
@@ -58,20 +65,14 @@ def parse_method(name: str) -> Method:
         >>> parse_method("f-stl").uses_rho
         True
     """
-    prefix, dash, key = name.rpartition("-")
-    if bool(prefix) != bool(dash) or prefix not in _PREFIXES or key not in ("stl", *AGGREGATORS):
-        known = ["stl", "f-stl", *(f"{p}-{k}".lstrip("-") for p in _PREFIXES for k in AGGREGATORS)]
+    prefix, _, key = name.rpartition("-")
+    if key == "stl" and prefix in _PREFIXES.keys() - {"", "f"}:
         raise ValueError(
-            f"Got method {name!r}{did_you_mean(name, known)}; expected one of {', '.join(AGGREGATORS)}, "
-            f"alone or after {', '.join(p + '-' for p in _PREFIXES if p)} (for example f-cagrad), or stl or "
-            "f-stl."
+            f"Got method {name!r}; expected stl, or f-stl for SAM on each network: a network of one task "
+            "has nothing to aggregate, so every flat rule is the same there."
         )
+    check_name("method", name, _NAMES, _EXPECTED)
     if key == "stl":
-        if prefix not in ("", "f"):
-            raise ValueError(
-                f"Got method {name!r}; expected stl, or f-stl for SAM on each network: a network of one task "
-                "has nothing to aggregate, so every flat rule is the same there."
-            )
         return Method("mean", *_PREFIXES[prefix], single_task=True)
     method = Method(key, *_PREFIXES[prefix])
     AGGREGATORS[key].check_rule(method.combine)

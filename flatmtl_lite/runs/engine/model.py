@@ -1,6 +1,7 @@
 """The networks that the engine trains: one trunk with a head per task, or single-task twins."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ class MultiTaskNet(nn.Module):
 
     Args:
         trunk: x -> z, shared by the tasks.
-        heads: per task z -> output.
+        heads: one module per task, z -> output.
     """
 
     def __init__(self, trunk: nn.Module, heads: list[nn.Module]):
@@ -24,20 +25,20 @@ class MultiTaskNet(nn.Module):
         return [head(z) for head in self.heads]
 
     def head_parameters(self) -> list[list[nn.Parameter]]:
-        """Per task what its loss alone trains."""
+        """Return, for each task, the parameters that only its loss trains."""
         return [list(head.parameters()) for head in self.heads]
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Everything but :meth:`head_parameters`."""
-        own = {p for head in self.head_parameters() for p in head}
-        return [p for p in self.parameters() if p not in own]
+        """Return all parameters that are not in :meth:`head_parameters`."""
+        heads = {p for head in self.head_parameters() for p in head}
+        return [p for p in self.parameters() if p not in heads]
 
 
 class SingleTaskNets(nn.Module):
-    """T networks of one task each, side by side: x -> T outputs, as :class:`MultiTaskNet` gives them.
+    """T networks of one task each: x -> T outputs, in the form of :class:`MultiTaskNet`.
 
     Args:
-        twins: per task a network with a single head; each is trained by itself.
+        twins: one network with a single head per task; each is trained by itself.
     """
 
     def __init__(self, twins: list[MultiTaskNet]):
@@ -51,16 +52,17 @@ class SingleTaskNets(nn.Module):
 def single_task(
     network: Callable[[Sequence[int]], MultiTaskNet], classes: Sequence[int] = (10, 10)
 ) -> SingleTaskNets:
-    """The single-task twins of a network: one for each task.
+    """Return the single-task twins of a network: one network for each task.
 
-    Every twin starts from the generator state that this function was called in: the same weights as if its
-    task were trained alone with that seed, whatever the other tasks are. So all trunks start equal, and
-    equal to the trunk of ``network(classes)`` made with that seed: the comparison is paired.
+    Every twin starts from the state that torch's generator has when this function is called. It therefore
+    gets the same weights as if its task were trained alone with that seed, whatever the other tasks are. All
+    trunks start equal, and equal to the trunk of ``network(classes)`` with that seed: the comparison is
+    paired.
 
     Args:
         network: such as :func:`~flatmtl_lite.runs.networks.images.lenet`; it draws the
             trunk before the heads.
-        classes: of each task.
+        classes: number of classes of each task.
 
     Example:
         >>> from flatmtl_lite.runs import lenet
@@ -76,7 +78,11 @@ def single_task(
 
 
 def parts(model: nn.Module) -> list[tuple[MultiTaskNet, list[int]]]:
-    """What is trained side by side, each network with its tasks: the model, or its single-task twins."""
+    """Return the networks that are trained separately, each with its tasks.
+
+    This is the model itself with all tasks, or each of its single-task twins with one task.
+    """
     if isinstance(model, SingleTaskNets):
-        return [(twin, [t]) for t, twin in enumerate(model.twins)]
-    return [(model, list(range(len(model.heads))))]
+        return [(cast(MultiTaskNet, twin), [t]) for t, twin in enumerate(model.twins)]
+    net = cast(MultiTaskNet, model)
+    return [(net, list(range(len(net.heads))))]

@@ -1,4 +1,4 @@
-"""One process or several: who computes what, and on which device."""
+"""One process or several: which process computes which part, and on which device."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,20 +9,22 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-# Its functions hold, as their defaults, the group there is when an optimizer first imports it, for ever.
-# Imported before, it leaves no threads of a group that outlive the interpreter and may abort a process.
+# The functions of this module keep, as their defaults, the group that exists when an optimizer first imports
+# the module. Imported before there is a group, it leaves no threads of a group that outlive the interpreter
+# and may abort a process.
 import torch.distributed.nn
 from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of one run: this one alone, or the ranks of a torch.distributed group.
+    """The processes of one run: this process alone, or the ranks of a torch.distributed group.
 
     Attributes:
         group: the group, or None.
-        rank, count: which of how many processes this is.
-        device: where this process computes.
+        rank: number of this process.
+        count: number of all processes.
+        device: the device of this process.
     """
 
     group: Any = None
@@ -32,49 +34,49 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that evaluates, logs and saves."""
+        """Whether this process evaluates, logs and saves."""
         return self.rank == 0
 
-    def gathered(self, value: Any) -> list[Any]:
-        """That value of every process, in the order of their ranks."""
+    def gather(self, value: Any) -> list[Any]:
+        """Return the values of all processes, in the order of their ranks."""
         values = [value] * self.count
         if self.group is not None:
             dist.all_gather_object(values, value, group=self.group)
         return values
 
-    def told(self, value: Any) -> Any:
-        """The value of the first process, in every process."""
+    def broadcast(self, value: Any) -> Any:
+        """Return the value of the first process in every process."""
         values = [value]
         if self.group is not None:
             dist.broadcast_object_list(values, 0, group=self.group, device=self.device)
         return values[0]
 
-    def first(self, what: Callable[[], Any]) -> Any:
-        """What a function returns in the first process, or raises there: the same in every process."""
-        outcome = None
+    def run_on_first(self, function: Callable[[], Any]) -> Any:
+        """Call a function in the first process only; every process returns its result or raises its error."""
+        result, failure = None, None
         if self.is_first:
             try:
-                outcome = what(), None
+                result = function()
             except Exception as error:
-                outcome = None, error
-        value, error = self.told(outcome)
-        if error is not None:
-            raise error
-        return value
+                failure = error
+        result, failure = self.broadcast((result, failure))
+        if failure is not None:
+            raise failure
+        return result
 
-    def generators(self) -> list[Tensor]:
-        """States of torch's generators that this process draws from: the CPU's and that of its device."""
+    def generator_states(self) -> list[Tensor]:
+        """Return the states of torch's generators that this process draws from: CPU, then its device."""
         on_device = [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
         return [torch.get_rng_state(), *on_device]
 
     def set_generators(self, states: list[Tensor]) -> None:
-        """Put back what :meth:`generators` returned."""
+        """Put back the states that :meth:`generator_states` returned."""
         torch.set_rng_state(states[0])
         if states[1:]:
             torch.cuda.set_rng_state(states[1], self.device)
 
     def average_buffers(self, model: nn.Module) -> None:
-        """Average what the processes' BatchNorm layers have seen: each has run on its share of a batch."""
+        """Average the statistics of BatchNorm layers: each process has seen its share of a batch only."""
         if self.group is not None:
             for buffer in model.buffers():
                 if buffer.is_floating_point():
@@ -83,29 +85,29 @@ class Processes:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device of that name; "auto": CUDA, Apple's MPS or the CPU, whichever is there first.
+    """Return the device of a name; "auto" is the first available of CUDA, Apple's MPS and the CPU.
 
     Raises:
-        ValueError: the name is unknown to torch, or no such device is there.
+        ValueError: torch does not know the name, or this machine has no such device.
     """
     if name == "auto":
-        found = (torch.cuda.is_available(), "cuda"), (torch.backends.mps.is_available(), "mps"), (True, "cpu")
-        name = next(device for there, device in found if there)
+        mps = torch.backends.mps.is_available()
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
-            f'Got device={name!r}, which cannot be used: {error}. Take "auto", "cpu", or one that is there.'
+            f'Got device={name!r}, which cannot be used: {error}. Take "auto", "cpu", or an available device.'
         ) from error
     return device
 
 
 @contextmanager
-def processes(device: str = "auto") -> Iterator[Processes]:
-    """The processes that ``torchrun`` started, joined to a group for the block; without it this one alone.
+def join_processes(device: str = "auto") -> Iterator[Processes]:
+    """Join the processes that ``torchrun`` started into a group for the block; without torchrun, stay alone.
 
-    Each process of a machine takes a CUDA device of its own, if there are as many; the CPU otherwise.
+    Each process of a machine takes a CUDA device of its own if there are enough, and the CPU otherwise.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield Processes(device=pick_device(device))

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
 
-def rounded(values, digits: int = 4):
-    """Numbers, tensors, lists and dicts of them to so many significant digits, as JSON can hold them.
+def rounded(values: Any, digits: int = 4) -> Any:
+    """Round numbers, and tensors, lists and dicts of numbers, to significant digits, for a JSON file.
 
-    None stands where a number is not finite: JSON has no word for it.
+    A number that is not finite becomes None, because JSON has no word for it.
 
     Example:
         >>> rounded({"losses": torch.tensor([2 / 3, float("inf")]), "count": 12345})

@@ -1,4 +1,4 @@
-"""A run: its network, and the log of its training."""
+"""The result of training: the network and the log of its training."""
 
 from dataclasses import dataclass, field
 
@@ -9,13 +9,13 @@ from .config import Config
 
 @dataclass
 class Run:
-    """A run: its network and what was recorded.
+    """A run: its network and its log.
 
     Attributes:
-        config: what was run.
+        config: the settings of the run.
         model: the trained network.
         log: one dict per entry; ``kind`` is one of "step", "epoch", "evaluation", "snapshot", "final".
-        sharpness: per task the ten-step rise of the training loss within radius 0.05, from
+        sharpness: for each task the ten-step rise of the training loss within radius 0.05, from
             :func:`~flatmtl_lite.runs.train.train`.
         seconds: wall time of training, evaluations included.
     """
@@ -28,7 +28,7 @@ class Run:
 
     @property
     def accuracies(self) -> list[dict]:
-        """Accuracy in per cent at each evaluation: ``epoch``, and for each split one value per task."""
+        """Accuracy in per cent at each evaluation: ``epoch``, and for each data split one value per task."""
         return [
             {"epoch": entry["epoch"]}
             | {
@@ -41,9 +41,9 @@ class Run:
 
     @property
     def measured_steps(self) -> list[dict]:
-        """The measured steps, see :class:`~flatmtl_lite.runs.engine.trainer.Trainer`."""
+        """The measured steps; :class:`~flatmtl_lite.runs.engine.epoch_log.EpochLog` lists their contents."""
         return self.entries("step")
 
     def entries(self, kind: str) -> list[dict]:
-        """The entries of the log of that kind."""
+        """Return the log's entries of one kind."""
         return [entry for entry in self.log if entry["kind"] == kind]

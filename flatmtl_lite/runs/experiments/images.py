@@ -1,14 +1,14 @@
-"""Multi-MNIST as the trainer sees it: batches, closures, and what is measured of a network."""
+"""Multi-MNIST as the trainer needs it: batches, closures, and the measures of a network."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..data.multimnist import MultiTaskData
-from ..engine.model import MultiTaskNet
+from ..engine.model import MultiTaskNet, SingleTaskNets
 from ..engine.model import single_task as twins_of
 from ..measures.calibration import evaluate, log_probabilities, reliability_lists
 from ..measures.entropy import entropy_histograms
@@ -16,20 +16,21 @@ from ..measures.evaluation import outputs, percent_right
 from ..measures.twins import landscape_of, snapshot_of
 from ..networks.images import task_closures
 
-MEASURED = 500  # training images of a snapshot, a slice, an eigenvalue
-JUDGED = 10_000  # training images that accuracy is taken on
+SNAPSHOT_IMAGES = 500  # training images of a snapshot, a slice, an eigenvalue
+ACCURACY_IMAGES = 10_000  # training images on which accuracy is measured
 
 
 class ImageTasks:
-    """Images with a label per task, whole on one device, and a network for them: an ``Experiment``.
+    """Images with one label per task, whole on one device, and a network for them: an ``Experiment``.
 
     Args:
         data: images and labels.
         network: makes a network from the numbers of classes, ``data.classes``.
-        elsewhere: images of other kinds, by name, on which the network's entropy is taken.
+        device: device of the images.
+        other_images: images of other kinds, by name, on which the entropy of the network is measured.
 
     Raises:
-        ValueError: the network has not one head per task (when it is made).
+        ValueError: the network does not have one head per task. :meth:`network` raises it.
     """
 
     def __init__(
@@ -37,75 +38,88 @@ class ImageTasks:
         data: MultiTaskData,
         network: Callable[[Sequence[int]], MultiTaskNet],
         device: torch.device | str = "cpu",
-        elsewhere: dict[str, Tensor] | None = None,
+        other_images: dict[str, Tensor] | None = None,
     ):
-        tensors = {name: value for name, value in vars(data).items() if isinstance(value, Tensor)}
-        self.data = replace(data, **{name: value.to(device) for name, value in tensors.items()})
-        self.make, self.elsewhere = network, elsewhere or {}
-        self.task_names, self.size = data.task_names, len(data.train_images)
+        tensors: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(data).items() if isinstance(value, Tensor)
+        }
+        self.data = replace(data, **tensors)
+        self.make_network, self.other_images = network, other_images or {}
+        self.task_names: Sequence[str] = data.task_names
+        self.size = len(data.train_images)
 
     def network(self, single_task: bool = False) -> nn.Module:
-        """A new network; ``single_task``: a twin for each task."""
+        """Return a new network; ``single_task``: one twin for each task."""
         classes = self.data.classes
-        model = twins_of(self.make, classes) if single_task else self.make(classes)
-        heads = len(model.twins if single_task else model.heads)
+        model: MultiTaskNet | SingleTaskNets = (
+            twins_of(self.make_network, classes) if single_task else self.make_network(classes)
+        )
+        heads = len(model.twins if isinstance(model, SingleTaskNets) else model.heads)
         if heads != len(classes):
             raise ValueError(
                 f"Got a network of {heads} heads for {len(classes)} tasks "
-                f"({', '.join(self.task_names)}); expected a head per task. Make one for each of the classes "
-                "that `network` is called with, as mlp does."
+                f"({', '.join(self.task_names)}); expected one head per task. Make one for each of the "
+                "classes that `network` is called with, as mlp does."
             )
         return model
 
     def batches(self, epoch: int, items: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (N, H, W) uint8 and labels (N, T) at the given indices, batch after batch."""
+        """Yield images (N, H, W) uint8 and labels (N, T) at the given indices, batch after batch."""
         images, labels = self.data.train_images, self.data.train_labels
-        for chosen in items:
-            there = chosen.to(images.device, non_blocking=True)
-            yield images[there], labels[there]
+        for indices in items:
+            indices = indices.to(images.device, non_blocking=True)
+            yield images[indices], labels[indices]
 
-    def closures(self, net: MultiTaskNet, batch: tuple[Tensor, Tensor], tasks: Sequence[int]):
-        """``features`` and ``losses`` of the given tasks on a batch."""
+    def closures(
+        self, net: MultiTaskNet, batch: tuple[Tensor, Tensor], tasks: Sequence[int]
+    ) -> tuple[Callable, list[Callable]]:
+        """Return ``features`` and the ``losses`` of the given tasks on a batch."""
         images, labels = batch
         return task_closures(net, images, labels[:, list(tasks)])
 
     def evaluate(self, model: nn.Module) -> dict[str, Any]:
-        """Accuracy on training labels ("train") and without their noise ("clean"); accuracy, NLL, ECE and
-        Brier score on validation and test images; ``score``: the mean accuracy over tasks."""
-        data = self.data
-        said = outputs(model, data.train_images[:JUDGED])
-        found = {}
+        """Return the metrics by data split.
+
+        "train" and "clean" hold the accuracy on training images, on their labels and on the labels without
+        noise. "val" and "test" hold accuracy, NLL, ECE and Brier score. ``score`` is the mean accuracy over
+        tasks.
+        """
+        data, net = self.data, cast(MultiTaskNet, model)
+        logits = outputs(net, data.train_images[:ACCURACY_IMAGES])
+        metrics: dict[str, Any] = {}
         for split, labels in (("train", data.train_labels), ("clean", data.train_clean_labels)):
-            columns = labels[:JUDGED].unbind(1)
-            right = [percent_right(task, y) for task, y in zip(said, columns, strict=True)]
-            found[split] = {"accuracy": right}
-        found["val"] = evaluate(model, data.val_images, data.val_labels)
-        found["test"] = evaluate(model, data.test_images, data.test_labels)
-        score = {split: sum(found[split]["accuracy"]) / len(data.classes) for split in ("val", "test")}
-        return found | {"score": score}
+            columns = labels[:ACCURACY_IMAGES].unbind(1)
+            accuracy = [percent_right(task, y) for task, y in zip(logits, columns, strict=True)]
+            metrics[split] = {"accuracy": accuracy}
+        metrics["val"] = evaluate(net, data.val_images, data.val_labels)
+        metrics["test"] = evaluate(net, data.test_images, data.test_labels)
+        score = {split: sum(metrics[split]["accuracy"]) / len(data.classes) for split in ("val", "test")}
+        return metrics | {"score": score}
 
     def snapshot(self, model: nn.Module) -> dict[str, Any]:
-        """See :func:`~flatmtl_lite.runs.measures.twins.snapshot_of`."""
-        return snapshot_of(model, self._fixed)
+        """Return angles and sharpness, see :func:`~flatmtl_lite.runs.measures.twins.snapshot_of`."""
+        return snapshot_of(model, self._snapshot_closures)
 
     def measure(self, model: nn.Module) -> dict[str, Any]:
-        """Top Hessian eigenvalue and slices of the training loss; reliability and entropy on test images."""
-        test = log_probabilities(model, self.data.test_images)
-        said = {"in domain": test} | {
-            name: log_probabilities(model, images) for name, images in self.elsewhere.items()
+        """Return the final measures.
+
+        These are the top Hessian eigenvalue and slices of the training loss, and reliability and entropy on
+        test images.
+        """
+        net = cast(MultiTaskNet, model)
+        test = log_probabilities(net, self.data.test_images)
+        by_images = {"in domain": test} | {
+            name: log_probabilities(net, images) for name, images in self.other_images.items()
         }
         return {
-            **landscape_of(model, self._fixed),
+            **landscape_of(model, self._snapshot_closures),
             "reliability": [
                 reliability_lists(task, y)
                 for task, y in zip(test, self.data.test_labels.unbind(1), strict=True)
             ],
-            "entropy": entropy_histograms(said),
+            "entropy": entropy_histograms(by_images),
         }
 
-    @property
-    def _measured(self) -> tuple[Tensor, Tensor]:
-        return self.data.train_images[:MEASURED], self.data.train_labels[:MEASURED]
-
-    def _fixed(self, net: MultiTaskNet, tasks: Sequence[int]):
-        return self.closures(net, self._measured, tasks)
+    def _snapshot_closures(self, net: MultiTaskNet, tasks: Sequence[int]) -> tuple[Callable, list[Callable]]:
+        batch = self.data.train_images[:SNAPSHOT_IMAGES], self.data.train_labels[:SNAPSHOT_IMAGES]
+        return self.closures(net, batch, tasks)

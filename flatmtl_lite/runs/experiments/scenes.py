@@ -1,9 +1,9 @@
-"""Scenes as the trainer sees them: batches, closures, and what is measured of a network."""
+"""Scenes as the trainer needs them: batches, closures, the measures of a network, and the shared settings."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,31 +17,43 @@ from ..measures.evaluation import evaluation_mode
 from ..measures.scenes import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
 from ..measures.twins import landscape_of, snapshot_of
 from ..networks.losses import LOSSES
-from ..networks.scenes import TASKS, SceneNet, scene_closures
+from ..networks.scenes import TASKS, SceneNet, encoder_decoder, mtan, scene_closures
+from .multimnist import MEASURE_EVERY
 
-JUDGED = 8  # scenes at a time in an evaluation
-PUBLISHED_BATCH = 2  # the published figures are means over batches of that size
+EVALUATION_BATCH = 8  # scenes
+PUBLISHED_BATCH = 2  # scenes; the published figures are means over batches of that size
+SCENE_NETWORKS: dict[str, Callable[..., SceneNet]] = {"encoder_decoder": encoder_decoder, "mtan": mtan}
+# as in the published scene code; every method of a comparison has the same
+SCENE_DEFAULTS: dict[str, Any] = dict(
+    **dict(norm="separate", optimizer="adam", schedule="halve"),
+    **dict(log_every=10, evaluate_every=5, measure_every=MEASURE_EVERY),
+)
+# as the authors ran NYUv2, except for the validation scenes; of their radii on NYUv2 only PCGrad's is known
+AS_PUBLISHED: dict[str, Any] = dict(
+    **dict(network="mtan", epochs=200, batch_size=2, lr=1e-4, rho=0.05),
+    **dict(evaluate_every=1, log_every=50, snapshot_every=50),
+)
 
 Score = Callable[[Mapping[str, Any]], float]
 
 
-def nyuv2_score(found: Mapping[str, Any]) -> float:
-    """-Δm in per cent against the published single-task networks on NYUv2: the higher, the better."""
-    return -delta_m({name: found[name] for name in HIGHER_IS_BETTER}, NYUV2_STL, HIGHER_IS_BETTER)
+def nyuv2_score(metrics: Mapping[str, Any]) -> float:
+    """Return -Δm in per cent against the published single-task networks on NYUv2; higher is better."""
+    return -delta_m({name: metrics[name] for name in HIGHER_IS_BETTER}, NYUV2_STL, HIGHER_IS_BETTER)
 
 
-def log_loss_score(found: Mapping[str, Any]) -> float:
-    """-100 times the mean logarithm of the task losses: the higher, the better.
+def log_loss_score(metrics: Mapping[str, Any]) -> float:
+    """Return -100 times the mean logarithm of the task losses; higher is better.
 
-    For data without published figures. It needs no other run, and no task counts for more because its loss
-    has larger units. The score rises by one where the losses fall by one per cent on average, so a small
+    This score is for data without published figures. It needs no other run, and the unit of a loss gives its
+    task no extra weight. The score rises by one if the losses fall by one per cent on average, so a small
     difference of two scores reads like a Δm in per cent, of losses.
 
     Example:
         >>> log_loss_score({"loss": [1.0, 1.0]}), round(log_loss_score({"loss": [0.99, 0.99]}), 2)
         (0.0, 1.01)
     """
-    return 100 * sum(-math.log(loss) for loss in found["loss"]) / len(found["loss"])
+    return 100 * sum(-math.log(loss) for loss in metrics["loss"]) / len(metrics["loss"])
 
 
 class SceneTasks:
@@ -50,15 +62,16 @@ class SceneTasks:
     Args:
         train, val, test: :class:`~flatmtl_lite.runs.Scenes`, or parts of them.
         network: makes a network from names of tasks.
-        score: makes one number of what :meth:`evaluate` finds on a split.
-        seed: of the augmentation.
-        augment: whether training scenes are zoomed, cropped and mirrored, in every epoch anew.
+        score: makes one number from the metrics of a data split.
+        seed: seed of the augmentation.
+        augment: whether training scenes are zoomed, cropped and mirrored, in every epoch in another way.
         per_batch: whether depth and normal errors are means over batches of two, as in published tables.
-        measured: number of training scenes that are measured, not augmented: from the first on.
-        device: where the network is.
+        measured: number of training scenes, from the first on, that a snapshot and the final measures take;
+            they are not augmented.
+        device: device of the network.
     """
 
-    task_names = tuple(TASKS)
+    task_names: Sequence[str] = tuple(TASKS)
 
     def __init__(
         self,
@@ -74,76 +87,85 @@ class SceneTasks:
         device: torch.device | str = "cpu",
     ):
         self.train, self.splits = train, {"val": val, "test": test}
-        self.make, self.score, self.seed, self.augment = network, score, seed, augment
+        self.make_network, self.score, self.seed, self.augment = network, score, seed, augment
         self.per_batch, self.measured, self.device = per_batch, measured, device
-        self.size = len(train)
+        self.size = len(cast(Sized, train))
 
     def network(self, single_task: bool = False) -> nn.Module:
-        """A new network; ``single_task``: a twin for each task."""
-        return twins_of(self.make, self.task_names) if single_task else self.make(self.task_names)
+        """Return a new network; ``single_task``: one twin for each task."""
+        if single_task:
+            return twins_of(cast(Any, self.make_network), cast(Any, self.task_names))
+        return self.make_network(self.task_names)
 
     def batches(self, epoch: int, items: Iterable[Tensor]) -> Iterator[Scene]:
-        """The scenes at the given indices, batch after batch, as they look in this epoch."""
-        scenes = Augmented(self.train, self.seed, epoch) if self.augment else self.train
-        return scene_batches(scenes, items, self.device)
+        """Yield the scenes at the given indices, batch after batch, augmented for this epoch."""
+        scenes = Augmented(cast(Any, self.train), self.seed, epoch) if self.augment else self.train
+        return scene_batches(scenes, list(items), self.device)
 
-    def closures(self, net: MultiTaskNet, batch: Scene, tasks: Sequence[int]):
-        """``features`` and ``losses`` on a batch, of the network's own tasks."""
-        return scene_closures(net, batch)
+    def closures(
+        self, net: MultiTaskNet, batch: Scene, tasks: Sequence[int]
+    ) -> tuple[Callable, list[Callable]]:
+        """Return ``features`` and ``losses`` on a batch, for the network's own tasks."""
+        return scene_closures(cast(SceneNet, net), batch)
 
     def evaluate(self, model: nn.Module) -> dict[str, Any]:
-        """The nine metrics and the task losses on validation and test scenes, and the ``score`` of each.
+        """Return the nine metrics, the task losses and the ``score`` on validation and test scenes.
 
         Raises:
-            ValueError: one of them is no number.
+            ValueError: a metric is not a number.
         """
-        found = {split: self._judged(model, scenes) for split, scenes in self.splits.items()}
-        for split, values in found.items():
+        metrics = {split: self._metrics(model, scenes) for split, scenes in self.splits.items()}
+        for split, values in metrics.items():
             if broken := [name for name, value in values.items() if value is None]:
                 raise ValueError(
-                    f"Got no number as {', '.join(broken)} on the {split} scenes; expected one. Either no "
-                    "pixel is known there: take more scenes. Or the network says NaN: take a smaller lr."
+                    f"Got no number for {', '.join(broken)} on the {split} scenes; expected one. Either no "
+                    "pixel is known there: take more scenes. Or the network returns NaN: take a smaller lr."
                 )
-        return found | {"score": {split: round(self.score(found[split]), 4) for split in found}}
+        return metrics | {"score": {split: round(self.score(metrics[split]), 4) for split in metrics}}
 
     def snapshot(self, model: nn.Module) -> dict[str, Any]:
-        """See :func:`~flatmtl_lite.runs.measures.twins.snapshot_of`."""
-        return snapshot_of(model, self._fixed)
+        """Return angles and sharpness, see :func:`~flatmtl_lite.runs.measures.twins.snapshot_of`."""
+        return snapshot_of(model, self._snapshot_closures)
 
     def measure(self, model: nn.Module) -> dict[str, Any]:
-        """See :func:`~flatmtl_lite.runs.measures.twins.landscape_of`."""
-        return landscape_of(model, self._fixed)
+        """Return the final measures, see :func:`~flatmtl_lite.runs.measures.twins.landscape_of`."""
+        return landscape_of(model, self._snapshot_closures)
 
     @torch.no_grad()
-    def _judged(self, model: nn.Module, scenes: Dataset) -> dict[str, Any]:
-        size = PUBLISHED_BATCH if self.per_batch else JUDGED
-        metrics, losses = SceneMetrics(self.per_batch), 0
+    def _metrics(self, model: nn.Module, scenes: Dataset) -> dict[str, Any]:
+        size = PUBLISHED_BATCH if self.per_batch else EVALUATION_BATCH
+        count = len(cast(Sized, scenes))
+        metrics, losses = SceneMetrics(self.per_batch), torch.zeros(())
         with evaluation_mode(model):
-            for batch in scene_batches(scenes, torch.arange(len(scenes)).split(size), self.device):
-                said = dict(zip(self.task_names, model(batch["image"]), strict=True))
-                metrics.update(said, batch)
-                now = torch.stack([LOSSES[task](said[task], batch[task]) for task in self.task_names])
-                losses = losses + now * (len(batch["image"]) / len(scenes))
+            for batch in scene_batches(scenes, torch.arange(count).split(size), self.device):
+                predictions = dict(zip(self.task_names, model(batch["image"]), strict=True))
+                metrics.update(predictions, batch)
+                batch_losses = torch.stack(
+                    [LOSSES[task](predictions[task], batch[task]) for task in self.task_names]
+                )
+                losses = losses + batch_losses * (len(batch["image"]) / count)
         return {**rounded(metrics.compute(), 6), "loss": rounded(losses, 6)}
 
     @cached_property
-    def _measured(self) -> Scene:
-        chosen = torch.arange(min(self.measured, self.size))
-        return next(scene_batches(self.train, [chosen], self.device))
+    def _snapshot_scenes(self) -> Scene:
+        indices = torch.arange(min(self.measured, self.size))
+        return next(scene_batches(self.train, [indices], self.device))
 
-    def _fixed(self, net: MultiTaskNet, tasks: Sequence[int]):
-        return self.closures(net, self._measured, tasks)
+    def _snapshot_closures(self, net: MultiTaskNet, tasks: Sequence[int]) -> tuple[Callable, list[Callable]]:
+        return self.closures(net, self._snapshot_scenes, tasks)
 
 
 def held_out(scenes: Dataset | Sized, train: int, val: int) -> tuple[Subset, Subset]:
-    """The first ``train`` scenes, and the ``val`` scenes after them, to pick by: test scenes never do.
+    """Return the first ``train`` scenes, and the ``val`` scenes after them for selection: never test scenes.
 
     Raises:
-        ValueError: there are not so many scenes, or a number is below 1.
+        ValueError: there are too few scenes, or a number is below 1.
     """
-    if min(train, val) < 1 or train + val > len(scenes):
+    count = len(cast(Sized, scenes))
+    if min(train, val) < 1 or train + val > count:
         raise ValueError(
-            f"Got {train} training and {val} validation scenes; expected at least one of each, and in all no "
-            f"more than the {len(scenes)} that there are in train. Take fewer."
+            f"Got {train} training and {val} validation scenes; expected at least one of each, and together "
+            f"no more than the {count} scenes in train. Take fewer."
         )
-    return Subset(scenes, range(train)), Subset(scenes, range(train, train + val))
+    dataset = cast(Dataset, scenes)
+    return Subset(dataset, range(train)), Subset(dataset, range(train, train + val))

@@ -1,27 +1,26 @@
-"""Flat and generalising: three runs of the teaching setting, each measured in several ways.
+"""Does flat mean generalising? Three runs of the teaching setting, each measured in several ways.
 
-``python -m flatmtl_lite.runs.records.flatness FILE`` trains LS, LS + weight decay and F-LS with five seeds
-and records what notebook 06 quotes.
+``flatmtl-lite record flatness FILE`` trains LS, LS + weight decay and F-LS with five seeds and records the
+figures that notebook 06 quotes.
 """
 
-import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 
 from ...diagnostics import hessian_trace, sharpness, top_eigenvalue
-from ...files import write_whole
 from ..data.multimnist import MultiTaskData
-from ..data.sources import shipped
 from ..engine.model import MultiTaskNet
 from ..engine.rounding import rounded
 from ..measures.calibration import ece, log_probabilities, nll
 from ..measures.evaluation import accuracy
 from ..networks.images import task_closures
 from ..train import train
+from .record_file import RecordFile, load_record
 from .teaching import teaching_config, teaching_data
-from .writing import begun, check_folder, main
 
 LABELS = ("LS", "LS + weight decay", "F-LS")
 RADII = (0.02, 0.05, 0.1, 0.2)  # of the plain ball
@@ -29,54 +28,56 @@ ADAPTIVE_RADII = (0.2, 0.5, 1.0, 2.0)
 
 
 def measured(model: MultiTaskNet, data: MultiTaskData, images: int | None = None) -> dict:
-    """Flatness of the training loss, accuracy and calibration of a trained network, a value a task.
+    """Measure flatness of the training loss, accuracy and calibration of a trained network, task by task.
 
     Args:
-        model: the network; for each task its trunk and own head are measured together.
-        data: training images (with their own labels) for the flatness; test images (clean labels) and
-            validation images (noisy ones) for the rest.
-        images: take only the first so many training images; None: all.
+        model: the network; for each task the trunk and the task's head are measured together.
+        data: the training images and their labels are for the flatness; the test images with clean labels and
+            the validation images with noisy labels are for the rest.
+        images: number of training images to take, from the first on; None: all.
 
     Returns:
-        ``test`` accuracy in per cent; ``train_loss``; ``norm_squared`` of the weights; ``sharpness``
-        and ``adaptive_sharpness``, a list for each radius; ``top_eigenvalue``, ``trace`` (20 samples)
-        of the Hessian; ``nll`` and ``ece`` on test images, ``nll_noisy`` and ``ece_noisy`` on
-        validation images.
+        A list with one value per task for each of: ``test`` accuracy in per cent; ``train_loss``;
+        ``norm_squared`` of the weights; ``sharpness`` and ``adaptive_sharpness``, with one value per radius;
+        ``top_eigenvalue`` and ``trace`` (20 samples) of the Hessian; ``nll`` and ``ece`` on test images;
+        ``nll_noisy`` and ``ece_noisy`` on validation images.
     """
     features, losses = task_closures(model, data.train_images[:images], data.train_labels[:images])
-    found = {"test": accuracy(model, data.test_images, data.test_labels)}
+    values: dict[str, list] = {"test": accuracy(model, data.test_images, data.test_labels)}
 
-    def each(key: str, measure) -> None:
-        found[key] = []
+    def each(key: str, measure: Callable[..., Any]) -> None:
+        values[key] = []
         for head, loss in zip(model.heads, losses, strict=True):
             parameters = [*model.trunk.parameters(), *head.parameters()]
-            found[key].append(rounded(measure(lambda loss=loss: loss(features()), parameters)))
+            values[key].append(rounded(measure(lambda loss=loss: loss(features()), parameters)))
 
     with torch.no_grad():
         each("train_loss", lambda loss, _: loss().item())
     each("norm_squared", lambda _, parameters: sum(p.square().sum().item() for p in parameters))
-    each("sharpness", lambda *task: [sharpness(*task, rho) for rho in RADII])
-    each("adaptive_sharpness", lambda *task: [sharpness(*task, rho, adaptive=True) for rho in ADAPTIVE_RADII])
+    each("sharpness", lambda loss, parameters: [sharpness(loss, parameters, rho) for rho in RADII])
+    each(
+        "adaptive_sharpness",
+        lambda loss, parameters: [sharpness(loss, parameters, rho, adaptive=True) for rho in ADAPTIVE_RADII],
+    )
     each("top_eigenvalue", top_eigenvalue)
     each("trace", hessian_trace)
     for suffix, x, labels in (
         ("", data.test_images, data.test_labels),
         ("_noisy", data.val_images, data.val_labels),
     ):
-        said = log_probabilities(model, x)
-        for key, metric in (("nll", nll), ("ece", ece)):
-            values = [metric(log_p, y) for log_p, y in zip(said, labels.unbind(1), strict=True)]
-            found[key + suffix] = rounded(values)
-    return found
+        by_task = list(zip(log_probabilities(model, x), labels.unbind(1), strict=True))
+        values["nll" + suffix] = rounded([nll(log_p, y) for log_p, y in by_task])
+        values["ece" + suffix] = rounded([ece(log_p, y) for log_p, y in by_task])
+    return values
 
 
 def recorded() -> dict:
-    """The recorded runs that ship in ``data/results/flatness.json``: ``runs``, command, date, ..."""
-    return json.loads(shipped("results/flatness.json"))
+    """Return the record ``data/results/flatness.json``: ``runs``, command, date, ..."""
+    return load_record("flatness")
 
 
 def five_seed_means(record: dict, key: str) -> dict[str, list]:
-    """Mean over the recorded seeds of one quantity, task by task (and radius by radius), by run name."""
+    """Return by run name the mean over the recorded seeds of one quantity, for each task and radius."""
     means = {}
     for label in LABELS:
         values = [run[key] for run in record["runs"] if run["label"] == label]
@@ -85,24 +86,24 @@ def five_seed_means(record: dict, key: str) -> dict[str, list]:
 
 
 def of_task(record: dict, key: str, task: int, radius: int | None = None) -> dict[str, list[float]]:
-    """One quantity of one task, by run name: one value a recorded seed.
+    """Return one quantity of one task, by run name: one value per recorded seed.
 
     Args:
-        record: :func:`recorded`.
-        key: as in :func:`measured`.
-        task: its number.
-        radius: number of the radius, where the quantity has several.
+        record: the record, from :func:`recorded`.
+        key: name of the quantity, as in :func:`measured`.
+        task: number of the task.
+        radius: number of the radius, if the quantity has several.
     """
-    values = {label: [] for label in LABELS}
+    values: dict[str, list[float]] = {label: [] for label in LABELS}
     for run in record["runs"]:
-        found = run[key][task]
-        values[run["label"]].append(found if radius is None else found[radius])
+        value = run[key][task]
+        values[run["label"]].append(value if radius is None else value[radius])
     return values
 
 
 def table(record: dict) -> list[str]:
-    """One line a run: means over the recorded seeds, digit / garment; sharpness at 0.05, adaptive at 1."""
-    columns = {
+    """Return one line per run: means over seeds, digit / garment; sharpness at 0.05, adaptive at 1."""
+    columns: dict[str, tuple] = {
         "test, %": ("test", None, ".1f"),
         "|θ|²": ("norm_squared", None, ".0f"),
         "sharpness": ("sharpness", RADII.index(0.05), ".3f"),
@@ -114,8 +115,8 @@ def table(record: dict) -> list[str]:
 
 
 def calibration_table(record: dict) -> list[str]:
-    """One line a run: mean NLL and ECE (per cent) over the recorded seeds, digit / garment."""
-    columns = {
+    """Return one line per run: mean NLL and ECE (per cent) over the recorded seeds, digit / garment."""
+    columns: dict[str, tuple] = {
         "NLL, clean": ("nll", None, ".2f"),
         "NLL, noisy": ("nll_noisy", None, ".2f"),
         "ECE, clean": ("ece", None, ".0f"),
@@ -138,27 +139,17 @@ def _table(record: dict, columns: dict[str, tuple]) -> list[str]:
 
 
 def record(path: Path, seeds: list[int]) -> None:
-    """Train and measure the three runs with every seed; the file is written anew after every run.
+    """Train and measure the three runs with every seed; the file is written again after every run.
 
     Raises:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
-    check_folder(path)
-    results = {
-        **begun("flatness", path, seeds),
-        "radii": RADII,
-        "adaptive_radii": ADAPTIVE_RADII,
-        "runs": [],
-    }
+    file = RecordFile("flatness", path, seeds, radii=RADII, adaptive_radii=ADAPTIVE_RADII, runs=[])
     for seed in seeds:
         data = teaching_data(seed)
-        results["data"] = data.origin
+        file.content["data"] = data.origin
         for label in LABELS:
-            model = train(data, teaching_config(label, seed)).model
-            results["runs"].append({"label": label, "seed": seed, **measured(model, data)})
-            write_whole(path, json.dumps(results, indent=1))
-            print(f"{label} seed {seed}: test {results['runs'][-1]['test']}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main(record)
+            model = cast(MultiTaskNet, train(data, teaching_config(label, seed)).model)
+            entry = {"label": label, "seed": seed, **measured(model, data)}
+            file.append("runs", entry)
+            print(f"{label} seed {seed}: test {entry['test']}", file=sys.stderr)

@@ -1,32 +1,30 @@
-"""What notebook 08 quotes of dense scenes: four methods, plain, direct and flat, on synthetic rooms.
+"""Dense scenes: four methods, plain, direct and flat, on synthetic rooms. The record of notebook 08.
 
-``python -m flatmtl_lite.runs.records.rooms SWEEP FILE`` makes the record from finished run folders, those of
-the commands in ``COMMANDS``. Nothing in it says anything about NYUv2.
+``flatmtl-lite record rooms SWEEP FILE`` makes the record from the finished run folders of the commands in
+``COMMANDS``. Nothing in it says anything about NYUv2.
 """
 
-import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ...diagnostics import share_in_conflict, sum_by_thirds
 from ...files import write_whole
-from ..data.sources import shipped
 from ..engine.methods import parse_method
 from ..engine.rounding import rounded
 from ..measures.scenes import HIGHER_IS_BETTER, delta_m
 from ..report.read import RecordedRun, read_runs
 from ..report.tables import spread
-from .writing import check_folder
+from .record_file import check_folder, load_record
 
 AGGREGATORS = ("mean", "mgda", "cagrad", "imtl_g")
 METHODS = ("stl", *AGGREGATORS, *(f"{rule}-{a}" for rule in ("direct", "f") for a in AGGREGATORS))
 SEEDS = (0, 1, 2)
-SHOWN = ("mean", "f-cagrad")  # whose snapshots are kept, of the first seed
-# where ρ was picked, by the score on validation rooms after the last epoch: one for all methods with SAM
+SHOWN = ("mean", "f-cagrad")  # methods whose snapshots of the first seed are kept
+# ρ was picked by the score on validation rooms after the last epoch: one radius for all methods with SAM
 SELECTION = ("f-cagrad", (0.01, 0.02, 0.05))
 SELECTION_SEED = 100
-_SWEEP = "python -m flatmtl_lite sweep rooms --preset demo"
+_SWEEP = "flatmtl-lite sweep rooms --preset demo"
 _SEEDS = " ".join(map(str, SEEDS))
 COMMANDS = (
     f"{_SWEEP} --snapshot-every 0 --methods {' '.join(METHODS)} --seeds {_SEEDS} --out SWEEP",
@@ -38,11 +36,11 @@ PARTS = ("loss", "flat", "intra")
 
 
 def conflict_by_third(log: Sequence[dict], epochs: int) -> dict[str, list[float]]:
-    """The share of negative cosines in each third of training, for loss, flat and intra-task pairs.
+    """Return the share of negative cosines in each third of training, for loss, flat and intra-task pairs.
 
     Args:
-        log: of a run; its entries of kind "epoch" count the cosines.
-        epochs: of the run, at least three.
+        log: log of a run; its entries of kind "epoch" count the cosines.
+        epochs: number of epochs of the run, at least three.
 
     Example:
         >>> histogram = [3] + [0] * 18 + [1]
@@ -63,7 +61,7 @@ def conflict_by_third(log: Sequence[dict], epochs: int) -> dict[str, list[float]
 
 
 def record(sweep: Path, path: Path) -> None:
-    """Write what the finished runs below a folder found.
+    """Write the record of the finished runs below a folder.
 
     Raises:
         FileNotFoundError: the folder of ``path`` does not exist, or there is no run.
@@ -72,48 +70,53 @@ def record(sweep: Path, path: Path) -> None:
     check_folder(path)
     runs = [run for run in read_runs(sweep)[0] if run.result["finished"]]
     plain = _by_method_and_seed(run for run in runs if not run.result["config"]["snapshot_every"])
-    tried = [run.result for run in runs if run.result["config"]["seed"] == SELECTION_SEED]
+    selection = [run.result for run in runs if run.result["config"]["seed"] == SELECTION_SEED]
     shown = _by_method_and_seed(run for run in runs if run.result["config"]["snapshot_every"])
-    wanted = [(method, seed) for seed in SEEDS for method in METHODS]
-    missing = [key for key in wanted if key not in plain]
+    keys = [(method, seed) for seed in SEEDS for method in METHODS]
+    missing: list = [key for key in keys if key not in plain]
     missing += [f"snapshots of {method}" for method in SHOWN if (method, SEEDS[0]) not in shown]
-    missing += ["the selection"] * (not tried)
+    missing += ["the selection"] * (not selection)
     if missing:
         words = "\n".join(COMMANDS)
         raise ValueError(f"Got no finished run for {missing} below {sweep}; expected all. First run\n{words}")
-    same = [_shared(plain[key].result) for key in wanted]
-    if any(one != same[0] for one in same):
-        raise ValueError(f"Got runs of different settings below {sweep}; expected one. Sweep anew.")
-    about = plain[wanted[0]].result["about"]
+    same = [_shared(plain[key].result) for key in keys]
+    if any(settings != same[0] for settings in same):
+        raise ValueError(
+            f"Got runs of different settings below {sweep}; expected one setting. Sweep again into "
+            "a new folder."
+        )
+    about = plain[keys[0]].result["about"]
     content = {
         "what": "synthetic rooms, drawn by a program; figures on them say nothing about NYUv2",
-        "commands": [*COMMANDS, f"python -m flatmtl_lite.runs.records.rooms SWEEP {path.as_posix()}"],
+        "commands": [*COMMANDS, f"flatmtl-lite record rooms SWEEP {path.as_posix()}"],
         **{name: about[name] for name in ("date", "machine", "data")},
         **same[0],
-        "selection": [{**_named(one["config"]), "val_score": one["final"]["score"]["val"]} for one in tried],
-        "runs": [_summary(plain[key], plain["stl", key[1]]) for key in wanted],
+        "selection": [
+            {**_name(result["config"]), "val_score": result["final"]["score"]["val"]} for result in selection
+        ],
+        "runs": [_summary(plain[key], plain["stl", key[1]]) for key in keys],
         "snapshots": {method: _snapshots(shown[method, SEEDS[0]]) for method in SHOWN},
     }
     write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def recorded() -> dict:
-    """The record that ships in ``data/results/rooms.json``: ``runs``, ``snapshots``, commands, date, ..."""
-    return json.loads(shipped("results/rooms.json"))
+    """Return the record ``data/results/rooms.json``: ``runs``, ``snapshots``, commands, date, ..."""
+    return load_record("rooms")
 
 
 def by_method(record: dict, key: str) -> dict[str, list[float]]:
-    """One value a seed for each method: ``delta_m``, ``seconds``, or a metric on test rooms, as "miou"."""
-    values = {method: [] for method in METHODS}
+    """Return one value per seed for each method: ``delta_m``, ``seconds``, or a test metric ("miou")."""
+    values: dict[str, list[float]] = {method: [] for method in METHODS}
     for run in record["runs"]:
         values[run["method"]].append(run[key] if key in run else run["test"][key])
     return values
 
 
 def table(record: dict) -> list[str]:
-    """One line a method: Δm against the single-task networks of the same seed, and four of the metrics.
+    """Return one line per method: Δm against the single-task networks of the same seed, and four metrics.
 
-    Means over seeds; of Δm, negative is better, the sample standard deviation too.
+    The figures are means over seeds. Δm has its sample standard deviation, too; a negative Δm is better.
     """
     columns = {"mIoU": "miou", "pixel acc.": "pixacc", "depth error, m": "abs_err", "angle, degrees": "mean"}
     lines = [f"{'':<16}{'Δm, %':<18}{''.join(f'{name:<16}' for name in columns)}".rstrip()]
@@ -124,17 +127,17 @@ def table(record: dict) -> list[str]:
     return lines
 
 
-def _by_method_and_seed(runs) -> dict[tuple[str, int], RecordedRun]:
+def _by_method_and_seed(runs: Iterable[RecordedRun]) -> dict[tuple[str, int], RecordedRun]:
     return {(run.result["config"]["method"], run.result["config"]["seed"]): run for run in runs}
 
 
-def _named(config: dict) -> dict:
+def _name(config: dict) -> dict:
     rho = config["rho"] if parse_method(config["method"]).uses_rho else None
     return {"method": config["method"], "rho": rho, "seed": config["seed"]}
 
 
 def _shared(result: dict) -> dict:
-    """Settings and configuration without what a run is named by."""
+    """Return settings and configuration without method and seed."""
     config = {name: v for name, v in result["config"].items() if name not in ("method", "seed")}
     return {"settings": result["settings"], "config": config}
 
@@ -144,7 +147,7 @@ def _summary(run: RecordedRun, single: RecordedRun) -> dict:
     config, test = result["config"], result["final"]["test"]
     values, base = ({name: metrics[name] for name in HIGHER_IS_BETTER} for metrics in (test, base))
     return {
-        **_named(config),
+        **_name(config),
         "parameters": result["parameters"],
         "val": result["final"]["val"],
         "test": test,
@@ -159,16 +162,3 @@ def _summary(run: RecordedRun, single: RecordedRun) -> dict:
 def _snapshots(run: RecordedRun) -> list[dict]:
     lines = [line for line in run.log() if line["kind"] == "snapshot"]
     return [{name: value for name, value in line.items() if name != "kind"} for line in lines]
-
-
-def main(words: Sequence[str] | None = None) -> None:
-    """The command line: the folder above the runs, and the file to write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sweep", type=Path, help="the folder above all run folders")
-    parser.add_argument("path", type=Path, help="the JSON file to write")
-    given = parser.parse_args(words)
-    record(given.sweep, given.path)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,37 +1,38 @@
 """The teaching setting: small, noisy, and the one place on a CPU where flatness visibly pays.
 
-2,000 pairs of Fashion+MNIST, 40 % of the labels wrong, an MLP, SGD. ``python -m
-flatmtl_lite.runs.records.teaching FILE`` runs what notebook 07 quotes and records it.
+2,000 pairs of Fashion+MNIST, 40 % of the labels wrong, an MLP, SGD. ``flatmtl-lite record teaching FILE``
+trains the runs that notebook 07 quotes and records them.
 """
 
-import json
 import os
 import statistics
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from ...diagnostics import share_in_conflict, sum_by_thirds
-from ...files import write_whole
+from ...names import check_name
 from ..data.multimnist import MultiTaskData, fashion_and_mnist
-from ..data.sources import shipped
 from ..engine.config import Config
 from ..engine.rounding import rounded
 from ..engine.run import Run
-from ..report.tables import spread
+from ..report.tables import Spread, spread
 from ..train import train
-from .writing import begun, check_folder, main
+from .record_file import RecordFile, load_record
 
+TEACHING_RHO = 0.14  # SELECTION picked it
+_SETTING: dict[str, Any] = dict(rho=TEACHING_RHO, norm="together")
 METHODS = {
-    "LS": Config("mean"),
-    "LS + weight decay": Config("mean", weight_decay=0.01),
-    "SAM on the mean loss": Config("sam-mean", rho=0.2),
-    "F-LS": Config("f-mean"),
-    "direct CAGrad": Config("direct-cagrad"),
-    "F-CAGrad": Config("f-cagrad"),
+    "LS": Config("mean", **_SETTING),
+    "LS + weight decay": Config("mean", **_SETTING, weight_decay=0.01),
+    "SAM on the mean loss": Config("sam-mean", **_SETTING | dict(rho=0.2)),
+    "F-LS": Config("f-mean", **_SETTING),
+    "direct CAGrad": Config("direct-cagrad", **_SETTING),
+    "F-CAGrad": Config("f-cagrad", **_SETTING),
 }
-# where ρ and weight decay were picked: seed 100, by accuracy on the noisy validation labels
-SELECTION = {
+# ρ and weight decay were picked with seed 100, by accuracy on the noisy validation labels
+SELECTION: dict[str, tuple[str, tuple[float, ...]]] = {
     "F-LS": ("rho", (0.05, 0.1, 0.14, 0.2, 0.4)),
     "SAM on the mean loss": ("rho", (0.05, 0.1, 0.14, 0.2, 0.4)),
     "LS + weight decay": ("weight_decay", (0.005, 0.007, 0.01, 0.02, 0.03)),
@@ -46,57 +47,59 @@ GARMENTS = (
 
 
 def teaching_data(seed: int, label_noise: float = 0.4) -> MultiTaskData:
-    """The data of the teaching setting, from the shipped sample: neither digit nor garment is moved."""
-    sizes = dict(n_train=2000, n_val=2000)
+    """Return the data of the teaching setting, from the shipped sample; digit and garment stay in place."""
+    sizes: dict[str, Any] = dict(n_train=2000, n_val=2000)
     return fashion_and_mnist(seed, **sizes, label_noise=label_noise, max_shift=0, sample=True)
 
 
 def teaching_config(label: str, seed: int) -> Config:
-    """The configuration of one of ``METHODS``; three epochs instead of 40 if FLATMTL_FAST=1."""
-    if label not in METHODS:
-        raise ValueError(f"Got {label!r}; expected one of {', '.join(METHODS)}.")
+    """Return the configuration of one of ``METHODS``; three epochs instead of 40 if FLATMTL_FAST=1."""
+    check_name("method", label, METHODS)
     epochs = 3 if os.environ.get("FLATMTL_FAST") == "1" else METHODS[label].epochs
     return replace(METHODS[label], seed=seed, epochs=epochs)
 
 
 def recorded() -> dict:
-    """The recorded runs that ship in ``data/results/teaching.json``: ``selection``, ``runs``, command, ..."""
-    return json.loads(shipped("results/teaching.json"))
+    """Return the record ``data/results/teaching.json``: ``selection``, ``runs``, command, ..."""
+    return load_record("teaching")
 
 
 def final_accuracy(record: dict, label_noise: float) -> dict[str, list[float]]:
-    """Final test accuracy in per cent, mean over tasks, by method: one value per recorded seed."""
-    values = {}
+    """Return the final test accuracy in per cent, mean over tasks, by method: one value per recorded seed."""
+    values: dict[str, list[float]] = {}
     for run in record["runs"]:
         if run["label_noise"] == label_noise:
             values.setdefault(run["label"], []).append(statistics.mean(run["test"]))
     return values
 
 
-def mean_and_sd(values: dict[str, list[float]]) -> dict[str, tuple[float, float, int]]:
-    """Mean, sample standard deviation and count of each list."""
+def mean_and_sd(values: dict[str, list[float]]) -> dict[str, Spread]:
+    """Return mean, sample standard deviation and count of each list."""
     return {name: spread(v) for name, v in values.items()}
 
 
-def paired_difference(values: dict[str, list[float]], one: str, other: str) -> tuple[float, float, list]:
-    """``one`` minus ``other``, seed by seed: mean, sample standard deviation, the differences."""
+def paired_difference(
+    values: dict[str, list[float]], one: str, other: str
+) -> tuple[float, float | None, list[float]]:
+    """Return ``one`` minus ``other``, seed by seed: mean, sample standard deviation, the differences."""
     each = [round(a - b, 2) + 0.0 for a, b in zip(values[one], values[other], strict=True)]
     mean, sd, _ = spread(each)
     return mean, sd, each
 
 
 def five_seed_table(record: dict) -> list[str]:
-    """One line a method: means over the recorded seeds at 40 % noise of what notebook 07 quotes.
+    """Return one line per method: means over the recorded seeds at 40 % noise, as notebook 07 quotes them.
 
-    Sharpness of digit / garment, conflict ratio of loss and of flat parts by thirds of training, range
-    of cos(decomposed, direct), and test accuracy at the epoch best on noisy validation labels.
+    The columns are sharpness of digit / garment, conflict ratio of loss and of flat parts by thirds of
+    training, range of cos(decomposed, direct), and test accuracy at the best epoch on noisy validation
+    labels.
     """
     head = ("sharpness", "conflict, loss", "conflict, flat", "dec./direct cos", "picked test")
     lines = [f"{'':<22}{head[0]:<16}{head[1]:<18}{head[2]:<18}{head[3]:<17}{head[4]}"]
     for label in METHODS:
         runs = [run for run in record["runs"] if run["label"] == label and run["label_noise"] == 0.4]
 
-        def means(key: str, digits: int, runs=runs) -> list[str]:
+        def means(key: str, digits: int, runs: list[dict] = runs) -> list[str]:
             columns = zip(*(run[key] for run in runs), strict=True) if runs[0][key] else ()
             return [f"{statistics.mean(column):.{digits}f}" for column in columns]
 
@@ -113,14 +116,14 @@ def five_seed_table(record: dict) -> list[str]:
 
 
 def title(true: tuple[int, int], given: tuple[int, int]) -> str:
-    """Digit and garment of an image in words; "a as b" where the given label is not the true one."""
+    """Return digit and garment in words: "a as b" if the given label b is not the true label a."""
     names = [(str(label), GARMENTS[label]) for label in range(10)]
     words = [(names[t][task], names[g][task]) for task, (t, g) in enumerate(zip(true, given, strict=True))]
-    return "<br>".join(right if right == said else f"{right} as {said}" for right, said in words)
+    return "<br>".join(name if name == label else f"{name} as {label}" for name, label in words)
 
 
 def summary(run: Run, label: str, label_noise: float) -> dict:
-    """What is recorded of a run: final and validation-picked accuracy, sharpness, angles."""
+    """Return the record of one run: final and validation-picked accuracy, sharpness, angles."""
     final = run.accuracies[-1]
     picked = max(run.accuracies, key=lambda e: sum(e["val"]))
 
@@ -151,40 +154,31 @@ def summary(run: Run, label: str, label_noise: float) -> dict:
 
 
 def record(path: Path, seeds: list[int]) -> None:
-    """Run the selection, then every method with every seed at 40 % noise, LS and F-LS also at none.
+    """Run the selection, then every method with every seed at 40 % noise, LS and F-LS also without noise.
 
-    The file is written anew after every run.
+    The file is written again after every run.
 
     Raises:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
-    check_folder(path)
-    data = {}
-    results = {
-        **begun("teaching", path, seeds),
-        "selection": [],
-        "runs": [],
-    }
+    file = RecordFile("teaching", path, seeds, selection=[], runs=[])
+    data: dict[tuple[int, float], MultiTaskData] = {}
 
     def run(kind: str, label: str, config: Config, noise: float) -> None:
         key = (config.seed, noise)
         if key not in data:
             data[key] = teaching_data(*key)
-            results["data"] = data[key].origin
-        results[kind].append(summary(train(data[key], config), label, noise))
-        write_whole(path, json.dumps(results, indent=1))
-        last = results[kind][-1]
-        print(f"{kind} {label} seed {config.seed} noise {noise}: test {last['test']}", file=sys.stderr)
+            file.content["data"] = data[key].origin
+        entry = summary(train(data[key], config), label, noise)
+        file.append(kind, entry)
+        print(f"{kind} {label} seed {config.seed} noise {noise}: test {entry['test']}", file=sys.stderr)
 
     for label, (name, values) in SELECTION.items():
         for value in values:
-            run("selection", label, replace(METHODS[label], seed=SELECTION_SEED, **{name: value}), 0.4)
+            options: dict[str, Any] = {name: value}
+            run("selection", label, replace(METHODS[label], seed=SELECTION_SEED, **options), 0.4)
     for seed in seeds:
         for label, config in METHODS.items():
             run("runs", label, replace(config, seed=seed), 0.4)
         for label in ("LS", "F-LS"):
             run("runs", label, replace(METHODS[label], seed=seed), 0.0)
-
-
-if __name__ == "__main__":
-    main(record)

@@ -1,24 +1,19 @@
-"""The report on a folder of runs: means over seeds, differences paired by seed, the paper's figures."""
+"""The rows of the report: means over seeds, differences paired by seed, the paper's figures."""
 
-import argparse
 import json
 import statistics
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
-from ...files import write_whole
 from ..paper.multimnist import published
-from .read import EVALUATIONS, RecordedRun, numbers, read_runs
-from .text import markdown
+from .read import EVALUATIONS, RecordedRun, numbers
 
-SHARPNESS_RADIUS = 0.05  # the snapshot's radius that is nearest is shown
+SHARPNESS_RADIUS = 0.05  # the report shows the nearest radius of the snapshot
 Spread = tuple[float, float | None, int]
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Mean, sample standard deviation (None of a single value), and how many.
+    """Return mean, sample standard deviation (None for a single value) and count.
 
     Example:
         >>> spread([1.0, 3.0]), spread([2.0])
@@ -29,20 +24,21 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def rows(runs: Sequence[RecordedRun]) -> tuple[list[dict], list[str]]:
-    """One row for the runs that differ in nothing but the seed.
+    """Return one row for all runs that differ in nothing but the seed.
 
-    Runs of other data sizes, epochs, networks, ... are other rows; an unfinished run is one by itself or with
-    those that have got just as far.
+    Runs with another data size, number of epochs, network, ... are in another row. Unfinished runs share a
+    row only with runs that have reached the same epoch.
 
     Returns:
-        The rows, and a sentence for each run left out because another one in its row has its seed. Where
-        seeds are summed up there is a :func:`spread`. A row has ``experiment``, ``variant``, ``method``,
-        ``rho`` (None if unused), ``task_names``, ``settings`` (everything else that was set),
-        ``unfinished`` (epochs so far, or None), ``seeds``; at each of ``EVALUATIONS`` the ``scores`` (one a
-        seed), the ``score`` and the ``metrics`` (each has ``tasks`` and their ``average``);
-        ``picked_epochs``, ``sharpness`` (``rho``, ``tasks``, ``average``), ``seconds``, ``published``.
+        The rows, and a sentence for each run that is left out because another run in its row has its seed.
+        A row has ``experiment``, ``variant``, ``method``, ``rho`` (None if unused), ``task_names``,
+        ``settings`` (every other option), ``unfinished`` (epochs so far, or None), ``seeds``; at each of
+        ``EVALUATIONS`` the ``scores`` (one per seed), the ``score`` and the ``metrics`` (each has ``tasks``
+        and their ``average``); ``picked_epochs``, ``sharpness`` (``rho``, ``tasks``, ``average``),
+        ``seconds``, ``published``. A value over all seeds is a :func:`spread`.
     """
-    groups, left_out = {}, []
+    groups: dict[str, tuple[dict, dict[int, RecordedRun]]] = {}
+    left_out = []
     for run in runs:
         identity = _identity(run.result)
         _, seeds = groups.setdefault(json.dumps(identity, sort_keys=True), (identity, {}))
@@ -51,19 +47,19 @@ def rows(runs: Sequence[RecordedRun]) -> tuple[list[dict], list[str]]:
             left_out.append(f"{run.name}: seed {seed} of the same row is in {seeds[seed].name}")
         else:
             seeds[seed] = run
-    found = [_row(identity, dict(sorted(seeds.items()))) for identity, seeds in groups.values()]
-    return sorted(found, key=_order), left_out
+    table = [_row(identity, dict(sorted(seeds.items()))) for identity, seeds in groups.values()]
+    return sorted(table, key=_order), left_out
 
 
 def _order(row: dict) -> tuple:
-    """Next to each other: what uses the same aggregator."""
+    """Return a key for sorting that puts rows with the same aggregator next to each other."""
     prefix, _, aggregator = row["method"].rpartition("-")
     names = row["experiment"], row["variant"] or "", aggregator, prefix
     return *names, row["rho"] or 0, row["unfinished"] or 0, json.dumps(row["settings"])
 
 
 def _identity(result: dict) -> dict:
-    """Everything that makes two runs the same but for the seed."""
+    """Return everything in which two runs of one row agree: all options except the seed."""
     settings = dict(result["settings"])
     config = dict(result["config"])
     del config["seed"]
@@ -74,8 +70,8 @@ def _identity(result: dict) -> dict:
         "method": method,
         "rho": rho if "-" in method else None,
         "task_names": result["task_names"],
-        "settings": {f"settings.{k}": v for k, v in settings.items()}
-        | {f"config.{k}": v for k, v in config.items()},
+        "settings": {f"settings.{name}": value for name, value in settings.items()}
+        | {f"config.{name}": value for name, value in config.items()},
         "unfinished": None if result.get("finished") else result["final"]["epoch"],
     }
 
@@ -103,7 +99,7 @@ def _metrics(tests: list[dict]) -> dict[str, dict]:
 
 
 def _over_tasks(values: list[list[float]]) -> dict:
-    """Values per seed and task -> the spread of each task and of the mean over tasks."""
+    """Return the spread of each task and of the mean over tasks, from values per seed and task."""
     return {
         "tasks": [spread(task) for task in zip(*values, strict=True)],
         "average": spread([statistics.mean(tasks) for tasks in values]),
@@ -120,18 +116,20 @@ def _sharpness(results: list[dict]) -> dict | None:
 
 
 def differences(table: Sequence[dict]) -> list[dict]:
-    """Differences of test scores, paired by seed: f-X minus X, f-X minus direct-X, anything minus mean.
+    """Return differences of test scores, paired by seed.
 
-    Only finished rows are compared, and only those with the same settings: all but method and radius.
+    The pairs are f-X minus X, f-X minus direct-X, and every method minus mean. Only finished rows with the
+    same settings, except method and radius, are compared.
 
     Args:
         table: the rows.
 
     Returns:
-        ``experiment``, ``variant``, the ``one`` and the ``other`` row (as method and radius), ``settings``,
-        the ``seeds`` that both have, and for "final" and "picked" ``each`` difference and their ``spread``.
+        For each pair ``experiment``, ``variant``, the ``one`` and the ``other`` row (as method and radius),
+        ``settings``, the ``seeds`` that both have, and for "final" and "picked" ``each`` difference and their
+        ``spread``.
     """
-    families = {}
+    families: dict[str, dict[tuple[str, float | None], dict]] = {}
     for row in table:
         if row["unfinished"] is None:
             same = [row[name] for name in ("experiment", "variant", "task_names", "settings")]
@@ -148,8 +146,11 @@ def differences(table: Sequence[dict]) -> list[dict]:
 
 def _partners(method: str, rho: float | None) -> list[tuple[str, float | None]]:
     prefix, _, aggregator = method.rpartition("-")
-    names = [(aggregator, None), (f"direct-{aggregator}", rho)] if prefix == "f" else []
-    return list(dict.fromkeys(names + [("mean", None)] * (method != "mean")))
+    names: list[tuple[str, float | None]] = (
+        [(aggregator, None), (f"direct-{aggregator}", rho)] if prefix == "f" else []
+    )
+    names += [("mean", None)] * (method != "mean")
+    return list(dict.fromkeys(names))
 
 
 def _difference(one: dict, other: dict) -> dict:
@@ -168,49 +169,3 @@ def _difference(one: dict, other: dict) -> dict:
         "final": at("final"),
         "picked": at("picked"),
     }
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a parser what :func:`main` reads."""
-    parser.add_argument("folder", type=Path, help="the folder above the run folders")
-
-
-def main(
-    arguments: argparse.Namespace,
-    draw: Callable[[list[dict], str, Path], None] | None = None,
-) -> int:
-    """Print the report and write ``report.md`` and ``report.json`` into the folder.
-
-    Args:
-        arguments: as :func:`add_arguments` has them read.
-        draw: called last, with ``{"result": ..., "log": [...]}`` for each run, the report in Markdown and the
-            folder.
-
-    Returns:
-        Exit code: 0, or 1 if there is nothing to report on.
-    """
-    try:
-        runs, left_out = read_runs(arguments.folder)
-    except FileNotFoundError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    table, doubles = rows(runs)
-    left_out += doubles
-    for sentence in left_out:
-        print(f"warning: left out {sentence}", file=sys.stderr)
-    found = {"rows": table, "differences": differences(table), "left_out": left_out}
-    text = markdown(**found)
-    print(text)
-    write_whole(arguments.folder / "report.md", text)
-    write_whole(arguments.folder / "report.json", json.dumps(found, indent=1, ensure_ascii=False))
-    if draw:
-        draw([{"result": run.result, "log": _log(run)} for run in runs], text, arguments.folder)
-    return 0
-
-
-def _log(run: RecordedRun) -> list[dict]:
-    try:
-        return run.log()
-    except (OSError, ValueError) as error:
-        print(f"warning: {run.name} is drawn without its log: {error}", file=sys.stderr)
-        return []

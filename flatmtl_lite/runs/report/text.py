@@ -1,4 +1,4 @@
-"""The report as text: Markdown tables of the rows and differences that ``report`` finds."""
+"""The report as text: Markdown tables of rows and differences."""
 
 import json
 import math
@@ -7,22 +7,22 @@ from functools import partial
 
 from ..paper.multimnist import SETTING
 
-BESIDE = ("nll", "ece", "brier")  # metrics of the second kind, in a table of their own
+CALIBRATION = ("nll", "ece", "brier")  # metrics with a table of their own
 Column = tuple[str, Callable[[dict], str]]
 
 HEAD = """# Report
 
 Test figures: mean ± sample standard deviation over n seeds; a dash where there is none. *Picked*: the \
-epoch with the best validation score. *Best on test* is no honest figure, since test data picks the epoch; \
-it is here because the authors report it."""
+epoch with the best validation score. *Best on test* is not an honest figure, because test data picks the \
+epoch; it is here because the authors report it."""
 
 
 def markdown(rows: Sequence[dict], differences: Sequence[dict], left_out: Sequence[str]) -> str:
-    """The whole report.
+    """Return the whole report.
 
     Args:
-        rows: of :func:`~flatmtl_lite.runs.report.tables.rows`.
-        differences: of :func:`~flatmtl_lite.runs.report.tables.differences`.
+        rows: the rows, from :func:`~flatmtl_lite.runs.report.tables.rows`.
+        differences: the pairs, from :func:`~flatmtl_lite.runs.report.tables.differences`.
         left_out: a sentence for each run that is in no row.
     """
     parts = [HEAD]
@@ -48,8 +48,8 @@ def _section(place: tuple, group: list[dict], pairs: list[dict]) -> list[str]:
         return ", ".join(words) + (epochs if row["unfinished"] is not None else "")
 
     metrics = dict.fromkeys(name for row in group for name in row["metrics"]["final"])
-    main = [name for name in metrics if name not in BESIDE]
-    front = [("method", who), ("n", lambda row: str(len(row["seeds"])))]
+    main = [name for name in metrics if name not in CALIBRATION]
+    front: list[Column] = [("method", who), ("n", lambda row: str(len(row["seeds"])))]
 
     def score(at: str) -> list[Column]:  # with a single metric it is that metric's average
         return [("score", lambda row: _cell(row, row["score"][at]))] if len(main) > 1 else []
@@ -57,12 +57,21 @@ def _section(place: tuple, group: list[dict], pairs: list[dict]) -> list[str]:
     best = ("best on test, as the authors report", lambda row: _cell(row, row["score"]["best_test"]))
     paper = [("published", _published)] * any(row["published"] for row in group)
     picked = ("epochs", lambda row: ", ".join(map(str, row["picked_epochs"])))
-    chosen = _columns(group, "picked", main)
-    beside = _columns(group, "final", [name for name in metrics if name in BESIDE], tasks=False)
+    calibration = _columns(group, "final", [name for name in metrics if name in CALIBRATION], tasks=False)
     tables = {
         "At the last epoch": [*front, *_columns(group, "final", main), *score("final"), best, *paper],
-        "At the epoch picked on validation": [*front, *chosen, *score("picked"), picked],
-        "Calibration and sharpness at the last epoch, time": [*front, *beside, *_sharpness(group), _SECONDS],
+        "At the epoch picked on validation": [
+            *front,
+            *_columns(group, "picked", main),
+            *score("picked"),
+            picked,
+        ],
+        "Calibration and sharpness at the last epoch, time": [
+            *front,
+            *calibration,
+            *_sharpness(group),
+            _SECONDS,
+        ],
     }
     texts = [f"## {', '.join(filter(None, place))}", f"The same in every row: {', '.join(same)}."]
     for title, columns in tables.items():
@@ -73,19 +82,21 @@ def _section(place: tuple, group: list[dict], pairs: list[dict]) -> list[str]:
 
 
 def _columns(group: list[dict], at: str, metrics: list[str], tasks: bool = True) -> list[Column]:
-    columns = []
+    columns: list[Column] = []
     for metric in metrics:
-        found = next(row for row in group if metric in row["metrics"][at])
-        count = len(found["metrics"][at][metric]["tasks"])
-        names = found["task_names"] if count == len(found["task_names"]) else map(str, range(1, count + 1))
+        example = next(row for row in group if metric in row["metrics"][at])
+        count = len(example["metrics"][at][metric]["tasks"])
+        names = example["task_names"]
+        if count != len(names):
+            names = [str(number) for number in range(1, count + 1)]
 
-        def task(row: dict, place: int, metric=metric) -> str:
-            found = row["metrics"][at].get(metric)
-            return _cell(row, found and found["tasks"][place])
+        def task(row: dict, place: int, metric: str = metric) -> str:
+            values = row["metrics"][at].get(metric)
+            return _cell(row, values and values["tasks"][place])
 
-        def average(row: dict, metric=metric) -> str:
-            found = row["metrics"][at].get(metric)
-            return _cell(row, found and found["average"])
+        def average(row: dict, metric: str = metric) -> str:
+            values = row["metrics"][at].get(metric)
+            return _cell(row, values and values["average"])
 
         if tasks and count > 1:
             columns += [(f"{metric}, {name}", partial(task, place=k)) for k, name in enumerate(names)]
@@ -97,8 +108,8 @@ def _sharpness(group: list[dict]) -> list[Column]:
     radii = {row["sharpness"]["rho"] for row in group if row["sharpness"]}
 
     def cell(row: dict, rho: float) -> str:
-        found = row["sharpness"]
-        return _cell(row, found["average"]) if found and found["rho"] == rho else "-"
+        sharpness = row["sharpness"]
+        return _cell(row, sharpness["average"]) if sharpness and sharpness["rho"] == rho else "-"
 
     return [(f"sharpness at ρ={rho:g}, average", partial(cell, rho=rho)) for rho in sorted(radii)]
 
@@ -118,7 +129,7 @@ def _pair_columns(varying: list[str]) -> list[Column]:
         mean, sd, _ = pair[at]["spread"]
         return f"{mean:+.2f} ± {'-' if sd is None else f'{sd:.2f}'}"
 
-    columns = [("difference", who), ("seeds", lambda pair: ", ".join(map(str, pair["seeds"])))]
+    columns: list[Column] = [("difference", who), ("seeds", lambda pair: ", ".join(map(str, pair["seeds"])))]
     for at in ("final", "picked"):
         columns += [(at, partial(mean, at=at)), (f"{at}, each", partial(each, at=at))]
     return columns
@@ -142,11 +153,11 @@ def _published(row: dict) -> str:
     return f"{tasks}{mean:.2f}{'' if sd is None else f' ± {sd:.2f}'} ({notes})"
 
 
-def _cell(row: dict, found: tuple | None) -> str:
-    """A spread to four digits of its mean; fewer seeds than the row's are said."""
-    if found is None:
+def _cell(row: dict, spread: tuple | None) -> str:
+    """Write a spread with four digits of its mean, and its count if it has fewer seeds than the row."""
+    if spread is None:
         return "-"
-    mean, sd, n = found
+    mean, sd, n = spread
     digits = 3 - math.floor(math.log10(abs(mean))) if mean and math.isfinite(mean) else 3
     digits = max(0, digits)
     fewer = "" if n == len(row["seeds"]) else f" (n={n})"

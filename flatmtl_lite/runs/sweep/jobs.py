@@ -13,7 +13,7 @@ from ..engine.folder import RunError, RunFolder
 from ..engine.methods import parse_method
 
 PROGRAM = (sys.executable, "-m", "flatmtl_lite")
-_SET_HERE = ("--variant", "--method", "--rho", "--seed", "--out", "--resume", "--threads")
+_SET_BY_GRID = ("--variant", "--method", "--rho", "--seed", "--out", "--resume", "--threads")
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Job:
     """One run of a grid.
 
     Attributes:
-        name: its place in the grid, such as "fashion+mnist/f-cagrad/rho0.05/seed0".
-        folder: its run folder.
+        name: place of the run in the grid, such as "fashion+mnist/f-cagrad/rho0.05/seed0".
+        folder: folder of the run.
         words: the arguments of the command line, from "train" on.
-        program: what understands them.
+        program: the program that takes the arguments.
     """
 
     name: str
@@ -33,39 +33,41 @@ class Job:
     program: tuple[str, ...] = PROGRAM
 
     @property
-    def finished(self) -> bool:
-        """Whether its result is there; a finished run is never repeated."""
-        return (self.folder / "result.json").is_file()
+    def is_finished(self) -> bool:
+        """Whether the result is there; a finished run is never repeated."""
+        return RunFolder(self.folder).is_finished
 
     @property
-    def begun(self) -> bool:
+    def is_begun(self) -> bool:
         """Whether there is a checkpoint to go on from, or a result."""
         return RunFolder(self.folder).is_begun
 
     def start(self, threads: int) -> subprocess.Popen:
-        """Start the run, or go on with it; what it prints is appended to ``output.txt`` in its folder.
+        """Start the run, or go on with it; its output is appended to ``output.txt`` in its folder.
 
         Args:
-            threads: of a run that begins; one that goes on keeps its own, for others would give other bits.
+            threads: number of threads of a new run. A run that goes on keeps its number of threads, because
+                another number would give other bits.
         """
-        command = [*self.program, *self.words, "--threads", str(self._threads or threads)]
+        command = [*self.program, *self.words, "--threads", str(self._saved_threads() or threads)]
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._output.open("a", encoding="utf-8") as output:
             print("$", shlex.join(command), file=output, flush=True)
-            # In a session of its own: Ctrl-C in the terminal must reach it once, through us.
+            # In a session of its own: Ctrl-C in the terminal must reach the run once, through the sweep.
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
 
     def last_words(self, lines: int = 5) -> str:
-        """The end of what it printed."""
+        """Return the end of the output."""
         text = self._output.read_text(encoding="utf-8", errors="replace")
         return "\n".join(line for line in text.splitlines()[-lines:] if line.strip())
 
-    @property
-    def _threads(self) -> int | None:
-        with suppress(RunError):  # a damaged run.json: the run itself says so
-            return RunFolder(self.folder).known().get("threads") if self.begun else None
+    def _saved_threads(self) -> int | None:
+        with suppress(RunError):  # a damaged run.json: the run itself reports it
+            description = RunFolder(self.folder).description()
+            return description.get("threads") if description else None
+        return None
 
     @property
     def _output(self) -> Path:
@@ -82,21 +84,22 @@ def grid(
     arguments: Sequence[str] = (),
     program: tuple[str, ...] = PROGRAM,
 ) -> list[Job]:
-    """The runs of a grid, all methods of the first seed before the second seed; nothing is started.
+    """Return the runs of a grid, all methods of the first seed before the second seed; nothing is started.
 
     Args:
-        experiment: as ``train`` takes it.
-        methods: as :func:`~flatmtl_lite.runs.engine.methods.parse_method` reads them; those that do not
-            perturb appear once a seed, whatever the radii.
-        variants: of the experiment; empty where it has none.
-        rhos: radii; empty: the experiment's own.
+        experiment: name of the experiment, as ``train`` takes it.
+        methods: names for :func:`~flatmtl_lite.runs.engine.methods.parse_method`; a method that does not
+            perturb runs once per seed, whatever the radii.
+        variants: variants of the experiment; empty if it has none.
+        rhos: radii; empty: the radius of the experiment.
         seeds: at least one.
         out: the folder above all run folders.
         arguments: further words for ``train``, the same for every run.
-        program: the command that they are given to.
+        program: the program that takes the words.
 
     Raises:
-        ValueError: an unknown method, a number that is none, or an argument that the grid sets itself.
+        ValueError: a method is unknown, a number is out of its range, or an argument is set by the grid
+        itself.
 
     Example:
         >>> jobs = grid("multimnist", ["mean", "f-cagrad"], ["mnist"], [0.05, 0.1], [0], Path("runs"))
@@ -104,27 +107,43 @@ def grid(
         ['mnist/mean/seed0', 'mnist/f-cagrad/rho0.05/seed0', 'mnist/f-cagrad/rho0.1/seed0']
     """
     _check(methods, variants, rhos, seeds, arguments)
-    jobs = {}
+    jobs: dict[str, Job] = {}
+    only_default: list[None] = [None]
     for seed in seeds:
-        for variant in variants or [None]:
+        for variant in variants or only_default:
             for method in methods:
-                for rho in (rhos if parse_method(method).uses_rho else ()) or [None]:
-                    place, words = [method, f"seed{seed}"], ["--method", method]
-                    if rho is not None:
-                        place.insert(1, f"rho{rho:.10g}")
-                        words += ["--rho", f"{rho:.10g}"]
-                    if variant is not None:
-                        place.insert(0, variant)
-                        words += ["--variant", variant]
+                for rho in (rhos if parse_method(method).uses_rho else ()) or only_default:
+                    place, words = _place_and_words(variant, method, rho, seed)
                     name = "/".join(place)
                     folder = Path(out).absolute() / name
-                    words += ["--seed", str(seed), "--out", str(folder), "--resume", *arguments]
+                    words += ["--out", str(folder), "--resume", *arguments]
                     jobs[name] = Job(name, folder, ("train", experiment, *words), program)
     return list(jobs.values())
 
 
-def _check(methods, variants, rhos, seeds, arguments) -> None:
-    for name, values in (("methods", methods), ("seeds", seeds)):
+def _place_and_words(
+    variant: str | None, method: str, rho: float | None, seed: int
+) -> tuple[list[str], list[str]]:
+    """Return the names of a run's folders and the words for ``train``."""
+    place, words = [method, f"seed{seed}"], ["--method", method]
+    if rho is not None:
+        place.insert(1, f"rho{rho:.10g}")
+        words += ["--rho", f"{rho:.10g}"]
+    if variant is not None:
+        place.insert(0, variant)
+        words += ["--variant", variant]
+    return place, [*words, "--seed", str(seed)]
+
+
+def _check(
+    methods: Sequence[str],
+    variants: Sequence[str],
+    rhos: Sequence[float],
+    seeds: Sequence[int],
+    arguments: Sequence[str],
+) -> None:
+    required: list[tuple[str, Sequence]] = [("methods", methods), ("seeds", seeds)]
+    for name, values in required:
         if not values:
             raise ValueError(f"Got no {name}; expected at least one. Name them after --{name}.")
     for method in methods:
@@ -139,5 +158,5 @@ def _check(methods, variants, rhos, seeds, arguments) -> None:
         if seed < 0:
             raise ValueError(f"Got seed={seed}; expected a whole number >= 0.")
     for word in arguments:
-        if word.partition("=")[0] in _SET_HERE:
+        if word.partition("=")[0] in _SET_BY_GRID:
             raise ValueError(f"Got {word} among the arguments of every run; the sweep sets it: leave it out.")

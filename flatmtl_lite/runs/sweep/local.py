@@ -1,4 +1,4 @@
-"""Run jobs on this machine: several processes at a time, a queue that can stop anywhere and go on."""
+"""Run jobs on this machine, several processes at a time; the queue can stop at any moment and go on."""
 
 import datetime
 import os
@@ -6,15 +6,16 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ..engine.folder import InUse
 from .jobs import Job
 
-IN_USE = 3  # exit code of train: another process works on the folder
 STOPPED = 130  # exit code of a sweep that Ctrl-C or another signal stopped
-SIGNALLED = 128  # plus the number of the signal: exit code of train when one stopped it
+POLL_SECONDS = 0.1
+SIGNALLED = 128  # plus the number of the signal: exit code of a run that a signal stopped
 
 
 def _say(line: str) -> None:
@@ -22,10 +23,11 @@ def _say(line: str) -> None:
 
 
 def run_here(jobs: Iterable[Job], count: int = 1, say: Callable[[str], None] = _say) -> int:
-    """Run what is not finished, ``count`` processes at a time, each with its share of the cores.
+    """Run the jobs that are not finished, ``count`` processes at a time, each with its share of the cores.
 
-    A failed run does not stop the others. Ctrl-C (or SIGTERM, or the end of the terminal unless under nohup)
-    is passed on to the running processes, whose checkpoints are waited for; a second one kills them.
+    A failed run does not stop the others. Ctrl-C is passed on to the running processes, and the sweep waits
+    for their checkpoints; a second Ctrl-C kills them. SIGTERM acts like Ctrl-C, and so does the end of the
+    terminal unless the sweep runs under nohup.
 
     Returns:
         0: every run is finished; 1: some failed, or belong to another process at work on the same folder;
@@ -37,18 +39,18 @@ def run_here(jobs: Iterable[Job], count: int = 1, say: Callable[[str], None] = _
     if count < 1:
         raise ValueError(f"Got jobs={count}; expected at least 1 process at a time.")
     jobs = list(jobs)
-    crew = _Crew(count, deque(job for job in jobs if not job.finished), say)
+    crew = _Crew(count, deque(job for job in jobs if not job.is_finished), say)
     say(f"{len(jobs)} runs, {len(jobs) - crew.total} of them finished already; {count} at a time.")
-    heard = 0
-    with _signals() as caught:
+    handled = 0  # number of signals that the crew has reacted to
+    with _collect_signals() as signals:
         try:
             while crew.waiting or crew.running:
-                if len(caught) > heard:
-                    heard = len(caught)
-                    crew.stop(kill=heard > 1)
+                if len(signals) > handled:
+                    handled = len(signals)
+                    crew.stop(kill=handled > 1)
                 crew.start()
                 crew.collect()
-                time.sleep(0.1)
+                time.sleep(POLL_SECONDS)
         finally:
             crew.abandon()
     return crew.conclude()
@@ -56,17 +58,26 @@ def run_here(jobs: Iterable[Job], count: int = 1, say: Callable[[str], None] = _
 
 @dataclass
 class _Crew:
-    """The processes of a sweep: those to start, those at work, and how the others ended."""
+    """The processes of a sweep.
+
+    Attributes:
+        count: number of processes at a time.
+        waiting: jobs to start.
+        say: prints a line.
+        running: jobs at work, with their process and the time of their start.
+        outcomes: jobs that have ended, by outcome: "finished", "failed", "stopped" or "in use".
+        stopping: whether a signal asked the sweep to stop.
+    """
 
     count: int
     waiting: deque[Job]
     say: Callable[[str], None]
     running: dict[Job, tuple[subprocess.Popen, float]] = field(default_factory=dict)
-    ended: dict[str, list[Job]] = field(default_factory=dict)
+    outcomes: dict[str, list[Job]] = field(default_factory=dict)
     stopping: bool = False
 
-    def __post_init__(self):
-        self.total, self.begun = len(self.waiting), time.monotonic()
+    def __post_init__(self) -> None:
+        self.total, self.start_time = len(self.waiting), time.monotonic()
         self.threads = max(1, _cores() // self.count)
 
     def start(self) -> None:
@@ -80,63 +91,66 @@ class _Crew:
             if process.poll() is not None:
                 del self.running[job]
                 outcome = self._outcome(job, process.returncode)
-                self.ended.setdefault(outcome, []).append(job)
+                self.outcomes.setdefault(outcome, []).append(job)
                 self.say(f"{outcome} {job.name} after {_clock(time.monotonic() - start)}{self._outlook()}")
 
     def stop(self, kill: bool) -> None:
-        """Start nothing more, and stop what runs: at a checkpoint, or at once."""
+        """Start nothing more, and stop the running jobs: at a checkpoint, or at once."""
         self.stopping = True
         self.waiting.clear()
         for process, _ in self.running.values():
-            process.kill() if kill else _interrupt(process)
+            if kill:
+                process.kill()
+            else:
+                _interrupt(process)
         if not kill:
             self.say(f"stopping: {len(self.running)} runs write their checkpoints (again: kill them)")
 
     def abandon(self) -> None:
-        """After an error of ours: leave no process behind."""
+        """Leave no process behind after an error of the sweep itself."""
         for process, _ in self.running.values():
             if not self.stopping:
                 _interrupt(process)
             process.wait()
 
     def conclude(self) -> int:
-        for job in self.ended.get("failed", ()):
+        for job in self.outcomes.get("failed", ()):
             self.say(f"\n{job.name} failed; the end of {job.folder / 'output.txt'}:\n{job.last_words()}")
-        for job in self.ended.get("in use", ()):
+        for job in self.outcomes.get("in use", ()):
             self.say(f"{job.name} is run by another process and was left to it")
         if self.stopping:
             self.say("Stopped. The same command goes on from the checkpoints.")
             return STOPPED
-        return 0 if self.total == len(self.ended.get("finished", ())) else 1
+        return 0 if self.total == len(self.outcomes.get("finished", ())) else 1
 
     def _outcome(self, job: Job, code: int) -> str:
-        if job.finished:  # by this process, or by another one that got there first
+        if job.is_finished:  # by this process, or by another one that was faster
             return "finished"
-        if code == IN_USE:
+        if code == InUse.exit_code:
             return "in use"
-        return "stopped" if self.stopping or (code > SIGNALLED and job.begun) else "failed"
+        return "stopped" if self.stopping or (code > SIGNALLED and job.is_begun) else "failed"
 
     def _outlook(self) -> str:
         if self.stopping:
             return ""
-        done = sum(map(len, self.ended.values()))
-        left = (time.monotonic() - self.begun) / done * (self.total - done)
-        return f" [{done}/{self.total}]" + (f", about {_clock(left)} left" if left else "")
+        done = sum(map(len, self.outcomes.values()))
+        seconds = (time.monotonic() - self.start_time) / done * (self.total - done)
+        return f" [{done}/{self.total}]" + (f", about {_clock(seconds)} left" if seconds else "")
 
 
 @contextmanager
-def _signals():
-    """Collects the signals to stop in a list instead of breaking off wherever they arrive."""
-    caught = []
+def _collect_signals() -> Iterator[list[int]]:
+    """Yield a list that collects the signals to stop, so that they interrupt nothing where they arrive."""
+    received: list[int] = []
     numbers = [signal.SIGINT, signal.SIGTERM]
     hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
     if hang_up and signal.getsignal(hang_up) != signal.SIG_IGN:
         numbers.append(hang_up)
-    before = {n: signal.signal(n, lambda number, frame: caught.append(number)) for n in numbers}
+    handlers = {n: signal.signal(n, lambda number, frame: received.append(number)) for n in numbers}
     try:
-        yield caught
+        yield received
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 

@@ -17,7 +17,7 @@ from flatmtl_lite.__main__ import main
 from flatmtl_lite.runs.data import sources
 from flatmtl_lite.runs.data.multimnist import multi_mnist
 from flatmtl_lite.runs.data.sources import BASE_URLS, SETS, IdxFile, load_source
-from flatmtl_lite.runs.experiments.registry import MultiMnist
+from flatmtl_lite.runs.experiments.multimnist import MultiMnist
 
 USER_FOLDER = os.environ.get("FLATMTL_DATA")
 
@@ -197,9 +197,9 @@ def test_the_preset_of_the_paper_without_data_is_refused(tmp_path, capsys):
 
 def test_entropy_elsewhere_is_taken_on_the_sets_that_are_there(tiny):
     settings = MultiMnist(variant="mnist", network="mlp", n_train=8, n_val=4, n_test=4)
-    assert set(settings.experiment(0, "cpu", tiny)[0].elsewhere) == {"fashion", "fashion+mnist"}
+    assert set(settings.experiment(0, "cpu", tiny)[0].other_images) == {"fashion", "fashion+mnist"}
     shutil.rmtree(tiny / "fashion-mnist")
-    assert not settings.experiment(0, "cpu", tiny)[0].elsewhere
+    assert not settings.experiment(0, "cpu", tiny)[0].other_images
 
 
 @pytest.mark.parametrize("by", ["root", "environment"])

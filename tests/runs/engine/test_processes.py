@@ -1,4 +1,4 @@
-"""Two processes, started as a user starts them: what they train, and that they go on to the bit."""
+"""Two processes: what they train, that they go on to the bit, and that they leave nothing behind."""
 
 import json
 import os
@@ -6,25 +6,20 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
+from flatmtl_lite.__main__ import main
 from flatmtl_lite.runs import launch
+from flatmtl_lite.runs.engine import processes
 from flatmtl_lite.runs.engine.processes import pick_device
+from tests.runs import children
 
-OPTIONS = dict(network="mlp", sample=True, n_train=160, n_val=40, n_test=40, method="f-pcgrad", epochs=30)
-OPTIONS |= dict(batch_size=32, evaluate_every=15, checkpoint_seconds=0.05)
+OPTIONS = dict(network="mlp", sample=True, n_train=160, n_val=40, n_test=40, method="f-pcgrad", epochs=8)
+OPTIONS |= dict(batch_size=32, evaluate_every=15)
+OFTEN = dict(experiment="multimnist", checkpoint_seconds=0.02, progress=False)
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "flatmtl_lite"]
-
-
-def torchrun(out, *more, **options):
-    """Start two processes that train in ``out``."""
-    options = {"out": out} | OPTIONS | options
-    flags = [["--" + k.replace("_", "-"), *([] if v is True else [str(v)])] for k, v in options.items()]
-    words = ["train", "multimnist", "--threads", "1", *more, *(word for flag in flags for word in flag)]
-    return subprocess.Popen([*TORCHRUN, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def model(folder):
@@ -39,10 +34,13 @@ def log(folder):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
+    """The folder of a run that torchrun started with two processes, as a user starts it."""
     folder = tmp_path_factory.mktemp("two")
-    process = torchrun(folder)
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == 0, said
+    options = {"out": folder} | OPTIONS
+    flags = [["--" + k.replace("_", "-"), *([] if v is True else [str(v)])] for k, v in options.items()]
+    words = ["train", "multimnist", "--threads", "1", *(word for flag in flags for word in flag)]
+    ended = subprocess.run([*TORCHRUN, *words], capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 0, ended.stderr
     return folder
 
 
@@ -57,102 +55,70 @@ def test_two_processes_train_what_one_does(two, tmp_path):
             assert one["loss"] == pytest.approx(other["loss"], abs=1e-3)
         if one["kind"] == "evaluation":
             assert one["test"]["nll"] == pytest.approx(other["test"]["nll"], rel=1e-3)
-    assert json.loads((two / "run.json").read_text())["processes"] == 2
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the processes in /proc")
+def test_the_description_tells_of_torchrun_and_its_processes(two):
+    run = json.loads((two / "run.json").read_text())
+    assert run["processes"] == 2
+    assert run["about"]["command"].startswith("torchrun --nproc-per-node 2 -m flatmtl_lite train multimnist")
+
+
+@pytest.mark.slow
 def test_two_processes_that_are_killed_go_on_to_the_same_bits(two, tmp_path):
-    for first, number in ((False, signal.SIGKILL), (None, signal.SIGTERM)):
-        process = torchrun(tmp_path, "--resume")
-        before = sorted(tmp_path.glob("checkpoints/*"))
-        while sorted(tmp_path.glob("checkpoints/*")) == before and process.poll() is None:
-            time.sleep(0.01)
-        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        os.kill(process.pid if first is None else int(workers[0 if first else 1]), number)
-        process.communicate(timeout=60)
-        assert process.returncode != 0
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        before = set(tmp_path.glob("checkpoints/*"))
+        ranks = children.start_ranks(children.train, tmp_path, OPTIONS | OFTEN)
+        while set(tmp_path.glob("checkpoints/*.pt")) <= before and ranks[0].is_alive():
+            time.sleep(0.005)
+        if number == signal.SIGKILL:  # one is gone, then torchrun ends the other
+            ranks[1].kill()
+            ranks[0].kill()
+        else:
+            for process in ranks:
+                process.terminate()
+        codes = children.join_all(ranks)
+        assert codes == ([-9, -9] if number == signal.SIGKILL else [128 + number] * 2)
         assert not (tmp_path / "result.json").exists()
-    last = torchrun(tmp_path, "--resume")
-    said = last.communicate(timeout=120)[0]
-    assert last.returncode == 0, said
+    assert children.join_all(children.start_ranks(children.train, tmp_path, OPTIONS | OFTEN)) == [0, 0]
     assert all(torch.equal(value, model(two)[name]) for name, value in model(tmp_path).items())
     assert log(tmp_path) == log(two)
 
 
-PAUSES = """
-import copy
+def test_running_statistics_and_dropout_of_each_process_go_on_too():
+    assert children.join_all(children.start_ranks(children.go_on_from_pauses)) == [0, 0]
+
+
+LEAVE_NO_THREAD = """
+import gc, importlib.util, sys, weakref
 import torch
-from flatmtl_lite.runs import Config, fashion_and_mnist, mlp
-from flatmtl_lite.runs.experiments.images import ImageTasks
-from flatmtl_lite.runs.engine.processes import processes
-from flatmtl_lite.runs.engine.trainer import Trainer
 
-def network(classes):
-    model = mlp(classes, width=16)
-    model.trunk.extend([torch.nn.BatchNorm1d(16), torch.nn.Dropout(0.2)])
-    return model
+spec = importlib.util.spec_from_file_location("processes", sys.argv[1])  # without the rest of the kit
+sys.modules["processes"] = module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+join_processes = module.join_processes
 
-data = fashion_and_mnist(seed=0, n_train=100, n_val=20, n_test=20, sample=True)
-with processes("cpu") as these:
-    for method in ("f-cagrad", "rlw", "f-stl"):
-        def trainer():
-            return Trainer(ImageTasks(data, network), Config(method, epochs=2, batch_size=32), these)
-
-        whole = trainer()
-        pauses = [(copy.deepcopy(whole.state_dict()), list(whole.record.log)) for _ in whole.advance()]
-        for state, log in pauses[::3]:
-            other = trainer()
-            other.load_state_dict(these.told(state), log)
-            for _ in other.advance():
-                pass
-            for a, b in zip(whole.model.parameters(), other.model.parameters(), strict=True):
-                assert torch.equal(a, b), method
-        for of_rank in these.gathered([p.detach() for p in whole.model.parameters()]):
-            assert all(torch.equal(a, b) for a, b in zip(of_rank, whole.model.parameters(), strict=True))
-print("the same bits")
-"""
-
-
-@pytest.mark.slow
-def test_running_statistics_and_dropout_of_each_process_go_on_too(tmp_path):
-    script = tmp_path / "pauses.py"
-    script.write_text(PAUSES)
-    command = [*TORCHRUN[:-2], str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-    assert done.stdout.count("the same bits") == 2, done.stderr
-
-
-GONE = """
-import gc, weakref
-import torch
-from flatmtl_lite.runs.engine.processes import processes
-
-with processes("cpu") as these:
-    group = weakref.ref(these.group)
-    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
-    these.told(1)
-del these
+with join_processes("cpu") as processes:
+    group = weakref.ref(processes.group)
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    processes.broadcast(1)
+del processes
 gc.collect()
 assert group() is None, "something holds the group, and with it threads that outlive the interpreter"
-print("gone")
 """
 
 
-@pytest.mark.slow
-def test_no_thread_of_the_group_is_left(tmp_path):
-    script = tmp_path / "gone.py"
-    script.write_text(GONE)
-    done = subprocess.run([*TORCHRUN[:-2], str(script)], capture_output=True, text=True, timeout=200)
-    assert done.stdout.count("gone") == 2, done.stderr
+def test_no_thread_of_the_group_is_left():
+    """In a new interpreter, because the order of imports is the point."""
+    environment = os.environ | children.rank_variables(rank=0, count=1)
+    command = [sys.executable, "-c", LEAVE_NO_THREAD, processes.__file__]
+    subprocess.run(command, env=environment, check=True, timeout=200)
 
 
 @pytest.mark.slow
 def test_a_run_goes_on_with_as_many_processes(two, capsys):
-    from flatmtl_lite.__main__ import main
-
     assert main(["train", "multimnist", "--out", str(two), "--resume"]) == 1
-    assert "begun with other processes: 2 there and 1 here" in capsys.readouterr().err
+    assert "began with other processes: 2 there and 1 here" in capsys.readouterr().err
 
 
 def test_the_device_is_picked():

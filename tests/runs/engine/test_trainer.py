@@ -1,13 +1,17 @@
 """The trainer: what it records, that it repeats, and that measuring leaves no trace."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from flatmtl_lite.aggregation import AGGREGATORS
 from flatmtl_lite.runs import Config, fashion_and_mnist, lenet, mlp, multi_mnist, parse_method, train
+from flatmtl_lite.runs.engine.trainer import Trainer
+from flatmtl_lite.runs.experiments.images import ImageTasks
 from flatmtl_lite.runs.records import teaching
+from tests.runs.children import dropping
 
 
 @pytest.fixture(scope="module")
@@ -16,14 +20,15 @@ def data():
 
 
 SMALL = Config(epochs=2, batch_size=32, measure_every=2)
+NARROW = partial(mlp, width=16)
 
 
 @pytest.mark.parametrize("label", teaching.METHODS)
 def test_every_method_of_the_teaching_setting_trains_and_is_recorded(label, data):
-    seen = []
+    shares = []
     config = replace(teaching.METHODS[label], epochs=2, batch_size=32, measure_every=2)
-    run = train(data, config, on_epoch=lambda run, share: seen.append(share))
-    assert seen == [0.5, 1.0]
+    run = train(data, config, NARROW, on_epoch=lambda run, share: shares.append(share))
+    assert shares == [0.5, 1.0]
     assert [entry["epoch"] for entry in run.accuracies] == [1, 2]
     assert all(0 <= value <= 100 for entry in run.accuracies for value in entry["test"] + entry["train"])
     assert all(rise >= 0 for rise in run.sharpness)
@@ -40,21 +45,31 @@ def test_every_method_of_the_teaching_setting_trains_and_is_recorded(label, data
 
 def test_a_run_repeats_and_a_seed_changes_it(data):
     def weights(config):
-        return torch.cat([p.flatten() for p in train(data, config).model.parameters()])
+        return torch.cat([p.flatten() for p in train(data, config, NARROW).model.parameters()])
 
     assert torch.equal(weights(SMALL), weights(SMALL))
     assert not torch.equal(weights(SMALL), weights(replace(SMALL, seed=1)))
 
 
+def test_the_seed_decides_what_an_aggregator_draws(data):
+    first, again, other = (
+        Trainer(ImageTasks(data, NARROW), Config("rlw", batch_size=32, seed=seed)).learners[0].step.aggregate
+        for seed in (0, 0, 1)
+    )
+    draws = [torch.rand(3, generator=aggregate.generator) for aggregate in (first, again, other)]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
 def test_the_measurements_of_a_run_do_not_change_it(data):
-    """LS needs no task gradients; measuring them every step or never, the weights are the same."""
+    """LS needs no task gradients; weights and running statistics are the same if they are measured."""
     config = replace(SMALL, method="mean")
     often, never = (
-        train(data, replace(config, measure_every=1)),
-        train(data, replace(config, measure_every=99)),
+        train(data, replace(config, measure_every=1), dropping),
+        train(data, replace(config, measure_every=99), dropping),
     )
     assert len(often.measured_steps) > len(never.measured_steps)
-    for a, b in zip(often.model.parameters(), never.model.parameters(), strict=True):
+    for a, b in zip(often.model.state_dict().values(), never.model.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
 
@@ -75,7 +90,9 @@ def test_tasks_of_unequal_classes_train(network):
 
 def test_a_network_with_other_heads_than_tasks_is_refused(data):
     stepped = []
-    with pytest.raises(ValueError, match=r"1 heads for 2 tasks \(digit, garment\); expected a head per task"):
+    with pytest.raises(
+        ValueError, match=r"1 heads for 2 tasks \(digit, garment\); expected one head per task"
+    ):
         train(data, SMALL, network=lambda classes: mlp(classes[:1]), on_epoch=lambda *a: stepped.append(a))
     assert not stepped
 
@@ -97,7 +114,7 @@ def test_bad_settings(options, message):
 @pytest.mark.parametrize("method", [*(f"f-{key}" for key in AGGREGATORS), "uw", "sam-rlw", "direct-gradvac"])
 def test_every_aggregator_trains_and_measuring_does_not_change_it(method, data):
     config = replace(SMALL, method=method, epochs=1)
-    one, other = train(data, config), train(data, replace(config, measure_every=99))
+    one, other = train(data, config, NARROW), train(data, replace(config, measure_every=99), NARROW)
     for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
         assert torch.equal(a, b)
     assert one.measured_steps[0]["loss"]
@@ -106,7 +123,7 @@ def test_every_aggregator_trains_and_measuring_does_not_change_it(method, data):
 def test_learnt_scales_are_trained_without_weight_decay(data, monkeypatch):
     made, sgd = [], torch.optim.SGD
     monkeypatch.setattr(torch.optim, "SGD", lambda *a, **k: made.append(sgd(*a, **k)) or made[-1])
-    train(data, replace(SMALL, method="uw", weight_decay=0.1, epochs=1))
+    train(data, replace(SMALL, method="uw", weight_decay=0.1, epochs=1), NARROW)
     network, scales = made[0].param_groups
     assert (network["weight_decay"], scales["weight_decay"]) == (0.1, 0)
     assert scales["params"][0].detach().abs().min() > 0  # it starts at 0
@@ -142,18 +159,13 @@ def test_method_names_that_join_what_does_not_fit(prefix, key):
         assert parse_method(f"{prefix}-{key}").combine == prefix
 
 
-def test_record_is_written_whole_and_a_changed_one_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(teaching, "METHODS", dict.fromkeys(("LS", "F-LS"), SMALL))
-    monkeypatch.setattr(teaching, "SELECTION", {})
-    monkeypatch.setattr(
-        teaching, "teaching_data", lambda seed, noise: fashion_and_mnist(seed, 64, 32, 32, noise)
-    )
-    teaching.record(tmp_path / "teaching.json", [7])
-    assert [file.name for file in tmp_path.iterdir()] == ["teaching.json"]
-    shipped = tmp_path / "data" / "results"
-    shipped.mkdir(parents=True)
-    (shipped / "teaching.json").write_text((tmp_path / "teaching.json").read_text())
-    (tmp_path / "data" / "SHA256SUMS").write_text(f"{'0' * 64}  results/teaching.json\n")
-    monkeypatch.setattr("flatmtl_lite.runs.data.sources.SAMPLE_FOLDER", tmp_path / "data")
-    with pytest.raises(ValueError, match=r"teaching.json: expected content of sha256 000.*git checkout data"):
-        teaching.recorded()
+def test_accuracy_on_clean_labels_is_not_accuracy_on_noisy_labels(data):
+    torch.manual_seed(0)
+    experiment = ImageTasks(data, NARROW)
+    model = experiment.network()
+    metrics = experiment.evaluate(model)
+    for split, labels in (("train", data.train_labels), ("clean", data.train_clean_labels)):
+        for head, accuracy, column in zip(model.heads, metrics[split]["accuracy"], labels.T, strict=True):
+            right = head(model.trunk(data.train_images[:, None] / 255)).argmax(1) == column
+            assert accuracy == pytest.approx(100 * right.double().mean().item(), abs=0.1)
+    assert metrics["score"]["test"] == pytest.approx(sum(metrics["test"]["accuracy"]) / 2)

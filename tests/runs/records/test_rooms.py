@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flatmtl_lite.runs import HIGHER_IS_BETTER
-from flatmtl_lite.runs.records.rooms import METHODS, SEEDS, SELECTION_SEED, SHOWN, by_method, main, table
+from flatmtl_lite.runs.records.rooms import METHODS, SEEDS, SELECTION_SEED, SHOWN, by_method, record, table
 
 
 def write_run(folder, method, seed, factor=1.0, **config):
@@ -40,30 +40,30 @@ def sweep(tmp_path):
 
 
 def test_the_record_says_where_it_comes_from_and_compares_seed_by_seed(sweep, tmp_path):
-    main([str(sweep), str(tmp_path / "rooms.json")])
-    found = json.loads((tmp_path / "rooms.json").read_text())
-    assert "nothing about NYUv2" in found["what"]
-    assert (found["date"], found["machine"], len(found["commands"])) == ("2026-01-01", "a CPU", 4)
-    assert len(found["runs"]) == len(METHODS) * len(SEEDS)
-    changes = by_method(found, "delta_m")
+    record(sweep, tmp_path / "rooms.json")
+    content = json.loads((tmp_path / "rooms.json").read_text())
+    assert "nothing about NYUv2" in content["what"]
+    assert (content["date"], content["machine"], len(content["commands"])) == ("2026-01-01", "a CPU", 4)
+    assert len(content["runs"]) == len(METHODS) * len(SEEDS)
+    changes = by_method(content, "delta_m")
     assert changes["stl"] == changes["cagrad"] == [0, 0, 0]
     # a quarter more of what should be high, a fifth less of what should be low
     assert changes["f-mean"][0] == pytest.approx(-100 * (5 * 0.25 + 4 * 0.2) / 9, abs=1e-3)
     assert changes["f-mean"][1] > 0
-    assert by_method(found, "miou")["mean"] == [0.5, 1.0, 1.5]
-    assert found["runs"][0]["rho"] is None
-    assert found["runs"][-1]["rho"] == 0.1
-    assert found["runs"][0]["conflict_by_third"] == {"loss": [0.5, 0.6667, 0.75]}
-    assert found["snapshots"] == {method: [{"epoch": 3, "rho": [0.1]}] for method in SHOWN}
-    assert found["selection"] == [{"method": "f-cagrad", "rho": 0.3, "seed": 100, "val_score": 1.0}]
-    assert len(table(found)) == 1 + len(METHODS)
-    assert "secret" not in json.dumps(found)
+    assert by_method(content, "miou")["mean"] == [0.5, 1.0, 1.5]
+    assert content["runs"][0]["rho"] is None
+    assert content["runs"][-1]["rho"] == 0.1
+    assert content["runs"][0]["conflict_by_third"] == {"loss": [0.5, 0.6667, 0.75]}
+    assert content["snapshots"] == {method: [{"epoch": 3, "rho": [0.1]}] for method in SHOWN}
+    assert content["selection"] == [{"method": "f-cagrad", "rho": 0.3, "seed": 100, "val_score": 1.0}]
+    assert len(table(content)) == 1 + len(METHODS)
+    assert "secret" not in json.dumps(content)
 
 
 def test_a_missing_run_is_named(sweep, tmp_path):
     (sweep / "f-cagrad" / "1" / "result.json").unlink()
     with pytest.raises(ValueError, match=r"'f-cagrad', 1\)(.|\n)*sweep rooms"):
-        main([str(sweep), str(tmp_path / "rooms.json")])
+        record(sweep, tmp_path / "rooms.json")
     assert not (tmp_path / "rooms.json").exists()
 
 
@@ -72,4 +72,4 @@ def test_runs_of_other_settings_are_refused(sweep, tmp_path):
     result = json.loads(path.read_text())
     path.write_text(json.dumps(result | {"settings": {"height": 96}}))
     with pytest.raises(ValueError, match="different settings"):
-        main([str(sweep), str(tmp_path / "rooms.json")])
+        record(sweep, tmp_path / "rooms.json")

@@ -1,14 +1,14 @@
 """The report: what is averaged, what is kept apart, what is left out and said so."""
 
-import argparse
 import json
 import statistics
 
 import pytest
 
-from flatmtl_lite.runs.report.read import read_runs
-from flatmtl_lite.runs.report.tables import add_arguments, differences, main, rows, spread
+from flatmtl_lite.runs.report.read import read_runs, summarize
+from flatmtl_lite.runs.report.tables import differences, rows, spread
 from flatmtl_lite.runs.report.text import markdown
+from flatmtl_lite.runs.report.write import write_report
 
 SETTINGS = {"variant": "fashion+mnist", "network": "lenet", "n_train": 5000, "tasks": None}
 CONFIG = {"method": "mean", "rho": 0.05, "epochs": 4, "batch_size": 64, "lr": 0.01, "seed": 0}
@@ -64,12 +64,6 @@ def table(tmp_path):
     return found, left_out + doubles
 
 
-def report(tmp_path, **options):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return main(parser.parse_args([str(tmp_path)]), **options)
-
-
 def test_a_row_is_the_mean_over_seeds_at_each_epoch_that_counts(write, tmp_path):
     for seed, digits in enumerate([[90, 96, 94], [91, 99, 95], [92, 98, 99]]):
         write(f"mean/{seed}", "mean", seed, digits)
@@ -88,6 +82,13 @@ def test_a_row_is_the_mean_over_seeds_at_each_epoch_that_counts(write, tmp_path)
     assert row["sharpness"]["average"][0] == pytest.approx(0.03)
     assert row["seconds"] == (61, 1, 3)
     assert row["published"]["source"] == "the authors' rebuttal"
+
+
+def test_the_picked_epoch_is_the_best_on_validation_and_best_test_the_best_on_test():
+    log = [evaluation(1, 90, val=70), evaluation(2, 96, val=60), evaluation(3, 94, val=65)]
+    summary = summarize(log)
+    epochs = {name: summary[name]["epoch"] for name in ("final", "picked", "best_test")}
+    assert epochs == {"final": 3, "picked": 1, "best_test": 2}
 
 
 def test_one_seed_has_no_deviation(write, tmp_path):
@@ -140,6 +141,7 @@ def test_an_unfinished_run_is_marked_and_not_averaged_with_finished_ones(write, 
     assert left_out == []
     assert [(row["unfinished"], row["seeds"]) for row in found] == [(None, [0]), (2, [1])]
     assert found[1]["score"]["final"][0] == 82.5
+    assert found[1]["picked_epochs"] == [2]
     assert found[1]["seconds"] is None
     assert "| mean (unfinished, epoch 2 of 4) | 1 | 85.00 ± -" in markdown(found, [], [])
     assert differences(found) == []
@@ -153,7 +155,7 @@ def damage(folder, name, text):
     ("finished", "name", "text", "message"),
     [
         (True, "result.json", '{"experiment": "multi', "bad: result.json is damaged"),
-        (True, "result.json", "[1]", "bad: result.json is damaged: it holds no JSON object"),
+        (True, "result.json", "[1]", "bad: result.json is damaged: it does not hold a JSON object"),
         (True, "result.json", '{"experiment": "multimnist"}', "bad: result.json has no task_names"),
         (True, "result.json", "\0\0\0", "bad: result.json is damaged"),
         (False, "run.json", "", "bad: run.json is damaged"),
@@ -165,7 +167,7 @@ def damage(folder, name, text):
 def test_a_damaged_run_is_named_and_left_out(write, tmp_path, capsys, finished, name, text, message):
     write("good", "mean", 0, [90])
     damage(write("bad", "mean", 1, [91], finished=finished), name, text)
-    assert report(tmp_path) == 0
+    write_report(tmp_path)
     assert f"warning: left out {message}" in capsys.readouterr().err
     assert f"* {message}" in (tmp_path / "report.md").read_text()
     written = json.loads((tmp_path / "report.json").read_text())
@@ -261,20 +263,20 @@ def test_the_figures_get_every_run_with_its_log(write, tmp_path, capsys):
     write("a", "mean", 0, [90])
     damage(write("b", "mean", 1, [91]), "log.jsonl", "{\n")
     drawn = []
-    assert report(tmp_path, draw=lambda *given: drawn.append(given)) == 0
+    report = write_report(tmp_path, draw=lambda *arguments: drawn.append(arguments))
     ((runs, text, folder),) = drawn
     assert folder == tmp_path
-    assert text == (tmp_path / "report.md").read_text()
-    assert capsys.readouterr().out == text + "\n"
+    assert report == text == (tmp_path / "report.md").read_text()
+    assert "b is drawn without its log" in capsys.readouterr().err
     assert [run["result"]["config"]["seed"] for run in runs] == [0, 1]
     assert [line["kind"] for line in runs[0]["log"]] == ["evaluation", "snapshot"]
     assert runs[1]["log"] == []
 
 
-def test_a_folder_without_runs_is_an_error_that_says_so(tmp_path, capsys):
+def test_a_folder_without_runs_is_an_error_that_says_so(tmp_path):
     for folder in (tmp_path, tmp_path / "missing"):
-        assert report(folder) == 1
-        assert f"Got {folder}; expected a folder with run folders" in capsys.readouterr().err
+        with pytest.raises(FileNotFoundError, match=f"Got {folder}; expected a folder with run folders"):
+            write_report(folder)
 
 
 def test_spread_of_a_single_value_has_no_deviation():

@@ -1,4 +1,4 @@
-"""Stands in for ``python -m flatmtl_lite``: behaves as the method of its arguments says.
+"""A program that stands in for ``python -m flatmtl_lite``: the method in its arguments decides what it does.
 
 mean finishes; cagrad fails; mgda is in use by another process; pcgrad ends without a result; f-mean works
 until SIGINT and finishes when it is called again, as from a checkpoint; f-cagrad works and hears no SIGINT.
@@ -11,6 +11,8 @@ import signal
 import sys
 import time
 from pathlib import Path
+
+STAND_IN = (sys.executable, str(Path(__file__)))
 
 
 def main():

@@ -3,19 +3,17 @@
 import json
 import os
 import signal
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from flatmtl_lite.runs.sweep import local as workers
 from flatmtl_lite.runs.sweep.jobs import grid
 from flatmtl_lite.runs.sweep.local import run_here
+from tests.runs.sweep.stand_in import STAND_IN
 
 DESCRIBED = {"experiment": "multimnist", "settings": {}, "config": {}, "processes": 1, "about": {}}
-STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in.py")))
 
 
 @pytest.fixture
@@ -50,7 +48,7 @@ def interrupt(job, times=1, number=signal.SIGINT):
 def test_runs_finish_and_are_not_repeated(make):
     jobs, said = make(["mean"], seeds=(0, 1, 2)), []
     assert run_here(jobs, 2, said.append) == 0
-    assert all(job.finished for job in jobs)
+    assert all(job.is_finished for job in jobs)
     assert said[0] == "3 runs, 0 of them finished already; 2 at a time."
     assert sum(line.startswith("started") for line in said) == 3
     assert "[3/3]" in said[-1]
@@ -83,7 +81,7 @@ def test_never_more_processes_than_asked_for(make, monkeypatch):
 def test_a_failed_run_is_named_with_its_last_words_and_stops_no_other(make):
     jobs, said = make(["cagrad", "mean"]), []
     assert run_here(jobs, 1, said.append) == 1
-    assert jobs[1].finished
+    assert jobs[1].is_finished
     assert "mnist/cagrad/seed0 failed; the end of" in said[-1]
     assert said[-1].endswith("Got a network that will not learn; expected another one.")
     assert any(line.startswith("failed mnist/cagrad/seed0 after") for line in said)

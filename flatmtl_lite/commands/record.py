@@ -1,0 +1,30 @@
+"""``flatmtl-lite record``: make the record of the long runs that a notebook quotes."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from ..runs.records import flatness, rooms, splitting, teaching
+
+TRAINING = {"teaching": teaching, "splitting": splitting, "flatness": flatness}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    records = parser.add_subparsers(required=True, metavar="RECORD", dest="record")
+    for name, module in TRAINING.items():
+        one = records.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
+        one.add_argument("file", type=Path, help="the JSON file to write")
+        one.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    collected = records.add_parser("rooms", help=(rooms.__doc__ or "").splitlines()[0])
+    collected.add_argument("sweep", type=Path, help="the folder above all run folders")
+    collected.add_argument("file", type=Path, help="the JSON file to write")
+
+
+def run(record: str, file: Path, seeds: list[int] | None = None, sweep: Path | None = None) -> int:
+    if sweep is not None:
+        rooms.record(sweep, file)
+    else:
+        torch.set_num_threads(1)  # as in the records that ship
+        TRAINING[record].record(file, seeds or [])
+    return 0

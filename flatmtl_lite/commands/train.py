@@ -1,0 +1,42 @@
+"""``flatmtl-lite train``: train one network in a folder of its own."""
+
+import argparse
+from typing import Any
+
+from ..runs.engine.folder import RunFolder
+from ..runs.launch import Stopped, launch
+from .options import add_experiments, set_threads
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    for one in add_experiments(parser):
+        one.add_argument("--out", required=True, help="the folder of the run")
+        one.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+        one.add_argument(
+            "--checkpoint-seconds",
+            type=_seconds,
+            default=60.0,
+            help="seconds between checkpoints (default: 60)",
+        )
+
+
+def run(out: str, threads: int | None, **options: Any) -> int:
+    set_threads(threads)
+    try:
+        result = launch(out=out, **options)
+    except KeyboardInterrupt as stop:
+        if isinstance(stop, Stopped) or not RunFolder(out).is_begun:
+            raise
+        words = "Stopped at once; the last checkpoint stays. Go on with --resume."
+        raise KeyboardInterrupt(words) from stop
+    if result.entries("evaluation"):
+        score = result.entries("evaluation")[-1]["score"]
+        print(f"finished: test {score['test']:.2f} at the last epoch. {out} holds the result.")
+    return 0
+
+
+def _seconds(word: str) -> float:
+    seconds = float(word)
+    if not seconds >= 0:
+        raise argparse.ArgumentTypeError(f"Got {word}; expected a number >= 0.")
+    return seconds

@@ -1,0 +1,54 @@
+"""Stop a run at the next step when a signal asks for it."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+# SIGINT is Ctrl-C; by SIGUSR2 Slurm says that the time is up. Windows does not have all of them.
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR2") if hasattr(signal, name)]
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the run to stop; its checkpoint is written.
+
+    Attributes:
+        signal: number of the signal.
+        exit_code: exit code of a command that the signal stopped.
+    """
+
+    def __init__(self, number: int, message: str):
+        super().__init__(message)
+        self.signal = number
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def stop_requests() -> Iterator[list[int]]:
+    """Yield a list that receives the number of the first signal to stop; a second signal acts as always.
+
+    In a thread that is not the main thread the list stays empty, because Python delivers no signals there.
+    """
+    requests: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield requests
+        return
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def request(number: int, frame: Any) -> None:
+        requests.append(number)
+        print("Stopping after this step; once more to stop at once.", file=sys.stderr)
+        put_back()
+
+    def put_back() -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    for number in handlers:
+        signal.signal(number, request)
+    try:
+        yield requests
+    finally:
+        put_back()

@@ -1,0 +1,49 @@
+"""Write the report on a folder of runs: ``report.md``, ``report.json`` and, if wanted, figures."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ...files import write_whole
+from .read import RecordedRun, read_runs
+from .tables import differences, rows
+from .text import markdown
+
+Draw = Callable[[list[dict], str, Path], None]
+
+
+def write_report(folder: Path, draw: Draw | None = None) -> str:
+    """Write ``report.md`` and ``report.json`` on all runs below a folder; return the report in Markdown.
+
+    A run that cannot be read is left out; a warning on the error output and the report itself name it.
+
+    Args:
+        folder: the folder above the run folders.
+        draw: called last, with ``{"result": ..., "log": [...]}`` for each run, the report in Markdown and the
+            folder.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no run below it.
+    """
+    runs, unreadable = read_runs(folder)
+    table, duplicates = rows(runs)
+    left_out = unreadable + duplicates
+    for sentence in left_out:
+        print(f"warning: left out {sentence}", file=sys.stderr)
+    pairs = differences(table)
+    text = markdown(table, pairs, left_out)
+    content = {"rows": table, "differences": pairs, "left_out": left_out}
+    write_whole(folder / "report.md", text)
+    write_whole(folder / "report.json", json.dumps(content, indent=1, ensure_ascii=False))
+    if draw:
+        draw([{"result": run.result, "log": _log(run)} for run in runs], text, folder)
+    return text
+
+
+def _log(run: RecordedRun) -> list[dict]:
+    try:
+        return run.log()
+    except (OSError, ValueError) as error:
+        print(f"warning: {run.name} is drawn without its log: {error}", file=sys.stderr)
+        return []

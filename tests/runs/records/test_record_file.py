@@ -1,0 +1,30 @@
+"""The file of a record: its heading, and no training begins for a file that cannot be written."""
+
+import json
+
+import pytest
+
+from flatmtl_lite.runs.records import flatness, splitting, teaching
+from flatmtl_lite.runs.records.record_file import RecordFile
+
+
+@pytest.mark.parametrize("module", [flatness, splitting, teaching])
+def test_a_missing_folder_is_refused_before_any_training(module, tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(module, "train", lambda *a: trained.append(a))
+    with pytest.raises(FileNotFoundError, match=r"record\.json; expected a file in a folder that exists"):
+        module.record(tmp_path / "missing" / "record.json", [7])
+    assert not trained
+
+
+def test_the_heading_has_the_command_of_today_and_every_entry_is_saved_at_once(tmp_path):
+    path = tmp_path / "record.json"
+    file = RecordFile("splitting", path, [0, 3], runs=[])
+    for number in range(2):
+        file.append("runs", {"number": number})
+        assert len(json.loads(path.read_text())["runs"]) == number + 1
+    record = json.loads(path.read_text())
+    assert list(record) == ["command", "date", "machine", "runs"]
+    assert record["command"] == f"flatmtl-lite record splitting {path.as_posix()} --seeds 0 3"
+    assert "thread(s), torch" in record["machine"]
+    assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
