@@ -15,7 +15,7 @@ from .runs.engine.config import Config
 from .runs.engine.folder import InUse, RunError, RunFolder
 from .runs.experiments.registry import EXPERIMENTS, read_options
 from .runs.launch import Stopped, as_begun, launch
-from .runs.paper.multimnist import published
+from .runs.paper.multimnist import published_row
 from .runs.plan import plan
 from .runs.report import tables as report
 from .runs.sweep import command as sweep
@@ -109,7 +109,7 @@ def _report(**given) -> int:
         paper = {}
         for result in (run["result"] for run in runs):
             method, settings = result["config"]["method"], result["settings"]
-            found = published(result["experiment"], settings, method)
+            found = published_row(result["experiment"], settings, method)
             if found and all(found.tasks):
                 accuracy = [figure.mean for figure in found.tasks]
                 paper.setdefault(settings["variant"], {})[method_title(method)] = accuracy

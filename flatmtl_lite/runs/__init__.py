@@ -1,7 +1,7 @@
 """The full experiments: data sets, networks, training, records."""
 
 from .data.multimnist import MultiTaskData, fashion_and_mnist, multi_mnist, task_names
-from .data.published import converted
+from .data.published import load_published
 from .data.scenes import Augmented, Scenes, scene_batches
 from .engine.config import Config
 from .engine.folder import RunError, RunFolder
@@ -29,12 +29,12 @@ __all__ = [
     "Scenes",
     "SingleTaskNets",
     "Stopped",
-    "converted",
     "delta_m",
     "encoder_decoder",
     "fashion_and_mnist",
     "launch",
     "lenet",
+    "load_published",
     "mlp",
     "mtan",
     "multi_mnist",

@@ -11,7 +11,7 @@ from torch.utils.data import Subset
 
 from ...names import did_you_mean
 from ..data.multimnist import VARIANTS, multi_mnist, task_names
-from ..data.published import converted
+from ..data.published import load_published
 from ..data.scenes import Scenes
 from ..data.sources import source_folder
 from ..engine.config import Config, check_types
@@ -84,7 +84,7 @@ class MultiMnist:
         """
         make, sizes = parse_network(self.network), (self.n_train, self.n_val, self.n_test)
         if self.published is not None:
-            data = converted(self.published, self.variant, seed, self.n_val)
+            data = load_published(self.published, self.variant, seed, self.n_val)
             held = tuple(map(len, (data.train_images, data.val_images, data.test_images)))
             if held != sizes:
                 raise ValueError(

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ...files import write_whole
-from ..paper.multimnist import published
+from ..paper.multimnist import published_row
 from .read import EVALUATIONS, RecordedRun, numbers, read_runs
 from .text import markdown
 
@@ -83,7 +83,7 @@ def _identity(result: dict) -> dict:
 def _row(identity: dict, seeds: dict[int, RecordedRun]) -> dict:
     results = [run.result for run in seeds.values()]
     scores = {at: [r[at]["score"]["test"] for r in results] for at in EVALUATIONS}
-    paper = published(identity["experiment"], results[0]["settings"], identity["method"])
+    paper = published_row(identity["experiment"], results[0]["settings"], identity["method"])
     return {
         **identity,
         "seeds": list(seeds),

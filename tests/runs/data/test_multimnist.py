@@ -5,14 +5,8 @@ import pytest
 import torch
 
 from flatmtl_lite.runs.data import sources
-from flatmtl_lite.runs.data.multimnist import (
-    VARIANTS,
-    fashion_and_mnist,
-    multi_mnist,
-    pairs,
-    task_names,
-    with_label_noise,
-)
+from flatmtl_lite.runs.data.multimnist import VARIANTS, fashion_and_mnist, multi_mnist, task_names
+from flatmtl_lite.runs.data.pairs import pairs, with_label_noise
 from flatmtl_lite.runs.data.sources import load_source
 
 USER_FOLDER = os.environ.get("FLATMTL_DATA")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from flatmtl_lite.runs import converted, mlp
+from flatmtl_lite.runs import load_published, mlp
 from flatmtl_lite.runs.data.published import ARRAYS, IMAGE_SHAPES
 from flatmtl_lite.runs.measures.evaluation import accuracy
 
@@ -38,7 +38,7 @@ def path(tmp_path) -> Path:
 
 def load(path: Path, arrays: dict, **options):
     np.savez(path, **arrays)
-    return converted(path, **{"variant": "mnist", "seed": 0, "n_val": 10} | options)
+    return load_published(path, **{"variant": "mnist", "seed": 0, "n_val": 10} | options)
 
 
 # what is read -----------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def test_a_missing_array_is_named(path, arrays, name):
 def test_a_missing_file_and_a_folder(tmp_path):
     for path in (tmp_path / "gone.npz", tmp_path):
         with pytest.raises(FileNotFoundError, match=rf"{path}: no such file. Convert the pickle"):
-            converted(path, "mnist", 0)
+            load_published(path, "mnist", 0)
 
 
 class Marks:
@@ -185,7 +185,7 @@ def test_a_pickle_is_not_opened(tmp_path, path, arrays):
     mark = tmp_path / "mark"
     path.write_bytes(pickle.dumps(Marks(mark)))
     with pytest.raises(ValueError, match=r"expected a whole \.npz file; a pickle is never opened here"):
-        converted(path, "mnist", 0)
+        load_published(path, "mnist", 0)
     with pytest.raises(ValueError, match=r"could not be read as plain arrays .*allow_pickle=False"):
         load(path, arrays | {"train_labels": np.array([[Marks(mark), 1]] * 30)})
     assert not mark.exists()
@@ -197,18 +197,18 @@ def test_a_truncated_or_spoilt_file_is_refused(path, arrays):
     for content in (b"", whole[:1000], whole[:-1000]):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"expected a whole \.npz file"):
-            converted(path, "mnist", 0)
+            load_published(path, "mnist", 0)
     shape, entry = whole.index(b"(30, 36"), whole.index(b"PK\1\2")  # of the archive's table of contents
     places = {2000: "CRC", shape: "EOF in", entry + 8: "encrypted", entry + 10: "compression"}
     for place, message in places.items():
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(ValueError, match=rf"could not be read as plain arrays .*{message}"):
-            converted(path, "mnist", 0)
+            load_published(path, "mnist", 0)
     with zipfile.ZipFile(path, "w") as archive:
         for name in ARRAYS:
             archive.writestr(name, b"no array")
     with pytest.raises(ValueError, match=r"train_images \|S8 \(\)"):
-        converted(path, "mnist", 0)
+        load_published(path, "mnist", 0)
 
 
 # the script in data/README.md -------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def convert(tmp_path):
 def test_the_documented_script_converts_a_pickle(convert, path, arrays, protocol, dtype):
     content = pickle.dumps([arrays[name].astype(dtype) for name in ARRAYS], protocol)
     assert convert(content).stderr == ""
-    found, expected = converted(path, "mnist", 0, 10), load(path, arrays)
+    found, expected = load_published(path, "mnist", 0, 10), load(path, arrays)
     assert found.origin == expected.origin
     assert torch.equal(found.train_images, expected.train_images)
 
@@ -243,7 +243,7 @@ def test_it_reads_what_another_numpy_pickled(convert, path, arrays, core):
     content = pickle.dumps([arrays[name] for name in ARRAYS], 3)
     content = re.sub(rb"numpy\._?core", core, content)
     assert convert(content).stderr == ""
-    assert len(converted(path, "mnist", 0, 10).train_images) == 20
+    assert len(load_published(path, "mnist", 0, 10).train_images) == 20
 
 
 def test_it_refuses_whatever_is_no_array(convert, tmp_path, path, arrays):

@@ -11,7 +11,7 @@ from flatmtl_lite.diagnostics import hessian_trace, sharpness, top_eigenvalue
 from flatmtl_lite.runs import Config, fashion_and_mnist, mlp, task_closures, train
 from flatmtl_lite.runs.measures.calibration import (
     brier,
-    calibration,
+    calibration_metrics,
     ece,
     evaluate,
     log_probabilities,
@@ -82,7 +82,7 @@ def test_brier_of_the_sure_and_of_a_guess_at_random():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_calibration_is_each_metric_in_one_go(dtype):
     log_p, labels = said(n=1000)
-    found = calibration(log_p.to(dtype), labels)
+    found = calibration_metrics(log_p.to(dtype), labels)
     assert list(found) == ["accuracy", "nll", "ece", "brier"]
     right = (log_p.argmax(-1) == labels).double().mean().item()
     assert found["accuracy"] == pytest.approx(100 * right, abs=0.01)
@@ -112,7 +112,7 @@ GUESS = torch.full((4, 10), -math.log(10))
         (GUESS * math.nan, torch.zeros(4).long(), "training diverged"),
     ],
 )
-@pytest.mark.parametrize("metric", [calibration, nll, ece, brier, reliability])
+@pytest.mark.parametrize("metric", [calibration_metrics, nll, ece, brier, reliability])
 def test_what_is_not_of_one_task_is_refused(metric, log_p, labels, message):
     with pytest.raises(ValueError, match=message):
         metric(log_p, labels)
@@ -132,7 +132,7 @@ def test_every_task_is_evaluated_from_one_pass(data, trained):
     assert found["accuracy"] == accuracy(trained, data.test_images, data.test_labels)
     said = log_probabilities(trained, data.test_images)
     for task, (log_p, labels) in enumerate(zip(said, data.test_labels.unbind(1), strict=True)):
-        assert {key: values[task] for key, values in found.items()} == calibration(log_p, labels)
+        assert {key: values[task] for key, values in found.items()} == calibration_metrics(log_p, labels)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])

@@ -32,5 +32,5 @@ def test_entropy_histograms_count_every_image_on_one_scale():
 
 @pytest.mark.parametrize("data", [{}, {"a": []}, {"a": [torch.zeros(1, 10)], "b": [torch.zeros(1, 2)]}])
 def test_entropy_histograms_of_different_networks_are_refused(data):
-    with pytest.raises(ValueError, match="expected those of one network"):
+    with pytest.raises(ValueError, match="expected the classes of one network"):
         entropy_histograms(data)

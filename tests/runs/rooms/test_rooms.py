@@ -477,7 +477,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 @pytest.mark.parametrize("text", ["{}", "[]", "half a fi", '{"train": 1}'])
 def test_a_foreign_origin_is_refused(tmp_path, text):
     (tmp_path / "origin.json").write_text(text)
-    with pytest.raises(FileExistsError, match=r"origin\.json is not one of synthetic rooms"):
+    with pytest.raises(FileExistsError, match=r"origin\.json does not describe synthetic rooms"):
         write_rooms(tmp_path, **SMALL)
 
 
@@ -494,7 +494,7 @@ def test_other_settings_are_refused_before_anything_changes(tmp_path, change):
 def test_real_nyuv2_is_refused(tmp_path):
     (tmp_path / "train" / "image").mkdir(parents=True)
     (tmp_path / "train" / "image" / "0.npy").write_bytes(b"")
-    with pytest.raises(FileExistsError, match="holds train, and is no folder of synthetic rooms"):
+    with pytest.raises(FileExistsError, match="holds train, and is not a folder of synthetic rooms"):
         write_rooms(tmp_path, **SMALL)
 
 
