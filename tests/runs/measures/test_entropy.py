@@ -30,7 +30,7 @@ def test_entropy_histograms_count_every_image_on_one_scale():
     assert entropy_histograms({"mnist": [undecided]}, bins=10)["mnist"] == [[*[0] * 9, 7]]
 
 
-@pytest.mark.parametrize("data", [{}, {"a": []}, {"a": [torch.zeros(1, 10)], "b": [torch.zeros(1, 2)]}])
-def test_entropy_histograms_of_different_networks_are_refused(data):
-    with pytest.raises(ValueError, match="expected the classes of one network"):
-        entropy_histograms(data)
+def test_entropy_histograms_of_different_networks_are_refused():
+    for data in ({}, {"a": []}, {"a": [torch.zeros(1, 10)], "b": [torch.zeros(1, 2)]}):
+        with pytest.raises(ValueError, match="expected the classes of one network"):
+            entropy_histograms(data)
