@@ -206,6 +206,13 @@ def test_a_zoom_of_two_is_the_crop_with_every_pixel_doubled():
     assert (inner - crop).abs()[:, 1:-1, 1:-1].mean() < 0.5 * (inner - crop.flip(-1)).abs().mean()
 
 
+def test_a_zoomed_pixel_takes_the_label_in_its_middle():
+    scene = scene_of()
+    near = augment(scene, 1.5, 0.0, 0.0, flip=False)
+    rows, columns = (((torch.arange(n) + 0.5) / 1.5).long() for n in SIZE)
+    assert torch.equal(near["label"], scene["label"][rows][:, columns])
+
+
 def test_the_crop_reaches_every_edge():
     ramp = {**scene_of(), "image": torch.arange(18.0).expand(3, 12, 18) / 17}
     left, right = (augment(ramp, 1.5, 0.0, place, False)["image"] for place in (0.0, 0.999))

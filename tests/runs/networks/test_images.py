@@ -34,7 +34,7 @@ def test_every_task_has_its_classes_and_sizes_are_the_published_ones(name):
     assert size(model.trunk) == size(NETWORKS[name](classes=(10,)).trunk)  # a single-task twin
 
 
-@pytest.mark.parametrize(("before", "width", "stride"), [(4, 4, 1), (4, 8, 2), (4, 8, 1)])
+@pytest.mark.parametrize(("before", "width", "stride"), [(4, 4, 1), (4, 4, 2), (4, 8, 1)])
 def test_a_block_adds_to_its_input(before, width, stride):
     block = ResidualBlock(before, width, stride).eval()
     x = torch.randn(2, before, 9, 9)
