@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..runs.paper.multimnist import published
+from ..runs.paper.multimnist import published_row
 from ..runs.report.write import Draw, write_report
 
 
@@ -30,7 +30,7 @@ def _drawing() -> Draw | None:
         paper: dict[str, dict[str, Any]] = {}
         for result in (run["result"] for run in runs):
             method, settings = result["config"]["method"], result["settings"]
-            row = published(result["experiment"], settings, method)
+            row = published_row(result["experiment"], settings, method)
             if row and all(row.tasks):
                 accuracy = [figure.mean for figure in row.tasks if figure]
                 paper.setdefault(settings["variant"], {})[method_title(method)] = accuracy

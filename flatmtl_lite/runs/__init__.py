@@ -8,7 +8,7 @@ quote). ``moved`` answers old commands.
 """
 
 from .data.multimnist import MultiTaskData, fashion_and_mnist, multi_mnist, task_names
-from .data.published import converted
+from .data.published import load_published
 from .data.scenes import Augmented, Scenes, scene_batches
 from .engine.config import Config
 from .engine.folder import RunError, RunFolder
@@ -38,12 +38,12 @@ __all__ = [
     "Scenes",
     "SingleTaskNets",
     "Stopped",
-    "converted",
     "delta_m",
     "encoder_decoder",
     "fashion_and_mnist",
     "launch",
     "lenet",
+    "load_published",
     "mlp",
     "mtan",
     "multi_mnist",

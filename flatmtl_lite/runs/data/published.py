@@ -9,32 +9,35 @@ from tokenize import TokenError
 import numpy as np
 import torch
 
-from .multimnist import CANVAS, CLASSES, MultiTaskData, check_count, item_tasks
+from ..rooms.checks import check_count
+from .multimnist import MultiTaskData, item_tasks
+from .pairs import CANVAS, CLASSES
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 IMAGE_SHAPES = ((CANVAS, CANVAS), (1, CANVAS, CANVAS), (CANVAS**2,))
 REMEDY = "Convert the pickle as data/README.md says."
 # what zipfile and numpy raise when bits of a file are flipped
-SPOILT = (ValueError, OSError, EOFError, RuntimeError, TokenError, zipfile.BadZipFile, zlib.error)
+READ_ERRORS = (ValueError, OSError, EOFError, RuntimeError, TokenError, zipfile.BadZipFile, zlib.error)
 
 
-def converted(path: str | Path, variant: str, seed: int, n_val: int = 20_000) -> MultiTaskData:
+def load_published(path: str | Path, variant: str, seed: int, n_val: int = 20_000) -> MultiTaskData:
     """Read a published set (Lin et al. 2019) that was converted to an .npz file as ``data/README.md`` says.
 
-    Neither the pickles' hashes nor the script that made them were published: form and values are checked,
-    and ``origin`` names the SHA-256 of the pixels and labels that were found. All test pairs are kept.
+    The authors published neither hashes of the pickles nor the script that made them. So this function
+    checks form and values, and ``origin`` names the SHA-256 of the pixels and labels. It keeps all test
+    pairs.
 
     Validation pairs are drawn from the 120,000 training pairs, which were made of 60,000 source images. So
-    unlike in ``multi_mnist`` the two splits share source images, and validation may flatter what was
-    learnt by heart.
+    unlike in ``multi_mnist`` the two splits share source images, and validation may flatter a network that
+    has learnt images by heart.
 
     Args:
         path: An .npz file with ``train_images``, ``train_labels``, ``test_images`` and ``test_labels``:
             images (N, 36, 36), (N, 1, 36, 36) or (N, 1296), whole numbers from 0 to 255 or these divided by
-            255; labels (N, 2), the class 0..9 of the item at the top left and of the other.
+            255; labels (N, 2), the class 0..9 of the item at the top left, then of the other item.
         variant: "mnist", "fashion" or "fashion+mnist" (digit first): names the tasks.
-        seed: Decides which training pairs are held out.
-        n_val: How many; the others, in an order that the seed decides, are for training.
+        seed: Decides which training pairs are held out for validation.
+        n_val: Number of validation pairs. The other pairs are for training; the seed decides their order.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -52,9 +55,9 @@ def converted(path: str | Path, variant: str, seed: int, n_val: int = 20_000) ->
         array = array.reshape(-1, CANVAS, CANVAS) if is_image else array
         arrays[part] = _bytes(f"{path}, {part}", array, *((255, scale) if is_image else (CLASSES - 1, 1)))
     check_count("n_val", n_val, 1, len(pixels) - 1)
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for array in arrays.values():
-        found.update(array)
+        digest.update(array.data)
 
     x, y, x_test, y_test = (torch.from_numpy(arrays[part]) for part in ARRAYS)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(int(seed)))
@@ -64,7 +67,7 @@ def converted(path: str | Path, variant: str, seed: int, n_val: int = 20_000) ->
         task_names=tuple(tasks),
         classes=(CLASSES, CLASSES),
         origin=f"{path.name}, converted from a published pickle: {len(x):,} train and {len(x_test):,} test "
-        f"pairs, sha256 {found.hexdigest()}",
+        f"pairs, sha256 {digest.hexdigest()}",
     )
 
 
@@ -76,11 +79,11 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {part: np.asarray(file[part]) for part in ARRAYS if part in file}
-            found = ", ".join(file) or "nothing"
-    except SPOILT as error:
+            names = ", ".join(file) or "nothing"
+    except READ_ERRORS as error:
         raise ValueError(f"{path}: could not be read as plain arrays ({error}). {REMEDY}") from error
     if missing := [part for part in ARRAYS if part not in arrays]:
-        raise ValueError(f"{path}: no {', '.join(missing)} in it, found {found}. {REMEDY}")
+        raise ValueError(f"{path}: no {', '.join(missing)} in it, found {names}. {REMEDY}")
     return arrays
 
 
@@ -97,7 +100,7 @@ def _check_form(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _bytes(where: str, array: np.ndarray, most: int, scale: int) -> np.ndarray:
-    """``scale * array`` as uint8, if that loses nothing and is at most ``most``."""
+    """Return ``scale * array`` as uint8, if that loses nothing and no value is above ``most``."""
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= most / scale):
         raise ValueError(
@@ -109,11 +112,11 @@ def _bytes(where: str, array: np.ndarray, most: int, scale: int) -> np.ndarray:
     for start in range(0, len(array), 4096):  # in parts: float64 takes eight times the room
         values = array[start : start + 4096] * np.float64(scale)
         whole[start : start + 4096] = np.rint(values)
-        if (lost := np.abs(values - whole[start : start + 4096])).max() > 1e-3:
-            value = values.flat[lost.argmax()] / scale
+        if (loss := np.abs(values - whole[start : start + 4096])).max() > 1e-3:
+            value = values.flat[loss.argmax()] / scale
             raise ValueError(
                 f"{where}: found {value}; expected whole numbers from 0 to {most}"
-                f"{', each divided by 255' if scale > 1 else ''}: resized or normalised images are not "
-                f"those that were published. {REMEDY}"
+                f"{', each divided by 255' if scale > 1 else ''}: resized or normalised images are not the "
+                f"published ones. {REMEDY}"
             )
     return whole

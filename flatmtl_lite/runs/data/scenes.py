@@ -1,14 +1,15 @@
 """Indoor scenes with class labels, depth and surface normals, in the folder layout of MTAN's NYUv2.
 
-``root/{train,val}/{image,label,depth,normal}/{0,1,...,N-1}.npy``: real NYUv2 as MTAN (Liu et al. 2019,
-https://arxiv.org/abs/1803.10704) distributes it, and any other set that is written so.
+The layout is ``root/{train,val}/{image,label,depth,normal}/{0,1,...,N-1}.npy``. MTAN (Liu et al. 2019,
+https://arxiv.org/abs/1803.10704) distributes real NYUv2 in it. Any other set in this layout can be read too.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
 from operator import index as as_index
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,11 +19,11 @@ from torch.utils.data import Dataset, default_collate
 
 from ..rooms.labels import CLASSES
 
-# What a file holds: channels (none: the label), smallest and largest value.
+# part -> channels (the label has none), smallest and largest value
 PARTS = {
     "image": ((3,), 0, 1),
     "label": ((), -1, len(CLASSES) - 1),
-    "depth": ((1,), 0, 1000),  # metres; millimetres would be larger
+    "depth": ((1,), 0, 1000),  # metres; a depth in millimetres is larger
     "normal": ((3,), -1, 1),
 }
 SLACK = 0.01  # rounding of half precision and of resized images
@@ -32,11 +33,11 @@ Scene = dict[str, Tensor]
 
 
 class Scenes(Dataset):
-    """One split of a scene data set; ``scenes[i]`` is a dict of tensors, read when asked for.
+    """One split of a scene data set. ``scenes[i]`` is a dict of tensors, read when asked for.
 
     ``image`` (3, H, W) float32 in [0, 1]; ``label`` (H, W) int64, 0..12 or -1 where undefined; ``depth``
     (1, H, W) float32 in metres, 0 where unknown; ``normal`` (3, H, W) float32, all 0 where unknown. On
-    disk the channels come last, and any float type does (for the label any integer type too).
+    disk the channels come last. Any float type is read, and for the label any integer type too.
 
     Args:
         root: the folder that holds ``train`` and ``val``.
@@ -47,8 +48,8 @@ class Scenes(Dataset):
 
     Raises:
         FileNotFoundError: a folder is missing or empty.
-        ValueError: the files are not numbered 0 to N-1 in each folder, or one has not the shape or the
-            values above. Structure and the first scene are checked at once, the others when they are read.
+        ValueError: the files are not numbered 0 to N-1 in each folder, or a file does not have the shape
+            or the values above. Structure and the first scene are checked at once, other scenes when read.
     """
 
     def __init__(self, root: str | Path, split: str = "train"):
@@ -58,14 +59,14 @@ class Scenes(Dataset):
         counts = {part: _count(self.folder / part) for part in PARTS}
         if len(set(counts.values())) > 1:
             raise ValueError(
-                f"Got {counts} files in {self.folder}; expected as many of each. The copy is incomplete: "
-                "copy or make the data again."
+                f"Got {counts} files in {self.folder}; expected the same number of each. "
+                "The copy is incomplete: copy or make the data again."
             )
         self._length = counts["image"]
         first = self.folder / "label" / "0.npy"
         self.size = _open(first).shape
         if len(self.size) != 2:
-            raise ValueError(f"Got {first} of shape {self.size}; expected (H, W), one class a pixel.")
+            raise ValueError(f"Got {first} of shape {self.size}; expected (H, W), one class per pixel.")
         self[0]
 
     def __len__(self) -> int:
@@ -80,7 +81,7 @@ class Scenes(Dataset):
         return scene
 
     def _read(self, part: str, i: int) -> Tensor:
-        """One file, checked, channels first, float32."""
+        """Read and check one file: channels first, float32."""
         path = self.folder / part / f"{i}.npy"
         channels, low, high = PARTS[part]
         stored = _open(path)
@@ -91,34 +92,34 @@ class Scenes(Dataset):
             )
         values = torch.from_numpy(np.array(stored, np.float32))
         least, most = (v.item() for v in values.aminmax())
-        if not (low - SLACK <= least and most <= high + SLACK):  # so that NaN is refused too
+        if not (low - SLACK <= least and most <= high + SLACK):  # in this form NaN is refused too
             hint = " Divide 0..255 by 255." if part == "image" else ""
             raise ValueError(
                 f"Got {path} with values from {least:g} to {most:g}; expected {low} to {high}.{hint}"
             )
         if part == "label" and not torch.equal(values, values.round()):
-            raise ValueError(f"Got {path} with broken numbers; expected whole ones, -1 to {high}.")
+            raise ValueError(f"Got {path} with broken numbers; expected whole numbers, -1 to {high}.")
         values = values.clamp_(low, high)
         return values.movedim(-1, 0).contiguous() if channels else values
 
 
 class Augmented(Dataset):
-    """Scenes zoomed, cropped and flipped: what scene i becomes depends on (seed, epoch, i) alone.
+    """Scenes zoomed, cropped and flipped. The result for scene i depends on (seed, epoch, i) alone.
 
     Scale 1, 1.2 or 1.5 and the place of the crop are drawn evenly, the flip with probability 1/2; see
     :func:`augment`. No generator is kept, so a run that is resumed sees the same scenes.
 
     Args:
-        scenes: the scenes as they are.
+        scenes: the scenes to change.
         seed, epoch: whole numbers >= 0.
     """
 
     def __init__(self, scenes: Dataset, seed: int, epoch: int):
-        self.scenes = scenes
-        self.draws = np.random.default_rng([seed, epoch]).random((len(scenes), 4)).tolist()
+        self.scenes, count = scenes, len(cast(Sized, scenes))
+        self.draws = np.random.default_rng([seed, epoch]).random((count, 4)).tolist()
 
     def __len__(self) -> int:
-        return len(self.scenes)
+        return len(self.draws)
 
     def __getitem__(self, index: int) -> Scene:
         scale, top, left, flip = self.draws[as_index(index)]
@@ -126,17 +127,17 @@ class Augmented(Dataset):
 
 
 def augment(scene: Scene, scale: float, top: float, left: float, flip: bool) -> Scene:
-    """Zoom into a scene, and mirror it: the augmentation of the CAGrad line of papers.
+    """Zoom into a scene, and mirror it: the augmentation of CAGrad and the papers that follow it.
 
     A crop of H/scale by W/scale is resized to H by W: image and normals bilinearly, label and depth from
-    the nearest pixel. What is zoomed in is nearer, so depth is divided by the scale; the mirror negates
-    the normals' x. The published code leaves interpolated normals shorter than 1 and lets them leak into
-    unknown pixels; here they are normalised and the nearest pixel says whether they are known.
+    the nearest pixel. A zoomed scene is nearer, so depth is divided by the scale. The mirror negates the
+    normals' x. The published code leaves interpolated normals shorter than 1 and lets them leak into
+    unknown pixels. Here normals are normalised, and the nearest pixel decides whether a normal is known.
 
     Args:
-        scene: as :class:`Scenes` gives it.
+        scene: an item of :class:`Scenes`.
         scale: 1 or more.
-        top, left: place of the crop, each in [0, 1): a share of the places there are.
+        top, left: place of the crop, each in [0, 1): a share of all possible places.
         flip: whether to mirror.
 
     Example:
@@ -151,18 +152,20 @@ def augment(scene: Scene, scale: float, top: float, left: float, flip: bool) -> 
         h, w = int(height / scale), int(width / scale)
         row, column = int(top * (height - h + 1)), int(left * (width - w + 1))
 
-        def zoomed(layers: list[Tensor], mode: str) -> Tensor:
+        def zoom(layers: list[Tensor], mode: str) -> Tensor:
             crop = torch.cat(layers)[None, :, row : row + h, column : column + w]
             return interpolate(crop, size=(height, width), mode=mode)[0]
 
-        image, normal = zoomed([scene["image"], scene["normal"]], "bilinear").split(3)
-        known = (scene["normal"] != 0).any(0, keepdim=True)
-        label, depth, known = zoomed([scene["label"][None].float(), scene["depth"], known], "nearest-exact")
+        image, normal = zoom([scene["image"], scene["normal"]], "bilinear").split(3)
+        is_known = (scene["normal"] != 0).any(0, keepdim=True)
+        label, depth, is_known = zoom(
+            [scene["label"][None].float(), scene["depth"], is_known], "nearest-exact"
+        )
         scene = {
             "image": image,
             "label": label.long(),
             "depth": depth[None] / scale,
-            "normal": normalize(normal, dim=0) * known,
+            "normal": normalize(normal, dim=0) * is_known,
         }
     if flip:
         scene = {part: values.flip(-1) for part, values in scene.items()}
@@ -171,45 +174,48 @@ def augment(scene: Scene, scale: float, top: float, left: float, flip: bool) -> 
 
 
 def scene_batches(
-    scenes: Dataset, batches: Sequence[Tensor], device: str | torch.device = "cpu", ahead: int = 2
+    scenes: Dataset,
+    batches: Iterable[Tensor],
+    device: str | torch.device = "cpu",
+    ahead: int = 2,
 ) -> Iterator[Scene]:
-    """The scenes of one list of indices after the other, stacked: each part (N, ...) on the device.
+    """Yield one stacked batch for each list of indices: each part (N, ...), on the device.
 
-    A thread reads and augments the next batches meanwhile; to a GPU they go from pinned memory without
-    waiting. To begin at batch k, leave the first k out: what comes is the same.
+    A thread reads and augments the next batches meanwhile. Batches go to a GPU from pinned memory without
+    waiting. To begin at batch k, leave the first k lists out: the other batches stay the same.
 
     Args:
         scenes: :class:`Scenes` or :class:`Augmented`.
-        batches: (N,) int64 each.
-        device: where to.
+        batches: (N,) int64 each, indices of scenes.
+        device: the device of the batches.
         ahead: how many batches are made in advance.
 
     Raises:
-        ValueError: whatever :class:`Scenes` finds wrong with a file, at its batch.
+        ValueError: a file is not as :class:`Scenes` expects; raised at the batch that needs it.
     """
     pinned = torch.device(device).type == "cuda"
 
     def load(indices: Tensor) -> Scene:
         batch = default_collate([scenes[i] for i in indices.tolist()])
-        # the layout of the networks' convolutions: else every pass of a step would change it again
+        # the networks' convolutions have this layout; without it every pass of a step would change it again
         batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
         return {part: values.pin_memory() for part, values in batch.items()} if pinned else batch
 
-    def arrived(batch: Scene) -> Scene:
+    def send(batch: Scene) -> Scene:
         return {part: values.to(device, non_blocking=True) for part, values in batch.items()}
 
     with ThreadPoolExecutor(1) as thread:
-        waiting = deque()
+        waiting: deque[Future[Scene]] = deque()
         for indices in batches:
             waiting.append(thread.submit(load, indices))
             if len(waiting) > ahead:
-                yield arrived(waiting.popleft().result())
+                yield send(waiting.popleft().result())
         while waiting:
-            yield arrived(waiting.popleft().result())
+            yield send(waiting.popleft().result())
 
 
 def _count(folder: Path) -> int:
-    """How many files 0.npy, 1.npy, ... a folder holds; they must be numbered without a gap."""
+    """Count the files 0.npy, 1.npy, ... of a folder, which must be numbered without a gap."""
     names = {file.name for file in folder.glob("*.npy")}
     if not names:
         raise FileNotFoundError(
@@ -226,7 +232,7 @@ def _count(folder: Path) -> int:
 
 
 def _open(path: Path) -> np.ndarray:
-    """A mapped array. Unlike np.load this reads nothing but .npy, and never unpickles."""
+    """Map an array. Unlike np.load this reads nothing but .npy, and never unpickles."""
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError) as error:

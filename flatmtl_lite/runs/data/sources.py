@@ -20,12 +20,12 @@ from ...files import shipped_folder
 
 
 class IdxFile(NamedTuple):
-    """One file of a set in the IDX format: unsigned bytes behind a header that states the shape."""
+    """One file of a set in the IDX format: a header that states the shape, then unsigned bytes."""
 
     stem: str
     shape: tuple[int, ...]
     sha256: str  # of the content: the bytes of a .gz vary with the tool that packed it
-    md5: str  # of the .gz as its publisher offers it
+    md5: str  # of the .gz file that its publisher offers
 
 
 FILES = (
@@ -34,7 +34,7 @@ FILES = (
     ("test_images", "t10k-images-idx3-ubyte", (10_000, 28, 28)),
     ("test_labels", "t10k-labels-idx1-ubyte", (10_000,)),
 )
-# sha256 and md5 of the four, in this order
+# sha256 and md5 of the four files, in this order
 MNIST = (
     ("ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
     ("65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5", "d53e105ee54ea40749a09fcbcd1e9432"),
@@ -48,7 +48,9 @@ FASHION_MNIST = (
     ("0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34", "bb300cfdad3c16e7a12a480ee83cd310"),
 )
 SETS = {
-    name: {part: IdxFile(stem, shape, *hashes) for (part, stem, shape), hashes in zip(FILES, table)}
+    name: {
+        part: IdxFile(stem, shape, *hashes) for (part, stem, shape), hashes in zip(FILES, table, strict=True)
+    }
     for name, table in (("mnist", MNIST), ("fashion-mnist", FASHION_MNIST))
 }
 BASE_URLS = {
@@ -66,7 +68,7 @@ class Source:
 
     Attributes:
         name: ``"mnist"`` or ``"fashion-mnist"``.
-        origin: One line: full set or shipped sample, and where it was found.
+        origin: One line: full set or shipped sample, and where it lies.
         train_images: ``(N, 28, 28)`` uint8, 0 is background.
         train_labels: ``(N,)`` int64, 0..9.
         test_images: ``(M, 28, 28)`` uint8.
@@ -88,24 +90,24 @@ def load_source(
     progress: bool = True,
     sample: bool | None = None,
 ) -> Source:
-    """Load MNIST or Fashion-MNIST: in full where it can be found, else the sample in ``data/``, if it may be.
+    """Load MNIST or Fashion-MNIST: the full set if it is there, else the sample in ``data/`` if allowed.
 
-    The full set is looked for in one folder: ``root``, else the one that the environment variable
-    ``FLATMTL_DATA`` names, else the user's cache. A folder that is named must hold the set (in ``mnist/`` or
-    ``fashion-mnist/``, as torchvision lays it out, or directly; packed or not). Only when none is named
-    does the sample stand in, unless ``sample`` is False.
+    The full set is looked for in one folder: ``root``, else the folder that the environment variable
+    ``FLATMTL_DATA`` names, else the user's cache. A folder that is named must hold the set: in ``mnist/`` or
+    ``fashion-mnist/``, in torchvision's subfolder, or directly; packed or not. The sample stands in only if
+    no folder is named and ``sample`` is not False.
 
     Args:
         name: ``"mnist"`` or ``"fashion-mnist"``.
         root: The folder to look in.
         download: Fetch missing files into that folder (about 11 or 31 MB in all).
         progress: Show a progress bar while fetching.
-        sample: True: take the shipped sample whatever else is there, for results that others can repeat;
-            False: never take it; None: take it where no folder is named and the full set is not found.
+        sample: True: always take the shipped sample, for results that others can repeat;
+            False: never take it; None: take it if no folder is named and the full set is missing.
 
     Raises:
-        ValueError: Unknown name, or a file that is damaged or not the published one.
-        FileNotFoundError: The full set is not there and the sample may not stand in, or the sample is gone.
+        ValueError: Unknown name, or a file that is damaged or not the published file.
+        FileNotFoundError: The full set is missing and the sample may not stand in, or the sample is gone.
         ConnectionError: A file could not be fetched.
 
     Example:
@@ -116,7 +118,7 @@ def load_source(
         raise ValueError(f"name={name!r}: expected one of {', '.join(map(repr, SETS))}")
     if sample:
         return _load_sample(name)
-    named = root or os.environ.get("FLATMTL_DATA")
+    named_folder = root or os.environ.get("FLATMTL_DATA")
     folder = source_folder(root)
 
     files = SETS[name]
@@ -124,7 +126,7 @@ def load_source(
     if download:
         paths = {part: path or _fetch(folder, name, files[part], progress) for part, path in paths.items()}
     missing = [files[part].stem for part, path in paths.items() if path is None]
-    if missing and (named or sample is False):
+    if missing and (named_folder or sample is False):
         raise FileNotFoundError(
             f"{name}: no {', '.join(missing)} (with or without .gz) in {folder}, its subfolder {name} or "
             f"{TORCHVISION_FOLDERS[name]}. Set FLATMTL_DATA or --data (root=) to the folder that holds them, "
@@ -133,13 +135,13 @@ def load_source(
         )
     if missing:
         return _load_sample(name)
-    tensors = {part: _read_idx(path, files[part]) for part, path in paths.items()}
-    place = "the folder given" if root else "FLATMTL_DATA" if named else "the cache"
+    tensors = {part: _read_idx(path, files[part]) for part, path in paths.items() if path}
+    place = "the folder given" if root else "FLATMTL_DATA" if named_folder else "the cache"
     return _source(name, f"full set from {place}", tensors)
 
 
 def source_folder(root: str | Path | None = None) -> Path:
-    """``root``, else the folder that ``FLATMTL_DATA`` names, else the user's cache."""
+    """Return ``root``, else the folder that ``FLATMTL_DATA`` names, else the user's cache."""
     return Path(root or os.environ.get("FLATMTL_DATA") or pooch.os_cache("flatmtl-lite")).expanduser()
 
 
@@ -149,15 +151,15 @@ def _source(name: str, origin: str, tensors: dict[str, Tensor]) -> Source:
     return Source(name, f"{name}, {origin}: {sizes} images, sha256 checked", **tensors)
 
 
-def _find(folder: Path, name: str, stem: str) -> Path | None:
-    places = (folder / name, folder / TORCHVISION_FOLDERS[name], folder)
+def _find(folder: Path, set_name: str, stem: str) -> Path | None:
+    places = (folder / set_name, folder / TORCHVISION_FOLDERS[set_name], folder)
     spellings = (stem, stem.replace("-idx", ".idx"))
-    paths = (place / f"{one}{end}" for place in places for one in spellings for end in ("", ".gz"))
+    paths = (place / f"{name}{end}" for place in places for name in spellings for end in ("", ".gz"))
     return next((path for path in paths if path.is_file()), None)
 
 
 def _fetch(folder: Path, name: str, file: IdxFile, progress: bool) -> Path:
-    from requests import RequestException  # 0.1 s that only a download needs to pay
+    from requests import RequestException  # costs 0.1 s, which only a download should pay
 
     url = f"{BASE_URLS[name]}{file.stem}.gz"
     try:
@@ -173,13 +175,14 @@ def _fetch(folder: Path, name: str, file: IdxFile, progress: bool) -> Path:
 
 
 def _read_idx(path: Path, file: IdxFile) -> Tensor:
-    """Read one IDX file, raising ValueError unless it is exactly the published one."""
-    remedy = f"Put the published {file.stem} there, or move this one away and pass download=True."
+    """Read one IDX file. Raise ValueError unless it is exactly the published file."""
+    remedy = f"Put the published {file.stem} there, or move this file away and pass download=True."
     header = struct.pack(f">{1 + len(file.shape)}I", 0x0800 + len(file.shape), *file.shape)
     size = len(header) + math.prod(file.shape)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            content = stream.read(size + 1)  # one more than due, and never a whole gzip bomb
+            # one byte more than expected shows a longer file, and no gzip bomb is unpacked whole
+            content = stream.read(size + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: expected a whole gzip file, found: {error}. {remedy}") from error
     if content[: len(header)] != header:
@@ -188,23 +191,23 @@ def _read_idx(path: Path, file: IdxFile) -> Tensor:
             f"found {content[: len(header)].hex(' ', 4) or 'nothing'}. {remedy}"
         )
     if len(content) != size:
-        found = f"{len(content):,}" if len(content) < size else f"more than {size:,}"
-        raise ValueError(f"{path}: expected {size:,} bytes unpacked, found {found}. {remedy}")
+        length = f"{len(content):,}" if len(content) < size else f"more than {size:,}"
+        raise ValueError(f"{path}: expected {size:,} bytes unpacked, found {length}. {remedy}")
     _check_hash(content, file.sha256, path, remedy)
     return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=len(header)).reshape(file.shape)
 
 
 def _check_hash(content: bytes, expected: str, path: Path, remedy: str) -> None:
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise ValueError(f"{path}: expected content of sha256 {expected}, found {found}. {remedy}")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != expected:
+        raise ValueError(f"{path}: expected content of sha256 {expected}, found {digest}. {remedy}")
 
 
 def shipped(name: str) -> bytes:
-    """The content of a file that ships in ``data/``, checked by the hash in ``data/SHA256SUMS``.
+    """Return the content of a file that ships in ``data/``, checked by the hash in ``data/SHA256SUMS``.
 
     Raises:
-        FileNotFoundError, ValueError: it is not there, or not as shipped.
+        FileNotFoundError, ValueError: the file is missing, or its content has changed.
     """
     path = SAMPLE_FOLDER / name
     remedy = "Run `git checkout data/` in the repository; full image sets come with download=True."

@@ -13,7 +13,8 @@ from ..engine.model import single_task as twins_of
 from ..measures.calibration import evaluate, log_probabilities, reliability_lists
 from ..measures.entropy import entropy_histograms
 from ..measures.evaluation import outputs, percent_right
-from ..measures.twins import landscape_of, snapshot_of
+from ..measures.landscape import landscape_of
+from ..measures.snapshots import snapshot_of
 from ..networks.images import task_closures
 
 SNAPSHOT_IMAGES = 500  # training images of a snapshot, a slice, an eigenvalue
@@ -97,7 +98,7 @@ class ImageTasks:
         return metrics | {"score": score}
 
     def snapshot(self, model: nn.Module) -> dict[str, Any]:
-        """Return angles and sharpness, see :func:`~flatmtl_lite.runs.measures.twins.snapshot_of`."""
+        """Return angles and sharpness, see :func:`~flatmtl_lite.runs.measures.snapshots.snapshot_of`."""
         return snapshot_of(model, self._snapshot_closures)
 
     def measure(self, model: nn.Module) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 
 from ...names import check_name
 from ..data.multimnist import VARIANTS, multi_mnist, task_names
-from ..data.published import converted
+from ..data.published import load_published
 from ..engine.options import check_types, explain_fields, option
 from ..networks.images import parse_network
 from .definition import Definition
@@ -72,7 +72,7 @@ class MultiMnist:
         """
         network, sizes = parse_network(self.network), (self.n_train, self.n_val, self.n_test)
         if self.published is not None:
-            data = converted(self.published, self.variant, seed, self.n_val)
+            data = load_published(self.published, self.variant, seed, self.n_val)
             counts = tuple(map(len, (data.train_images, data.val_images, data.test_images)))
             if counts != sizes:
                 raise ValueError(

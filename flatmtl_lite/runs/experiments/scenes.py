@@ -14,8 +14,9 @@ from ..engine.model import MultiTaskNet
 from ..engine.model import single_task as twins_of
 from ..engine.rounding import rounded
 from ..measures.evaluation import evaluation_mode
+from ..measures.landscape import landscape_of
 from ..measures.scenes import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
-from ..measures.twins import landscape_of, snapshot_of
+from ..measures.snapshots import snapshot_of
 from ..networks.losses import LOSSES
 from ..networks.scenes import TASKS, SceneNet, encoder_decoder, mtan, scene_closures
 from .multimnist import MEASURE_EVERY
@@ -124,11 +125,11 @@ class SceneTasks:
         return metrics | {"score": {split: round(self.score(metrics[split]), 4) for split in metrics}}
 
     def snapshot(self, model: nn.Module) -> dict[str, Any]:
-        """Return angles and sharpness, see :func:`~flatmtl_lite.runs.measures.twins.snapshot_of`."""
+        """Return angles and sharpness, see :func:`~flatmtl_lite.runs.measures.snapshots.snapshot_of`."""
         return snapshot_of(model, self._snapshot_closures)
 
     def measure(self, model: nn.Module) -> dict[str, Any]:
-        """Return the final measures, see :func:`~flatmtl_lite.runs.measures.twins.landscape_of`."""
+        """Return the final measures, see :func:`~flatmtl_lite.runs.measures.landscape.landscape_of`."""
         return landscape_of(model, self._snapshot_closures)
 
     @torch.no_grad()

@@ -1,38 +1,37 @@
 """How good and how honest a network's probabilities are: NLL, Brier score, ECE, reliability diagrams."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import nll_loss, one_hot
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from ..engine.model import MultiTaskNet
 from ..engine.rounding import rounded
 from .evaluation import outputs, percent_right
 
 
-def log_probabilities(model: MultiTaskNet, images: Tensor) -> list[Tensor]:
-    """Per task what the network says, in evaluation mode: images (N, H, W) uint8 -> (N, classes).
+def log_probabilities(model: nn.Module, images: Tensor) -> list[Tensor]:
+    """Log-probabilities of each task in evaluation mode: images (N, H, W) uint8 -> (N, classes) per task.
 
     In float32, or in the model's dtype if that is wider; on the images' device.
     """
-    said = outputs(model, images)
-    return [task.log_softmax(-1, dtype=torch.promote_types(task.dtype, torch.float32)) for task in said]
+    logits = outputs(model, images)
+    return [task.log_softmax(-1, dtype=torch.promote_types(task.dtype, torch.float32)) for task in logits]
 
 
-def evaluate(model: MultiTaskNet, images: Tensor, labels: Tensor) -> dict[str, list[float]]:
-    """:func:`calibration` of every task from one pass over the images: a list of T values a metric.
+def evaluate(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, list[float]]:
+    """:func:`calibration_metrics` of every task from one pass over the images: T values per metric.
 
     Args:
         model: trunk and heads.
         images: (N, H, W) uint8.
         labels: (N, T), on the same device.
     """
-    said = log_probabilities(model, images)
-    tasks = [calibration(log_p, y) for log_p, y in zip(said, labels.unbind(1), strict=True)]
+    log_ps = log_probabilities(model, images)
+    tasks = [calibration_metrics(log_p, y) for log_p, y in zip(log_ps, labels.unbind(1), strict=True)]
     return {key: [task[key] for task in tasks] for key in tasks[0]}
 
 
-def calibration(log_p: Tensor, labels: Tensor) -> dict[str, float]:
+def calibration_metrics(log_p: Tensor, labels: Tensor) -> dict[str, float]:
     """``accuracy`` and ``ece`` in per cent, ``nll`` in nats and ``brier`` of one task, rounded.
 
     Args:
@@ -40,14 +39,14 @@ def calibration(log_p: Tensor, labels: Tensor) -> dict[str, float]:
         labels: (N,).
 
     Raises:
-        ValueError: what is given are not log-probabilities and labels of one task.
+        ValueError: the arguments are not log-probabilities and labels of one task.
     """
-    found = {"nll": nll(log_p, labels), "ece": ece(log_p, labels), "brier": brier(log_p, labels)}
-    return {"accuracy": percent_right(log_p, labels), **rounded(found, 5)}
+    metrics = {"nll": nll(log_p, labels), "ece": ece(log_p, labels), "brier": brier(log_p, labels)}
+    return {"accuracy": percent_right(log_p, labels), **rounded(metrics, 5)}
 
 
 def nll(log_p: Tensor, labels: Tensor) -> float:
-    """Negative log-likelihood of one task, the mean cross-entropy; a guess at random has log(classes).
+    """Negative log-likelihood of one task, the mean cross-entropy. A random guess has log(classes).
 
     Args:
         log_p: (N, classes).
@@ -60,8 +59,8 @@ def nll(log_p: Tensor, labels: Tensor) -> float:
 def brier(log_p: Tensor, labels: Tensor) -> float:
     """Brier score of one task, 0 (right and sure) to 2 (wrong and sure): the mean of Σₖ (pₖ - yₖ)².
 
-    Summed over the classes k, y one-hot; equal to the 1 + Σ(Σₖ pₖ² - 2 p_label)/N of the code of arXiv
-    2211.13723. A guess at random has 1 - 1/classes.
+    Summed over the classes k, with y one-hot. The code of arXiv 2211.13723 has
+    1 + Σ(Σₖ pₖ² - 2 p_label)/N, which is equal. A random guess has 1 - 1/classes.
 
     Args:
         log_p: (N, classes).
@@ -78,8 +77,8 @@ def brier(log_p: Tensor, labels: Tensor) -> float:
 def ece(log_p: Tensor, labels: Tensor, bins: int = 10) -> float:
     """Expected calibration error of one task, in per cent: the mean of |accuracy - confidence| over bins.
 
-    Guo et al. 2017 (arXiv 1706.04599, eq. 3), by torchmetrics: confidence is the largest probability,
-    the bins are of equal width, each counts by its number of images.
+    Guo et al. 2017 (arXiv 1706.04599, eq. 3), by torchmetrics. Confidence is the largest probability, all
+    bins have the same width, and each bin counts by its number of images.
 
     Args:
         log_p: (N, classes).
@@ -87,14 +86,15 @@ def ece(log_p: Tensor, labels: Tensor, bins: int = 10) -> float:
         bins: number of bins.
     """
     _check_task(log_p, labels)
-    found = multiclass_calibration_error(log_p.exp(), labels, log_p.shape[-1], n_bins=bins, norm="l1")
-    return 100 * found.item()
+    error = multiclass_calibration_error(log_p.exp(), labels, log_p.shape[-1], n_bins=bins, norm="l1")
+    return 100 * error.item()
 
 
 def reliability(log_p: Tensor, labels: Tensor, bins: int = 10) -> tuple[Tensor, Tensor, Tensor]:
     """The bins of a reliability diagram: number of images, mean confidence and accuracy, (bins,) each.
 
-    The share-weighted mean of |accuracy - confidence| is :func:`ece`. Both are 0 in an empty bin. On the CPU.
+    The mean of |accuracy - confidence|, weighted by the number of images, is :func:`ece`. Confidence and
+    accuracy are 0 in an empty bin. The tensors are on the CPU.
 
     Args:
         log_p: (N, classes).
@@ -109,29 +109,29 @@ def reliability(log_p: Tensor, labels: Tensor, bins: int = 10) -> tuple[Tensor, 
     """
     _check_task(log_p, labels)
     confidence, answer = log_p.exp().max(-1)
-    place = (confidence * bins).long().clamp_max(bins - 1).cpu()
-    count, said, right = (
-        torch.zeros(bins).index_add_(0, place, values.float().cpu())
+    places = (confidence * bins).long().clamp_max(bins - 1).cpu()
+    count, confidence_sum, right = (
+        torch.zeros(bins).index_add_(0, places, values.float().cpu())
         for values in (torch.ones_like(confidence), confidence, answer == labels)
     )
-    return count, said / count.clamp_min(1), right / count.clamp_min(1)
+    return count, confidence_sum / count.clamp_min(1), right / count.clamp_min(1)
 
 
 def reliability_lists(log_p: Tensor, labels: Tensor, bins: int = 10) -> dict[str, list]:
     """:func:`reliability` as lists that JSON can hold: ``count``, ``confidence``, ``accuracy``."""
-    count, confidence, right = reliability(log_p, labels, bins)
-    return {"count": count.int().tolist(), **rounded({"confidence": confidence, "accuracy": right})}
+    count, confidence, accuracy = reliability(log_p, labels, bins)
+    return {"count": count.int().tolist(), **rounded({"confidence": confidence, "accuracy": accuracy})}
 
 
 def _check_task(log_p: Tensor, labels: Tensor) -> None:
     if log_p.ndim != 2 or labels.shape != log_p.shape[:1] or not len(labels):
         raise ValueError(
             f"Got log-probabilities of shape {tuple(log_p.shape)} and labels of shape {tuple(labels.shape)}; "
-            "expected (N, classes) and (N,), one task's, N >= 1. Take its column, labels[:, i]."
+            "expected (N, classes) and (N,) of one task, N >= 1. Take its column, labels[:, i]."
         )
     if not 0 <= labels.min() <= labels.max() < log_p.shape[1]:
         raise ValueError(
-            f"Got labels from {labels.min()} to {labels.max()}; expected 0 to {log_p.shape[1] - 1}, for "
+            f"Got labels from {labels.min()} to {labels.max()}; expected 0 to {log_p.shape[1] - 1}, since "
             f"there are {log_p.shape[1]} classes. Check that labels and outputs are of the same task."
         )
     if not (log_p.logsumexp(-1).abs() <= 1e-3).all():

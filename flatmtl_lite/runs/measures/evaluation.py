@@ -1,7 +1,9 @@
 """A network on images: its outputs, its accuracy and the sharpness of its task losses."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,7 @@ from ..networks.images import image_input, task_closures
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Run with the model in evaluation mode; afterwards every module is in its own mode again."""
+    """Run with the model in evaluation mode; afterwards every module is in its former mode again."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -24,22 +26,22 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def outputs(model: MultiTaskNet, images: Tensor) -> list[Tensor]:
-    """What the heads say in evaluation mode, on the images' device.
+def outputs(model: nn.Module, images: Tensor) -> list[Tensor]:
+    """Return the outputs of the heads in evaluation mode, on the images' device.
 
     Args:
         model: trunk and heads, on any device.
         images: (N, H, W) uint8.
 
     Returns:
-        Per task (N, C), each its own C.
+        One tensor (N, C) per task; C may differ from task to task.
     """
     with evaluation_mode(model):
-        said = [model(image_input(model, x)) for x in images.split(1024)]
-    return [torch.cat(task).to(images.device) for task in zip(*said, strict=True)]
+        batches = [model(image_input(model, x)) for x in images.split(1024)]
+    return [torch.cat(task).to(images.device) for task in zip(*batches, strict=True)]
 
 
-def accuracy(model: MultiTaskNet, images: Tensor, labels: Tensor) -> list[float]:
+def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> list[float]:
     """Accuracy per task, in per cent to two decimals, in evaluation mode.
 
     Args:
@@ -47,22 +49,27 @@ def accuracy(model: MultiTaskNet, images: Tensor, labels: Tensor) -> list[float]
         images: (N, H, W) uint8.
         labels: (N, T).
     """
-    said = outputs(model, images)
-    return [percent_right(task, y) for task, y in zip(said, labels.unbind(1), strict=True)]
+    scores = outputs(model, images)
+    return [percent_right(task, y) for task, y in zip(scores, labels.unbind(1), strict=True)]
 
 
-def percent_right(said: Tensor, labels: Tensor) -> float:
+def percent_right(scores: Tensor, labels: Tensor) -> float:
     """Accuracy of one task, in per cent to two decimals: (N, C) scores, (N,) labels."""
-    return round(100 * (said.argmax(-1) == labels).sum().item() / len(labels), 2)
+    return round(100 * (scores.argmax(-1) == labels).sum().item() / len(labels), 2)
 
 
 def task_sharpness(
     model: MultiTaskNet, images: Tensor, labels: Tensor, rho: float = 0.05, steps: int = 10
 ) -> list[float]:
-    """Ten-step sharpness of each task's loss on the given images: trunk and own head move together."""
+    """Ten-step sharpness of each task's loss on these images; the trunk and the head move together."""
     features, losses = task_closures(model, images, labels)
     rises = []
     for head, loss in zip(model.heads, losses, strict=True):
         parameters = [*model.trunk.parameters(), *head.parameters()]
-        rises.append(sharpness(lambda loss=loss: loss(features()), parameters, rho, steps))
+        rises.append(sharpness(partial(run_task, features, loss), parameters, rho, steps))
     return rises
+
+
+def run_task(features: Callable[[], Any], loss: Callable[[Any], Tensor]) -> Tensor:
+    """Run the trunk, then one head: the loss of that task."""
+    return loss(features())

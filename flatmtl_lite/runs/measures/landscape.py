@@ -1,34 +1,38 @@
 """Slices of the task losses through a network's weights: along a random direction, and in a random plane.
 
-With the filter normalisation of Li et al. 2018 (arXiv 1712.09913, sec. 4), without which a slice shows the
-scale of the weights rather than the shape of the loss.
+Directions are normalised by filters (Li et al. 2018, arXiv 1712.09913, sec. 4). Without this a slice shows
+the scale of the weights rather than the shape of the loss.
 """
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ...diagnostics import top_eigenvalue
 from ...gradients import flatten
 from ...perturbation import perturbed
+from ..engine.model import MultiTaskNet
 from ..engine.rounding import rounded
-from .evaluation import evaluation_mode
+from .evaluation import evaluation_mode, run_task
+from .twins import Closures, measure_networks
 
 
 def filter_normalised(parameters: Iterable[Tensor], generator: torch.Generator) -> Tensor:
-    """A random direction d in units of the weights: each filter of d is as long as that of the weights.
+    """A random direction d in which each filter is as long as the same filter of the weights.
 
-    Gaussian entries, then dᵢ ← dᵢ ‖θᵢ‖/‖dᵢ‖ for each filter i: what feeds one output, a row of a linear
-    layer's or of a convolution's weights. Biases and BatchNorm's scales and shifts, which have one
-    dimension, do not move, as in the authors' code. So where the weights of a ReLU layer are multiplied by
-    s > 0 (its biases too) and those of the next are divided by s, the slice stays the same, as the function
-    does.
+    Entries are Gaussian, then dᵢ ← dᵢ ‖θᵢ‖/‖dᵢ‖ for each filter i. A filter is the row of a linear layer's or
+    of a convolution's weights that feeds one output. Biases and BatchNorm's scales and shifts have one
+    dimension and do not move, as in the authors' code. So if the weights and biases of a ReLU layer are
+    multiplied by s > 0 and the weights of the next layer are divided by s, neither the function nor its
+    slice changes.
 
     Args:
         parameters: P numbers in all.
-        generator: on the CPU, so that the direction does not depend on the parameters' device.
+        generator: a CPU generator, so that the direction does not depend on the parameters' device.
 
     Returns:
         (P,), in the order of the parameters.
@@ -54,16 +58,16 @@ def line(
 ) -> dict[str, list]:
     """The task losses at θ + α d, d filter-normalised, α from -``reach`` to ``reach``.
 
-    In evaluation mode (BatchNorm's statistics stay those of θ), without gradients. All parameters move at
-    once, the heads too: task i sees the trunk and its own head, so one direction serves all tasks. At
-    |α| = 1 each filter has moved by its own length. Afterwards the weights are as before, bit for bit, and
-    every module is in its own mode, also if a loss raises.
+    Losses are taken in evaluation mode (BatchNorm keeps its statistics at θ), without gradients. All
+    parameters move at once, the heads too: task i sees the trunk and its head, so one direction serves all
+    tasks. At |α| = 1 each filter has moved by its length. Afterwards the weights are as before, bit for bit,
+    and every module is in its former mode, also if a loss raises.
 
     Args:
-        model: whose parameters move.
-        features, losses: on images that stay the same; one run of ``features`` serves all T losses.
-        seed: of the direction.
-        points: odd, so that α = 0 is one of them.
+        model: the network whose parameters move.
+        features, losses: closures on images that stay the same; one run of ``features`` serves all T losses.
+        seed: seed of the direction.
+        points: an odd number, so that α = 0 is one of the points.
         reach: > 0.
 
     Returns:
@@ -75,8 +79,8 @@ def line(
     Example:
         >>> model = nn.Linear(2, 1, bias=False)
         >>> _ = nn.init.ones_(model.weight)
-        >>> found = line(model, lambda: model.weight, [lambda w: (w**2).sum()], points=3)
-        >>> found["alpha"], found["losses"][1]
+        >>> curve = line(model, lambda: model.weight, [lambda w: (w**2).sum()], points=3)
+        >>> curve["alpha"], curve["losses"][1]
         ([-1.0, 0.0, 1.0], [2.0])
     """
     alpha = _positions(points, reach)
@@ -94,22 +98,48 @@ def plane(
 ) -> dict[str, list]:
     """The task losses at θ + α d + β e on a square grid: as :func:`line`, in two directions.
 
-    d is the direction of :func:`line` for the same seed, e the next one drawn. As in the paper they are not
-    made orthogonal: random vectors of many dimensions nearly are.
+    d is the direction of :func:`line` for the same seed, e is the next direction drawn. As in the paper they
+    are not made orthogonal, since random vectors of many dimensions nearly are.
 
     Returns:
-        ``alpha`` (points,), which holds for β too, and ``losses`` (points, points, T): those at α = alpha[i]
-        and β = alpha[j] are ``losses[i][j]``.
+        ``alpha`` (points,), which holds for β too, and ``losses`` (points, points, T):
+        ``losses[i][j]`` are the losses at α = alpha[i] and β = alpha[j].
     """
     alpha = _positions(points, reach)
     d, e = _directions(model, seed, 2)
-    found = _losses_at(model, features, losses, (a * d + b * e for a in alpha for b in alpha))
-    return {"alpha": alpha, "losses": [found[k : k + points] for k in range(0, len(found), points)]}
+    values = _losses_at(model, features, losses, (a * d + b * e for a in alpha for b in alpha))
+    return {"alpha": alpha, "losses": [values[k : k + points] for k in range(0, len(values), points)]}
+
+
+def landscape_of(model: nn.Module, closures: Closures) -> dict[str, Any]:
+    """The top Hessian eigenvalue of each task's loss, and slices along a line and in a plane.
+
+    Args:
+        model: a network for all tasks, or single-task twins.
+        closures: gives features and losses of a network on fixed data.
+    """
+    return {
+        **measure_networks(model, closures, _top_eigenvalues),
+        "slices": {
+            "line": measure_networks(model, closures, line),
+            "plane": measure_networks(model, closures, plane),
+        },
+    }
+
+
+def _top_eigenvalues(
+    model: MultiTaskNet, features: Callable[[], Any], losses: Sequence[Callable[[Any], Tensor]]
+) -> dict[str, list[float]]:
+    eigenvalues = [
+        top_eigenvalue(partial(run_task, features, loss), model.shared_parameters() + head)
+        for head, loss in zip(model.head_parameters(), losses, strict=True)
+    ]
+    return {"top_eigenvalue": rounded(eigenvalues, 6)}
 
 
 def _positions(points: int, reach: float) -> list[float]:
     if points < 3 or points % 2 == 0:
-        raise ValueError(f"Got points={points}; expected an odd number >= 3, so that α = 0 is one of them.")
+        raise ValueError(f"Got points={points}; expected an odd number >= 3, so that α = 0 is a point.")
     if not 0 < reach < math.inf:
         raise ValueError(f"Got reach={reach}; expected a finite number > 0, for example 1.0.")
     return rounded([reach * (2 * k / (points - 1) - 1) for k in range(points)], 6)
@@ -126,7 +156,7 @@ def _losses_at(
 ) -> list[list[float]]:
     parameters = list(model.parameters())
     theta = flatten(parameters)
-    found = []
+    points = []
     with evaluation_mode(model):
         for step in steps:
             with perturbed(parameters, theta, step):
@@ -137,5 +167,5 @@ def _losses_at(
                     f"Got losses of shapes {[tuple(value.shape) for value in values]}; expected one scalar "
                     "per task. Reduce them, for example with .mean()."
                 )
-            found.append(torch.stack([value.reshape(()) for value in values]))
-    return rounded(torch.stack(found), 5)
+            points.append(torch.stack([value.reshape(()) for value in values]))
+    return rounded(torch.stack(points), 5)

@@ -1,61 +1,33 @@
-"""What is measured of any network on fixed training data: a network for all tasks, or single-task twins."""
+"""The same measure of a network for all tasks and of single-task twins, in the same form."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from ...diagnostics import top_eigenvalue
 from ..engine.model import MultiTaskNet, parts
-from ..engine.rounding import rounded
-from .landscape import line, plane
-from .snapshots import snapshot
 
 # a network and its tasks -> features and losses, on data that stay the same
-Fixed = Callable[[MultiTaskNet, Sequence[int]], tuple[Callable, list[Callable]]]
+Closures = Callable[[MultiTaskNet, Sequence[int]], tuple[Callable, list[Callable]]]
+Measure = Callable[[MultiTaskNet, Callable, list[Callable]], dict[str, Any]]
 
 
-def snapshot_of(model: nn.Module, fixed: Fixed) -> dict[str, Any]:
-    """See :func:`~flatmtl_lite.runs.measures.snapshots.snapshot`; single-task twins have no Gramians."""
-    found = [
-        snapshot(*fixed(net, tasks), net.shared_parameters(), net.head_parameters())
-        for net, tasks in parts(model)
-    ]
-    return _side_by_side(found)
+def measure_networks(model: nn.Module, closures: Closures, measure: Measure) -> dict[str, Any]:
+    """Return ``measure(network, features, losses)`` of a model, or of each of its single-task twins, joined.
+
+    Lists per task of the twins are joined as if one network had been measured. There are no angles between
+    twins, so their Gramians are left out.
+    """
+    results = [measure(net, *closures(net, tasks)) for net, tasks in parts(model)]
+    if len(results) == 1:
+        return results[0]
+    axes = {key: results[0][key] for key in ("rho", "alpha") if key in results[0]}
+    joined = [key for key in results[0] if key not in axes and key != "gramians"]  # in the order of the first
+    return axes | {key: _join([result[key] for result in results]) for key in joined}
 
 
-def landscape_of(model: nn.Module, fixed: Fixed) -> dict[str, Any]:
-    """Of each task's loss the top Hessian eigenvalue, and slices along a line and in a plane."""
-    eigenvalues = []
-    for net, tasks in parts(model):
-        features, losses = fixed(net, tasks)
-        for head, loss in zip(net.head_parameters(), losses, strict=True):
-            task = partial(_loss_of, features, loss)
-            eigenvalues.append(top_eigenvalue(task, net.shared_parameters() + head))
-    return {
-        "top_eigenvalue": rounded(eigenvalues, 6),
-        "slices": {
-            "line": _side_by_side([line(net, *fixed(net, tasks)) for net, tasks in parts(model)]),
-            "plane": _side_by_side([plane(net, *fixed(net, tasks)) for net, tasks in parts(model)]),
-        },
-    }
-
-
-def _loss_of(features: Callable[[], Any], loss: Callable[[Any], Tensor]) -> Tensor:
-    return loss(features())
-
-
-def _side_by_side(found: list[dict]) -> dict:
-    """What was measured of single-task twins, as if of one network; there are no angles between twins."""
-    if len(found) == 1:
-        return found[0]
-
-    def join(values: list) -> list:
-        if isinstance(values[0][0], list):
-            return [join(list(entries)) for entries in zip(*values, strict=True)]
-        return [number for one in values for number in one]
-
-    axes = {key: found[0][key] for key in ("rho", "alpha") if key in found[0]}
-    joined = [key for key in found[0] if key not in axes and key != "gramians"]  # in an order that stays
-    return axes | {key: join([one[key] for one in found]) for key in joined}
+def _join(values: list[list]) -> list:
+    """Join lists of the same depth along their last axis, which is the tasks'."""
+    if isinstance(values[0][0], list):
+        return [_join(list(entries)) for entries in zip(*values, strict=True)]
+    return [number for numbers in values for number in numbers]

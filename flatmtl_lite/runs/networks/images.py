@@ -1,6 +1,7 @@
-"""Networks with one shared trunk and a head per task."""
+"""Networks for images of Multi-MNIST, each with a shared trunk and one head per task."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -8,12 +9,14 @@ from torch.nn.functional import cross_entropy
 
 from ...names import did_you_mean
 from ..engine.model import MultiTaskNet
+from .layout import channels_last
 
 
 def mlp(classes: Sequence[int] = (10, 10), width: int = 256) -> MultiTaskNet:
-    """1296-256-256 with ReLU and a linear head per task; 402,964 parameters for two tasks of ten classes.
+    """Make a perceptron 1296-256-256 with ReLU and a linear head per task.
 
-    Input (N, 1, 36, 36), outputs (N, C), C of each task from ``classes``.
+    It has 402,964 parameters for two tasks of ten classes. Input (N, 1, 36, 36), outputs (N, C) with C of
+    each task from ``classes``.
 
     Example:
         >>> sum(p.numel() for p in mlp().parameters())
@@ -24,9 +27,9 @@ def mlp(classes: Sequence[int] = (10, 10), width: int = 256) -> MultiTaskNet:
 
 
 def lenet(classes: Sequence[int] = (10, 10)) -> MultiTaskNet:
-    """The LeNet of Pareto MTL (Lin et al. 2019) for 36x36 images; 31,910 parameters for two tasks.
+    """Make the LeNet of Pareto MTL (Lin et al. 2019) for 36x36 images; 31,910 parameters for two tasks.
 
-    Input (N, 1, 36, 36), outputs (N, C), C of each task from ``classes``.
+    Input (N, 1, 36, 36), outputs (N, C) with C of each task from ``classes``.
 
     Example:
         >>> sum(p.numel() for p in lenet().parameters())
@@ -37,15 +40,15 @@ def lenet(classes: Sequence[int] = (10, 10)) -> MultiTaskNet:
         *(nn.Conv2d(10, 20, 5), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Flatten(), nn.Linear(500, 50), nn.ReLU()),
     )
-    trunk = trunk.to(memory_format=torch.channels_last)  # on a CPU a third faster
+    trunk = channels_last(trunk)  # on a CPU a third faster
     return MultiTaskNet(trunk, [nn.Linear(50, count) for count in classes])
 
 
 def resnet18(classes: Sequence[int] = (10, 10)) -> MultiTaskNet:
-    """ResNet-18 (He et al. 2016) with one input channel and a layer of 100 below the heads.
+    """Make a ResNet-18 (He et al. 2016) with one input channel and a layer of 100 below the heads.
 
-    The network of the Multi-MNIST experiments of arXiv 2211.13723; 11,223,560 parameters for two tasks.
-    Input (N, 1, H, W), outputs (N, C), C of each task from ``classes``.
+    The Multi-MNIST experiments of arXiv 2211.13723 use this network. It has 11,223,560 parameters for two
+    tasks. Input (N, 1, H, W), outputs (N, C) with C of each task from ``classes``.
 
     Example:
         >>> sum(p.numel() for p in resnet18().parameters())
@@ -64,16 +67,14 @@ def resnet18(classes: Sequence[int] = (10, 10)) -> MultiTaskNet:
     for layer in trunk.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-    return MultiTaskNet(
-        trunk.to(memory_format=torch.channels_last), [nn.Linear(100, count) for count in classes]
-    )
+    return MultiTaskNet(channels_last(trunk), [nn.Linear(100, count) for count in classes])
 
 
 NETWORKS = {"mlp": mlp, "lenet": lenet, "resnet18": resnet18}
 
 
 def parse_network(name: str) -> Callable[[Sequence[int]], MultiTaskNet]:
-    """The function that makes the network of that name from the number of classes of each task.
+    """Return the function that makes the named network from the number of classes of each task.
 
     Raises:
         ValueError: unknown name.
@@ -115,22 +116,26 @@ class ResidualBlock(nn.Module):
 def task_closures(
     model: MultiTaskNet, images: Tensor, labels: Tensor
 ) -> tuple[Callable[[], Tensor], list[Callable[[Tensor], Tensor]]]:
-    """``features`` and ``losses`` of one batch, as ``FlatMTL`` and ``decompose`` take them.
+    """Return ``features`` and ``losses`` of one batch, as ``FlatMTL`` and ``decompose`` take them.
 
     Args:
-        model: trunk and heads; images and labels come to its device, the images in its dtype.
+        model: trunk and heads. Images and labels are moved to its device, the images to its dtype.
         images: (N, H, W) uint8.
         labels: (N, T).
     """
     x = image_input(model, images)
-    losses = [
-        lambda z, head=head, y=y: cross_entropy(head(z), y)
+    losses: list[Callable[[Tensor], Tensor]] = [
+        partial(_head_loss, head, y)
         for head, y in zip(model.heads, labels.to(x.device).unbind(1), strict=True)
     ]
     return lambda: model.trunk(x), losses
 
 
-def image_input(model: MultiTaskNet, images: Tensor) -> Tensor:
-    """(N, H, W) uint8 -> (N, 1, H, W) in [0, 1], in the model's dtype and on its device."""
+def _head_loss(head: nn.Module, labels: Tensor, z: Tensor) -> Tensor:
+    return cross_entropy(head(z), labels)
+
+
+def image_input(model: nn.Module, images: Tensor) -> Tensor:
+    """Scale images for a model, (N, H, W) uint8 -> (N, 1, H, W) in [0, 1], in its dtype, on its device."""
     like = next(model.parameters())
     return (images.to(like.device).unsqueeze(1).float() / 255).to(like.dtype)

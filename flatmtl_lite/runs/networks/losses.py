@@ -3,11 +3,11 @@
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-SHORTEST = 1e-3  # of a predicted normal: the gradient of a direction is 1 over the length, without bound at 0
+SHORTEST = 1e-3  # length of a predicted normal: a direction's gradient is 1 over the length, unbounded at 0
 
 
 def label_loss(pred: Tensor, label: Tensor) -> Tensor:
-    """Mean cross-entropy over the defined pixels; 0, with a graph, if there is none.
+    """Mean cross-entropy over the defined pixels; 0, with a graph, if no pixel is defined.
 
     Args:
         pred: logits (N, C, H, W).
@@ -18,26 +18,26 @@ def label_loss(pred: Tensor, label: Tensor) -> Tensor:
 
 
 def depth_loss(pred: Tensor, depth: Tensor) -> Tensor:
-    """Mean absolute error over the pixels of known depth, in metres; 0, with a graph, if there is none.
+    """Mean absolute error over the pixels of known depth, in metres; 0, with a graph, if no depth is known.
 
     Args:
         pred: (N, 1, H, W).
         depth: (N, 1, H, W), 0 where unknown.
     """
-    known = depth != 0
-    return ((pred - depth).abs() * known).sum() / known.sum().clamp_min(1)
+    is_known = depth != 0
+    return ((pred - depth).abs() * is_known).sum() / is_known.sum().clamp_min(1)
 
 
 def normal_loss(pred: Tensor, normal: Tensor) -> Tensor:
-    """1 - mean cosine over the pixels of known normal; 0, with a graph, if there is none.
+    """1 - mean cosine over the pixels of known normal; 0, with a graph, if no normal is known.
 
     Args:
-        pred: (N, 3, H, W) of any length; normalised here (below a length of 0.001, divided by that).
+        pred: (N, 3, H, W) of any length; normalised here. A vector shorter than 0.001 is divided by 0.001.
         normal: (N, 3, H, W) of length 1, all 0 where unknown.
     """
-    known = (normal != 0).any(1)
+    is_known = (normal != 0).any(1)
     cosine = (normalize(pred, dim=1, eps=SHORTEST) * normal).sum(1)
-    return ((1 - cosine) * known).sum() / known.sum().clamp_min(1)
+    return ((1 - cosine) * is_known).sum() / is_known.sum().clamp_min(1)
 
 
 LOSSES = {"label": label_loss, "depth": depth_loss, "normal": normal_loss}

@@ -1,7 +1,9 @@
 """Networks for scenes: SegNet with MTAN's attention, and a small encoder-decoder for a CPU."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,41 +11,44 @@ from torch.nn.functional import interpolate, max_pool2d, max_unpool2d
 
 from ..data.scenes import CLASSES, Scene
 from ..engine.model import MultiTaskNet
+from .layout import channels_last
 from .losses import LOSSES
 
 TASKS = {"label": len(CLASSES), "depth": 1, "normal": 3}  # name -> output channels
-CONVOLUTIONS = (2, 2, 3, 3, 3)  # per block of VGG-16
+CONVOLUTIONS = (2, 2, 3, 3, 3)  # in each block of VGG-16
 Stages = list[tuple[Tensor, Tensor]]
 
 
 class SceneNet(MultiTaskNet):
-    """A trunk and a head for each of the named tasks: x (N, 3, H, W) -> (N, C, H, W) per task.
+    """A trunk and one head for each of the named tasks: x (N, 3, H, W) -> (N, C, H, W) per task.
 
     Args:
-        tasks: out of "label" (13 logits), "depth" (1) and "normal" (3, of any length).
+        tasks: names out of "label" (13 logits), "depth" (1 channel) and "normal" (3 channels, any length).
         trunk: x -> z.
         heads: per task z -> output.
     """
 
-    def __init__(self, tasks: Sequence[str], trunk: nn.Module, heads: list[nn.Module]):
-        super().__init__(trunk, heads)
+    def __init__(self, tasks: Sequence[str], trunk: nn.Module, heads: Sequence[nn.Module]):
+        super().__init__(trunk, list(heads))
         self.tasks = tuple(tasks)
 
 
-def scene_closures(
-    model: SceneNet, batch: Scene
-) -> tuple[Callable[[], object], list[Callable[[object], Tensor]]]:
-    """``features`` and ``losses`` of one batch, as ``FlatMTL`` and ``decompose`` take them.
+def scene_closures(model: SceneNet, batch: Scene) -> tuple[Callable[[], Any], list[Callable[[Any], Tensor]]]:
+    """Return ``features`` and ``losses`` of one batch, as ``FlatMTL`` and ``decompose`` take them.
 
     Args:
-        model: its tasks choose the losses.
-        batch: as :func:`~flatmtl_lite.runs.data.scenes.scene_batches` gives it.
+        model: the network; its tasks choose the losses.
+        batch: a batch of :func:`~flatmtl_lite.runs.data.scenes.scene_batches`.
     """
-    losses = [
-        lambda z, head=head, task=task: LOSSES[task](head(z), batch[task])
+    losses: list[Callable[[Any], Tensor]] = [
+        partial(_head_loss, head, task, batch[task])
         for task, head in zip(model.tasks, model.heads, strict=True)
     ]
     return lambda: model.trunk(batch["image"]), losses
+
+
+def _head_loss(head: nn.Module, task: str, target: Tensor, z: Any) -> Tensor:
+    return LOSSES[task](head(z), target)
 
 
 # SegNet with attention ------------------------------------------------------------------------------------
@@ -52,17 +57,17 @@ def scene_closures(
 class MTAN(SceneNet):
     """SegNet with an attention path per task (Liu et al. 2019, https://arxiv.org/abs/1803.10704, sec. 3).
 
-    The trunk is SegNet (Badrinarayanan et al. 2017, https://arxiv.org/abs/1511.00561) on VGG-16. At each
-    of its ten blocks a task's mask, from the block's first features and the path so far, selects from the
-    block's last features. ``heads[i]`` runs the whole path of task i and no other.
+    The trunk is SegNet (Badrinarayanan et al. 2017, https://arxiv.org/abs/1511.00561) on VGG-16. At each of
+    its ten blocks a task has a mask, made from the block's first features and the path so far. The mask
+    selects from the block's last features. ``heads[i]`` runs the whole path of task i and no other path.
 
-    Shared are, as in the published benchmark code, trunk *and* attention, though a task's masks serve it
-    alone; its own are the two convolutions that predict. The convolutions between the masks are one set for
-    all paths.
+    As in the published benchmark code, trunk *and* attention count as shared, though the masks of a task
+    serve only that task. The two convolutions that predict belong to the task. All paths use the same
+    convolutions between the masks.
     """
 
     def __init__(self, tasks: Sequence[str], widths: Sequence[int]):
-        narrower = (widths[0], *widths)  # what the decoder's blocks give
+        narrower = (widths[0], *widths)  # output widths of the decoder's blocks
         wider = (*widths[1:], widths[-1])
         passing = (
             nn.ModuleList(map(_conv, widths, wider)),
@@ -72,20 +77,20 @@ class MTAN(SceneNet):
         super().__init__(tasks, SegNet(widths), paths)
         self.passing = nn.ModuleList(passing)
         for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 nn.init.xavier_normal_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
     def head_parameters(self) -> list[list[nn.Parameter]]:
-        """Per task the two convolutions that predict."""
-        return [list(path.predict.parameters()) for path in self.heads]
+        """Return the parameters of the two convolutions that predict, per task."""
+        return [list(path.get_submodule("predict").parameters()) for path in self.heads]
 
 
 class SegNet(nn.Module):
-    """x (N, 3, H, W) -> what attention looks at: two lists, of the encoder's blocks and of the decoder's.
+    """x (N, 3, H, W) -> the features that attention reads: two lists, for the encoder's and decoder's blocks.
 
-    An entry is (first features, last features) of a block, in the order in which they are computed; the
-    decoder's first features are the unpooled ones.
+    An entry is (first features, last features) of a block, in the order in which they are computed. The
+    decoder's first features are the unpooled features.
 
     Raises:
         ValueError: H or W is less than 2 to the number of blocks.
@@ -106,46 +111,49 @@ class SegNet(nn.Module):
             )
         encoder, decoder, pooled = [], [], []
         for block in self.encoder:
-            first = block.first(x)
-            last = block.rest(first)
+            first, last = block(x)
             encoder.append((first, last))
             x, places = max_pool2d(last, 2, return_indices=True)
             pooled.append((places, last.shape[-2:]))
         for block, (places, size) in zip(self.decoder, reversed(pooled), strict=True):
-            first = max_unpool2d(x, places, 2, output_size=size)
-            x = block(first)
+            first = max_unpool2d(x, places, [2, 2], output_size=size)
+            _, x = block(first)
             decoder.append((first, x))
         return encoder, decoder
 
 
 class Block(nn.Module):
-    """``count`` 3x3 convolutions with batch norm and ReLU; the first changes the width."""
+    """``count`` 3x3 convolutions with batch norm and ReLU; the first changes the width.
+
+    Gives the features after the first convolution and after the last one.
+    """
 
     def __init__(self, before: int, width: int, count: int):
         super().__init__()
         self.first = _conv(before, width)
         self.rest = nn.Sequential(*(_conv(width, width) for _ in range(count - 1)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.rest(self.first(x))
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        first = self.first(x)
+        return first, self.rest(first)
 
 
 class AttentionPath(nn.Module):
-    """One task's way through SegNet's features: masks, and what predicts from the last of them.
+    """One task's way through SegNet's features: masks, and the two convolutions that predict.
 
     Args:
-        widths: of SegNet's blocks.
-        passing: the convolutions between the masks, of encoder and decoder: used here, owned by the
-            network, since all paths use them.
+        widths: widths of SegNet's blocks.
+        passing: the convolutions between the masks, of encoder and decoder. They belong to the network,
+            since all paths use them.
         outputs: channels of the prediction.
     """
 
     def __init__(self, widths: Sequence[int], passing: Sequence[nn.ModuleList], outputs: int):
         super().__init__()
         narrower = (widths[0], *widths)
-        came = (0, *widths[1:])  # at the first block there is no path so far
+        path_widths = (0, *widths[1:])  # at the first block there is no path so far
         self._passing = tuple(passing)
-        self.encoder = nn.ModuleList(_mask(w + c, w) for w, c in zip(widths, came))
+        self.encoder = nn.ModuleList(_mask(w + c, w) for w, c in zip(widths, path_widths))
         self.decoder = nn.ModuleList(_mask(w + n, n) for w, n in zip(widths, narrower))[::-1]
         width = widths[0]
         self.predict = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, outputs, 1))
@@ -157,28 +165,28 @@ class AttentionPath(nn.Module):
             path = mask(torch.cat([first, path], 1)) * last
             path = max_pool2d(passing(path), 2)
         for (first, last), mask, passing in zip(decoder, self.decoder, self._passing[1], strict=True):
-            # corners aligned: the paper leaves this open, the published network has it so
+            # corners aligned, as in the published network; the paper leaves this open
             path = passing(interpolate(path, first.shape[-2:], mode="bilinear", align_corners=True))
             path = mask(torch.cat([first, path], 1)) * last
         return self.predict(path)
 
 
 def mtan(tasks: Sequence[str] = tuple(TASKS), widths: Sequence[int] = (64, 128, 256, 512, 512)) -> MTAN:
-    """SegNet with MTAN's attention; 44,229,073 parameters for the three tasks, 24,943,296 of them SegNet's.
+    """Make SegNet with MTAN's attention: 44,229,073 parameters for three tasks, 24,943,296 of them in SegNet.
 
     Args:
-        tasks: out of "label", "depth", "normal".
+        tasks: names out of "label", "depth", "normal".
         widths: channels of the encoder's five blocks, outermost first.
 
     Raises:
-        ValueError: a task is unknown or named twice, or there is none.
+        ValueError: a task is unknown or named twice, or no task is named.
 
     Example:
         >>> model = mtan()
         >>> sum(p.numel() for p in model.parameters()), sum(p.numel() for p in model.shared_parameters())
         (44229073, 44117184)
     """
-    return MTAN(tasks, widths).to(memory_format=torch.channels_last)  # faster on a CPU too
+    return channels_last(MTAN(tasks, widths))
 
 
 # For a CPU ------------------------------------------------------------------------------------------------
@@ -187,7 +195,8 @@ def mtan(tasks: Sequence[str] = tuple(TASKS), widths: Sequence[int] = (64, 128, 
 class EncoderDecoder(nn.Module):
     """x (N, 3, H, W) -> z (N, widths[0], H/2, W/2): each width halves the size, then skips lead back up.
 
-    Group norm, not batch norm: it takes the same time here, and a perturbed pass has no statistics to keep.
+    It has group norm, not batch norm, which takes the same time. So a perturbed pass has no statistics to
+    keep.
 
     Raises:
         ValueError: H or W is odd.
@@ -216,14 +225,14 @@ class EncoderDecoder(nn.Module):
 def encoder_decoder(
     tasks: Sequence[str] = tuple(TASKS), widths: Sequence[int] = (24, 32, 48, 48, 48)
 ) -> SceneNet:
-    """A small encoder-decoder with skip connections, made for 96x128 on one CPU core; 285,497 parameters.
+    """Make a small encoder-decoder with skip connections: 285,497 parameters, for 96x128 on one CPU core.
 
     Args:
-        tasks: out of "label", "depth", "normal".
+        tasks: names out of "label", "depth", "normal".
         widths: channels at 1/2, 1/4, ... of the size, each a multiple of 8.
 
     Raises:
-        ValueError: a task is unknown or named twice, or there is none.
+        ValueError: a task is unknown or named twice, or no task is named.
 
     Example:
         >>> model = encoder_decoder()
@@ -238,11 +247,11 @@ def encoder_decoder(
         )
         for count in _outputs(tasks)
     ]
-    return SceneNet(tasks, EncoderDecoder(widths), heads).to(memory_format=torch.channels_last)
+    return channels_last(SceneNet(tasks, EncoderDecoder(widths), heads))
 
 
 def _outputs(tasks: Sequence[str]) -> list[int]:
-    """Channels of each task's prediction."""
+    """Return the channels of each task's prediction."""
     if not tasks or isinstance(tasks, str) or len(set(tasks)) < len(tasks) or not set(tasks) <= set(TASKS):
         raise ValueError(f"Got tasks={tasks!r}; expected different names out of {', '.join(TASKS)}.")
     return [TASKS[task] for task in tasks]

@@ -1,4 +1,4 @@
-"""What the paper (arXiv 2211.13723) and its authors report for Multi-MNIST: test accuracies in per cent."""
+"""The Multi-MNIST figures of the paper (arXiv 2211.13723) and its authors: test accuracies in per cent."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,7 +14,7 @@ MISPRINTS = {
 }
 
 _VARIANTS = ("fashion", "mnist", "fashion+mnist")  # the order of the columns: task 1, task 2, average of each
-# A sd is over seeds; the logs' divides by their number, the tables' is as printed.
+# mean±standard deviation over seeds: as printed in the tables, with division by their number in the logs
 _ROWS = {
     "Table 1": """
 stl 87.10±.09 86.20±.06 86.65±.02 95.33±.08 94.16±.04 94.74±.06 98.40±.02 89.42±.03 93.91±.02
@@ -63,14 +63,14 @@ class Figure(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedRow:
     """One published row.
 
     Attributes:
         tasks: accuracy of the two tasks; None: not given.
         average: mean accuracy of the two tasks, as printed.
-        source: where it stands.
-        misprint: what is wrong with it; "" if nothing is known.
+        source: the table or text that reports it.
+        misprint: the mistake in it; "" if none is known.
     """
 
     tasks: tuple[Figure | None, Figure | None]
@@ -79,39 +79,39 @@ class Published:
     misprint: str = ""
 
 
-def published(experiment: str, settings: dict, method: str) -> Published | None:
-    """What was published for a method; None if nothing was, or only for other tasks or cleaner labels.
+def published_row(experiment: str, settings: dict, method: str) -> PublishedRow | None:
+    """Return the published row of a method; None if there is none for these tasks and labels.
 
     Args:
         experiment: only "multimnist" has figures here.
-        settings: of the experiment: ``variant``, ``tasks``, ``label_noise``.
-        method: as :func:`~flatmtl_lite.runs.engine.methods.parse_method` reads it; "imtl_g" is the paper's
-            IMTL.
+        settings: settings of the experiment: ``variant``, ``tasks``, ``label_noise``.
+        method: a name for :func:`~flatmtl_lite.runs.engine.methods.parse_method`; "imtl_g" is IMTL there.
 
     Example:
-        >>> row = published("multimnist", {"variant": "mnist"}, "f-cagrad")
+        >>> row = published_row("multimnist", {"variant": "mnist"}, "f-cagrad")
         >>> row.average, row.source
         (Figure(mean=95.95, sd=0.01), 'Table 1')
     """
     if experiment != "multimnist" or settings.get("tasks") or settings.get("label_noise"):
         return None
-    return PUBLISHED.get((settings.get("variant"), method))
+    return PUBLISHED_ROWS.get((str(settings.get("variant")), method))
 
 
-def _figure(word: str) -> Figure | None:
+def _figure(word: str) -> Figure:
     mean, _, sd = word.partition("±")
-    return None if mean == "-" else Figure(float(mean), float(sd) if sd else None)
+    return Figure(float(mean), float(sd) if sd else None)
 
 
-def _read() -> dict[tuple[str, str], Published]:
+def _read() -> dict[tuple[str, str], PublishedRow]:
     rows = {}
     for source, text in _ROWS.items():
         for method, *words in map(str.split, text.strip().splitlines()):
             for place, variant in enumerate(_VARIANTS):
-                one, two, average = map(_figure, words[3 * place : 3 * place + 3])
+                first, second, average = words[3 * place : 3 * place + 3]
+                tasks = None if first == "-" else _figure(first), None if second == "-" else _figure(second)
                 misprint = MISPRINTS.get((variant, method), "")
-                rows[variant, method] = Published((one, two), average, source, misprint)
+                rows[variant, method] = PublishedRow(tasks, _figure(average), source, misprint)
     return rows
 
 
-PUBLISHED = _read()  # by variant and method
+PUBLISHED_ROWS = _read()  # (variant, method) -> row

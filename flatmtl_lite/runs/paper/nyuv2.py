@@ -1,4 +1,4 @@
-"""What the paper (arXiv 2211.13723) reports for NYUv2: its Table 3, and two rows of its Table 7."""
+"""The figures of the paper (arXiv 2211.13723) for NYUv2: its Table 3, and two rows of its Table 7."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from ..measures.scenes import HIGHER_IS_BETTER, NYUV2_STL, delta_m
 
 SETTING = (
     "The paper's figures are of SegNet with MTAN's attention, one seed, mean of the last 10 of 200 epochs on "
-    "the test scenes; plain rows but its own are those of another paper."
+    "the test scenes. The authors copied rows without F- from another paper, except their own runs."
 )
 
 # as printed: five of the metrics in per cent, and Δm last
@@ -38,8 +38,8 @@ class NyuRow:
     Attributes:
         values: the nine metrics, named and in the units of ``NYUV2_STL`` (shares of 1, metres, degrees).
         printed: Δm in per cent as printed. It is the mean of changes that were not rounded, so it may
-            differ from :attr:`delta_m` by 0.02; that of IMTL differs by more and is a misprint.
-        source: where it stands.
+            differ from :attr:`delta_m` by 0.02. The printed Δm of IMTL differs by more and is a misprint.
+        source: the table of the paper.
     """
 
     values: dict[str, float]
@@ -48,7 +48,7 @@ class NyuRow:
 
     @property
     def changes(self) -> dict[str, float]:
-        """By how much each metric is worse than that of single-task training, in per cent."""
+        """How much each metric is worse than in single-task training, in per cent."""
         return {
             name: delta_m([value], [NYUV2_STL[name]], [HIGHER_IS_BETTER[name]])
             for name, value in self.values.items()
@@ -72,4 +72,4 @@ def _read() -> dict[str, NyuRow]:
     return rows
 
 
-NYUV2 = _read()  # by the paper's names
+NYUV2 = _read()  # the paper's name of a method -> row

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from ..paper.multimnist import published
+from ..paper.multimnist import published_row
 from .read import EVALUATIONS, RecordedRun, numbers
 
 SHARPNESS_RADIUS = 0.05  # the report shows the nearest radius of the snapshot
@@ -79,7 +79,7 @@ def _identity(result: dict) -> dict:
 def _row(identity: dict, seeds: dict[int, RecordedRun]) -> dict:
     results = [run.result for run in seeds.values()]
     scores = {at: [r[at]["score"]["test"] for r in results] for at in EVALUATIONS}
-    paper = published(identity["experiment"], results[0]["settings"], identity["method"])
+    paper = published_row(identity["experiment"], results[0]["settings"], identity["method"])
     return {
         **identity,
         "seeds": list(seeds),

@@ -14,7 +14,7 @@ class Camera(NamedTuple):
 
     Attributes:
         position: World coordinates, metres, ``(3,)``.
-        axes: Rows: its right, down and forward in the world, ``(3, 3)``; ``axes @ v`` is v in its own frame.
+        axes: Rows: its right, down and forward in the world, ``(3, 3)``; ``axes @ v`` is v in its frame.
     """
 
     position: np.ndarray
@@ -22,7 +22,7 @@ class Camera(NamedTuple):
 
 
 def look(position, heading: float, pitch: float, roll: float) -> Camera:
-    """A camera at ``position``; angles in radians: heading from x to z, pitch upwards, roll clockwise."""
+    """Make a camera at ``position``; radians: heading from x to z, pitch upwards, roll clockwise."""
     cos, sin = np.cos(pitch), np.sin(pitch)
     forward = np.array([cos * np.cos(heading), sin, cos * np.sin(heading)])
     right = np.array([-np.sin(heading), 0.0, np.cos(heading)])
@@ -32,7 +32,7 @@ def look(position, heading: float, pitch: float, roll: float) -> Camera:
 
 
 def image_plane(height: int, width: int) -> np.ndarray:
-    """For every pixel the ray through its middle in the camera frame, of depth 1: ``(3, H, W)``."""
+    """Return the ray through the middle of every pixel in the camera frame, of depth 1: ``(3, H, W)``."""
     y, x = np.mgrid[:height, :width].astype(np.float32) + np.float32(0.5)
     focal = FOCAL * width
     return np.stack([(x - width / 2) / focal, (y - height / 2) / focal, np.ones_like(x)])
@@ -45,15 +45,15 @@ def rotate(matrix: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 def windows(corners: np.ndarray, least: np.ndarray, most: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rectangles that bound solids in perspective, from their corners in the frame of an eye.
+    """Return the rectangles that bound solids in perspective, from their corners in the frame of an eye.
 
     Args:
-        corners: ``(S, 8, 3)``, the third coordinate being the depth.
+        corners: ``(S, 8, 3)``; the third coordinate is the depth.
         least, most: ``(2,)``, the limits of the picture at depth 1.
 
     Returns:
-        Low and high limits at depth 1, ``(S, 2)`` each; high < low where a solid is outside the picture. One
-        that reaches behind the eye has no such rectangle, and gets the whole picture.
+        Low and high limits at depth 1, ``(S, 2)`` each; high < low where a solid is outside the picture. A
+        solid that reaches behind the eye has no such rectangle, and gets the whole picture.
     """
     depth = corners[..., 2:]
     flat = corners[..., :2] / np.maximum(depth, NEAR)

@@ -1,8 +1,8 @@
 """Synthetic rooms on disk, in the layout of MTAN's NYUv2: ``train|val/{image,label,depth,normal}/i.npy``."""
 
 import argparse
+import io
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from ... import __version__
 from ...files import write_whole
-from .sample import LEAST, check_count, render
+from .checks import check_count
+from .sample import LEAST, render
 
 PARTS = ("image", "label", "depth", "normal")
 ORIGIN = "origin.json"
@@ -31,25 +32,25 @@ def write_rooms(
     seed: int = 0,
     progress: bool = False,
 ) -> dict[str, int]:
-    """Write synthetic rooms as a data set, or complete one that was begun.
+    """Write synthetic rooms as a data set, or complete a data set that was begun.
 
     Sample i of a split is ``render(seed + i, height, width, style=split)``, one ``.npy`` file for each part.
-    Whole files stay as they are; ``origin.json`` says what the folder holds. Both numbers of rooms may grow
-    from call to call, all else must stay the same.
+    Whole files stay as they are. ``origin.json`` says what the folder holds. Both numbers of rooms may grow
+    from call to call; all other settings must stay the same.
 
     Args:
-        folder: A new or empty folder, or one that was written by this function.
+        folder: A new or empty folder, or a folder that this function wrote.
         train, val: Numbers of rooms.
         height, width: Pixels, at least 16 each.
-        seed: Of the first room of each split.
+        seed: Seed of the first room of each split.
         progress: Show a bar.
 
     Returns:
-        How many rooms were ``written`` and how many ``kept``.
+        The numbers of rooms that were ``written`` and ``kept``.
 
     Raises:
         ValueError: A number is not as above.
-        FileExistsError: The folder holds something else, or rooms of other settings or more of them.
+        FileExistsError: The folder holds something else, or rooms of other settings, or more rooms.
     """
     folder = Path(folder)
     settings = {"train": train, "val": val, "height": height, "width": width, "seed": seed}
@@ -68,13 +69,15 @@ def write_rooms(
         missing = [part for part in PARTS if not _is_whole(folder / split / part / f"{i}.npy", like[part])]
         sample = render(seed + i, height, width, split) if missing else {}
         for part in missing:
-            _save_whole(folder / split / part / f"{i}.npy", sample[part])
+            write_whole(folder / split / part / f"{i}.npy", _npy(sample[part]))
         counts["written" if missing else "kept"] += 1
     return counts
 
 
 def ensure_rooms(folder: str | Path, train: int, val: int, height: int, width: int) -> None:
-    """Have at least so many synthetic rooms, of seed 0, in a folder; several processes may ask at once.
+    """Make sure that a folder holds at least these numbers of synthetic rooms, from seed 0 on.
+
+    Several processes may call this at once.
 
     Raises:
         ValueError, FileExistsError: as :func:`write_rooms`.
@@ -82,8 +85,8 @@ def ensure_rooms(folder: str | Path, train: int, val: int, height: int, width: i
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
-        held = _held(folder) if (folder / ORIGIN).exists() else dict.fromkeys(COUNTS, 0)
-        counts = {"train": max(train, held["train"]), "val": max(val, held["val"])}
+        present = _read_settings(folder) if (folder / ORIGIN).exists() else dict.fromkeys(COUNTS, 0)
+        counts = {"train": max(train, present["train"]), "val": max(val, present["val"])}
         write_rooms(folder, **counts, height=height, width=width, progress=sys.stderr.isatty())
 
 
@@ -99,36 +102,35 @@ def _origin(settings: dict[str, int]) -> dict:
 
 
 def _check_folder(folder: Path, settings: dict[str, int]) -> None:
-    """Raise FileExistsError unless the rooms can be written here without harm to anything."""
+    """Raise FileExistsError unless the rooms can be written here without harm to any file."""
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"Got {folder}; expected a folder, found a file. {REMEDY}")
-    found = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-    if not found:
+    names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    if not names:
         return
-    foreign = set(found) - {ORIGIN, f"{ORIGIN}.part", *COUNTS}
-    if foreign or ORIGIN not in found:
-        shown = ", ".join(sorted(foreign)[:3] or found[:3])
+    foreign = set(names) - {ORIGIN, f"{ORIGIN}.part", *COUNTS}
+    if foreign or ORIGIN not in names:
+        examples = ", ".join(sorted(foreign)[:3] or names[:3])
         raise FileExistsError(
-            f"Got {folder}; it holds {shown}, and is no folder of synthetic rooms. {REMEDY}"
+            f"Got {folder}; it holds {examples}, and is not a folder of synthetic rooms. {REMEDY}"
         )
-    held = _held(folder)
-    wanted = {**settings, "revision": REVISION}
-    for name, value in wanted.items():
-        if held[name] != value and not (name in COUNTS and held[name] < value):
+    present = _read_settings(folder)
+    for name, value in {**settings, "revision": REVISION}.items():
+        if present[name] != value and not (name in COUNTS and present[name] < value):
             raise FileExistsError(
-                f"Got {name}={value} for {folder}, which holds synthetic rooms with {name}={held[name]}. "
+                f"Got {name}={value} for {folder}, which holds synthetic rooms with {name}={present[name]}. "
                 f"Give the same settings to complete them (more rooms are fine). {REMEDY}"
             )
 
 
-def _held(folder: Path) -> dict[str, int]:
-    """Settings and revision of the rooms in a folder."""
+def _read_settings(folder: Path) -> dict[str, int]:
+    """Return settings and revision of the rooms in a folder."""
     try:
-        there = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-        return {name: there[name] for name in (*SETTINGS, "revision")}
+        origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+        return {name: origin[name] for name in (*SETTINGS, "revision")}
     except (ValueError, KeyError, TypeError) as error:
         raise FileExistsError(
-            f"Got {folder}; its {ORIGIN} is not one of synthetic rooms ({error}). {REMEDY}"
+            f"Got {folder}; its {ORIGIN} does not describe synthetic rooms ({error}). {REMEDY}"
         ) from error
 
 
@@ -140,18 +142,15 @@ def _is_whole(path: Path, like: np.ndarray) -> bool:
     return array.shape == like.shape and array.dtype == like.dtype
 
 
-def _save_whole(path: Path, array: np.ndarray) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+def _npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``python -m flatmtl_lite rooms``."""
-    parser.add_argument("folder", type=Path, help="a new folder, or one to complete")
+    """Add the arguments of ``python -m flatmtl_lite rooms``."""
+    parser.add_argument("folder", type=Path, help="a new folder, or a folder to complete")
     for name, default, meaning in (
         ("train", 200, "rooms to train on"),
         ("val", 100, "rooms of the held-out style"),
@@ -163,7 +162,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Write the rooms that the command line asks for, and say what was done."""
-    given = {name: getattr(arguments, name) for name in SETTINGS}
-    counts = write_rooms(arguments.folder, **given, progress=True)
+    """Write the rooms that the command line asks for, and print how many."""
+    settings = {name: getattr(arguments, name) for name in SETTINGS}
+    counts = write_rooms(arguments.folder, **settings, progress=True)
     print(f"synthetic rooms in {arguments.folder}: {counts['written']} written, {counts['kept']} kept")

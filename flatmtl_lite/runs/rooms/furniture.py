@@ -1,7 +1,7 @@
 """Pieces of furniture. Each function builds one as solids that touch but never intersect.
 
-Its frame: y = 0 where it stands, x along its width with 0 in the middle, its back at z = 0 and its front
-towards positive z. Sizes are drawn from the generator, materials from the style.
+In its frame y = 0 is the floor, x runs along its width with 0 in the middle, its back is at z = 0 and its
+front towards positive z. Sizes are drawn from the generator, materials from the style.
 """
 
 from itertools import pairwise
@@ -205,7 +205,7 @@ def ladder_shelf(rng, style):
 
 
 def _books_on_shelf(rng, style, x, y, z) -> Solids:
-    """Groups of books from left to right, gaps and small things between them."""
+    """Lay out groups of books from left to right, with gaps and small things between them."""
     parts, place, free = [], x[0], y[1] - y[0]
     while place + 0.1 < x[1]:
         width = min(rng.uniform(0.1, 0.3), x[1] - place)
@@ -217,8 +217,9 @@ def _books_on_shelf(rng, style, x, y, z) -> Solids:
             parts.append(box(*limits, BOOKS, spine))
         elif kind < 0.85:
             radius = min(width, 0.2) / 2
-            limits = (place + radius, (y[0], y[0] + free * rng.uniform(0.4, 0.8)), z + 0.11, radius)
-            parts.append(column(*limits, OBJECTS, style.draw("accent", rng)))
+            heights = y[0], y[0] + free * rng.uniform(0.4, 0.8)
+            accent = style.draw("accent", rng)
+            parts.append(column(place + radius, heights, z + 0.11, radius, OBJECTS, accent))
         place += width + 0.005
     return parts
 

@@ -1,6 +1,6 @@
-"""What is put into a room as one: furniture with what belongs on it or beside it.
+"""Groups that are put into a room as a whole: furniture with the things on it or next to it.
 
-The forms that a thing takes are the style's choice; here is where names become functions.
+A style chooses the forms of a thing by name. This file maps the names to functions.
 """
 
 import numpy as np
@@ -25,13 +25,13 @@ FORMS = {
 
 
 def build(thing: str, rng: np.random.Generator, style: Style, **sizes: float) -> Solids:
-    """A thing in one of the forms that the style has for it."""
+    """Build a thing in one of the forms that the style has for it."""
     forms = style.forms[thing]
     return FORMS[forms[rng.integers(len(forms))]](rng, style, **sizes)
 
 
 def laid_out(rng, style, solids: Solids, most: int = 3) -> Solids:
-    """Up to ``most`` things side by side on top of a piece of furniture, each in a place of its own."""
+    """Lay up to ``most`` things side by side on top of a piece of furniture, without overlap."""
     (x0, _, z0), (x1, top, z1) = bounds(solids)
     width, depth = x1 - x0, z1 - z0
     slots = min(most, int(width / 0.28))
@@ -68,7 +68,7 @@ def desk_with_chair(rng, style):
     table = build("table", rng, style)
     z1 = bounds(table)[1, 2].item()
     chair = moved(build("chair", rng, style), rng.uniform(-0.1, 0.1), 0, np.pi)
-    # the chair's own front is at its smallest z now
+    # the chair's front is at its smallest z now
     near = bounds(chair)[0, 2]
     return table + laid_out(rng, style, table) + moved(chair, 0, z1 - near + rng.uniform(0.02, 0.25))
 
@@ -101,11 +101,11 @@ def dresser(rng, style):
 
 
 def odd_thing(rng, style):
-    """Something left on the floor."""
+    """Build a thing that was left on the floor."""
     return build("thing", rng, style, reach=rng.uniform(0.16, 0.24))
 
 
-# what ``scene`` asks for
+# the names that ``scene`` asks for
 GROUPS = {
     "bed": bed_with_nightstand,
     "lounge": sofa_with_table,

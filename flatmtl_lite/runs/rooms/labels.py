@@ -1,7 +1,7 @@
-"""The 13 classes of NYUv2, numbered from 0 as MTAN's files do; -1 is undefined.
+"""The 13 classes of NYUv2, numbered from 0 as in MTAN's files; -1 is undefined.
 
-What counts as what follows the published map of NYU's 40 classes to 13: a door is wall, a rug floor, a
-curtain window, a shelf furniture; lamps, pillows and plants are objects.
+Things get their class by the published map from NYU's 40 classes to 13: a door is wall, a rug is floor, a
+curtain is window, a shelf is furniture; lamps, pillows and plants are objects.
 """
 
 CLASSES = (

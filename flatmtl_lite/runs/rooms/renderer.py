@@ -1,4 +1,4 @@
-"""From a scene to pixels: what each ray meets, and the light that falls there."""
+"""From a scene to pixels: the surface that each ray meets, and the light that falls on it."""
 
 from typing import NamedTuple
 
@@ -10,15 +10,15 @@ from .solids import CYLINDER, ELLIPSOID
 from .textures import paint
 
 GRAZE = np.float32(1e-3)  # a surface does not shade itself
-REACH = 0.7  # metres from which ambient light is blocked
-# where ambient occlusion looks: a spiral of golden angles, in shares of the picture's width
+REACH = 0.7  # metres within which a neighbour blocks ambient light
+# offsets at which ambient occlusion looks: a spiral of golden angles, in shares of the picture's width
 SPIRAL = [(0.1 * (k / 24) * np.cos(2.4 * k), 0.1 * (k / 24) * np.sin(2.4 * k)) for k in range(2, 25)]
 # Rows of the room's faces, by axis and by side (low, high).
 FACES = np.array([[WALLS, WALLS + 1], [FLOOR, CEILING], [WALLS + 2, WALLS + 3]])
 
 
 class View(NamedTuple):
-    """What every pixel shows, exactly: no light, no sensor yet.
+    """The surface that every pixel shows, exactly, before light and sensor.
 
     Attributes:
         depth: ``(H, W)``, metres along the camera's forward axis.
@@ -47,7 +47,7 @@ def view(scene: Scene, height: int, width: int) -> View:
 
 
 def _nearest(scene: Scene, plane: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Depth and row of the first solid on each ray; row ``FLOOR`` stands for the whole room.
+    """Return depth and row of the first solid on each ray; row ``FLOOR`` stands for the whole room.
 
     A solid is tried only on the rays of its bounding rectangle in the picture.
     """
@@ -72,7 +72,7 @@ def _nearest(scene: Scene, plane: np.ndarray, rays: np.ndarray) -> tuple[np.ndar
 
 
 def _surfaces(scene: Scene, depth: np.ndarray, row: np.ndarray, point: np.ndarray) -> View:
-    """Normals, labels and places on the surface, for all pixels at once."""
+    """Return normals, labels and places on the surface, for all pixels at once."""
     table = scene.table
     unit = table.to_unit(row, point - np.moveaxis(table.centre[row], -1, 0))
     x, y, z = unit * np.moveaxis(table.half[row], -1, 0)
@@ -87,7 +87,7 @@ def _surfaces(scene: Scene, depth: np.ndarray, row: np.ndarray, point: np.ndarra
     _lay_flat(scene, row, point)
     normal = np.where(np.arange(3)[:, None, None] == axis, outward, np.float32(0))
 
-    # on a round side a point of the unit frame is its own normal; a cylinder's has no height
+    # on a round side a point of the unit frame equals its normal; a cylinder's normal has no height
     kind = table.kind[row]
     side = (kind == CYLINDER) & (np.hypot(unit[0], unit[2]) > np.abs(unit[1]))
     curved = side | (kind == ELLIPSOID)
@@ -108,10 +108,10 @@ def _lay_flat(scene: Scene, row: np.ndarray, point: np.ndarray) -> None:
 
 
 def shade(scene: Scene, view: View, shadows: bool = True) -> np.ndarray:
-    """The light that each pixel sends to the camera, linear, ``(3, H, W)``.
+    """Return the light that each pixel sends to the camera, linear, ``(3, H, W)``.
 
-    Lambert's law for one lamp with inverse-square fall-off and cast shadows, and an even ambient light that
-    reaches less into corners.
+    The light of one lamp follows Lambert's law, falls off with the squared distance and casts shadows. An
+    even ambient light reaches less into corners.
     """
     table, light = scene.table, scene.light
     flat = [a.reshape(-1) for a in (view.row, view.u, view.v)]
@@ -132,7 +132,7 @@ def shade(scene: Scene, view: View, shadows: bool = True) -> np.ndarray:
 
 
 def _in_shadow(scene: Scene, ray: np.ndarray, lit: np.ndarray) -> np.ndarray:
-    """Which pixels a solid hides from the lamp.
+    """Return the pixels that a solid hides from the lamp.
 
     A solid is tried only on the pixels in its bounding rectangle as the lamp sees it.
     """
@@ -140,7 +140,7 @@ def _in_shadow(scene: Scene, ray: np.ndarray, lit: np.ndarray) -> np.ndarray:
     place = np.flatnonzero(lit)
     ray = ray.reshape(3, -1)[:, place]
     across, up, ahead = rotate(light.axes, ray)
-    # a point behind the lamp is hidden by nothing but what reaches there too, and that has no rectangle
+    # only solids that reach behind the lamp hide points there, and those solids have no rectangle
     ahead = np.where(ahead > NEAR, ahead, np.float32(NEAR))
     across, up = across / ahead, up / ahead
     order = np.argsort(across)
@@ -163,27 +163,27 @@ def _in_shadow(scene: Scene, ray: np.ndarray, lit: np.ndarray) -> np.ndarray:
 
 
 def openness(view: View) -> np.ndarray:
-    """How much of the surroundings a pixel sees, 0..1: ambient occlusion in screen space.
+    """Return how much of the surroundings a pixel sees, 0..1: ambient occlusion in screen space.
 
-    Each neighbour that rises above the pixel's tangent plane takes a share away, less the farther it is
-    (after McGuire et al. 2011, "The Alchemy screen-space ambient obscurance algorithm").
+    Each neighbour that rises above the pixel's tangent plane takes a share away; the farther it is, the
+    smaller the share (after McGuire et al. 2011, "The Alchemy screen-space ambient obscurance algorithm").
     """
     height, width = view.depth.shape
     hidden = np.zeros_like(view.depth)
     for x, y in SPIRAL:
         dx, dy = round(x * width), round(y * width)
         here = np.s_[max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
-        there = np.s_[max(0, dy) : height - max(0, -dy), max(0, dx) : width - max(0, -dx)]
-        step = view.point[(slice(None), *there)] - view.point[(slice(None), *here)]
+        neighbours = np.s_[max(0, dy) : height - max(0, -dy), max(0, dx) : width - max(0, -dx)]
+        step = view.point[(slice(None), *neighbours)] - view.point[(slice(None), *here)]
         rise = (step * view.normal[(slice(None), *here)]).sum(0)
         square = (step**2).sum(0)
         hidden[here] += np.maximum(rise - 0.01, 0) * np.maximum(1 - square / REACH**2, 0) / (square + 0.01)
-    # neighbours look along the same spiral, so that an edge would show once for each of its steps
+    # all pixels look along the same spiral, so without blur an edge would show once for each of its steps
     return 1 / (1 + 3 * blurred(hidden, 1.0, max(1, width // 100)) / len(SPIRAL))
 
 
 def blurred(picture: np.ndarray, weight: float, step: int = 1) -> np.ndarray:
-    """Each pixel of ``(..., H, W)`` mixed with its neighbours ``step`` away, along rows, then columns."""
+    """Mix each pixel of ``(..., H, W)`` with its neighbours ``step`` away, along rows, then columns."""
     for axis in (-2, -1):
         length = picture.shape[axis]
         before = picture.take(np.maximum(np.arange(length) - step, 0), axis)

@@ -1,9 +1,8 @@
-"""One sample from one seed."""
-
-import numbers
+"""One sample from one seed: picture, labels, depth and normals of a synthetic room."""
 
 import numpy as np
 
+from .checks import check_count
 from .renderer import shade, view
 from .scene import build_scene
 from .sensor import annotate, measure_depth, normals, photograph
@@ -18,13 +17,13 @@ def render(
     """Draw a synthetic room and photograph it.
 
     The camera frame is x right, y down, z forwards; the focal length is 0.81 times the width, the principal
-    point the picture's middle. The room depends on seed and style alone, noise on the size too. On one
+    point is the picture's middle. The room depends on seed and style alone, noise on the size too. On one
     machine the same arguments give the same bits.
 
     Args:
         seed: Any whole number from 0.
         height, width: Pixels, at least 16 each.
-        style: "train", or "val": other paints, textures and forms of furniture, none of which "train" has.
+        style: "train" or "val". Paints, textures and forms of furniture of "val" never occur in "train".
         shadows: Whether the lamp casts shadows.
 
     Returns:
@@ -55,9 +54,3 @@ def render(
         "depth": depth[..., None],
         "normal": normals(scene, seen, depth),
     }
-
-
-def check_count(name: str, value: int, least: int = 0) -> None:
-    """Raise ValueError unless it is a whole number of at least ``least``."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name}={value!r}: give a whole number of at least {least}")

@@ -11,14 +11,14 @@ from .groups import GROUPS, build
 from .solids import BOX, Solid, Solids, Table, bounds, moved
 from .styles import STYLES, Style
 
-# The first rows of ``Scene.table`` are no solids: the room's inner faces, and what lies flat on them.
+# The first rows of ``Scene.table`` are not solids: the room's inner faces, rug and skirting.
 FLOOR, CEILING, WALLS, RUG, SKIRTING, FIRST_SOLID = 0, 1, 2, 6, 7, 8
 SKIRTING_HEIGHT = 0.09  # metres, as everything below
 GAP = 0.03  # between any two things, and between a thing and the wall
-SLACK = 1e-9  # rounding of what touches a wall
+SLACK = 1e-9  # rounding where a thing touches a wall
 EYE_ROOM = 0.4  # nothing stands nearer to the camera sideways
 
-# kind of room -> what stands at its walls, and what in the open, each with its probability
+# kind of room -> the groups at its walls and in the open, each with its probability
 AT_WALLS = {
     "bedroom": (("bed", 1), ("wardrobe", 0.6), ("dresser", 0.7), ("desk", 0.6), ("shelf", 0.5), ("tv", 0.5)),
     "living": (("lounge", 1), ("tv", 0.9), ("shelf", 0.8), ("lounge", 0.4), ("dresser", 0.5), ("desk", 0.3)),
@@ -36,9 +36,9 @@ class Light(NamedTuple):
 
     Attributes:
         position: World coordinates, ``(3,)``.
-        axes: Rows as a camera's: the third is the way it shines.
+        axes: Rows as a camera's: the third row is the direction of the light.
         colour: ``(3,)``, linear.
-        ambient: Light from everywhere else, as a share of it.
+        ambient: Light from everywhere else, as a share of this light.
         one_sided: Whether it shines forwards only, by the cosine law.
     """
 
@@ -50,14 +50,14 @@ class Light(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """Everything there is to render.
+    """Everything that the renderer needs.
 
     Attributes:
         size: Width (x), height (y) and depth (z) of the room, which begins at the origin, ``(3,)``.
-        solids: What stands, hangs or lies in it. No two intersect, all are inside.
-        table: The same as arrays, from row ``FIRST_SOLID`` on; before it the room's own surfaces.
+        solids: The things in the room. No two intersect, all are inside.
+        table: The solids as arrays, from row ``FIRST_SOLID`` on; the rows before are the room's surfaces.
         rug: Middle (x, z), half-widths and yaw on the floor, ``(5,)``.
-        camera, light: What looks, what shines.
+        camera, light: The camera that sees the room, the light in it.
     """
 
     size: np.ndarray
@@ -121,7 +121,7 @@ class Layout:
         return x, y, z, wall * math.pi / 2
 
     def in_the_open(self, solids: Solids, tries: int = 12) -> bool:
-        """Put a thing anywhere on the floor, turned anyhow."""
+        """Put a thing anywhere on the floor, at any angle."""
         width, _, depth = self.size
         draw = self.rng.uniform
         return self.put(
@@ -131,7 +131,7 @@ class Layout:
 
 
 def furnish(layout: Layout, style: Style, daylight: bool) -> None:
-    """Windows, door, furniture and pictures of one room."""
+    """Put windows, door, furniture and pictures into a room."""
     rng = layout.rng
     glow = rng.uniform(1.5, 3.0) if daylight else rng.uniform(0.02, 0.15)
     for _ in range(rng.integers(1, 4)):
@@ -147,7 +147,7 @@ def furnish(layout: Layout, style: Style, daylight: bool) -> None:
 
 
 def build_scene(seed: int, style: str) -> Scene:
-    """The room of a seed: the same at every picture size."""
+    """Build the room of a seed, which is the same at every picture size."""
     paints = STYLES[style]
     rng = np.random.default_rng([seed, list(STYLES).index(style), 0])
     size = width, height, depth = rng.uniform((3.2, 2.4, 3.2), (5.5, 2.9, 6.0)).tolist()
@@ -174,7 +174,7 @@ def build_scene(seed: int, style: str) -> Scene:
 
 
 def _faces(rng, style: Style, size) -> Solids:
-    """The rows before ``FIRST_SOLID``: the room seen from inside, once for each paint."""
+    """Return the rows before ``FIRST_SOLID``: the room seen from inside, once for each paint."""
     half = tuple(side / 2 for side in size)
     wall, floor, ceiling = (style.draw(use, rng) for use in ("wall", "floor", "ceiling"))
     accent = style.draw("wall", rng) if rng.random() < 0.3 else wall
@@ -190,7 +190,7 @@ def _faces(rng, style: Style, size) -> Solids:
 
 
 def _stand(rng, width: float, depth: float) -> tuple[float, float, float]:
-    """Where somebody stands who wants the whole room in the picture: near a wall."""
+    """Return a place for the camera near a wall, from which most of the room is in the picture."""
     back, along, height = rng.uniform(0.45, 0.8), rng.uniform(0.2, 0.8), rng.uniform(1.15, 1.65)
     wall = rng.integers(4)
     x = (along * width, width - back, along * width, back)[wall]
@@ -199,23 +199,25 @@ def _stand(rng, width: float, depth: float) -> tuple[float, float, float]:
 
 
 def _best_view(rng, eye, floor_size, table: Table, tries: int = 10) -> Camera:
-    """Of several hand-held views into the room the one with the most classes and things in it."""
+    """Draw several hand-held views into the room and return the view with the most classes and things."""
     views, scores = [], []
     for _ in range(tries):
         x, z = rng.uniform(0.15, 0.85, 2) * floor_size - (eye[0], eye[2])
         pitch, roll = rng.normal(-0.16, 0.07), rng.normal(0, 0.03)
         view = look(eye, math.atan2(z, x), pitch, roll)
         right, down, forward = view.axes @ (table.centre[FIRST_SOLID:] - view.position).T
-        seen = (forward > 1.0) & (abs(right) < 0.5 * forward / FOCAL) & (abs(down) < 0.36 * forward / FOCAL)
+        visible = (
+            (forward > 1.0) & (abs(right) < 0.5 * forward / FOCAL) & (abs(down) < 0.36 * forward / FOCAL)
+        )
         close = (forward > 0) & (forward < 1.0) & (abs(right) < 0.5)
         views.append(view)
-        kinds = len(np.unique(table.label[FIRST_SOLID:][seen]))
-        scores.append(kinds + 0.02 * seen.sum() - 0.1 * close.sum() + 0.3 * math.hypot(x, z))
+        kinds = len(np.unique(table.label[FIRST_SOLID:][visible]))
+        scores.append(kinds + 0.02 * visible.sum() - 0.1 * close.sum() + 0.3 * math.hypot(x, z))
     return views[int(np.argmax(scores))]
 
 
 def _through(rng, window: Solid) -> Light:
-    """Daylight: from before a window, straight into the room."""
+    """Make daylight that shines from a window straight into the room."""
     x, y, z = window.centre
     inward = np.array([-math.sin(window.yaw), 0.0, math.cos(window.yaw)])
     side = np.array([inward[2], 0.0, -inward[0]])

@@ -1,4 +1,4 @@
-"""What a Kinect makes of a view: exposure and noise in the picture, holes and noise in the depth."""
+"""A Kinect's picture of a view: exposure and noise in the image, holes and noise in the depth."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ RANGE = 0.5, 9.5  # metres
 
 
 def photograph(radiance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A picture from light: lens blur, exposure, white balance, vignette, noise; ``(H, W, 3)`` in 0..1."""
+    """Turn light into a picture (H, W, 3) in 0..1: lens blur, exposure, white balance, vignette, noise."""
     _, height, width = radiance.shape
     grey = radiance.mean(0)
     exposure = rng.uniform(0.2, 0.34) / np.median(grey)
@@ -23,17 +23,17 @@ def photograph(radiance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     light = (
         blurred(radiance, rng.uniform(0.05, 0.25)) * (exposure * balance[:, None, None]) * (1 - 0.5 * square)
     )
-    # highlights roll off as on film, and never clip hard
+    # bright parts saturate smoothly, as on film, and never clip hard
     stored = (light / (1 + 0.35 * light)) ** (1 / 2.2)
     stored = stored + rng.uniform(0.004, 0.015) * rng.standard_normal(stored.shape, np.float32)
     return np.moveaxis(np.clip(stored, 0, 1), 0, 2).astype(np.float32, order="C")
 
 
 def measure_depth(scene: Scene, view: View, rng: np.random.Generator) -> np.ndarray:
-    """Depth in metres with noise, 0 where Kinect sees nothing, ``(H, W)``.
+    """Return the depth in metres with noise, 0 where Kinect sees nothing, ``(H, W)``.
 
-    Nothing comes back from glass and screens (but for patches), from outside ``RANGE``, at grazing angles,
-    and from where a nearer thing hides the projector's pattern. The noise's standard deviation is that of
+    Glass and screens give no depth except in patches. Nor do surfaces outside ``RANGE``, at grazing angles,
+    or where a nearer thing hides the projector's pattern. The standard deviation of the noise is from
     Nguyen, Izadi and Lovell 2012, "Modeling Kinect sensor noise": 1.2 mm + 1.9 mm (z - 0.4 m)².
     """
     depth, table = view.depth, scene.table
@@ -52,19 +52,19 @@ def measure_depth(scene: Scene, view: View, rng: np.random.Generator) -> np.ndar
 
 
 def _behind_an_edge(depth: np.ndarray) -> np.ndarray:
-    """Pixels that the projector, to the right of the camera, cannot light.
+    """Return the pixels that the projector, to the right of the camera, cannot light.
 
-    Seen from the projector a pixel is shifted by its disparity; it is hidden if one to its right comes to
-    lie at its left.
+    Seen from the projector a pixel is shifted by its disparity. It is hidden if a pixel to its right is
+    shifted to its left.
     """
     width = depth.shape[1]
-    seen_from_there = np.arange(width, dtype=np.float32) - BASELINE * FOCAL * width / depth
-    least = np.minimum.accumulate(seen_from_there[:, ::-1], 1)[:, ::-1]
-    return seen_from_there > least
+    projected = np.arange(width, dtype=np.float32) - BASELINE * FOCAL * width / depth
+    least = np.minimum.accumulate(projected[:, ::-1], 1)[:, ::-1]
+    return projected > least
 
 
 def annotate(view: View, rng: np.random.Generator) -> np.ndarray:
-    """Labels as people draw them: -1 on parts of the outlines and in a few patches; ``(H, W)`` int8."""
+    """Return labels as people draw them: -1 on parts of the outlines and in patches; ``(H, W)`` int8."""
     height, width = view.label.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
     patches = noise(x * (16 / width) + rng.integers(1000), y * (16 / width) + rng.integers(1000))
@@ -76,6 +76,6 @@ def annotate(view: View, rng: np.random.Generator) -> np.ndarray:
 
 
 def normals(scene: Scene, view: View, depth: np.ndarray) -> np.ndarray:
-    """Unit normals in the camera frame, all zero where there is no depth, ``(H, W, 3)``."""
+    """Return unit normals in the camera frame, all zero where there is no depth, ``(H, W, 3)``."""
     turned = np.where(depth > 0, rotate(scene.camera.axes, view.normal), 0)
     return np.moveaxis(turned, 0, 2).astype(np.float32, order="C")

@@ -1,7 +1,7 @@
 """Solids that a ray can meet: boxes, upright cylinders and ellipsoids, all turned about the vertical only.
 
-World frame: x and z along the floor, y up, metres. A solid's own unit frame has its centre at the origin and
-half-widths of 1, so that one formula per kind serves every size; the ray parameter t is the same in both.
+World frame: x and z along the floor, y up, metres. In the unit frame of a solid its centre is the origin and
+its half-widths are 1, so one formula per kind serves every size. The ray parameter t is the same in both.
 """
 
 from typing import NamedTuple
@@ -21,10 +21,10 @@ class Solid(NamedTuple):
 
     Attributes:
         kind: ``BOX``, ``CYLINDER`` or ``ELLIPSOID``.
-        centre, half: Middle and half-widths along its own axes, in metres.
-        yaw: Turn about the vertical in radians: its own x axis points along (cos yaw, 0, sin yaw).
+        centre, half: Middle and half-widths along its axes, in metres.
+        yaw: Turn about the vertical in radians: its x axis points along (cos yaw, 0, sin yaw).
         label: NYU-13 class, 0..12.
-        material: What it is painted with.
+        material: Its paint.
     """
 
     kind: int
@@ -39,24 +39,25 @@ Solids = list[Solid]
 
 
 def box(x: Range, y: Range, z: Range, label: int, material: Material, kind: int = BOX) -> Solid:
-    """The solid between these limits, not turned."""
-    limits = (x, y, z)
-    centre, half = (tuple((b + sign * a) / 2 for a, b in limits) for sign in (1, -1))
+    """Make the solid between these limits, not turned."""
+    (x0, x1), (y0, y1), (z0, z1) = x, y, z
+    centre = (x1 + x0) / 2, (y1 + y0) / 2, (z1 + z0) / 2
+    half = (x1 - x0) / 2, (y1 - y0) / 2, (z1 - z0) / 2
     return Solid(kind, centre, half, 0.0, label, material)
 
 
 def column(x: float, y: Range, z: float, radius: float, label: int, material: Material) -> Solid:
-    """An upright cylinder about the vertical through (x, z)."""
+    """Make an upright cylinder about the vertical through (x, z)."""
     return box((x - radius, x + radius), y, (z - radius, z + radius), label, material, CYLINDER)
 
 
 def ball(x: float, y: Range, z: float, radius: float, label: int, material: Material) -> Solid:
-    """An ellipsoid, round from above, about the vertical through (x, z)."""
+    """Make an ellipsoid, round from above, about the vertical through (x, z)."""
     return box((x - radius, x + radius), y, (z - radius, z + radius), label, material, ELLIPSOID)
 
 
 def moved(solids: Solids, x: float, z: float, yaw: float = 0.0, y: float = 0.0) -> Solids:
-    """The solids turned about the vertical through the origin, then shifted."""
+    """Turn the solids about the vertical through the origin, then shift them."""
     cos, sin = np.cos(yaw).item(), np.sin(yaw).item()
 
     def move(solid: Solid) -> Solid:
@@ -68,7 +69,7 @@ def moved(solids: Solids, x: float, z: float, yaw: float = 0.0, y: float = 0.0) 
 
 
 def bounds(solids: Solids) -> np.ndarray:
-    """The smallest upright box along the world's axes that holds them: ``(2, 3)``, low and high corner."""
+    """Return the smallest box along the world's axes around the solids: ``(2, 3)``, low and high corner."""
     centre, half, yaw = (np.array([solid[k] for solid in solids]) for k in (1, 2, 3))
     cos, sin = np.abs(np.cos(yaw)), np.abs(np.sin(yaw))
     x, y, z = half.T
@@ -77,7 +78,7 @@ def bounds(solids: Solids) -> np.ndarray:
 
 
 class Table:
-    """Solids as arrays, one row each: what the renderer reads.
+    """Solids as arrays for the renderer, one row per solid.
 
     Attributes:
         kind, label: ``(S,)``.
@@ -93,14 +94,14 @@ class Table:
         self.cos, self.sin = (f(np.array(yaw)).astype(np.float32) for f in (np.cos, np.sin))
 
     def corners(self) -> np.ndarray:
-        """The eight corners of each bounding box: ``(S, 8, 3)``."""
+        """Return the eight corners of each bounding box: ``(S, 8, 3)``."""
         signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
         x, y, z = np.moveaxis(signs * self.half[:, None], 2, 0)
         cos, sin = self.cos[:, None], self.sin[:, None]
         return self.centre[:, None] + np.stack([cos * x - sin * z, y, sin * x + cos * z], 2)
 
     def to_unit(self, row, vector: np.ndarray) -> np.ndarray:
-        """World direction(s) ``(3, ...)`` in the unit frame of a row, or each in that of its own row."""
+        """Turn world directions ``(3, ...)`` into the unit frame of a row, or of one row per direction."""
         cos, sin, half = self.cos[row], self.sin[row], self.half[row]
         x, y, z = vector
         return np.stack(
@@ -108,14 +109,19 @@ class Table:
         )
 
     def to_world(self, row, unit: np.ndarray) -> np.ndarray:
-        """Surface normals from the unit frames to the world, of length 1."""
+        """Turn surface normals from the unit frames into the world; they get length 1."""
         x, y, z = unit / np.moveaxis(self.half[row], -1, 0)
         cos, sin = self.cos[row], self.sin[row]
         normal = np.stack([cos * x - sin * z, y, sin * x + cos * z])
         return normal / np.sqrt((normal**2).sum(0))
 
-    def cross(self, row: int, origin: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The t at which rays ``origin + t directions`` enter and leave a solid: entry < leave if they do."""
+    def cross(
+        self, row: int | np.integer, origin: np.ndarray, directions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the t at which rays ``origin + t directions`` enter and leave a solid.
+
+        A ray meets the solid if entry < leave.
+        """
         o = self.to_unit(row, origin - self.centre[row])
         d = self.to_unit(row, directions) + np.float32(TINY)
         if self.kind[row] == ELLIPSOID:
@@ -131,14 +137,14 @@ class Table:
 
 
 def _slab(o, d):
-    """The t for which -1 <= o + t d <= 1."""
+    """Return the least and the largest t with -1 <= o + t d <= 1."""
     inverse = 1 / d
     middle, reach = -o * inverse, np.abs(inverse)
     return middle - reach, middle + reach
 
 
 def _ball(o, d):
-    """The t for which |o + t d| <= 1: between two roots, which fall together if there are none."""
+    """Return the least and the largest t with |o + t d| <= 1; they are equal if there is none."""
     square = (d * d).sum(0)
     middle = -np.tensordot(o, d, 1)
     root = np.sqrt(np.maximum(middle**2 - square * (o @ o - 1), 0))

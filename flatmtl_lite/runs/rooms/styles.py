@@ -1,28 +1,33 @@
-"""Two styles that share no form and no paint, so that ``val`` shows rooms of a kind that ``train`` never did.
+"""Two styles that share no form and no paint: ``val`` shows kinds of rooms that ``train`` never shows.
 
-Shared are the classes, the range of sizes, light and sensor, and the patterns in ``NEUTRAL``.
+They share the classes, the range of sizes, light and sensor, and the patterns in ``NEUTRAL``.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from .textures import Material
+from .textures import Colour, Material
 
-# what no style can do without: even paint, glass, the backs of books
+# patterns that every style needs: even paint, glass, the backs of books
 NEUTRAL = {"plain", "panes", "spines"}
 JITTER = 0.025  # standard deviation of a colour's change from scene to scene
 
 
 def _materials(pattern: str, scale: float, *pairs: str, glow: float = 0.0) -> tuple[Material, ...]:
-    """One material for each "rrggbb rrggbb"."""
-    colours = [[tuple(b / 255 for b in bytes.fromhex(c)) for c in pair.split()] for pair in pairs]
+    """Make one material for each "rrggbb rrggbb"."""
+    colours = [map(_colour, pair.split()) for pair in pairs]
     return tuple(Material(pattern, first, second, scale, glow) for first, second in colours)
+
+
+def _colour(code: str) -> Colour:
+    red, green, blue = (byte / 255 for byte in bytes.fromhex(code))
+    return red, green, blue
 
 
 @dataclass(frozen=True)
 class Style:
-    """What a family of rooms looks like.
+    """The look of a family of rooms.
 
     Attributes:
         materials: Use ("wall", "wood", ...) to the materials it may have.
@@ -33,7 +38,7 @@ class Style:
     forms: dict[str, tuple[str, ...]]
 
     def draw(self, use: str, rng: np.random.Generator) -> Material:
-        """One of the materials for a use, its colours a little changed."""
+        """Draw one of the materials for a use, and change its colours a little."""
         choice = self.materials[use]
         material = choice[rng.integers(len(choice))]
         change = JITTER * rng.standard_normal((2, 3))

@@ -8,7 +8,7 @@ Colour = tuple[float, float, float]
 
 
 class Material(NamedTuple):
-    """How a surface looks.
+    """The look of a surface.
 
     Attributes:
         pattern: A name in ``PATTERNS``.
@@ -25,7 +25,7 @@ class Material(NamedTuple):
 
 
 def lattice(i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """A number in 0..1 for each pair of integers: the same pair, the same number."""
+    """Return a number in 0..1 for each pair of integers; the same pair always has the same number."""
     h = i.astype(np.int64).astype(np.uint32) * np.uint32(374761393)
     h += j.astype(np.int64).astype(np.uint32) * np.uint32(668265263)
     h = (h ^ (h >> np.uint32(13))) * np.uint32(1274126177)
@@ -113,7 +113,7 @@ def blocks(u, v):
 
 
 def panes(u, v):
-    """Glass behind bars. One repeat is half a window, and a pane's frame is its rim."""
+    """Glass behind bars. One repeat is half a window; its rim is the frame of a pane."""
     return 1.0 * (np.maximum(np.abs(u % 1 - 0.5), np.abs(v % 1 - 0.5)) < 0.45)
 
 
@@ -131,12 +131,12 @@ PATTERNS = {
 
 
 def paint(materials, surface: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The colour of every pixel before any light falls on it.
+    """Return the colour of every pixel before any light falls on it.
 
     Args:
         materials: One per surface.
-        surface: ``(N,)``, the row of ``materials`` that a pixel shows.
-        u, v: ``(N,)``, its place on that surface in metres.
+        surface: ``(N,)``, the row of ``materials`` that each pixel shows.
+        u, v: ``(N,)``, the pixel's place on that surface in metres.
 
     Returns:
         Reflectance ``(3, N)``, linear, and glow ``(N,)``.
@@ -151,7 +151,7 @@ def paint(materials, surface: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple
         here = pattern == k
         mix[here] = PATTERNS[names[k]](u[here], v[here])
     # screens store roughly the square root of light; colours blend in light
-    first, second = (np.array(c, np.float32).T[:, surface] ** 2.2 for c in (first, second))
+    low, high = (np.array(colours, np.float32).T[:, surface] ** 2.2 for colours in (first, second))
     shine = np.array(glow, np.float32)[surface]
     shine *= np.where(pattern == names.index("panes"), mix, 1)  # the sky shines, its frame does not
-    return first + (second - first) * mix, shine
+    return low + (high - low) * mix, shine

@@ -1,6 +1,7 @@
-"""Small things that stand on others, and what hangs on walls and from the ceiling.
+"""Small things that stand on furniture, and things that hang on walls and from the ceiling.
 
-Frames as in ``furniture``; a small thing is round its origin and stays within ``reach`` of it, sideways.
+Frames are as in ``furniture``. A small thing stands around its origin and stays within ``reach`` of it
+sideways.
 """
 
 from .labels import BOOKS, OBJECTS, PICTURE, TV, WALL, WINDOW

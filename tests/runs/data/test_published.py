@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from flatmtl_lite.runs import converted, mlp
-from flatmtl_lite.runs.data.published import ARRAYS, IMAGE_SHAPES
+from flatmtl_lite.runs import load_published, mlp
+from flatmtl_lite.runs.data.published import ARRAYS
 from flatmtl_lite.runs.measures.evaluation import accuracy
 
 README = Path(__file__).parents[3] / "data" / "README.md"
@@ -38,7 +38,7 @@ def path(tmp_path) -> Path:
 
 def load(path: Path, arrays: dict, **options):
     np.savez(path, **arrays)
-    return converted(path, **{"variant": "mnist", "seed": 0, "n_val": 10} | options)
+    return load_published(path, **{"variant": "mnist", "seed": 0, "n_val": 10} | options)
 
 
 # what is read -----------------------------------------------------------------------------------------------
@@ -69,8 +69,18 @@ def test_the_seed_decides_what_is_held_out_and_not_the_test(path, arrays):
     assert torch.equal(one.test_images, other.test_images)
 
 
-@pytest.mark.parametrize("shape", IMAGE_SHAPES)
-@pytest.mark.parametrize("kind", ["bytes", "int64", "big-endian", "0..255", "0..1", "0..1 double", "columns"])
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("bytes", (36, 36)),
+        ("int64", (1, 36, 36)),
+        ("big-endian", (36 * 36,)),
+        ("0..255", (36, 36)),
+        ("0..1", (1, 36, 36)),
+        ("0..1 double", (36 * 36,)),
+        ("columns", (36, 36)),
+    ],
+)
 def test_every_way_of_storing_the_same_pixels_reads_the_same(path, arrays, shape, kind):
     def stored(name: str, array: np.ndarray) -> np.ndarray:
         if name.endswith("labels"):
@@ -117,23 +127,16 @@ def floats(array: np.ndarray) -> np.ndarray:
     ("name", "change", "message"),
     [
         ("train_images", lambda a: a[:, 4:32, 4:32], r"uint8 \(30, 28, 28\) and .*; expected numbers"),
-        ("test_images", lambda a: a[:, None, None], r"test_images uint8 \(8, 1, 1, 36, 36\)"),
         ("test_images", lambda a: a[0, 0, 0], r"test_images uint8 \(\)"),
-        ("test_images", lambda a: a[:0], r"test_images uint8 \(0, 36, 36\)"),
-        ("train_labels", lambda a: a[:, 0], r"train_labels int64 \(30,\)"),
         ("train_labels", lambda a: a[:-1], r"train_labels int64 \(29, 2\)"),
         ("train_images", lambda a: a > 0, r"train_images bool"),
         ("train_labels", lambda a: a.astype(str), r"train_labels <U21"),
-        ("test_images", lambda a: a.astype(complex), r"test_images complex128"),
         ("train_labels", lambda a: put(a, 10), r"train_labels: found values from 0 to 10; expected 0 to 9"),
         ("test_labels", lambda a: put(a, -1), r"test_labels: found values from -1 to 9; expected 0 to 9"),
         ("test_labels", lambda a: put(floats(a), 1.5), r"found 1.5; expected whole numbers from 0 to 9"),
-        ("train_images", lambda a: put(a.astype(np.int16), 256), r"from 0 to 256; expected 0 to 255"),
         ("train_images", lambda a: put(floats(a), np.nan), r"from nan to nan; expected 0 to 255"),
-        ("test_images", lambda a: put(floats(a), np.inf), r"from 0.0 to inf; expected 0 to 255"),
         ("train_images", lambda a: put(floats(a), 7.25), r"found 7.25; expected whole .* 255: resized"),
         ("train_images", lambda a: put(a / 255, 0.1), r"found 0.1; .* 255, each divided by 255: resized"),
-        ("train_images", lambda a: (a / 255 - 0.13) / 0.31, r"from -0.4.* to 2.8.*; expected 0 to 255"),
         ("train_images", lambda a: a / 255, r"test_images: found values from 0 to 255; expected 0 to 1"),
     ],
 )
@@ -142,6 +145,12 @@ def test_arrays_that_are_not_the_published_ones_are_refused(path, arrays, name, 
         load(path, arrays | {name: change(arrays[name])})
     assert str(path) in str(caught.value)
     assert "data/README.md" in str(caught.value)
+
+
+def test_a_set_without_a_pair_is_refused(path, arrays):
+    empty = {name: arrays[name][:0] for name in ("test_images", "test_labels")}
+    with pytest.raises(ValueError, match=r"test_images uint8 \(0, 36, 36\) .* N >= 1"):
+        load(path, arrays | empty)
 
 
 @pytest.mark.parametrize(
@@ -158,17 +167,16 @@ def test_bad_arguments_are_named(path, arrays, options, message):
         load(path, arrays, **options)
 
 
-@pytest.mark.parametrize("name", ARRAYS)
-def test_a_missing_array_is_named(path, arrays, name):
-    del arrays[name]
-    with pytest.raises(ValueError, match=rf"no {name} in it, found \w+, \w+, \w+\. Convert"):
-        load(path, arrays)
+def test_a_missing_array_is_named(path, arrays):
+    for name in ARRAYS:
+        with pytest.raises(ValueError, match=rf"no {name} in it, found \w+, \w+, \w+\. Convert"):
+            load(path, {part: array for part, array in arrays.items() if part != name})
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
     for path in (tmp_path / "gone.npz", tmp_path):
         with pytest.raises(FileNotFoundError, match=rf"{path}: no such file. Convert the pickle"):
-            converted(path, "mnist", 0)
+            load_published(path, "mnist", 0)
 
 
 class Marks:
@@ -185,7 +193,7 @@ def test_a_pickle_is_not_opened(tmp_path, path, arrays):
     mark = tmp_path / "mark"
     path.write_bytes(pickle.dumps(Marks(mark)))
     with pytest.raises(ValueError, match=r"expected a whole \.npz file; a pickle is never opened here"):
-        converted(path, "mnist", 0)
+        load_published(path, "mnist", 0)
     with pytest.raises(ValueError, match=r"could not be read as plain arrays .*allow_pickle=False"):
         load(path, arrays | {"train_labels": np.array([[Marks(mark), 1]] * 30)})
     assert not mark.exists()
@@ -197,18 +205,18 @@ def test_a_truncated_or_spoilt_file_is_refused(path, arrays):
     for content in (b"", whole[:1000], whole[:-1000]):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"expected a whole \.npz file"):
-            converted(path, "mnist", 0)
+            load_published(path, "mnist", 0)
     shape, entry = whole.index(b"(30, 36"), whole.index(b"PK\1\2")  # of the archive's table of contents
     places = {2000: "CRC", shape: "EOF in", entry + 8: "encrypted", entry + 10: "compression"}
     for place, message in places.items():
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(ValueError, match=rf"could not be read as plain arrays .*{message}"):
-            converted(path, "mnist", 0)
+            load_published(path, "mnist", 0)
     with zipfile.ZipFile(path, "w") as archive:
         for name in ARRAYS:
             archive.writestr(name, b"no array")
     with pytest.raises(ValueError, match=r"train_images \|S8 \(\)"):
-        converted(path, "mnist", 0)
+        load_published(path, "mnist", 0)
 
 
 # the script in data/README.md -------------------------------------------------------------------------------
@@ -228,12 +236,11 @@ def convert(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("protocol", [3, 4, 5])
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize(("protocol", "dtype"), [(3, np.uint8), (5, np.float32)])
 def test_the_documented_script_converts_a_pickle(convert, path, arrays, protocol, dtype):
     content = pickle.dumps([arrays[name].astype(dtype) for name in ARRAYS], protocol)
     assert convert(content).stderr == ""
-    found, expected = converted(path, "mnist", 0, 10), load(path, arrays)
+    found, expected = load_published(path, "mnist", 0, 10), load(path, arrays)
     assert found.origin == expected.origin
     assert torch.equal(found.train_images, expected.train_images)
 
@@ -243,7 +250,7 @@ def test_it_reads_what_another_numpy_pickled(convert, path, arrays, core):
     content = pickle.dumps([arrays[name] for name in ARRAYS], 3)
     content = re.sub(rb"numpy\._?core", core, content)
     assert convert(content).stderr == ""
-    assert len(converted(path, "mnist", 0, 10).train_images) == 20
+    assert len(load_published(path, "mnist", 0, 10).train_images) == 20
 
 
 def test_it_refuses_whatever_is_no_array(convert, tmp_path, path, arrays):

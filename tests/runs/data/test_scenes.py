@@ -43,8 +43,10 @@ def root(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
-@pytest.mark.parametrize("label_dtype", [np.int64, np.int8, np.float32, np.float16])
+@pytest.mark.parametrize(
+    ("dtype", "label_dtype"),
+    [(np.float16, np.int64), (np.float32, np.int8), (np.float64, np.float32), (">f4", np.float16)],
+)
 def test_any_float_type_is_read(tmp_path, dtype, label_dtype):
     write(tmp_path / "val", 2, dtype, label_dtype)
     scenes = Scenes(str(tmp_path), "val")
@@ -104,21 +106,15 @@ def broken(part, value):
 @pytest.mark.parametrize(
     ("part", "values", "said"),
     [
-        ("image", brightness(255), "255"),
         ("image", brightness(255).astype(np.uint8), "Divide 0..255 by 255"),
-        ("image", brightness(-1), "expected 0 to 1"),
         ("image", np.moveaxis(arrays()["image"], -1, 0), "shape"),
-        ("image", arrays((9, 9))["image"], "shape"),
         ("image", arrays()["image"].astype(str), "<U"),
         ("label", broken("label", 13), "-1 to 12"),
         ("label", broken("label", np.nan), "nan"),
         ("label", broken("label", 2.5), "whole"),
         ("depth", broken("depth", -1), "-1"),
-        ("depth", broken("depth", 2300), "0 to 1000"),
         ("depth", broken("depth", np.inf), "inf"),
-        ("depth", arrays()["depth"][..., 0], "shape"),
         ("normal", broken("normal", 1.2), "1.2"),
-        ("normal", broken("normal", np.nan), "nan"),
     ],
 )
 def test_a_wrong_file_names_itself_when_it_is_read(root, part, values, said):
@@ -210,6 +206,13 @@ def test_a_zoom_of_two_is_the_crop_with_every_pixel_doubled():
     assert (inner - crop).abs()[:, 1:-1, 1:-1].mean() < 0.5 * (inner - crop.flip(-1)).abs().mean()
 
 
+def test_a_zoomed_pixel_takes_the_label_in_its_middle():
+    scene = scene_of()
+    near = augment(scene, 1.5, 0.0, 0.0, flip=False)
+    rows, columns = (((torch.arange(n) + 0.5) / 1.5).long() for n in SIZE)
+    assert torch.equal(near["label"], scene["label"][rows][:, columns])
+
+
 def test_the_crop_reaches_every_edge():
     ramp = {**scene_of(), "image": torch.arange(18.0).expand(3, 12, 18) / 17}
     left, right = (augment(ramp, 1.5, 0.0, place, False)["image"] for place in (0.0, 0.999))
@@ -250,7 +253,7 @@ def test_scales_and_flips_are_drawn_evenly():
     assert sum(scene["normal"][0, 0, 0] < 0 for scene in seen) / n == pytest.approx(0.5, abs=0.05)
 
 
-@pytest.mark.parametrize("ahead", [0, 1, 2, 9])
+@pytest.mark.parametrize("ahead", [0, 2, 9])
 def test_batches_come_in_order_whatever_is_made_ahead(root, ahead):
     scenes = Augmented(Scenes(root), 1, 2)
     lists = torch.tensor([4, 0, 2, 1, 3, 0, 1]).split(2)

@@ -243,7 +243,7 @@ def test_bad_data_are_named(root, nyuv2, tmp_path, capsys):
     other = tmp_path / "rooms-32x48"
     shutil.copytree(nyuv2, other)
     assert main(["train", "rooms", *words(tmp_path / "run"), "--data", str(tmp_path)]) == 1
-    assert "no folder of synthetic rooms" in capsys.readouterr().err
+    assert "not a folder of synthetic rooms" in capsys.readouterr().err
     (nyuv2 / "train" / "depth" / "3.npy").write_bytes(b"torn")
     assert main(["train", "nyuv2", *out, "--data", str(nyuv2), "--n-val", "4", "--batch-size", "2"]) == 2
     assert "3.npy, which cannot be read" in capsys.readouterr().err

@@ -26,11 +26,11 @@ def test_entropy_histograms_count_every_image_on_one_scale():
     histc = torch.histc(entropy(ten), 10, 0, math.log(10)).int().tolist()
     assert found["mnist"][0] == histc
     assert found["mnist"][1] == [0, 0, 0, 300, *[0] * 6]  # log 2 lies in the fourth tenth of log 10
-    undecided = torch.full((7, 10), -math.log(10))
+    undecided = torch.full((7, 5), -math.log(5))  # rounding puts their entropy on the last edge
     assert entropy_histograms({"mnist": [undecided]}, bins=10)["mnist"] == [[*[0] * 9, 7]]
 
 
-@pytest.mark.parametrize("data", [{}, {"a": []}, {"a": [torch.zeros(1, 10)], "b": [torch.zeros(1, 2)]}])
-def test_entropy_histograms_of_different_networks_are_refused(data):
-    with pytest.raises(ValueError, match="expected those of one network"):
-        entropy_histograms(data)
+def test_entropy_histograms_of_different_networks_are_refused():
+    for data in ({}, {"a": []}, {"a": [torch.zeros(1, 10)], "b": [torch.zeros(1, 2)]}):
+        with pytest.raises(ValueError, match="expected the classes of one network"):
+            entropy_histograms(data)

@@ -158,7 +158,7 @@ def test_the_trunk_runs_once_a_point_in_evaluation_mode(data, trained):
     assert modes == [False] * 2 * (5 + 3 * 3)
 
 
-@pytest.mark.parametrize("fails_at", [None, 1, 4])
+@pytest.mark.parametrize("fails_at", [None, 4])
 def test_no_trace_is_left_also_after_an_error(fails_at, data, trained):
     model = with_batch_norm(trained)
     model.heads[1].eval()
@@ -184,12 +184,11 @@ def test_no_trace_is_left_also_after_an_error(fails_at, data, trained):
     assert all(p.grad is None for p in model.parameters())
 
 
-@pytest.mark.parametrize("options", [{"points": 20}, {"points": 1}, {"reach": 0.0}, {"reach": float("nan")}])
 @pytest.mark.parametrize("measure", [line, plane])
-def test_bad_grids_are_refused(measure, options, data, trained):
-    [(name, value)] = options.items()
-    with pytest.raises(ValueError, match=f"Got {name}={value}; expected"):
-        measure(trained, *closures(trained, data), **options)
+def test_bad_grids_are_refused(measure, data, trained):
+    for name, value in (("points", 20), ("points", 1), ("reach", 0.0), ("reach", float("nan"))):
+        with pytest.raises(ValueError, match=f"Got {name}={value}; expected"):
+            measure(trained, *closures(trained, data), **{name: value})
 
 
 @pytest.mark.parametrize("losses", [[], [lambda z: z.mean(), lambda z: z]])

@@ -55,8 +55,10 @@ def mtan_sizes(w, outputs):
     return segnet, passing + len(outputs) * masks, heads
 
 
-@pytest.mark.parametrize("widths", [(64, 128, 256, 512, 512), NARROW])
-@pytest.mark.parametrize("tasks", [tuple(TASKS), ("depth",), ("normal", "label")])
+@pytest.mark.parametrize(
+    ("tasks", "widths"),
+    [(tuple(TASKS), (64, 128, 256, 512, 512)), (("depth",), NARROW), (("normal", "label"), NARROW)],
+)
 def test_mtan_has_the_size_of_its_layers(widths, tasks):
     model = mtan(tasks, widths)
     segnet, attention, heads = mtan_sizes(widths, [TASKS[task] for task in tasks])
@@ -80,7 +82,7 @@ def test_every_parameter_is_shared_or_of_one_head():
 
 
 @everywhere
-@pytest.mark.parametrize(("height", "width"), [(32, 64), (64, 32), (50, 70)])
+@pytest.mark.parametrize(("height", "width"), [(32, 64), (70, 50)])
 def test_predictions_have_the_size_of_the_image(name, height, width):
     tasks = ("normal", "label")
     model = make(name, tasks)
@@ -96,10 +98,10 @@ def test_images_of_a_wrong_size_are_refused(name, height, width):
 
 
 @everywhere
-@pytest.mark.parametrize("tasks", [(), ("label", "label"), ("label", "edges"), "depth"])
-def test_unknown_tasks_are_refused(name, tasks):
-    with pytest.raises(ValueError, match="label, depth, normal"):
-        make(name, tasks)
+def test_unknown_tasks_are_refused(name):
+    for tasks in ((), ("label", "label"), ("label", "edges"), "depth"):
+        with pytest.raises(ValueError, match="label, depth, normal"):
+            make(name, tasks)
 
 
 def ran(model, action):

@@ -1,53 +1,47 @@
 """The paper's figures: every method is one of ours, and the sums agree but for a known misprint."""
 
-import pytest
-
 from flatmtl_lite.runs import parse_method
 from flatmtl_lite.runs.data.multimnist import VARIANTS
-from flatmtl_lite.runs.paper.multimnist import MISPRINTS, PUBLISHED, published
+from flatmtl_lite.runs.paper.multimnist import MISPRINTS, PUBLISHED_ROWS, published_row
 
 
-@pytest.mark.parametrize("key", PUBLISHED)
-def test_a_row_is_of_a_variant_and_a_method_of_ours(key):
-    variant, method = key
-    assert variant in VARIANTS
-    if method != "stl":
-        parse_method(method)
+def test_a_row_is_of_a_variant_and_a_method_of_ours():
+    for variant, method in PUBLISHED_ROWS:
+        assert variant in VARIANTS
+        if method != "stl":
+            parse_method(method)
 
 
 def test_averages_agree_with_the_tasks_but_for_the_known_misprints():
     wrong = set()
-    for key, row in PUBLISHED.items():
+    for key, row in PUBLISHED_ROWS.items():
         if None not in row.tasks:
             mean = sum(task.mean for task in row.tasks) / 2
             if abs(mean - row.average.mean) > 0.0151:  # two roundings: of the tasks and of the average
                 wrong.add(key)
     assert wrong == MISPRINTS.keys()
-    assert all(PUBLISHED[key].misprint for key in wrong)
+    assert all(PUBLISHED_ROWS[key].misprint for key in wrong)
 
 
 def test_every_variant_has_every_row():
-    assert len(PUBLISHED) == 3 * (13 + 2 + 9 + 4)
+    assert len(PUBLISHED_ROWS) == 3 * (13 + 2 + 9 + 4)
 
 
-@pytest.mark.parametrize(
-    ("method", "average", "source"),
-    [
+def test_a_row_names_its_source():
+    for method, average, source in (
         ("f-cagrad", 87.82, "Table 1"),
         ("second-cagrad", 87.90, "Table 6"),
         ("f-mean", 87.72, "the authors' rebuttal"),
         ("f-rlw", 87.80, "recomputed from the authors' logs"),
-    ],
-)
-def test_a_row_names_its_source(method, average, source):
-    row = published("multimnist", {"variant": "fashion"}, method)
-    assert (row.average.mean, row.source) == (average, source)
+    ):
+        row = published_row("multimnist", {"variant": "fashion"}, method)
+        assert (row.average.mean, row.source) == (average, source)
 
 
 def test_what_was_not_published_is_none():
     mnist = {"variant": "mnist", "tasks": None, "label_noise": 0.0}
-    assert published("multimnist", mnist, "cagrad")
-    assert published("multimnist", mnist, "f-upgrad") is None
-    assert published("multimnist", {**mnist, "label_noise": 0.4}, "cagrad") is None
-    assert published("multimnist", {**mnist, "tasks": ["digit", "parity"]}, "cagrad") is None
-    assert published("rooms", {}, "cagrad") is None
+    assert published_row("multimnist", mnist, "cagrad")
+    assert published_row("multimnist", mnist, "f-upgrad") is None
+    assert published_row("multimnist", {**mnist, "label_noise": 0.4}, "cagrad") is None
+    assert published_row("multimnist", {**mnist, "tasks": ["digit", "parity"]}, "cagrad") is None
+    assert published_row("rooms", {}, "cagrad") is None

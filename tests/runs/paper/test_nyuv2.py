@@ -6,12 +6,11 @@ from flatmtl_lite.runs import HIGHER_IS_BETTER, NYUV2_STL
 from flatmtl_lite.runs.paper.nyuv2 import NYUV2
 
 
-@pytest.mark.parametrize("name", NYUV2)
-def test_delta_m_is_the_printed_one(name):
-    row = NYUV2[name]
-    away = abs(row.delta_m - row.printed)
-    assert away < 0.02 or (name, round(row.delta_m, 2)) == ("IMTL", -0.60)
-    assert row.delta_m == pytest.approx(sum(row.changes.values()) / 9)
+def test_delta_m_is_the_printed_one():
+    for name, row in NYUV2.items():
+        away = abs(row.delta_m - row.printed)
+        assert away < 0.02 or (name, round(row.delta_m, 2)) == ("IMTL", -0.60), name
+        assert row.delta_m == pytest.approx(sum(row.changes.values()) / 9)
 
 
 def test_a_row_has_the_units_of_its_base():

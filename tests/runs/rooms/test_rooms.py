@@ -103,7 +103,6 @@ def test_every_class_appears_and_none_swamps_the_rest(samples):
         ({"seed": 1.5}, "seed=1.5"),
         ({"seed": True}, "seed=True"),
         ({"seed": 0, "height": 8}, "height=8: give a whole number of at least 16"),
-        ({"seed": 0, "width": "128"}, "width='128'"),
         ({"seed": 0, "style": "test"}, "style='test': give one of 'train', 'val'"),
     ],
 )
@@ -198,32 +197,32 @@ def test_the_split_holds_out_forms_paints_and_patterns():
     assert not (patterns[0] & patterns[1]) - NEUTRAL, patterns[0] & patterns[1]
 
 
-@pytest.mark.parametrize("use", TRAIN.materials)
-def test_no_paint_of_one_style_drifts_into_the_other(use):
+def test_no_paint_of_one_style_drifts_into_the_other():
     def paint(material):
         return np.array([material.first, material.second])
 
-    nearest = min(
-        (
-            np.linalg.norm(paint(a) - paint(b))
-            for a in TRAIN.materials[use]
-            for b in VAL.materials[use]
-            if a.pattern == b.pattern
-        ),
-        default=np.inf,
-    )
-    # over the six numbers of two colours the jitter has a length of about sqrt(6) of its deviation
-    assert nearest > np.sqrt(6) * JITTER
+    for use in TRAIN.materials:
+        nearest = min(
+            (
+                np.linalg.norm(paint(a) - paint(b))
+                for a in TRAIN.materials[use]
+                for b in VAL.materials[use]
+                if a.pattern == b.pattern
+            ),
+            default=np.inf,
+        )
+        # over the six numbers of two colours the jitter has a length of about sqrt(6) of its deviation
+        assert nearest > np.sqrt(6) * JITTER, use
 
 
 # the view: depth, normals and labels agree ------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=[(style, seed) for style in SPLITS for seed in (0, 1, 2, 3)])
-def clean(request):
-    """A scene and its exact view."""
-    scene = build_scene(request.param[1], request.param[0])
-    return scene, view(scene, 96, 128)
+@pytest.fixture(scope="module")
+def views():
+    """Eight scenes, each with its exact view."""
+    scenes = [build_scene(seed, style) for style in SPLITS for seed in (0, 1, 2, 3)]
+    return [(scene, view(scene, 96, 128)) for scene in scenes]
 
 
 def back_projected(depth):
@@ -234,61 +233,61 @@ def back_projected(depth):
     return np.stack([(x - width / 2) / focal * depth, (y - height / 2) / focal * depth, depth])
 
 
-def test_points_of_a_face_lie_on_one_plane_with_its_normal(clean):
-    scene, seen = clean
-    points, normals = back_projected(seen.depth.astype(float)), camera_frame(scene, seen.normal)
-    flat = scene.table.kind[seen.row] == BOX
-    for row in np.unique(seen.row[flat]):
-        on_row = seen.row == row
-        for normal in np.unique(normals[:, on_row].round(4), axis=1).T:
-            face = on_row & (np.abs(normals - normal[:, None, None]).max(0) < 1e-3)
-            distance = normals[:, face].mean(1) @ points[:, face]
-            assert np.ptp(distance) < 1e-3
+def test_points_of_a_face_lie_on_one_plane_with_its_normal(views):
+    for scene, seen in views:
+        points, normals = back_projected(seen.depth.astype(float)), camera_frame(scene, seen.normal)
+        flat = scene.table.kind[seen.row] == BOX
+        for row in np.unique(seen.row[flat]):
+            on_row = seen.row == row
+            for normal in np.unique(normals[:, on_row].round(4), axis=1).T:
+                face = on_row & (np.abs(normals - normal[:, None, None]).max(0) < 1e-3)
+                distance = normals[:, face].mean(1) @ points[:, face]
+                assert np.ptp(distance) < 1e-3
 
 
-def test_curved_surfaces_are_met_on_the_surface(clean):
-    scene, seen = clean
-    for kind in (CYLINDER, ELLIPSOID):
-        on = scene.table.kind[seen.row] == kind
-        if on.any():
-            table, row = scene.table, seen.row[on]
-            unit = table.to_unit(row, seen.point[:, on] - table.centre[row].T)
-            radius = np.hypot(unit[0], unit[2])
-            size = np.hypot(radius, unit[1]) if kind == ELLIPSOID else np.maximum(radius, np.abs(unit[1]))
-            np.testing.assert_allclose(size, 1, atol=5e-3)
+def test_curved_surfaces_are_met_on_the_surface(views):
+    for scene, seen in views:
+        for kind in (CYLINDER, ELLIPSOID):
+            on = scene.table.kind[seen.row] == kind
+            if on.any():
+                table, row = scene.table, seen.row[on]
+                unit = table.to_unit(row, seen.point[:, on] - table.centre[row].T)
+                radius = np.hypot(unit[0], unit[2])
+                size = np.hypot(radius, unit[1]) if kind == ELLIPSOID else np.maximum(radius, np.abs(unit[1]))
+                np.testing.assert_allclose(size, 1, atol=5e-3)
 
 
-def test_normals_are_those_of_the_depth(clean):
+def test_normals_are_those_of_the_depth(views):
     """The cross product of neighbouring points, away from edges, whatever the solid."""
-    scene, seen = clean
-    points, given = back_projected(seen.depth.astype(float)), camera_frame(scene, seen.normal)
-    across, down = points[:, 1:-1, 2:] - points[:, 1:-1, :-2], points[:, 2:, 1:-1] - points[:, :-2, 1:-1]
-    numeric = np.cross(down, across, axis=0)
-    numeric /= np.sqrt((numeric**2).sum(0))
-    cosine = (numeric * given[:, 1:-1, 1:-1]).sum(0)
-    smooth = np.ones(cosine.shape, bool)
-    for dy, dx in ((0, 1), (2, 1), (1, 0), (1, 2)):
-        neighbour = np.s_[dy : dy + 94, dx : dx + 126]
-        smooth &= seen.row[neighbour] == seen.row[1:-1, 1:-1]
-        smooth &= (seen.normal[(slice(None), *neighbour)] * seen.normal[:, 1:-1, 1:-1]).sum(0) > 0.95
-    flat = smooth & (scene.table.kind[seen.row[1:-1, 1:-1]] == BOX)
-    assert flat.mean() > 0.5
-    assert cosine[flat].min() > 0.999
-    assert smooth.sum() == flat.sum() or np.median(cosine[smooth & ~flat]) > 0.98
+    for scene, seen in views:
+        points, given = back_projected(seen.depth.astype(float)), camera_frame(scene, seen.normal)
+        across, down = points[:, 1:-1, 2:] - points[:, 1:-1, :-2], points[:, 2:, 1:-1] - points[:, :-2, 1:-1]
+        numeric = np.cross(down, across, axis=0)
+        numeric /= np.sqrt((numeric**2).sum(0))
+        cosine = (numeric * given[:, 1:-1, 1:-1]).sum(0)
+        smooth = np.ones(cosine.shape, bool)
+        for dy, dx in ((0, 1), (2, 1), (1, 0), (1, 2)):
+            neighbour = np.s_[dy : dy + 94, dx : dx + 126]
+            smooth &= seen.row[neighbour] == seen.row[1:-1, 1:-1]
+            smooth &= (seen.normal[(slice(None), *neighbour)] * seen.normal[:, 1:-1, 1:-1]).sum(0) > 0.95
+        flat = smooth & (scene.table.kind[seen.row[1:-1, 1:-1]] == BOX)
+        assert flat.mean() > 0.5
+        assert cosine[flat].min() > 0.999
+        assert smooth.sum() == flat.sum() or np.median(cosine[smooth & ~flat]) > 0.98
 
 
-def test_normals_face_the_camera(clean):
-    scene, seen = clean
-    gaze = seen.point - scene.camera.position[:, None, None]
-    assert ((gaze * seen.normal).sum(0) < 0).all()
+def test_normals_face_the_camera(views):
+    for scene, seen in views:
+        gaze = seen.point - scene.camera.position[:, None, None]
+        assert ((gaze * seen.normal).sum(0) < 0).all()
 
 
-def test_labels_are_those_of_what_is_there(clean):
-    scene, seen = clean
-    np.testing.assert_array_equal(seen.label, scene.table.label[seen.row])
-    floor, ceiling = seen.label == CLASSES.index("floor"), seen.label == CLASSES.index("ceiling")
-    assert np.abs(seen.point[1][floor]).max() < 1e-3
-    np.testing.assert_allclose(seen.point[1][ceiling], scene.size[1], atol=1e-3)
+def test_labels_are_those_of_what_is_there(views):
+    for scene, seen in views:
+        np.testing.assert_array_equal(seen.label, scene.table.label[seen.row])
+        floor, ceiling = seen.label == CLASSES.index("floor"), seen.label == CLASSES.index("ceiling")
+        assert np.abs(seen.point[1][floor]).max() < 1e-3
+        np.testing.assert_allclose(seen.point[1][ceiling], scene.size[1], atol=1e-3)
 
 
 def everything(corners, least, most):
@@ -296,14 +295,14 @@ def everything(corners, least, most):
     return low, np.broadcast_to(most, (len(corners), 2))
 
 
-def test_bounding_rectangles_leave_nothing_out(clean, monkeypatch):
-    scene, seen = clean
-    light = shade(scene, seen)
+def test_bounding_rectangles_leave_nothing_out(views, monkeypatch):
+    lights = [shade(scene, seen) for scene, seen in views]
     monkeypatch.setattr(renderer, "windows", everything)
-    whole = view(scene, 96, 128)
-    np.testing.assert_array_equal(seen.row, whole.row)
-    np.testing.assert_array_equal(seen.depth, whole.depth)
-    np.testing.assert_array_equal(light, shade(scene, whole))
+    for (scene, seen), light in zip(views, lights, strict=True):
+        whole = view(scene, 96, 128)
+        np.testing.assert_array_equal(seen.row, whole.row)
+        np.testing.assert_array_equal(seen.depth, whole.depth)
+        np.testing.assert_array_equal(light, shade(scene, whole))
 
 
 def inside(table, row, points, grown):
@@ -324,31 +323,31 @@ def moved_row(table, row, grown):
     return solid._replace(centre=tuple(table.centre[row]), half=half, yaw=yaw)
 
 
-def test_a_pixel_is_in_shadow_just_where_something_stands_before_the_lamp(clean):
+def test_a_pixel_is_in_shadow_just_where_something_stands_before_the_lamp(views):
     """Against walking along the line from the lamp in small steps."""
-    scene, seen = clean
-    bright, dark = shade(scene, seen, shadows=False), shade(scene, seen)
-    assert (dark <= bright).all()
-    assert (dark < bright).any()
-    rng = np.random.default_rng(0)
-    lamp = scene.light.position.astype(float)[:, None]
-    steps = np.linspace(0.002, 0.998, 1500)
-    ray = seen.point - lamp[:, :, None]
-    faces_the_lamp = -(seen.normal * ray).sum(0) > 0.2
-    in_its_beam = (not scene.light.one_sided) | (np.tensordot(scene.light.axes[2], ray, 1) > 0.1)
-    candidates = np.argwhere(faces_the_lamp & in_its_beam)
-    for y, x in candidates[rng.permutation(len(candidates))[:25]]:
-        point = seen.point[:, y, x].astype(float)[:, None]
-        path = lamp + steps * (point - lamp)
-        path = path[:, np.linalg.norm(path - point, axis=0) > 0.02]
-        rows = [
-            r for r in range(FIRST_SOLID, len(scene.table.kind)) if not inside(scene.table, r, lamp, 0)[0]
-        ]
-        changed = dark[:, y, x].sum() < bright[:, y, x].sum() * (1 - 1e-6)
-        if any(inside(scene.table, r, path, -0.004).any() for r in rows):
-            assert changed
-        elif not any(inside(scene.table, r, path, 0.004).any() for r in rows):
-            assert not changed
+    for scene, seen in views:
+        bright, dark = shade(scene, seen, shadows=False), shade(scene, seen)
+        assert (dark <= bright).all()
+        assert (dark < bright).any()
+        rng = np.random.default_rng(0)
+        lamp = scene.light.position.astype(float)[:, None]
+        steps = np.linspace(0.002, 0.998, 1500)
+        ray = seen.point - lamp[:, :, None]
+        faces_the_lamp = -(seen.normal * ray).sum(0) > 0.2
+        in_its_beam = (not scene.light.one_sided) | (np.tensordot(scene.light.axes[2], ray, 1) > 0.1)
+        candidates = np.argwhere(faces_the_lamp & in_its_beam)
+        for y, x in candidates[rng.permutation(len(candidates))[:25]]:
+            point = seen.point[:, y, x].astype(float)[:, None]
+            path = lamp + steps * (point - lamp)
+            path = path[:, np.linalg.norm(path - point, axis=0) > 0.02]
+            rows = [
+                r for r in range(FIRST_SOLID, len(scene.table.kind)) if not inside(scene.table, r, lamp, 0)[0]
+            ]
+            changed = dark[:, y, x].sum() < bright[:, y, x].sum() * (1 - 1e-6)
+            if any(inside(scene.table, r, path, -0.004).any() for r in rows):
+                assert changed
+            elif not any(inside(scene.table, r, path, 0.004).any() for r in rows):
+                assert not changed
 
 
 # the sensor -------------------------------------------------------------------------------------------------
@@ -397,13 +396,13 @@ def test_annotators_leave_outlines_and_patches_open():
         assert 0 < (drawn < 0).mean() < 0.2
 
 
-@pytest.mark.parametrize("name", PATTERNS)
-def test_patterns_blend_between_their_two_colours(name):
+def test_patterns_blend_between_their_two_colours():
     u, v = np.random.default_rng(0).uniform(-30, 30, (2, 5000)).astype(np.float32)
-    mix = PATTERNS[name](u, v)
-    assert mix.min() >= 0
-    assert mix.max() <= 1
-    assert np.ptp(mix) > 0.15
+    for name, pattern in PATTERNS.items():
+        mix = pattern(u, v)
+        assert mix.min() >= 0, name
+        assert mix.max() <= 1, name
+        assert np.ptp(mix) > 0.15, name
 
 
 # on disk ----------------------------------------------------------------------------------------------------
@@ -474,35 +473,34 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         write_rooms(tmp_path / "thesis.txt", **SMALL)
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "half a fi", '{"train": 1}'])
+@pytest.mark.parametrize("text", ["{}", "[]", "half a fi"])
 def test_a_foreign_origin_is_refused(tmp_path, text):
     (tmp_path / "origin.json").write_text(text)
-    with pytest.raises(FileExistsError, match=r"origin\.json is not one of synthetic rooms"):
+    with pytest.raises(FileExistsError, match=r"origin\.json does not describe synthetic rooms"):
         write_rooms(tmp_path, **SMALL)
 
 
-@pytest.mark.parametrize("change", [{"seed": 5}, {"height": 20}, {"width": 30}, {"train": 2}])
-def test_other_settings_are_refused_before_anything_changes(tmp_path, change):
+def test_other_settings_are_refused_before_anything_changes(tmp_path):
     write_rooms(tmp_path, **SMALL)
     before = content(tmp_path)
-    ((name, value),) = change.items()
-    with pytest.raises(FileExistsError, match=f"Got {name}={value} .* with {name}={SMALL[name]}"):
-        write_rooms(tmp_path, **{**SMALL, **change})
-    assert content(tmp_path) == before
+    for name, value in (("seed", 5), ("height", 20), ("width", 30), ("train", 2)):
+        with pytest.raises(FileExistsError, match=f"Got {name}={value} .* with {name}={SMALL[name]}"):
+            write_rooms(tmp_path, **{**SMALL, name: value})
+        assert content(tmp_path) == before
 
 
 def test_real_nyuv2_is_refused(tmp_path):
     (tmp_path / "train" / "image").mkdir(parents=True)
     (tmp_path / "train" / "image" / "0.npy").write_bytes(b"")
-    with pytest.raises(FileExistsError, match="holds train, and is no folder of synthetic rooms"):
+    with pytest.raises(FileExistsError, match="holds train, and is not a folder of synthetic rooms"):
         write_rooms(tmp_path, **SMALL)
 
 
-@pytest.mark.parametrize("change", [{"train": -1}, {"height": 4}, {"val": 2.0}])
-def test_bad_numbers_make_no_folder(tmp_path, change):
-    with pytest.raises(ValueError, match="give a whole number of at least"):
-        write_rooms(tmp_path / "new", **{**SMALL, **change})
-    assert not (tmp_path / "new").exists()
+def test_bad_numbers_make_no_folder(tmp_path):
+    for change in ({"train": -1}, {"height": 4}, {"val": 2.0}):
+        with pytest.raises(ValueError, match="give a whole number of at least"):
+            write_rooms(tmp_path / "new", **{**SMALL, **change})
+        assert not (tmp_path / "new").exists()
 
 
 def test_the_command_line_says_what_it_did(tmp_path, capsys):
