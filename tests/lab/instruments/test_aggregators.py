@@ -10,8 +10,9 @@ import torch
 import flatmtl_lite as fm
 from flatmtl_lite import lab
 from flatmtl_lite.lab.figures.chance import angle_density, nine_in_ten
-from flatmtl_lite.lab.instruments import cone
+from flatmtl_lite.lab.instruments import cone, pole
 from flatmtl_lite.lab.instruments.parts import weighing
+from flatmtl_lite.lab.instruments.parts.space import cone_rays
 from flatmtl_lite.lab.instruments.parts.weighing import METHODS
 
 PAIR = ((2.0, 0.1), (-0.7, 0.8))
@@ -105,7 +106,7 @@ def test_the_cone_instrument_shows_the_core(method):
 
 def test_the_rays_bound_the_cone():
     G = torch.randn(50, 3, 3, dtype=torch.float64)
-    inner = G @ cone.cone_rays(G).mT
+    inner = G @ cone_rays(G).mT
     off = inner - torch.diag_embed(inner.diagonal(dim1=-2, dim2=-1))
     assert off.abs().max() < 1e-9
     assert (inner.diagonal(dim1=-2, dim2=-1) > 0).all()
@@ -116,7 +117,7 @@ def test_the_pole_instrument_shows_both_divisors():
     signs = set()
     for index in range(0, len(stage.values), 12):
         stage.index = index
-        G, shown = torch.tensor(cone.NARROW, dtype=torch.float64), drawn(stage)
+        G, shown = torch.tensor(pole.NARROW, dtype=torch.float64), drawn(stage)
         length = shown["ours-here"][0, 0].item()
         G[2] *= length / G[2].norm()
         norms = G.norm(dim=-1)
