@@ -158,9 +158,10 @@ def _add_task(figure: go.Figure, axes: Axes, k: int) -> None:
     look = dict(mode="lines+markers", line=dict(color=TASKS[k], width=2), marker=marker)
     figure.add_scatter(uid=f"perturbed-{k}", name="θ+ε", showlegend=k == 0, **look, **axes["landscape"])
     legend = dict(showlegend=k == 0, legend="legend2")
-    for part, look in PARTS.items():
+    for part, colors in PARTS.items():
         name = "SAM = loss + flat" if part == "sam" else part
-        figure.add_trace(arrow(f"{part}-{k}", **look, name=name, **legend, **axes[f"task {k + 1}"]))
+        trace = arrow(f"{part}-{k}", colors["color"], colors["dash"])
+        figure.add_trace(trace.update(name=name, **legend, **axes[f"task {k + 1}"]))
 
 
 def _add_angle(figure: go.Figure, axes: Axes, uid: str, name: str, look: dict, legend: str) -> None:

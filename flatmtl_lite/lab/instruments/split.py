@@ -63,7 +63,8 @@ def split(net: TinyNet, rhos: Tensor) -> tuple[Decomposition, Tensor, Tensor]:
 
     The error is the distance of ρHg/‖g‖ from the flat part, divided by the norm of the flat part.
     """
-    d = decompose(net, net.theta.expand(len(rhos), -1), rhos, Method())
+    # a net has the methods of a problem that decompose needs
+    d = decompose(net, net.theta.expand(len(rhos), -1), rhos, Method())  # type: ignore[arg-type]
     predicted = net.hessian_products(net.theta.expand(1, -1), worst_case(d.loss[0], 1.0))
     flat = flat_part(d)
     errors = (flat - rhos[:, None, None] * predicted).norm(dim=-1) / flat.norm(dim=-1)

@@ -1,7 +1,7 @@
 """The course as a static site: ``make site``.
 
-Everything a page needs lies beside it or in it: nothing is fetched from elsewhere, and it works from a
-folder as well as from a server. Formulas become MathML.
+A page and its folder hold everything that the page needs. It fetches nothing from elsewhere, and it works
+from a folder as well as from a server. Formulas become MathML.
 """
 
 import argparse
@@ -30,13 +30,13 @@ NO_KERNEL = (
 
 
 def site(notebooks: Path, out: Path) -> list[Path]:
-    """Write the executed notebooks of a folder as HTML pages, with every asset beside them.
+    """Write the executed notebooks of a folder as HTML pages, with every asset in the same folder.
 
-    Stages are opened anew by the call that their output carries; everything else is as committed.
+    Each stage is opened again by the call in its output. Everything else is as committed.
 
     Args:
-        notebooks: the folder; ``images`` in it is copied.
-        out: the folder to write. A site that is there is replaced when all pages are made.
+        notebooks: the folder of the notebooks. Its folder ``images`` is copied.
+        out: the folder to write. An older site in it is replaced when all pages are complete.
 
     Returns:
         The pages, in the order of the course; the first is ``index.html`` too.
@@ -95,22 +95,22 @@ def _course_page(name: str, notebook: nbformat.NotebookNode, titles: Mapping[str
 
 
 def _body(notebook: nbformat.NotebookNode) -> str:
-    """The cells as HTML; formulas take no part in the conversion, so that no sign of theirs is markup."""
-    from latex2mathml.converter import convert  # tools of ``make site``: learners need not have them
+    """Return the cells as HTML. Formulas are set aside, so that none of their signs counts as markup."""
+    from latex2mathml.converter import convert  # for ``make site`` only; learners do not need it
     from nbconvert import HTMLExporter
 
     formulas = []
 
-    def keep(found: re.Match) -> str:
+    def set_aside(match: re.Match) -> str:
         for display in ("block", "inline"):
-            if found[display]:
-                formulas.append(convert(found[display], display=display))
+            if match[display]:
+                formulas.append(convert(match[display], display=display))
                 return f"formula{len(formulas) - 1}formula"
-        return found[0]
+        return match[0]
 
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = re.sub(f"{CODE}|{FORMULA}", keep, cell.source, flags=re.DOTALL)
+            cell.source = re.sub(f"{CODE}|{FORMULA}", set_aside, cell.source, flags=re.DOTALL)
         for output in cell.get("outputs", []):
             if "data" in output:
                 output.data = _shown(output.data, output.metadata)
@@ -118,12 +118,12 @@ def _body(notebook: nbformat.NotebookNode) -> str:
         template_name="basic", anchor_link_text="", exclude_input_prompt=True, exclude_output_prompt=True
     )
     text = exporter.from_notebook_node(notebook)[0]
-    text = re.sub(r"formula(\d+)formula", lambda found: formulas[int(found[1])], text)
+    text = re.sub(r"formula(\d+)formula", lambda match: formulas[int(match[1])], text)
     return re.sub(r'href="([\w.-]+)\.ipynb', r'href="\1.html', text)
 
 
 def _shown(data: Mapping, metadata: Mapping) -> dict:
-    """What a page shows of an output: a stage, a live figure, or what was there."""
+    """Return the data of an output for a page: a stage, a live figure, or the data as they are."""
     if call := metadata.get("flatmtl", {}).get("call"):
         return {"text/html": stage_script(opened(call))}
     if PLOTLY in data:
@@ -132,19 +132,21 @@ def _shown(data: Mapping, metadata: Mapping) -> dict:
 
 
 def opened(call: str) -> Stage:
-    """The stage that a call such as ``lab.rho_instrument('valleys', rho=0.4)`` opens; no other code runs.
+    """Open the stage of a call such as ``lab.rho_instrument('valleys', rho=0.4)``. No other code runs.
 
     Raises:
-        ValueError: it is no call of an instrument with plain values.
+        ValueError: the call is not the call of an instrument with plain values.
     """
     try:
         tree = ast.parse(call, mode="eval").body
+        if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Attribute):
+            raise ValueError("not a call")
         if tree.func.attr not in instruments.__all__:
             raise ValueError(tree.func.attr)
         values = [ast.literal_eval(value) for value in tree.args]
-        named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in tree.keywords}
-        return getattr(instruments, tree.func.attr)(*values, **named)
-    except (SyntaxError, AttributeError, TypeError, ValueError) as error:
+        options = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in tree.keywords}
+        return getattr(instruments, tree.func.attr)(*values, **options)
+    except (SyntaxError, TypeError, ValueError) as error:
         raise ValueError(
             f"Got {call!r} ({error}); expected the call of an instrument, such as "
             "lab.rho_instrument('valleys')."
@@ -152,15 +154,15 @@ def opened(call: str) -> Stage:
 
 
 def code_css() -> str:
-    """Colours of code, all with enough contrast."""
+    """Return the colours of code, all with enough contrast."""
     from pygments.formatters import HtmlFormatter
 
     return HtmlFormatter(style="xcode").get_style_defs(".highlight")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=site.__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Write the executed notebooks of a folder as HTML pages.")
     parser.add_argument("notebooks", type=Path, help="the folder of the executed notebooks")
     parser.add_argument("out", type=Path, help="the folder to write")
-    made = site(**vars(parser.parse_args()))
-    print(f"{len(made)} pages; open {made[0].parent / 'index.html'}")
+    pages = site(**vars(parser.parse_args()))
+    print(f"{len(pages)} pages; open {pages[0].parent / 'index.html'}")
