@@ -1,7 +1,7 @@
 """Plain figures that a notebook shows.
 
 Read ``style`` and ``display`` first, then ``basic`` (any numbers), ``landscape``, ``parting`` and ``chance``,
-``short_runs`` (runs of a notebook), then ``logs``, ``training``, ``trained`` and ``calibration`` (logs of full
+``short_runs`` (runs of a notebook), ``logs``, ``training``, ``trained`` and ``calibration`` (logs of full
 runs), ``measures`` and ``scenes``.
 """
 
