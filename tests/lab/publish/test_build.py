@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+from nbclient.exceptions import CellExecutionError
 
 from flatmtl_lite.lab.publish import build
 
