@@ -1,37 +1,30 @@
-"""The static site in Chromium without a network: nothing is asked for, sliders show the kernel's numbers."""
-
-from pathlib import Path
+"""The static site in Chromium without a network: it asks for nothing, and sliders show the right numbers."""
 
 import nbformat
 import numpy as np
 import pytest
 
-from flatmtl_lite.lab.publish.site import opened, site
+from tests.browser import harness
+from tests.lab.course import NOTEBOOKS, course
 
 pytestmark = pytest.mark.browser
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NAMES = [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
 TRACES = """stage => [...stage.querySelectorAll('.resting, .moving')].flatMap(plot =>
     plot._fullData.filter(t => t.uid).map(t => [t.uid, [...t.x], [...t.y]]))"""
 
 
 @pytest.fixture(scope="module")
-def course(tmp_path_factory) -> Path:
-    """The site of the committed course."""
-    return site(NOTEBOOKS, tmp_path_factory.mktemp("site") / "site")[0].parent
-
-
-@pytest.fixture
 def offline(browser):
-    """A page of a projector's size that has no network, and what went wrong on it."""
+    """A page without a network, and the list of errors on it."""
     context = browser.new_context(viewport={"width": 1280, "height": 720}, offline=True)
+    context.set_default_timeout(1000 * harness.LIMIT)
     page = context.new_page()
-    wrong = []
-    page.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
-    page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    yield page, wrong
+    errors = []
+    page.on("request", lambda r: errors.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
+    page.on("requestfailed", lambda request: errors.append(f"failed: {request.url}"))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    yield page, errors
     context.close()
 
 
@@ -43,28 +36,31 @@ def calls(name: str) -> list[str]:
 
 
 def assert_same_numbers(stage, live) -> None:
-    """What plotly has of each trace is what the stage with a kernel draws, some frames later at most."""
+    """Wait until plotly draws the points that the stage with a kernel draws."""
     drawn = {trace.uid: np.array([trace.x, trace.y], dtype=float) for trace in live.drawn().data if trace.uid}
-    for _ in range(200):
-        shown = {uid: np.array([x, y], dtype=float) for uid, x, y in stage.evaluate(TRACES)}
+    shown = {}
+
+    def same() -> bool:
+        shown.update({uid: np.array([x, y], dtype=float) for uid, x, y in stage.evaluate(TRACES)})
         assert shown.keys() == drawn.keys()
-        if all(np.allclose(shown[uid], drawn[uid], rtol=0, atol=1e-6, equal_nan=True) for uid in drawn):
-            return
-        stage.page.wait_for_timeout(60)
-    for uid, points in shown.items():
-        np.testing.assert_allclose(points, drawn[uid], rtol=0, atol=1e-6, err_msg=uid)
+        return all(np.allclose(shown[uid], drawn[uid], rtol=0, atol=1e-6, equal_nan=True) for uid in drawn)
+
+    if not harness.eventually(stage.page, same):
+        for uid, points in shown.items():
+            np.testing.assert_allclose(points, drawn[uid], rtol=0, atol=1e-6, err_msg=uid)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_pages_work_without_kernel_and_network(course, offline, name):
-    page, wrong = offline
-    page.goto((course / f"{name}.html").as_uri())
+def test_pages_work_without_kernel_and_network(offline, name):
+    page, errors = offline
+    folder, live_stages = course()
+    page.goto((folder / f"{name}.html").as_uri())
     page.get_by_role("main").wait_for()
     opens = calls(name)
     stages = page.locator(".flatmtl-stage")
     assert stages.count() == len(opens)
     for k, call in enumerate(opens):
-        stage, live = stages.nth(k), opened(call)
+        stage, live = stages.nth(k), live_stages[call]
         stage.scroll_into_view_if_needed()
         stage.locator(".moving .js-plotly-plot, .moving.js-plotly-plot").first.wait_for(state="attached")
         slider = stage.get_by_role("slider")
@@ -80,4 +76,4 @@ def test_pages_work_without_kernel_and_network(course, offline, name):
             stage.locator("select").select_option(live.choices[-1])
             assert_same_numbers(stage, live)
         assert stage.locator("input[type=number]").count() == 0  # a start asks a kernel
-    assert wrong == []
+    assert errors == []

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -10,8 +9,8 @@ import pytest
 from flatmtl_lite import lab
 from flatmtl_lite.lab.publish.site import opened, site
 from flatmtl_lite.lab.stage.page import data_script
+from tests.lab.course import NOTEBOOKS, course
 
-NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
 FIGURE = {"data": [{"y": [1, 2]}], "layout": {}, "config": {}}
 
 
@@ -112,34 +111,29 @@ def test_nothing_in_the_data_ends_its_script():
     assert json.loads(page.split(">", 1)[1].rsplit("<", 1)[0]) == {"a": "<!-- <script></script>"}
 
 
-@pytest.fixture(scope="session")
-def course(tmp_path_factory) -> Path:
-    """The site of the committed course."""
-    return site(NOTEBOOKS, tmp_path_factory.mktemp("site") / "site")[0].parent
-
-
-def test_every_asset_of_the_course_is_there(course):
-    pages = sorted(course.glob("*.html"))
+def test_every_asset_of_the_course_is_there():
+    folder, _ = course()
+    pages = sorted(folder.glob("*.html"))
     assert len(pages) == len(list(NOTEBOOKS.glob("*.ipynb"))) + 1
     for page in pages:
         text = re.sub(r"<script class=.*?</script>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         assert re.findall(r'src="(?:https?:)?//[^"]*"|<link[^>]*href="(?:https?:)?//', text) == []
         wanted = re.findall(r'(?:src|href)="(?!https?:|data:|#)([^"#]+)', text)
         assert {"plotly.js", "stage.js", "static.js", "site.css"} <= set(wanted)
-        assert [name for name in wanted if not (course / name).exists()] == []
+        assert [name for name in wanted if not (folder / name).exists()] == []
 
 
-def test_every_formula_of_the_course_is_converted(course):
-    for page in course.glob("[0-9]*.html"):
+def test_every_formula_of_the_course_is_converted():
+    for page in course()[0].glob("[0-9]*.html"):
         text = page.read_text(encoding="utf-8")
         shown = re.sub(r"<(script|pre|code|math)\b.*?</\1>", "", text, flags=re.DOTALL)
         assert "$" not in shown
         assert re.search(r"formula\d", shown) is None
 
 
-def test_every_instrument_of_the_course_is_live(course):
+def test_every_instrument_of_the_course_is_live():
     for path in NOTEBOOKS.glob("*.ipynb"):
         code = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
         called = len(re.findall(r"^lab\.\w+_instrument\(", "\n".join(code), re.MULTILINE))
-        page = (course / f"{path.stem}.html").read_text(encoding="utf-8")
+        page = (course()[0] / f"{path.stem}.html").read_text(encoding="utf-8")
         assert page.count('"live": false') == called, path.name
