@@ -30,7 +30,8 @@ from .predictions.compare import compare
 from .predictions.predict import predict, unlock
 from .publish.report_page import write_report_page
 from .stage.page import page
-from .stage.stage import Stage, Table
+from .stage.stage import Stage
+from .stage.table import Table
 from .tables.algorithm import algorithm
 from .tables.progress import ProgressTable
 from .tables.zoo import zoo

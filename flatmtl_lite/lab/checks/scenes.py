@@ -53,18 +53,18 @@ pulls = Exercise(
 
 def _errors(pred: list[Tensor], depth: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     """Return the absolute errors of each batch, 0 at holes, and the masks of the pixels with a depth."""
-    known = [batch != 0 for batch in depth]
-    return [(p - d).abs() * k for p, d, k in zip(pred, depth, known, strict=True)], known
+    masks = [batch != 0 for batch in depth]
+    return [(p - d).abs() * k for p, d, k in zip(pred, depth, masks, strict=True)], masks
 
 
 def _over_known(pred: list[Tensor], depth: list[Tensor]) -> Tensor:
-    errors, known = _errors(pred, depth)
-    return torch.cat(errors).sum() / torch.cat(known).sum()
+    errors, masks = _errors(pred, depth)
+    return torch.cat(errors).sum() / torch.cat(masks).sum()
 
 
 def _batch_by_batch(pred: list[Tensor], depth: list[Tensor]) -> Tensor:
-    errors, known = _errors(pred, depth)
-    return torch.stack([e.sum() / k.sum() for e, k in zip(errors, known, strict=True)]).mean()
+    errors, masks = _errors(pred, depth)
+    return torch.stack([e.sum() / k.sum() for e, k in zip(errors, masks, strict=True)]).mean()
 
 
 depth_error = Exercise(

@@ -13,7 +13,8 @@ from ...toy import Problem
 from ..figures.landscape import grid
 from ..figures.style import BLACK, FLAT, GREY, SAM
 from ..predictions.predict import Prediction
-from ..stage.stage import Stage, Table
+from ..stage.stage import Stage
+from ..stage.table import Table
 from .parts.marks import add_handle, edged_marker
 from .parts.opening import POSITIONS, find_problem, open_stage, position
 from .parts.panels import landscape_panels

@@ -11,7 +11,8 @@ from torch import Tensor
 from ..figures.axes import decades
 from ..figures.style import BLACK, GREY, ORANGE, PATH, SKY
 from ..predictions.predict import Prediction
-from ..stage.stage import Stage, Table
+from ..stage.stage import Stage
+from ..stage.table import Table
 from ..theorem import bound_terms
 from .parts.marks import edged_marker
 from .parts.opening import POSITIONS, open_stage, position

@@ -6,7 +6,8 @@ import torch
 from ..figures.chance import angle_density, nine_in_ten
 from ..figures.style import BLACK, GREY, PATH
 from ..predictions.predict import Prediction
-from ..stage.stage import Stage, Table
+from ..stage.stage import Stage
+from ..stage.table import Table
 from .parts.opening import open_stage, position
 from .parts.panels import panel_figure
 from .parts.points import growing_curve

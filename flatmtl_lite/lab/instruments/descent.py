@@ -14,7 +14,8 @@ from ...toy import Method, Problem, descend
 from ..figures.landscape import arrow, front, grid
 from ..figures.style import BLACK, GREY, PATH, TASKS
 from ..predictions.predict import Prediction
-from ..stage.stage import Stage, Table
+from ..stage.stage import Stage
+from ..stage.table import Table
 from .parts.angles import conflict_text
 from .parts.marks import add_edged_line, add_handle, edged_marker
 from .parts.opening import POSITIONS, find_problem, open_stage, position

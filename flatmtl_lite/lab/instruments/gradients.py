@@ -13,7 +13,8 @@ from ...diagnostics import angles
 from ..figures.landscape import arrow
 from ..figures.style import BLACK, GREY, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
-from ..stage.stage import Stage, Table
+from ..stage.stage import Stage
+from ..stage.table import Table
 from .parts.angles import conflict_text
 from .parts.marks import add_handle
 from .parts.opening import open_stage, position

@@ -8,7 +8,8 @@ from ...aggregation import IMTLG, weighted_sum
 from ..figures.landscape import arrow
 from ..figures.style import BLACK, PURPLE
 from ..predictions.predict import Prediction
-from ..stage.stage import Stage, Table
+from ..stage.stage import Stage
+from ..stage.table import Table
 from .parts.opening import open_stage, position
 from .parts.panels import panel_figure
 from .parts.points import arrow_points

@@ -14,7 +14,8 @@ from ..figures.landscape import contours
 from ..figures.style import BLACK
 from ..figures.style import RULES as LOOKS
 from ..predictions.predict import Prediction
-from ..stage.stage import Stage, Table
+from ..stage.stage import Stage
+from ..stage.table import Table
 from .parts.opening import open_stage, position
 from .parts.panels import Axes, panel_figure
 from .parts.points import circle, growing_curve

@@ -13,7 +13,8 @@ from ...toy import Method, Problem, decompose, descend, epsilon
 from ..figures.landscape import arrow
 from ..figures.style import BLACK, PARTS, SAM, TASKS
 from ..predictions.predict import Prediction
-from ..stage.stage import Stage, Table
+from ..stage.stage import Stage
+from ..stage.table import Table
 from .parts.angles import degrees_text, flat_part, part_angles
 from .parts.dial import DIAL, add_dial, needles, title_dial_legends
 from .parts.marks import add_path

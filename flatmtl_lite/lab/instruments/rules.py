@@ -15,7 +15,8 @@ from ..figures.parting import degrees
 from ..figures.style import BLACK
 from ..figures.style import RULES as LOOKS
 from ..predictions.predict import Prediction
-from ..stage.stage import Stage, Table
+from ..stage.stage import Stage
+from ..stage.table import Table
 from .parts.angles import degrees_text
 from .parts.marks import add_handle
 from .parts.opening import find_problem, open_stage, position

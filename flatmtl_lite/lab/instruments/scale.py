@@ -15,7 +15,8 @@ from ...diagnostics import ascent
 from ..figures.axes import decades
 from ..figures.style import BLACK, FLAT, GREY, ORANGE, SAM, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
-from ..stage.stage import Stage, Table
+from ..stage.stage import Stage
+from ..stage.table import Table
 from .parts.marks import edged_marker
 from .parts.opening import POSITIONS, open_stage, position
 from .parts.panels import RIGHT, Axes, panel_figure

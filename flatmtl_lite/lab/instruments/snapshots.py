@@ -12,7 +12,8 @@ from ...diagnostics import cosines_of_gramian, rule_cosine
 from ..figures.axes import whole_decades
 from ..figures.style import GREEN, ORANGE, PARTS, TASK_DASHES, TASK_SYMBOLS, TASKS
 from ..predictions.predict import Prediction
-from ..stage.stage import Stage, Table
+from ..stage.stage import Stage
+from ..stage.table import Table
 from .parts.angles import conflict_text, degrees_text
 from .parts.marks import edged_marker
 from .parts.opening import open_stage, position

@@ -9,7 +9,8 @@ from ...perturbation import worst_case
 from ...toy import ACTIVATIONS, Method, TinyNet, decompose
 from ..figures.style import GREY, PARTS, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
-from ..stage.stage import Stage, Table
+from ..stage.stage import Stage
+from ..stage.table import Table
 from .parts.angles import degrees_text, flat_part, part_angles
 from .parts.dial import DIAL, add_dial, needles, title_dial_legends
 from .parts.marks import edged_marker

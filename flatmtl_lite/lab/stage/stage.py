@@ -3,33 +3,17 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import anywidget
-import numpy as np
 import plotly.graph_objects as go
 import traitlets
 from plotly.offline import get_plotlyjs
-from torch import Tensor
 
 from ..figures.display import static_picture
+from .table import Table, pack, unpack
 
 HERE = Path(__file__).parent
-
-
-@dataclass
-class Table:
-    """The points and the text that a stage shows at each slider position.
-
-    Attributes:
-        traces: ``uid`` of a trace -> its points (positions, n, 2). A trace that rests while the slider
-            moves has (1, n, 2). NaN leaves a gap. A handle rests on its point if it is not among the traces.
-        states: one line of text per position.
-    """
-
-    traces: Mapping[str, Tensor]
-    states: Sequence[str]
 
 
 class Stage(anywidget.AnyWidget):
@@ -165,14 +149,9 @@ class Stage(anywidget.AnyWidget):
     def drawn(self) -> go.Figure:
         """Return the figure as it stands now: every trace at the present position."""
         figure = go.Figure(self._figure)
-        numbers = np.frombuffer(self.tables[self.choice], "<f8")
-        resting = 2 * sum(n for _, n in self.resting)
-        row = numbers[resting:].reshape(len(self.values), -1)[self.index]
-        for traces, part in ((self.resting, numbers[:resting]), (self.moving, row)):
-            at = 0
-            for trace, n in traces:
-                figure.data[trace].update(x=part[at : at + n], y=part[at + n : at + 2 * n])
-                at += 2 * n
+        block = self.tables[self.choice]
+        for trace, points in unpack(block, self.resting, self.moving, len(self.values), self.index):
+            figure.data[trace].update(x=points[0], y=points[1])
         return figure
 
     @property
@@ -215,26 +194,9 @@ class Stage(anywidget.AnyWidget):
 
     def _table(self, choice: int) -> tuple[bytes, list[str]]:
         table = self._compute(self.choices[choice], *map(tuple, self.points))
-        traces = {f"point-{k}": [[point]] for k, point in enumerate(self.points)} | dict(table.traces)
-        positions = len(self.values)
-        if len(table.states) != positions:
-            raise ValueError(
-                f"Got a table with {len(table.states)} states; expected {positions}, one per position."
-            )
-        if missing := self._traces.keys() - traces.keys():
-            raise ValueError(f"Got a table without {sorted(missing)}; expected every trace that has a uid.")
-        parts: dict[bool, list[tuple[int, np.ndarray]]] = {}
-        for uid, trace in self._traces.items():
-            points = np.asarray(traces[uid], dtype="<f8")
-            if points.ndim != 3 or points.shape[2] != 2 or len(points) not in (1, positions):
-                raise ValueError(f"Got {uid!r} of shape {points.shape}; expected (1 or {positions}, n, 2).")
-            parts.setdefault(len(points) == 1, []).append((trace, points))
-        self._layout = {rests: [[t, p.shape[1]] for t, p in part] for rests, part in parts.items()}
-        blocks = {
-            rests: np.concatenate([p.transpose(0, 2, 1).reshape(len(p), -1) for _, p in part], 1)
-            for rests, part in parts.items()
-        }
-        return b"".join(blocks[k].tobytes() for k in (True, False) if k in blocks), list(table.states)
+        handles = {f"point-{k}": [[point]] for k, point in enumerate(self.points)}
+        block, self._resting, self._moving = pack(table, handles, self._traces, len(self.values))
+        return block, list(table.states)
 
     def _keep(self, computed: Mapping[int, tuple[bytes, list[str]]], forget: bool = False) -> None:
         """Send computed tables in one message; ``forget`` drops all other tables."""
@@ -242,7 +204,7 @@ class Stage(anywidget.AnyWidget):
         old = empty if forget else list(zip(self.tables, self.states, strict=True))
         tables, states = zip(*(computed.get(k, old[k]) for k in range(len(self.choices))), strict=True)
         with self.hold_sync():
-            self.resting, self.moving = self._layout.get(True, []), self._layout.get(False, [])
+            self.resting, self.moving = self._resting, self._moving
             self.states = list(states)
             self.tables = list(tables)
 

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ....toy import PROBLEMS, Problem
 from ...predictions.predict import Prediction
-from ...stage.stage import Stage, Table
+from ...stage.stage import Stage
+from ...stage.table import Table
 
 POSITIONS = 81
 
