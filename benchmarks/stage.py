@@ -43,8 +43,8 @@ def milliseconds(waits: list[float]) -> str:
 
 
 def presses(page, press) -> list[float]:
-    """Milliseconds of each of the presses, one after the other, after three to warm up."""
-    for k in range(PRESSES + 3):
+    """Milliseconds of each of the presses, one after the other, after six that load every method."""
+    for k in range(PRESSES + 6):
         before = page.evaluate("() => window.waits.length")
         press(k)
         page.wait_for_function("n => window.waits.length > n", arg=before, timeout=20_000)

@@ -149,6 +149,13 @@ def read(file):
     return file.read_text(encoding="utf-8")
 
 
+def body_lines(function):
+    """Lines of a function without its docstring."""
+    first = function.body[0]
+    docstring = first.end_lineno - first.lineno + 1 if ast.get_docstring(function) else 0
+    return function.end_lineno - function.lineno + 1 - docstring
+
+
 def lines_to_read(source):
     """Lines that are neither blank nor docstring; comments count."""
     docstrings = set()
@@ -286,6 +293,13 @@ def test_no_function_is_longer_than_two_screens():
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     }
     assert {name: lines for name, lines in lengths.items() if lines > 150} == {}
+    lab = {
+        f"{file.relative_to(PACKAGE).as_posix()}:{node.name}": body_lines(node)
+        for file in (PACKAGE / "lab").rglob("*.py")
+        for node in ast.walk(ast.parse(read(file)))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+    assert {name: lines for name, lines in lab.items() if lines > 60} == {}
 
 
 def test_lines_to_read_leaves_out_docstrings_and_blanks_only():

@@ -1,4 +1,8 @@
-"""What a notebook shows: live stages, figures with static twins, checks, predictions, progress, the zoo."""
+"""The tools of the notebooks: live figures, plain figures, exercise checks, predictions, tables.
+
+Read ``stage`` first (the live figure), then ``instruments`` (built on it), ``figures``, ``checks``,
+``predictions`` and ``tables``; ``publish`` turns notebooks and runs into pages, ``theorem`` computes a bound.
+"""
 
 from . import checks, figures
 from .figures.chance import angles_beside_chance
@@ -20,11 +24,14 @@ from .instruments import (
     snapshot_instrument,
     split_instrument,
 )
-from .predictions.classroom import calibration, class_view, export_predictions
-from .predictions.predict import compare, predict, unlock
+from .predictions.calibration import calibration
+from .predictions.classroom import class_view, export_predictions
+from .predictions.compare import compare
+from .predictions.predict import predict, unlock
 from .publish.report_page import write_report_page
 from .stage.page import page
-from .stage.stage import Stage, Table
+from .stage.stage import Stage
+from .stage.table import Table
 from .tables.algorithm import algorithm
 from .tables.progress import ProgressTable
 from .tables.zoo import zoo

@@ -15,28 +15,28 @@ def bound_terms(
     delta: float = 0.05,
     largest_loss: float = 10.0,
 ) -> dict[str, Tensor]:
-    """The parts of f, by which the test loss may exceed the perturbed training loss; f is their sum.
+    """Return the terms of f. The test loss may exceed the perturbed training loss by at most f, their sum.
 
     arXiv 2211.13723, Theorem 1, after the bound of Foret et al. 2021 (arXiv 2010.01412, Theorem 2) and
     the PAC-Bayes bound of Alquier, Ridgway and Chopin (2016). The paper's main text says only that f
-    grows with ‖θ‖²; its appendix, with the constants, was not available to us. **So the constants are
-    uncertain:** the shape is that of Foret et al., with a loss bounded by L,
+    grows with ‖θ‖². Its appendix with the constants was not available to us. **So the constants are
+    uncertain.** The shape is the one of Foret et al., with a loss bounded by L,
 
         f = (½ + ½ T log(1 + ‖θ‖²/ρ² (1 + √(log N / T))²) + log(m/δ) + 6 log(N + T) + L²/8) / √N,
 
-    with log(m/δ) for m tasks (a union bound) where the paper has log(1/δ).
+    It has log(m/δ) for m tasks (a union bound) where the paper has log(1/δ).
 
     Args:
         weights: T, the number of weights; a number or a tensor.
         images: N, the number of training images; a number or a tensor.
         norm_squared: ‖θ‖².
         rho: radius of the perturbation.
-        tasks: m.
+        tasks: m, the number of tasks.
         delta: the bound holds with probability 1 - δ over training sets.
-        largest_loss: L.
+        largest_loss: L, the bound of the loss.
 
     Returns:
-        Term -> its value, float64, in the shape that weights and images broadcast to.
+        Name of a term -> its value, float64. weights and images broadcast to its shape.
 
     Raises:
         ValueError: a number is not above 0, or ``delta`` is not below 1.
@@ -46,18 +46,19 @@ def bound_terms(
         43000.0
     """
     T, N = (torch.as_tensor(value, dtype=torch.float64) for value in (weights, images))
-    numbers = dict(weights=T, images=N, norm_squared=norm_squared, rho=rho, tasks=tasks, delta=delta)
-    for name, value in (numbers | dict(largest_loss=largest_loss)).items():
+    numbers: dict[str, float | Tensor] = dict(weights=T, images=N, norm_squared=norm_squared, rho=rho)
+    numbers |= dict(tasks=tasks, delta=delta, largest_loss=largest_loss)
+    for name, value in numbers.items():
         if not torch.all(torch.as_tensor(value) > 0) or (name == "delta" and value >= 1):
             raise ValueError(
                 f"Got {name}={value}; expected a number above 0{' and below 1' * (name == 'delta')}."
             )
-    grown = norm_squared / rho**2 * (1 + (N.log() / T).sqrt()) ** 2
+    growth = norm_squared / rho**2 * (1 + (N.log() / T).sqrt()) ** 2
     terms = {
-        "½ T log(1 + ‖θ‖²/ρ² …)": T / 2 * torch.log1p(grown),
+        "½ T log(1 + ‖θ‖²/ρ² …)": T / 2 * torch.log1p(growth),
         "6 log(N + T)": 6 * (N + T).log(),
-        "L²/8": torch.full_like(grown, largest_loss**2 / 8),
-        "confidence": torch.full_like(grown, math.log(tasks / delta)),
-        "½": torch.full_like(grown, 0.5),
+        "L²/8": torch.full_like(growth, largest_loss**2 / 8),
+        "confidence": torch.full_like(growth, math.log(tasks / delta)),
+        "½": torch.full_like(growth, 0.5),
     }
     return {name: term / N.sqrt() for name, term in terms.items()}

@@ -1,4 +1,7 @@
-"""The real JupyterLab in a real Chromium, for the tests and for `benchmarks/stage.py`."""
+"""The real JupyterLab in a real Chromium, for the tests and for `benchmarks/stage.py`.
+
+A wait ends when the page shows what it waits for. Its limit is for hangs: a slow machine is slow, not red.
+"""
 
 import json
 import os
@@ -7,10 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+LIMIT = 120  # seconds of a wait
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHROMIUM_FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -20,14 +24,14 @@ NO_NEWS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false",
 
 
 def find_chromium() -> str | None:
-    """Path of the browser."""
-    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
-    return next(filter(None, found), None)
+    """Return the path of the browser."""
+    paths = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    return next(filter(None, paths), None)
 
 
 @contextmanager
 def chromium(path: str) -> Iterator:
-    """A Chromium without a window."""
+    """Open a Chromium that draws no window."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -38,7 +42,7 @@ def chromium(path: str) -> Iterator:
 
 @contextmanager
 def jupyter_lab(home: Path, **environment: str) -> Iterator[str]:
-    """Address of a JupyterLab that serves a copy of the notebooks from ``home``, with settings of its own."""
+    """Start a JupyterLab with its own settings. It serves a copy of the notebooks from ``home``."""
     shutil.copytree(REPOSITORY / "notebooks", home / "work" / "notebooks")
     shutil.copytree(REPOSITORY / "data", home / "work" / "data")
     folders = ("CONFIG_DIR", "RUNTIME_DIR", "DATA_DIR")
@@ -64,14 +68,14 @@ def jupyter_lab(home: Path, **environment: str) -> Iterator[str]:
             yield _address(server, home)
         finally:
             os.killpg(server.pid, signal.SIGTERM)
-            server.wait(20)
+            server.wait(LIMIT)
 
 
 def open_notebook(page, lab_url: str, name: str) -> None:
     """Open a notebook and wait until its kernel is idle."""
-    page.goto(f"{lab_url}lab/tree/notebooks/{name}?reset", timeout=60_000)
-    page.wait_for_selector(".jp-Notebook", timeout=60_000)
-    page.wait_for_selector("text=| Idle", timeout=60_000)
+    page.goto(f"{lab_url}lab/tree/notebooks/{name}?reset")
+    page.wait_for_selector(".jp-Notebook")
+    page.wait_for_selector("text=| Idle")
 
 
 def run_all(page) -> None:
@@ -80,28 +84,38 @@ def run_all(page) -> None:
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
 
-def wait_until_run(page, timeout: float) -> None:
-    """Wait until the last cell has run, at most ``timeout`` seconds."""
-    # prompts are counted by the page itself: scrolled-away cells are in the document too
+def wait_until_run(page, limit: float = 5 * LIMIT) -> None:
+    """Wait until the last cell has run, at most ``limit`` seconds."""
+    # the document holds the prompts of cells out of sight too
     page.wait_for_function(
         """() => {
             const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
                 .map(p => p.textContent.trim());
             return prompts.length && prompts.every(p => /^\\[\\d+\\]:$/.test(p));
         }""",
-        timeout=timeout * 1000,
-        polling=500,
+        timeout=1000 * limit,
+        polling=200,
     )
 
 
+def eventually(page, holds: Callable[[], bool]) -> bool:
+    """Wait until the function holds: plotly draws some frames later, and a busy machine later still."""
+    deadline = time.monotonic() + LIMIT
+    while time.monotonic() < deadline:
+        if holds():
+            return True
+        page.wait_for_timeout(30)
+    return False
+
+
 def _address(server: subprocess.Popen, home: Path) -> str:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + LIMIT
     while time.monotonic() < deadline:
         for file in (home / "runtime_dir").glob("jpserver-*.json"):
             try:
                 return json.loads(file.read_text())["url"]
             except json.JSONDecodeError:
-                break  # being written
+                break  # half-written
         if server.poll() is not None:
             break
         time.sleep(0.2)

@@ -12,10 +12,10 @@ def _errors(page) -> list[str]:
 
 
 def test_start_here_draws_its_arrows(run_notebook, page):
-    run_notebook("00_start_here.ipynb", timeout=90)
+    run_notebook("00_start_here.ipynb")
     assert _errors(page) == []
     plot = page.locator(".js-plotly-plot")
-    plot.first.wait_for(timeout=30_000)
+    plot.first.wait_for()
     ends = "_fullData.map(trace => [trace.name, trace.x[1], trace.y[1]])"
     drawn = page.evaluate(f"() => document.querySelector('.js-plotly-plot').{ends}")
     loss, flat, sam = ({name: (x, y) for name, x, y in drawn[:3]}[part] for part in ("loss", "flat", "sam"))
@@ -25,10 +25,10 @@ def test_start_here_draws_its_arrows(run_notebook, page):
 
 @pytest.mark.slow
 def test_multimnist_trains_and_draws_every_figure(run_notebook, page):
-    run_notebook("07_multimnist.ipynb", timeout=240)
+    run_notebook("07_multimnist.ipynb")
     assert _errors(page) == []
     plots = "document.querySelectorAll('.js-plotly-plot:not(.flatmtl-stage *)')"
-    page.wait_for_function(f"() => {plots}.length === 6", timeout=60_000)
+    page.wait_for_function(f"() => {plots}.length === 6")
     rows = page.locator("table:has(progress) tbody tr")
     assert rows.count() == 8  # six runs, the learner's own, and the one in a folder
     assert page.locator(".flatmtl-stage").count() == 1  # its snapshots

@@ -7,6 +7,7 @@ import flatmtl_lite as fm
 from flatmtl_lite import lab
 from flatmtl_lite.lab.instruments.rho import FLAT_DESCENTS
 from flatmtl_lite.toy import PROBLEMS, Method, descend
+from tests.browser import harness
 
 pytestmark = pytest.mark.browser
 
@@ -27,29 +28,30 @@ def path_of(problem: str, start: list[float], rho: float, method: Method) -> tor
 
 
 def shows(page, uid: str, points: torch.Tensor) -> None:
-    """Wait until a trace has these points: plotly draws some frames later, a busy machine later still."""
+    """Wait until a trace has these points."""
     near = {"rtol": 0, "atol": 1e-6, "equal_nan": True}
-    for _ in range(200):
+
+    def same() -> bool:
         now = drawn(page, uid)
-        if now.shape == points.shape and torch.allclose(now, points, **near):
-            return
-        page.wait_for_timeout(50)
-    torch.testing.assert_close(drawn(page, uid), points, **near)
+        return now.shape == points.shape and torch.allclose(now, points, **near)
+
+    if not harness.eventually(page, same):
+        torch.testing.assert_close(drawn(page, uid), points, **near)
 
 
 def test_two_predicts_turns_drags_and_solves(run_notebook, page):
-    run_notebook("02_sharp_and_flat.ipynb", timeout=120)
+    run_notebook("02_sharp_and_flat.ipynb")
     stage = page.locator(".flatmtl-stage").first
     slider, state = stage.get_by_role("slider", name="ρ"), stage.locator(".state")
     stage.scroll_into_view_if_needed()  # a stage out of sight is not drawn
-    stage.locator(".moving .js-line").first.wait_for(state="attached", timeout=30_000)
+    stage.locator(".moving .js-line").first.wait_for(state="attached")
 
     # locked until the prediction is recorded
     assert slider.is_disabled()
     page.get_by_label("changes over to the flat valley").first.check()
     page.get_by_label("80%").first.check()
     page.get_by_role("button", name="Record my prediction").first.click()
-    page.wait_for_function("() => !document.querySelector('.flatmtl-stage input').disabled", timeout=10_000)
+    page.wait_for_function("() => !document.querySelector('.flatmtl-stage input').disabled")
 
     # the keyboard moves ρ, and what is drawn is the core's own
     before = stage.locator(".moving .js-line").first.get_attribute("d")
@@ -122,7 +124,6 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
         page.wait_for_function(
             "verdict => document.querySelector('[role=status] b').textContent === verdict",
             arg=verdict,
-            timeout=10_000,
         )
 
 
@@ -143,14 +144,14 @@ DIRECTION_IS = """([x, y]) => {
 
 
 def test_four_drags_two_gradients(run_notebook, page):
-    run_notebook("instructor/04_aggregators.ipynb", timeout=120)
+    run_notebook("instructor/04_aggregators.ipynb")
     stage = page.locator(".flatmtl-stage").first
     stage.scroll_into_view_if_needed()
-    stage.locator(".moving .js-line").first.wait_for(state="attached", timeout=30_000)
+    stage.locator(".moving .js-line").first.wait_for(state="attached")
     page.get_by_label("only above 120°").first.check()
     page.get_by_label("80%").first.check()
     page.get_by_role("button", name="Record my prediction").first.click()
-    page.wait_for_function("() => !document.querySelector('.flatmtl-stage input').disabled", timeout=10_000)
+    page.wait_for_function("() => !document.querySelector('.flatmtl-stage input').disabled")
     page.get_by_text("Recorded: only above").wait_for()  # that line moves the stage down
     assert "Angle 60°" in stage.locator(".state").text_content()
 
@@ -160,7 +161,7 @@ def test_four_drags_two_gradients(run_notebook, page):
 
     def leads_to_their_mean(*gradients: list[float]) -> None:
         d = fm.Mean()(torch.tensor(gradients, dtype=torch.float64))
-        page.wait_for_function(DIRECTION_IS, arg=d.tolist(), timeout=10_000)
+        page.wait_for_function(DIRECTION_IS, arg=d.tolist())
 
     # task 2's tip rides on the slider: pulled, it sends the slider back to 0 and is where it was let go
     box = page.evaluate(HANDLES)
@@ -210,7 +211,7 @@ def test_a_page_of_its_own_needs_no_kernel_and_no_network(page, tmp_path):
     page.on("request", lambda request: requests.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(file.as_uri())
-    page.locator(".moving .js-line").first.wait_for(state="attached", timeout=30_000)
+    page.locator(".moving .js-line").first.wait_for(state="attached")
     slider = page.get_by_role("slider", name="ρ")
     start, tasks = list(PROBLEMS["triangle"].starts[0]), PROBLEMS["triangle"].tasks
     for key, rho in (("ArrowRight", 0.2625), ("End", 1.0), ("Home", 0.0), ("PageUp", None)):

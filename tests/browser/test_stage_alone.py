@@ -1,4 +1,4 @@
-"""stage.js on a blank page: a model without a kernel and a library that only notes what it is asked."""
+"""stage.js on a blank page: a model without a kernel, and a plotting library that only notes its calls."""
 
 import pytest
 import torch
@@ -41,9 +41,9 @@ const library = {
 };
 const carried = new DataView(new TextEncoder().encode('window.Plotly = library').buffer);
 const pause = () => new Promise(resolve => setTimeout(resolve, 100));
-// a busy machine may take its time over a frame
+// the limit is for hangs: a busy machine may take its time over a frame
 const until = async holds => {
-    for (let k = 0; k < 100 && !holds(); k++) await pause();
+    for (let k = 0; k < 4000 && !holds(); k++) await new Promise(resolve => setTimeout(resolve, 30));
 };
 """
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import flatmtl_lite as fm
-from flatmtl_lite.lab.instruments import cone
+from flatmtl_lite.lab.instruments import cone, pole
 from flatmtl_lite.lab.instruments.gradients import TURNS, turned
 from flatmtl_lite.lab.instruments.parts.weighing import METHODS, slopes, weigh_all
 
@@ -100,7 +100,7 @@ def test_the_corners():
 
 def test_published_imtl_g_turns_round_though_all_agree():
     says("no two of the three gradients are in conflict", "Between 0.45 and 0.4 the sum changes its sign.")
-    G = torch.tensor(cone.NARROW, dtype=torch.float64)
+    G = torch.tensor(pole.NARROW, dtype=torch.float64)
     assert fm.diagnostics.cosines(G).min() > 0
     sums = []
     for length in (0.45, 0.4):

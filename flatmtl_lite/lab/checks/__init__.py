@@ -1,4 +1,8 @@
-"""Exercises that answer at once: missing, keep working, almost (naming the likely mistake), correct."""
+"""Exercises that answer at once: missing, keep working, almost (with the likely mistake), correct.
+
+Read ``exercise`` first, then one file per notebook: ``conflict`` (01), ``sharpness`` (02), ``splitting``
+(03), ``aggregators`` (04), ``rules`` (05), ``generalising`` (06), ``scenes`` (08).
+"""
 
 from .aggregators import good_for_all, keeps_scale, mgda
 from .conflict import angle, mean_step, pcgrad

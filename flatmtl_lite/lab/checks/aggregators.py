@@ -25,26 +25,26 @@ good_for_all = Exercise(
     ],
     right=lambda G, d: bool((G @ d > 0).all()),
     mistakes={
-        "the step goes against d, so a task gains where its inner product with d is positive.": (
+        "the step goes against d. So a task gains if its inner product with d is positive.": (
             lambda G, d: bool((G @ d < 0).all())
         ),
-        "a task whose inner product is 0 does not gain: > 0, not >= 0.": (
+        "a task whose inner product is 0 does not gain. Use > 0, not >= 0.": (
             lambda G, d: bool((G @ d >= 0).all())
         ),
-        "one task that gains is not enough: every inner product must be positive (.all()).": (
+        "one task that gains is not enough. Every inner product must be positive: use .all().": (
             lambda G, d: bool((G @ d > 0).any())
         ),
-        "that the mean gains says nothing about each task: look at every row of G by itself.": (
+        "you check the mean gradient. The mean may gain while one task loses: check every row of G.": (
             lambda G, d: bool(G.mean(0) @ d > 0)
         ),
-        "these are the inner products; asked is one True or False: are all of them positive?": (
+        "you return the inner products. Return one True or False: are all of them positive?": (
             lambda G, d: G @ d
         ),
-        "compare inner products, not single entries: which entries are positive depends on the axes.": (
+        "compare inner products, not single entries. The signs of single entries depend on the axes.": (
             lambda G, d: bool((G * d > 0).all())
         ),
     },
-    praise="that is the wedge of the instrument: it holds exactly the d for which this is True.",
+    praise="the wedge of the instrument holds exactly the directions d for which your function is True.",
 )
 
 
@@ -60,27 +60,26 @@ mgda = Exercise(
     cases=[*PAIRS, (vector(3, 1), vector(0.5, 0)), (vector(0.2, 0.3), vector(1, 2))],
     right=lambda g1, g2: MGDA()(torch.stack([g1, g2])),
     mistakes={
-        "γ is not yet cut to the range from 0 to 1: the shortest vector may lie off the segment.": (
+        "γ is not yet cut to the range from 0 to 1. Without the cut your vector may lie off the segment.": (
             lambda g1, g2: _on_the_segment(g1, g2, clip=None)
         ),
-        "the weights are swapped: γ belongs to g₁, the other share to g₂.": (
+        "the weights are swapped. γ belongs to g₁, and 1 - γ belongs to g₂.": (
             lambda g1, g2: _on_the_segment(g1, g2, swap=True)
         ),
-        "cut γ at 0 and 1; some published code cuts at 0.001 and 0.999, which is not the minimum.": (
+        "cut γ at 0 and 1. Some published code cuts at 0.001 and 0.999, which misses the minimum.": (
             lambda g1, g2: _on_the_segment(g1, g2, clip=0.001)
         ),
-        "this is the shorter of the two gradients; between them there may be a shorter vector still.": (
+        "you return the shorter of the two gradients. A vector between them may be shorter still.": (
             lambda g1, g2: min(g1, g2, key=Tensor.norm)
         ),
-        "this is the mean: right only for gradients of equal length.": lambda g1, g2: (g1 + g2) / 2,
+        "you return the mean. It is right only for gradients of equal length.": lambda g1, g2: (g1 + g2) / 2,
         "divide by the squared length of g₁ - g₂, not by its length.": (
             lambda g1, g2: ((g2 - g1) @ g2 / (g1 - g2).norm()).clamp(0, 1) * (g1 - g2) + g2
         ),
-        "multiplied by the number of tasks, as some published code does: equal gradients come out doubled.": (
-            lambda g1, g2: 2 * _on_the_segment(g1, g2)
-        ),
+        "you multiply by the number of tasks, as some published code does. Then equal gradients come "
+        "out doubled.": (lambda g1, g2: 2 * _on_the_segment(g1, g2)),
     },
-    praise="that is MGDA for two tasks: the point of the dotted segment nearest to the origin.",
+    praise="this is MGDA for two tasks: the point of the dotted segment nearest to the origin.",
 )
 
 
@@ -133,20 +132,20 @@ keeps_scale = Exercise(
     ],
     right=lambda A, G: _unanimous(A, G) and _homogeneous(A, G),
     mistakes={
-        "you test equal gradients only; test too that A(10 G) is 10 A(G).": _unanimous,
-        "you test A(10 G) only; test too that equal gradients come back unchanged.": _homogeneous,
-        "one law is not enough: both must hold (and, not or).": (
+        "you test only equal gradients. Test also that A(10 G) is 10 A(G).": _unanimous,
+        "you test only A(10 G). Test also that equal gradients come back unchanged.": _homogeneous,
+        "one law is not enough. Both must hold: use and, not or.": (
             lambda A, G: _unanimous(A, G) or _homogeneous(A, G)
         ),
-        "the gradients of G differ; make T equal rows first, such as G[:1].expand_as(G).": (
+        "the rows of G differ. Make T equal rows first, such as G[:1].expand_as(G).": (
             lambda A, G: torch.allclose(A(G), G[0]) and _homogeneous(A, G)
         ),
-        "equal gradients should come back as that one gradient, not as their sum.": (
+        "equal gradients must come back as one of them, not as their sum.": (
             lambda A, G: torch.allclose(A(G[:1].expand_as(G)), len(G) * G[0]) and _homogeneous(A, G)
         ),
-        "== asks for the last bit, and rounding spoils it; compare with torch.allclose.": (
+        "== compares every bit, and rounding changes the last one. Compare with torch.allclose.": (
             lambda A, G: torch.equal(A(G[:1].expand_as(G)), G[0]) and torch.equal(A(10 * G), 10 * A(G))
         ),
     },
-    praise="both laws: agreement is passed on unchanged, and the unit of the loss is only a factor.",
+    praise="both laws hold: equal gradients come back unchanged, and the unit of the loss is only a factor.",
 )

@@ -24,18 +24,17 @@ angle = Exercise(
     cases=PAIRS,
     right=lambda g1, g2: angles(torch.stack([g1, g2]))[0, 1],
     mistakes={
-        "these are radians; the angle is asked for in degrees (torch.rad2deg).": lambda g1, g2: torch.acos(
-            _cosine(g1, g2)
+        "your angle is in radians. The exercise asks for degrees: use torch.rad2deg.": lambda g1, g2: (
+            torch.acos(_cosine(g1, g2))
         ),
-        "this is the cosine; its angle is still to be taken (torch.acos), in degrees.": _cosine,
-        "divide the inner product by both lengths before torch.acos, else the lengths enter the angle.": (
-            lambda g1, g2: torch.rad2deg(torch.acos(g1 @ g2))
-        ),
-        "an absolute value hides every conflict: angles above 90° must come out above 90°.": (
+        "you return the cosine. Turn it into an angle with torch.acos, and into degrees.": _cosine,
+        "divide the inner product by both lengths before torch.acos. Otherwise the lengths "
+        "change the angle.": (lambda g1, g2: torch.rad2deg(torch.acos(g1 @ g2))),
+        "an absolute value hides every conflict. An angle above 90° must stay above 90°.": (
             lambda g1, g2: torch.rad2deg(torch.acos(_cosine(g1, g2).abs()))
         ),
     },
-    praise="your angle is the core's; above 90° the tasks are in conflict.",
+    praise="your angle agrees with the core. Above 90° the tasks are in conflict.",
 )
 
 mean_step = Exercise(
@@ -46,16 +45,18 @@ mean_step = Exercise(
     ],
     right=lambda theta, G, lr: theta - lr * Mean()(G),
     mistakes={
-        "you add up the gradients; their mean is asked for (a sum silently doubles the learning rate).": (
+        "you take the sum of the gradients. Take their mean: a sum silently doubles the learning rate.": (
             lambda theta, G, lr: theta - lr * G.sum(0)
         ),
-        "this climbs: the step goes against the gradient.": lambda theta, G, lr: theta + lr * G.mean(0),
-        "the mean runs over the tasks (the rows of G), not over the coordinates.": (
+        "your step climbs. It must go against the gradient.": lambda theta, G, lr: theta + lr * G.mean(0),
+        "take the mean over the tasks (the rows of G), not over the coordinates.": (
             lambda theta, G, lr: theta - lr * G.mean(1)
         ),
-        "this is only the direction; the new point θ is asked for.": lambda theta, G, lr: -lr * G.mean(0),
+        "you return only the step. Add it to theta and return the new point.": lambda theta, G, lr: (
+            -lr * G.mean(0)
+        ),
     },
-    praise="that is gradient descent on the mean loss, linear scalarisation.",
+    praise="this is gradient descent on the mean loss. It is also called linear scalarisation.",
 )
 
 pcgrad = Exercise(
@@ -63,16 +64,16 @@ pcgrad = Exercise(
     cases=PAIRS,
     right=lambda g1, g2: PCGrad()(torch.stack([g1, g2])),
     mistakes={
-        "you project always; only gradients that conflict (inner product below 0) give something up.": (
+        "you always project. Project only if the gradients conflict: if their inner product is below 0.": (
             lambda g1, g2: (_deconflict(g1, g2, always=True) + _deconflict(g2, g1, always=True)) / 2
         ),
-        "you add the two up; here PCGrad takes their mean, so that equal gradients stay as they are.": (
+        "you add the two. Here PCGrad takes their mean, so that equal gradients stay as they are.": (
             lambda g1, g2: _deconflict(g1, g2) + _deconflict(g2, g1)
         ),
-        "the inner product must be divided by the squared length of the gradient that is projected out.": (
+        "divide the inner product by the squared length of the other gradient, the one you remove.": (
             lambda g1, g2: (_deconflict(g1, g2, by=g1) + _deconflict(g2, g1, by=g2)) / 2
         ),
-        "only one of the two gives something up; each must, measured against the other as it was at first.": (
+        "only one gradient gives something up. Project each of them against the original other one.": (
             lambda g1, g2: (_deconflict(g1, g2) + g2) / 2
         ),
     },

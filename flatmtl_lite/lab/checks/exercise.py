@@ -1,4 +1,4 @@
-"""Exercises that answer at once: missing, keep working, almost (naming the likely mistake), correct."""
+"""An exercise that answers at once: missing, keep working, almost (with the likely mistake), correct."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ LOOKS = {
 
 @dataclass
 class Feedback:
-    """What a check says: one of the four states of ``LOOKS``, and a sentence."""
+    """The answer of a check: one of the four states of ``LOOKS``, and a sentence."""
 
     state: str
     message: str
@@ -39,46 +39,46 @@ class Exercise:
     Call it with the learner's function.
 
     Attributes:
-        arguments: their names.
-        cases: tuples of arguments to try; every try has copies of its own.
-        right: the core's own answer.
-        mistakes: what to say -> a function that makes this mistake.
-        praise: what to say when all cases are right.
-        changed: what to say when they are, but the argument {name} was changed.
+        arguments: names of the arguments.
+        cases: tuples of arguments to try. Every call gets fresh copies.
+        right: the core's function.
+        mistakes: hint -> a function that makes this mistake.
+        praise: the sentence when all cases are right.
+        changed: the sentence when all cases are right, but the function changed the argument {name}.
     """
 
     arguments: Sequence[str]
     cases: Sequence[tuple]
     right: Callable
     mistakes: Mapping[str, Callable] = field(default_factory=dict)
-    praise: str = "it agrees with the core on every case."
+    praise: str = "your function agrees with the core in every case."
     changed: str = (
-        "the answer is right, but your function changes {name} in place (as += does), which its caller still "
-        "needs: make a new tensor."
+        "the answer is right, but your function changes {name} in place (as += does), and the caller still "
+        "needs the old values. Make a new tensor."
     )
 
     def __call__(self, answer: Callable) -> Feedback:
         """Try the learner's function on every case."""
         if not callable(answer):
-            what = f"Got {answer!r}; hand over the function itself, its name without brackets."
-            return Feedback("missing" if answer in (None, ...) else "keep working", what)
+            message = f"Got {answer!r}; pass the function itself: write its name without brackets."
+            return Feedback("missing" if answer in (None, ...) else "keep working", message)
         used = [copy.deepcopy(case) for case in self.cases]
-        given = [_outcome(answer, arguments) for arguments in used]
-        if all(value is None or value is ... for value in given):
+        answers = [_outcome(answer, arguments) for arguments in used]
+        if all(value is None or value is ... for value in answers):
             return Feedback(
-                "missing", "your function returns nothing yet; write its body and run the cell again."
+                "missing", "your function returns nothing yet. Write its body and run the cell again."
             )
         expected = [self.right(*copy.deepcopy(case)) for case in self.cases]
-        agrees = [_equal(value, truth) for value, truth in zip(given, expected, strict=True)]
+        agrees = [_equal(value, truth) for value, truth in zip(answers, expected, strict=True)]
         if all(agrees):
             if name := self._name_of_changed(used):
                 return Feedback("almost", self.changed.format(name=name))
             return Feedback("correct", self.praise)
         for message, mistaken in self.mistakes.items():
             wrong = [_outcome(mistaken, copy.deepcopy(case)) for case in self.cases]
-            if all(map(_equal, given, wrong)):
+            if all(map(_equal, answers, wrong)):
                 return Feedback("almost", message)
-        for error in given:
+        for error in answers:
             if isinstance(error, Exception):
                 return Feedback("keep working", f"your function raised {type(error).__name__}: {error}")
         first = agrees.index(False)
@@ -87,11 +87,11 @@ class Exercise:
         )
         return Feedback(
             "keep working",
-            f"for {case} yours gives {_text(given[first])}, expected {_text(expected[first])}.",
+            f"for {case} your function gives {_text(answers[first])}, expected {_text(expected[first])}.",
         )
 
     def _name_of_changed(self, used: Sequence[tuple]) -> str | None:
-        """The name of an argument that is no longer what it was."""
+        """Return the name of an argument that the function changed."""
         for arguments, case in zip(used, self.cases, strict=True):
             for name, value, original in zip(self.arguments, arguments, case, strict=True):
                 if isinstance(original, Tensor) and not torch.equal(value, original):
@@ -100,7 +100,7 @@ class Exercise:
 
 
 def _outcome(answer: Callable, arguments: tuple):
-    """What the function returns, None where it is not written yet, or the exception that it raises."""
+    """Return the function's result, None if it is not written yet, or the exception that it raises."""
     try:
         return answer(*arguments)
     except NotImplementedError:

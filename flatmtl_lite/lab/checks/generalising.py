@@ -18,28 +18,28 @@ rescale = Exercise(
     cases=[(W1, B1, W2, vector(0.3), alpha) for alpha in (2.0, 0.1)],
     right=lambda W1, b1, W2, b2, alpha: (alpha * W1, alpha * b1, W2 / alpha, b2),
     mistakes={
-        "the bias of the first layer must grow with it: α(W₁x + b₁) is wanted, not αW₁x + b₁.": (
+        "the bias of the first layer must grow with it. You need α(W₁x + b₁), not αW₁x + b₁.": (
             lambda W1, b1, W2, b2, alpha: (alpha * W1, b1, W2 / alpha, b2)
         ),
-        "the last bias is added after the division: it stays as it is.": (
+        "the last bias is added after the division, so it stays as it is.": (
             lambda W1, b1, W2, b2, alpha: (alpha * W1, alpha * b1, W2 / alpha, b2 / alpha)
         ),
-        "the second layer must be divided by α, else the outputs grow.": (
+        "divide the second layer by α. Otherwise the outputs grow.": (
             lambda W1, b1, W2, b2, alpha: (alpha * W1, alpha * b1, W2, b2)
         ),
-        "both layers are multiplied, so the outputs grow by α²: divide the second.": (
+        "you multiply both layers, so the outputs grow by α². Divide the second layer.": (
             lambda W1, b1, W2, b2, alpha: (alpha * W1, alpha * b1, alpha * W2, b2)
         ),
-        "the other way round: the first layer is multiplied by α, the second divided.": (
+        "do it the other way round: multiply the first layer by α, and divide the second.": (
             lambda W1, b1, W2, b2, alpha: (W1 / alpha, b1 / alpha, alpha * W2, b2)
         ),
     },
-    praise="the same function for every α > 0, since relu(αz) = α relu(z).",
+    praise="the function is the same for every α > 0, since relu(αz) = α relu(z).",
 )
 
 
 def _union_bound(tasks: int, delta: float) -> Tensor:
-    """The term log(m/δ) of the bound; for one image it is not divided."""
+    """Return the term log(m/δ) of the bound. With one image the division by √N changes nothing."""
     return bound_terms(weights=1, images=1, tasks=tasks, delta=delta)["confidence"]
 
 
@@ -48,28 +48,29 @@ union_bound = Exercise(
     cases=[(1, 0.05), (2, 0.05), (40, 0.01)],
     right=_union_bound,
     mistakes={
-        "this is one task's log(1/δ); each of the m bounds may fail, so each is given only δ/m.": (
+        "you return log(1/δ) for one task. Each of the m bounds may fail, so each gets only δ/m.": (
             lambda tasks, delta: math.log(1 / delta)
         ),
-        "not m times log(1/δ): the m belongs inside the logarithm, log(m/δ).": (
+        "you return m times log(1/δ). The m belongs inside the logarithm: log(m/δ).": (
             lambda tasks, delta: tasks * math.log(1 / delta)
         ),
-        "this gives each task mδ instead of δ/m: the chances of failing add up, so each must be smaller.": (
+        "you give each task mδ instead of δ/m. The chances of failing add up, so each must be smaller.": (
             lambda tasks, delta: math.log(1 / (tasks * delta))
         ),
-        "the m bounds need not be independent: what always holds is that their chances of failing add up.": (
-            lambda tasks, delta: -math.log(1 - (1 - delta) ** (1 / tasks))
-        ),
-        "a logarithm to base 10; the bound has the natural one.": lambda tasks, delta: math.log10(
-            tasks / delta
+        "you assume that the m bounds are independent. Without this, their chances of failing at most "
+        "add up: log(m/δ).": (lambda tasks, delta: -math.log(1 - (1 - delta) ** (1 / tasks))),
+        "you use the logarithm to base 10. The bound has the natural logarithm.": lambda tasks, delta: (
+            math.log10(tasks / delta)
         ),
     },
-    praise="each task's bound holds but for δ/m, so all of them hold together but for δ.",
+    praise=(
+        "each bound fails with probability at most δ/m, so all hold together with probability at least 1 - δ."
+    ),
 )
 
 
 def product_with(H: Tensor):
-    """v -> Hv by the core, for the quadratic loss whose Hessian H is."""
+    """Return the core's function v -> Hv for the quadratic loss with the Hessian H."""
     w = nn.Parameter(torch.zeros(len(H), dtype=H.dtype))
     return hessian_product(lambda: w @ H @ w / 2, [w])
 
@@ -86,23 +87,23 @@ rayleigh = Exercise(
     ],
     right=lambda product, v: unit(v) @ product(unit(v)),
     mistakes={
-        "divide by vᵀv: curvature along v must not depend on how long v is.": lambda product, v: (
+        "divide by vᵀv. The curvature along v must not depend on how long v is.": lambda product, v: (
             v @ product(v)
         ),
-        "divided by the length of v once; it enters vᵀHv twice, so divide by vᵀv.": (
+        "you divide by the length of v once. It enters vᵀHv twice, so divide by vᵀv.": (
             lambda product, v: v @ product(v) / v.norm()
         ),
-        "the length of Hv is never negative: it cannot say that the loss curves down. Take vᵀHv.": (
+        "the length of Hv is never negative, so it cannot show that the loss curves down. Take vᵀHv.": (
             lambda product, v: product(v).norm() / v.norm()
         ),
-        "this is the vector Hv/‖Hv‖ to go on with; the curvature along v is asked for, one number.": (
+        "you return the vector Hv/‖Hv‖. Return the curvature along v, one number.": (
             lambda product, v: unit(product(v))
         ),
-        "without the half: it is the loss that has ½ vᵀHv, its curvature is vᵀHv.": (
+        "leave out the half. The loss has ½ vᵀHv, and its curvature is vᵀHv.": (
             lambda product, v: unit(v) @ product(unit(v)) / 2
         ),
     },
-    praise="the curvature along v, never above the top eigenvalue.",
+    praise="this is the curvature along v. It is never above the top eigenvalue.",
 )
 
 
@@ -118,24 +119,24 @@ expected_calibration_error = Exercise(
     ],
     right=lambda count, confidence, accuracy: _calibration(count, (accuracy - confidence).abs()),
     mistakes={
-        "every bin counts the same here; weigh each by its number of images.": (
+        "every bin counts the same here. Weigh each bin by its number of images.": (
             lambda count, confidence, accuracy: (accuracy - confidence).abs().mean()
         ),
-        "too sure in one bin and too timid in another cancel out: take |accuracy - confidence|.": (
+        "a bin that is too sure and a bin that is too timid cancel out. Take |accuracy - confidence|.": (
             lambda count, confidence, accuracy: _calibration(count, accuracy - confidence)
         ),
-        "too sure in one bin and too timid in another cancel out: take |confidence - accuracy|.": (
+        "a bin that is too sure and a bin that is too timid cancel out. Take |confidence - accuracy|.": (
             lambda count, confidence, accuracy: _calibration(count, confidence - accuracy)
         ),
-        "divide by the number of images, so that the weights sum to 1.": (
+        "divide by the number of all images, so that the weights sum to 1.": (
             lambda count, confidence, accuracy: (count * (accuracy - confidence).abs()).sum()
         ),
-        "this is the worst bin (the maximum calibration error); the mean over the images is asked for.": (
+        "you return the worst bin, the maximum calibration error. Return the mean over the images.": (
             lambda count, confidence, accuracy: (accuracy - confidence).abs().max()
         ),
-        "squares are another score; ECE takes the plain distance.": (
+        "you take squares, which gives another score. ECE takes the plain distance.": (
             lambda count, confidence, accuracy: _calibration(count, (accuracy - confidence) ** 2)
         ),
     },
-    praise="on average over the images, so far is what it says from how often it is right.",
+    praise="this is the average distance between how sure the network is and how often it is right.",
 )

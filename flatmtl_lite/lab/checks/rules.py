@@ -21,25 +21,25 @@ decomposed_rule = Exercise(
     cases=[(THREE, FLAT, MGDA()), (THREE[:2], FLAT[:2], PCGrad()), (THREE[:2], 5 * FLAT[:2], MGDA())],
     right=lambda loss, flat, A: decomposed(Decomposition(loss, flat), A),
     mistakes={
-        "this is the direct rule, A(loss + flat): ask the aggregator twice, once about each part.": (
+        "this is the direct rule, A(loss + flat). Call the aggregator twice, once for each part.": (
             lambda loss, flat, A: A(loss + flat)
         ),
-        "this counts the loss twice: the second call is for the flat part alone.": (
+        "you count the loss twice. Make the second call with the flat part alone.": (
             lambda loss, flat, A: A(loss) + A(loss + flat)
         ),
-        "only the flat part is left: the loss part, A(loss), is still to be added.": (
-            lambda loss, flat, A: A(flat)
-        ),
-        "this is A(loss), ERM: the flat part is missing.": lambda loss, flat, A: A(loss),
-        "all 2T rows go into one call here, so that losses and flatness bargain with each other.": (
+        "you return only A(flat). Add A(loss).": (lambda loss, flat, A: A(flat)),
+        "you return A(loss), which is ERM. Add A(flat).": lambda loss, flat, A: A(loss),
+        "you put all 2T rows into one call, so the losses and the flatness compete. Make two calls.": (
             lambda loss, flat, A: A(torch.cat([loss, flat]))
         ),
-        'the two answers are added, not aggregated: this is the rule "second".': (
+        'you aggregate the two answers: this is the rule "second". Add them instead.': (
             lambda loss, flat, A: second(Decomposition(loss, flat), A)
         ),
-        "add the two; their mean is half as long.": lambda loss, flat, A: (A(loss) + A(flat)) / 2,
+        "you take the mean of the two answers, which is half as long. Add them.": lambda loss, flat, A: (
+            (A(loss) + A(flat)) / 2
+        ),
     },
-    praise="the losses are settled by themselves, flatness by itself, and the answers are added.",
+    praise="one call settles the losses, one call settles the flatness, and you add the two answers.",
 )
 
 
@@ -59,7 +59,7 @@ additive = Exercise(
     ],
     right=lambda A, G, H: _same(A(G + H), A(G) + A(H)),
     mistakes={
-        "numbers that differ by rounding alone are not equal to ==: compare with torch.allclose.": (
+        "== is False if numbers differ only by rounding. Compare with torch.allclose.": (
             lambda A, G, H: torch.equal(A(G + H), A(G) + A(H))
         ),
         "yours holds for every aggregator, as A(2G) = 2A(G) does: compare A(G + H) with A(G) + A(H).": (
@@ -68,20 +68,20 @@ additive = Exercise(
         "the other way round: True where the sum of the answers is the answer to the sum.": (
             lambda A, G, H: not _same(A(G + H), A(G) + A(H))
         ),
-        "equal lengths are not enough: compare the vectors.": (
+        "you compare lengths. Compare the vectors.": (
             lambda A, G, H: _same(A(G + H).norm(), A(G).norm() + A(H).norm())
         ),
-        "yours never holds, not even for the mean: the right side is A(G) + A(H), both of them.": (
+        "your test is False even for the mean. The right side is A(G) + A(H), not A(G) alone.": (
             lambda A, G, H: _same(A(G + H), A(G))
         ),
     },
-    praise="one pair can refute that A is linear; to prove it takes all pairs.",
+    praise="one pair can show that A is not linear. No single pair can show that it is.",
 )
 
 
 @dataclass
 class Loss:
-    """A task's loss as a function of nothing: it reads the weights where they lie, as a network's does."""
+    """A task's loss without an argument. It reads the weights in place, as the loss of a network does."""
 
     w: Tensor
     of: Callable[[Tensor], Tensor]
@@ -133,7 +133,7 @@ def _f_method(
     comes_back: bool = True,
     one_loop: bool = False,
 ) -> Tensor:
-    """The F-method as a learner writes it, with what the classic mistakes change."""
+    """Return the F-method as a learner writes it. The options make the classic mistakes."""
     G, theta, rows = _gradients(w, losses), w.detach().clone(), []
     for k, loss in enumerate(losses):
         if one_loop:
@@ -160,40 +160,40 @@ f_method = Exercise(
     ],
     right=lambda w, losses, rho, A: decomposed(_split(w, losses, rho), A),
     mistakes={
-        "the weights never came back: when the second task looks, ε of the first is still there. Copy w "
-        "before the loop, and put the copy back after each task.": _mistake(comes_back=False),
-        "the weights never came back: w.detach() shares its memory with w, so it moves along; copy it with "
+        "the weights never come back: the second task still sees the ε of the first. Copy w before "
+        "the loop, and "
+        "put the copy back after each task.": _mistake(comes_back=False),
+        "the weights never come back: w.detach() shares its memory with w, so your copy moves along. "
+        "Copy w with "
         ".clone().": _mistake(comes_back=False, one_loop=True),
-        "half as long as it should be: the two answers are added, not averaged.": (
+        "your direction is half as long as it should be. Add the two answers; do not average them.": (
             _mistake(rule=lambda A, loss, flat: (A(loss) + A(flat)) / 2)
         ),
-        "one ε for all tasks, from the mean gradient: here each task looks along its own gradient.": (
-            _mistake(epsilon=lambda G, rho: worst_case(G.mean(0), rho))
-        ),
-        "this looks downhill: ε goes along the gradient, not against it.": (
+        "you use one ε for all tasks, from the mean gradient. Here each task needs an ε along its "
+        "own gradient.": (_mistake(epsilon=lambda G, rho: worst_case(G.mean(0), rho))),
+        "your ε goes downhill. It must go along the gradient, not against it.": (
             _mistake(epsilon=lambda G, rho: -worst_case(G, rho))
         ),
-        "ε is ρ long: divide each gradient by its own length first.": (
+        "ε has length ρ. Divide each gradient by its own length first.": (
             _mistake(epsilon=lambda G, rho: rho * G)
         ),
-        "right but for a task whose gradient is 0: 0/0 makes its ε NaN; there ε is 0.": (
+        "only a task whose gradient is 0 goes wrong: 0/0 makes its ε NaN. There ε must be 0.": (
             _mistake(epsilon=lambda G, rho: rho * G / G.norm(dim=1, keepdim=True))
         ),
-        "this aggregates the SAM gradients whole (direct): take each one's loss part off, and ask the "
-        "aggregator about both parts.": _mistake(rule=lambda A, loss, flat: A(loss + flat)),
-        "A(loss) + A(SAM) counts the loss twice: the flat part is the SAM gradient less the loss part.": (
+        "you aggregate the whole SAM gradients, which is the direct rule. Subtract the loss part "
+        "from each, and "
+        "call the aggregator for both parts.": _mistake(rule=lambda A, loss, flat: A(loss + flat)),
+        "A(loss) + A(SAM) counts the loss twice. The flat part is the SAM gradient minus the loss part.": (
             _mistake(rule=lambda A, loss, flat: A(loss) + A(loss + flat))
         ),
-        "the loss part is forgotten: A(loss) is still to be added to A(flat).": (
-            _mistake(rule=lambda A, loss, flat: A(flat))
-        ),
-        "all 2T rows go into one call: ask the aggregator about the loss parts, then about the flat parts.": (
-            _mistake(rule=lambda A, loss, flat: A(torch.cat([loss, flat])))
-        ),
+        "you forget the loss part. Add A(loss) to A(flat).": (_mistake(rule=lambda A, loss, flat: A(flat))),
+        "you put all 2T rows into one call. Call the aggregator for the loss parts, then for "
+        "the flat parts.": (_mistake(rule=lambda A, loss, flat: A(torch.cat([loss, flat])))),
     },
-    praise="this is Algorithm 1, and your weights are where they were, bit for bit.",
+    praise="this is Algorithm 1, and your weights are the same as before, bit for bit.",
     changed=(
-        "the direction is right, but {name} is not bit for bit what it was. Copy it before the loop, and put "
-        "the copy back at the end: subtracting ε again leaves rounding, which adds up over a training."
+        "the direction is right, but {name} is not bit for bit what it was. Copy it before the loop, "
+        "and put the "
+        "copy back at the end. Subtracting ε again leaves rounding errors, which add up over a training."
     ),
 )

@@ -26,45 +26,45 @@ pulls = Exercise(
     ],
     right=lambda M: M.mean(1) / (_lengths(M) * M.mean().sqrt()),
     mistakes={
-        "these are inner products with the mean; divide by both lengths.": lambda M: M.mean(1),
-        "divided by the task's length only; the mean has a length too: its square is the mean of all of M.": (
-            lambda M: M.mean(1) / _lengths(M)
+        "you return inner products with the mean. Divide by both lengths.": lambda M: M.mean(1),
+        "you divide only by the task's length. Divide by the mean's length too: its square is the mean "
+        "of all of M.": (lambda M: M.mean(1) / _lengths(M)),
+        "you divide only by the mean's length. Divide by the task's length too.": lambda M: (
+            M.mean(1) / M.mean().sqrt()
         ),
-        "divided by the mean's length only; divide by the task's too.": lambda M: M.mean(1) / M.mean().sqrt(),
-        "the mean of all of M is the square of the mean's length: take its root.": (
+        "the mean of all of M is the square of the mean's length, so take its root.": (
             lambda M: M.mean(1) / (_lengths(M) * M.mean())
         ),
-        "the diagonal of M holds squares: take roots.": (
+        "the diagonal of M holds squares, so take roots.": (
             lambda M: M.mean(1) / (M.diagonal() * M.mean().sqrt())
         ),
-        "as many times too large as there are tasks: the inner product with the mean is a mean, no sum.": (
-            lambda M: M.sum(1) / (_lengths(M) * M.mean().sqrt())
-        ),
-        "this is the mean of the cosines with each task, which forgets that a long gradient pulls more.": (
+        "your numbers are too large by the number of tasks. The inner product with the mean is a "
+        "mean, not a sum.": (lambda M: M.sum(1) / (_lengths(M) * M.mean().sqrt())),
+        "you return the mean of the cosines with each task. It ignores that a long gradient pulls more.": (
             lambda M: cosines_of_gramian(M).mean(1)
         ),
-        "these are angles in degrees; the cosines are asked for.": (
+        "you return angles in degrees. Return the cosines.": (
             lambda M: torch.rad2deg(torch.acos(M.mean(1) / (_lengths(M) * M.mean().sqrt())))
         ),
     },
-    praise="all of it stands in the Gramian; the mean itself need not be made.",
+    praise="the Gramian holds everything. You do not need the mean gradient itself.",
 )
 
 
 def _errors(pred: list[Tensor], depth: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Absolute errors of each batch, 0 at holes, and which pixels are known."""
-    known = [batch != 0 for batch in depth]
-    return [(p - d).abs() * k for p, d, k in zip(pred, depth, known, strict=True)], known
+    """Return the absolute errors of each batch, 0 at holes, and the masks of the pixels with a depth."""
+    masks = [batch != 0 for batch in depth]
+    return [(p - d).abs() * k for p, d, k in zip(pred, depth, masks, strict=True)], masks
 
 
 def _over_known(pred: list[Tensor], depth: list[Tensor]) -> Tensor:
-    errors, known = _errors(pred, depth)
-    return torch.cat(errors).sum() / torch.cat(known).sum()
+    errors, masks = _errors(pred, depth)
+    return torch.cat(errors).sum() / torch.cat(masks).sum()
 
 
 def _batch_by_batch(pred: list[Tensor], depth: list[Tensor]) -> Tensor:
-    errors, known = _errors(pred, depth)
-    return torch.stack([e.sum() / k.sum() for e, k in zip(errors, known, strict=True)]).mean()
+    errors, masks = _errors(pred, depth)
+    return torch.stack([e.sum() / k.sum() for e, k in zip(errors, masks, strict=True)]).mean()
 
 
 depth_error = Exercise(
@@ -76,25 +76,26 @@ depth_error = Exercise(
     ],
     right=_over_known,
     mistakes={
-        "this is the mean of the batches' means, as in the published code: a pixel counts more in a batch "
-        "with many holes. Add up errors and pixels over all batches, and divide once.": _batch_by_batch,
-        "you count the holes as depth 0; where depth is 0 nothing is known.": (
+        "you take the mean of the means of the batches, as the published code does. Then a pixel "
+        "counts more in a "
+        "batch with many holes. Add up errors and pixels over all batches, and divide once.": _batch_by_batch,
+        "you count the holes as depth 0. Leave them out: a depth of 0 means that it is unknown.": (
             lambda pred, depth: (torch.cat(pred) - torch.cat(depth)).abs().mean()
         ),
-        "the errors are those of the known pixels, but you divide by all pixels.": (
+        "you add up the errors of the known pixels, but you divide by the number of all pixels.": (
             lambda pred, depth: torch.cat(_errors(pred, depth)[0]).mean()
         ),
-        "errors of opposite sign cancel: take absolute values first.": (
+        "errors of opposite sign cancel. Take absolute values first.": (
             lambda pred, depth: (
                 ((torch.cat(pred) - torch.cat(depth)) * (torch.cat(depth) != 0)).sum()
                 / (torch.cat(depth) != 0).sum()
             )
         ),
-        "this is the sum of the errors; divide by the number of known pixels.": (
+        "you return the sum of the errors. Divide it by the number of known pixels.": (
             lambda pred, depth: torch.cat(_errors(pred, depth)[0]).sum()
         ),
     },
-    praise="one sum, one count, one division: no pixel counts more than another.",
+    praise="one sum, one count and one division: every known pixel counts the same.",
 )
 
 
@@ -104,7 +105,7 @@ TASK_SIZES = (2, 2, 5)  # metrics of classes, depth, normals
 
 
 def _changes(values: Tensor, base: Tensor, higher: Tensor) -> Tensor:
-    """By how much each metric is worse, in per cent."""
+    """Return the change of each metric in per cent, above 0 if it got worse."""
     return 100 * torch.where(higher, -1, 1) * (values - base) / base
 
 
@@ -117,33 +118,36 @@ delta_m = Exercise(
     ],
     right=lambda values, base, higher: _changes(values, base, higher).mean(),
     mistakes={
-        "the sign is turned round, as in the formula that the paper prints; in its table less is better.": (
-            lambda values, base, higher: -_changes(values, base, higher).mean()
-        ),
-        "divided by the method's own values; both methods must be measured by the same base.": (
+        "your sign is turned round. The formula in the paper has this sign too, but in its table "
+        "less is better.": (lambda values, base, higher: -_changes(values, base, higher).mean()),
+        "you divide by the method's own values. Divide by the base, so that all methods use the same unit.": (
             lambda values, base, higher: (_changes(values, base, higher) * base / values).mean()
         ),
-        "this is the mean over the three tasks; the tables take it over the nine metrics, so normals count "
-        "five times, classes and depth twice.": (
+        "you take the mean over the three tasks. The tables take it over the nine metrics, so "
+        "normals count five "
+        "times, classes and depth twice.": (
             lambda values, base, higher: torch.stack(
                 [part.mean() for part in _changes(values, base, higher).split(TASK_SIZES)]
             ).mean()
         ),
-        "a rise counts as worse everywhere; where higher is better it is an improvement: turn its sign.": (
+        "you count every rise as worse. Turn the sign of the metrics for which higher is better.": (
             lambda values, base, higher: (100 * (values - base) / base).mean()
         ),
-        "right but for the unit: per cent are asked for.": (
+        "only the unit is wrong. Return per cent.": (
             lambda values, base, higher: _changes(values, base, higher).mean() / 100
         ),
-        "this is the sum; divide by the number of metrics.": (
+        "you return the sum. Divide it by the number of metrics.": (
             lambda values, base, higher: _changes(values, base, higher).sum()
         ),
-        "degrees and metres cannot be added: divide each difference by its base.": (
+        "you cannot add degrees and metres. Divide each difference by its base.": (
             lambda values, base, higher: (100 * torch.where(higher, -1, 1) * (values - base)).mean()
         ),
-        "this is how far the method is from the base, better or worse; keep the signs.": (
+        "you take absolute values, so better counts as worse. Keep the signs.": (
             lambda values, base, higher: _changes(values, base, higher).abs().mean()
         ),
     },
-    praise="every metric by its own base, its sign by its direction, and the mean over all nine.",
+    praise=(
+        "you divide every metric by its base, give it the sign of its direction, and take the mean "
+        "over all nine."
+    ),
 )

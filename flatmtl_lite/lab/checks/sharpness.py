@@ -19,26 +19,25 @@ perturbation = Exercise(
         "ρ is the length of ε, so the gradient must first be divided by its own length.": (
             lambda g, rho: rho * g
         ),
-        "this goes downhill; the worst case lies uphill.": lambda g, rho: -worst_case(g, rho),
-        "divided by the squared length: g/‖g‖² is not of length 1.": (
+        "your ε goes downhill. The worst case lies uphill.": lambda g, rho: -worst_case(g, rho),
+        "you divide by the squared length. But g/‖g‖² does not have length 1: divide by the length.": (
             lambda g, rho: torch.where(g.norm() > 0, rho * g / (g @ g).clamp_min(1e-300), 0.0)
         ),
-        "divided by the squared length (and NaN where the gradient is 0): g/‖g‖² is not of length 1.": (
-            lambda g, rho: rho * g / (g @ g)
-        ),
-        "right but for one case: where the gradient is 0 yours is NaN; there ε is 0.": (
+        "you divide by the squared length. But g/‖g‖² does not have length 1, and it is NaN where the "
+        "gradient is 0.": (lambda g, rho: rho * g / (g @ g)),
+        "only one case is wrong: where the gradient is 0, your ε is NaN. There ε must be 0.": (
             lambda g, rho: rho * unit(g)
         ),
-        "the sign of each entry is the worst case in a box; in a ball it is the direction of g.": (
+        "the signs of the entries give the worst case in a box. In a ball the worst case is along g.": (
             lambda g, rho: rho * g.sign()
         ),
     },
-    praise="ε points uphill and is ρ long, whatever the length of the gradient.",
+    praise="ε points uphill and has length ρ, for a gradient of any length.",
 )
 
 
 def gradient_of_a_bowl(theta: Tensor) -> Tensor:
-    """Gradient of (x² + 9 y²)/2."""
+    """Return the gradient of (x² + 9 y²)/2."""
     return theta * vector(1, 9)
 
 
@@ -55,21 +54,21 @@ sam_gradient = Exercise(
     ],
     right=lambda gradient, theta, rho: gradient(_moved(theta, gradient, rho)),
     mistakes={
-        "this is the gradient at θ; SAM takes it at θ+ε.": lambda gradient, theta, rho: gradient(theta),
-        "taken at θ-ε: ε must go uphill.": lambda gradient, theta, rho: gradient(
+        "you return the gradient at θ. SAM takes it at θ+ε.": lambda gradient, theta, rho: gradient(theta),
+        "you take the gradient at θ-ε. Go uphill, to θ+ε.": lambda gradient, theta, rho: gradient(
             2 * theta - _moved(theta, gradient, rho)
         ),
-        "ε moves the point, not the gradient: evaluate the gradient again at θ+ε.": (
+        "you add ε to the gradient. Add it to the point, and evaluate the gradient again at θ+ε.": (
             lambda gradient, theta, rho: gradient(theta) + worst_case(gradient(theta), rho)
         ),
-        "this is the flat part g(θ+ε) - g(θ); SAM's gradient is the whole g(θ+ε).": (
+        "you return the flat part g(θ+ε) - g(θ). SAM's gradient is the whole g(θ+ε).": (
             lambda gradient, theta, rho: gradient(_moved(theta, gradient, rho)) - gradient(theta)
         ),
-        "the gradient was not divided by its length before the step of ρ.": (
+        "divide the gradient by its length before you multiply by ρ.": (
             lambda gradient, theta, rho: gradient(theta + rho * gradient(theta))
         ),
     },
-    praise="that is SAM's gradient: look uphill, come back, and step with what you saw there.",
+    praise="this is SAM's gradient: go uphill, take the gradient there, and use it at θ.",
 )
 
 shared_epsilon = Exercise(
@@ -77,14 +76,16 @@ shared_epsilon = Exercise(
     cases=[(torch.stack(pair), rho) for pair in PAIRS for rho in (0.1, 1.0)],
     right=lambda G, rho: worst_case(G.mean(0), rho),
     mistakes={
-        "this is the mean of the tasks' own ε; it is shorter than ρ. Take the mean of the gradients first.": (
+        "you take the mean of each task's ε. It is shorter than ρ. Take the mean of the gradients first.": (
             lambda G, rho: worst_case(G, rho).mean(0)
         ),
-        "this gives every task its own ε; one shared ε of the mean gradient is asked for.": worst_case,
-        "the sum of the tasks' ε is not of length ρ.": lambda G, rho: worst_case(G, rho).sum(0),
-        "ρ is the length of ε: divide the mean gradient by its own length.": lambda G, rho: rho * G.mean(0),
+        "you give every task its own ε. The exercise asks for one ε for all, from the "
+        "mean gradient.": worst_case,
+        "you take the sum of each task's ε. Its length is not ρ. Take the mean of the "
+        "gradients first.": lambda G, rho: worst_case(G, rho).sum(0),
+        "ρ is the length of ε. Divide the mean gradient by its own length.": lambda G, rho: rho * G.mean(0),
     },
-    praise="one ε for all tasks: the worst case of the mean loss, at the price of one pass.",
+    praise="this ε is the worst case of the mean loss. It costs one pass for all tasks together.",
 )
 
 adaptive_epsilon = Exercise(
@@ -96,16 +97,16 @@ adaptive_epsilon = Exercise(
     ],
     right=lambda g, theta, rho: worst_case(g, rho, theta),
     mistakes={
-        "this is plain SAM: the size of each weight must enter.": lambda g, theta, rho: worst_case(g, rho),
-        "|θ| enters twice: once inside the norm, and once more on the way back, ε = ρ |θ|²g/‖|θ|g‖.": (
+        "this is plain SAM. The size of each weight must enter.": lambda g, theta, rho: worst_case(g, rho),
+        "|θ| enters twice: once inside the norm, and once more on the way back: ε = ρ |θ|²g/‖|θ|g‖.": (
             lambda g, theta, rho: worst_case(theta.abs() * g, rho)
         ),
-        "the norm in the denominator is that of |θ|g, not that of g.": (
+        "the denominator must be the norm of |θ|g, not the norm of g.": (
             lambda g, theta, rho: rho * theta**2 * g / g.norm()
         ),
-        "the norm in the denominator is that of |θ|g, not that of |θ|²g.": (
+        "the denominator must be the norm of |θ|g, not the norm of |θ|²g.": (
             lambda g, theta, rho: worst_case(theta**2 * g, rho)
         ),
     },
-    praise="measured in units of each weight, ‖ε/θ‖ = ρ: rescaling a weight no longer changes the picture.",
+    praise="in units of each weight, ‖ε/θ‖ = ρ. Rescaling a weight no longer changes the picture.",
 )

@@ -1,4 +1,4 @@
-"""Exercises of notebook 03: the flat part, what the Hessian predicts, three kinds of conflict, bf16."""
+"""Exercises of notebook 03: the flat part, the Hessian's prediction, three kinds of conflict, bf16."""
 
 from collections.abc import Callable
 
@@ -27,44 +27,48 @@ flat_part = Exercise(
     ],
     right=lambda gradient, theta, rho: _difference(gradient, theta, worst_case(gradient(theta), rho)),
     mistakes={
-        "this is SAM's gradient, loss and flat part together: take the gradient at θ away.": (
+        "you return SAM's gradient, which is loss part plus flat part. Subtract the gradient at θ.": (
             lambda gradient, theta, rho: gradient(theta + worst_case(gradient(theta), rho))
         ),
-        "this is SAM's gradient, loss and flat part together, and NaN where the gradient is 0: take the "
-        "gradient at θ away.": (lambda gradient, theta, rho: gradient(theta + rho * unit(gradient(theta)))),
-        "the difference is the wrong way round: SAM's gradient is loss part plus flat part.": (
+        "you return SAM's gradient, which is loss part plus flat part. Subtract the gradient at θ. "
+        "Yours is also "
+        "NaN where the gradient is 0.": (
+            lambda gradient, theta, rho: gradient(theta + rho * unit(gradient(theta)))
+        ),
+        "your difference has the wrong sign. SAM's gradient is loss part plus flat part.": (
             lambda gradient, theta, rho: -_difference(gradient, theta, worst_case(gradient(theta), rho))
         ),
-        "ρ is the length of ε: divide the gradient by its own length before the step.": (
+        "ρ is the length of ε. Divide the gradient by its own length before the step.": (
             lambda gradient, theta, rho: _difference(gradient, theta, rho * gradient(theta))
         ),
-        "right but for one case: where the gradient is 0 yours is NaN; there nothing moves.": (
+        "only one case is wrong: where the gradient is 0, yours is NaN. There the flat part must be 0.": (
             lambda gradient, theta, rho: _difference(gradient, theta, rho * unit(gradient(theta)))
         ),
-        "this is the slope of the gradient along the step; the flat part is not divided by ρ (0 at ρ = 0).": (
+        "you divide by ρ: this is the slope of the gradient along the step, and NaN at ρ = 0. "
+        "Do not divide.": (
             lambda gradient, theta, rho: _difference(gradient, theta, rho * unit(gradient(theta))) / rho
         ),
-        "this is the slope of the gradient along the step; the flat part is not divided by ρ.": (
+        "you divide by ρ: this is the slope of the gradient along the step. The flat part is not divided.": (
             lambda gradient, theta, rho: _difference(gradient, theta, worst_case(gradient(theta), rho)) / rho
         ),
     },
-    praise="a difference of two gradients, and 0 at ρ = 0.",
+    praise="the flat part is a difference of two gradients, and it is 0 at ρ = 0.",
 )
 
 
 def quartic(theta: Tensor) -> Tensor:
-    """(x⁴ + y⁴)/4 + x y."""
+    """Return (x⁴ + y⁴)/4 + x y."""
     return (theta**4).sum() / 4 + theta.prod()
 
 
 def logistic(theta: Tensor) -> Tensor:
-    """The logistic loss of three samples."""
+    """Return the logistic loss of three samples."""
     samples = torch.tensor([[1.0, 2.0], [-1.0, 0.5], [3.0, -1.0]], dtype=torch.float64)
     return torch.nn.functional.softplus(samples @ theta).mean()
 
 
 def _hessian_times(loss: Callable, theta: Tensor, direction: Callable[[Tensor], Tensor]) -> Tensor:
-    """H times a function of g, held fixed."""
+    """Return H times a function of the gradient g, which is held fixed."""
     w = theta.clone().requires_grad_()
     (g,) = torch.autograd.grad(loss(w), w, create_graph=True)
     return torch.autograd.grad(g, w, direction(g.detach()))[0]
@@ -85,19 +89,21 @@ predicted_flat = Exercise(
     cases=[(quartic, vector(1, -0.5), 0.1), (logistic, vector(0.3, 0.4), 0.5), (quartic, vector(2, 1), 0.2)],
     right=_predicted,
     mistakes={
-        "ρ is missing: this is Hg/‖g‖.": lambda loss, theta, rho: _hessian_times(loss, theta, unit),
-        "the gradient was not divided by its length: this is ρHg.": (
+        "ρ is missing. You return Hg/‖g‖.": lambda loss, theta, rho: _hessian_times(loss, theta, unit),
+        "divide the gradient by its length. You return ρHg.": (
             lambda loss, theta, rho: _hessian_times(loss, theta, lambda g: rho * g)
         ),
-        "twice too long: with u = g/‖g‖, the slope of ⟨g, u⟩ counts H twice; hold u fixed (u.detach()).": (
-            lambda loss, theta, rho: 2 * _predicted(loss, theta, rho)
-        ),
-        "this is the curvature along g, one number; the whole vector Hg/‖g‖ is asked for.": (
+        "your vector is twice too long. With u = g/‖g‖, the slope of ⟨g, u⟩ counts H twice. Hold u "
+        "fixed: u.detach().": (lambda loss, theta, rho: 2 * _predicted(loss, theta, rho)),
+        "you return the curvature along g, one number. Return the whole vector ρHg/‖g‖.": (
             lambda loss, theta, rho: _predicted(loss, theta, rho) @ unit(torch.func.grad(loss)(theta))
         ),
-        "this is the flat part itself; what the Hessian at θ predicts for it is asked for.": _flat_of,
+        "you return the flat part itself. Return the prediction of it by the Hessian at θ.": _flat_of,
     },
-    praise="no Hessian need be written out. It is also the gradient of ρ‖g‖, a penalty on the slope.",
+    praise=(
+        "nobody needs to write out the Hessian. Your vector is also the gradient of ρ‖g‖, a penalty "
+        "on the slope."
+    ),
 )
 
 
@@ -120,19 +126,18 @@ conflicts = Exercise(
     ],
     right=lambda M: _of_pairs(cosines_of_gramian(M), KINDS),
     mistakes={
-        "these are inner products; divide each by both lengths, the roots of the diagonal of M.": (
+        "you return inner products. Divide each by both lengths, the roots of the diagonal of M.": (
             lambda M: _of_pairs(M, KINDS)
         ),
-        "divided by the squared lengths: the diagonal of M holds squares.": (
+        "you divide by the squared lengths. The diagonal of M holds squares: take roots.": (
             lambda M: _of_pairs(M / torch.outer(M.diagonal(), M.diagonal()), KINDS)
         ),
-        "these are angles in degrees; the cosines are asked for.": (
+        "you return angles in degrees. Return the cosines.": (
             lambda M: torch.rad2deg(torch.acos(_of_pairs(cosines_of_gramian(M), KINDS)))
         ),
-        "the rows of M are loss 1, loss 2, flat 1, flat 2; you read loss 1, flat 1, loss 2, flat 2.": (
-            lambda M: _of_pairs(cosines_of_gramian(M), ((0, 2), (1, 3), (0, 1), (2, 3)))
-        ),
-        "the last two cross the tasks; within a task its own loss part meets its own flat part.": (
+        "the rows of M are loss 1, loss 2, flat 1, flat 2. You read them as loss 1, flat 1, "
+        "loss 2, flat 2.": (lambda M: _of_pairs(cosines_of_gramian(M), ((0, 2), (1, 3), (0, 1), (2, 3)))),
+        "your last two compare different tasks. Within a task, compare its loss part with its flat part.": (
             lambda M: _of_pairs(cosines_of_gramian(M), ((0, 1), (2, 3), (0, 3), (1, 2)))
         ),
     },
@@ -152,17 +157,19 @@ unmoved = Exercise(
     ],
     right=lambda theta, epsilon: _stays(theta, epsilon).mean(),
     mistakes={
-        "θ + ε is float32 here and never equal: round the sum back to bf16, in which the weights are kept.": (
-            lambda theta, epsilon: (theta.float() + epsilon == theta).double().mean()
+        "θ + ε is float32 here, so it keeps the small step. Round the sum back to bf16, the format of "
+        "the weights.": (lambda theta, epsilon: (theta.float() + epsilon == theta).double().mean()),
+        "you return the share of weights that move. Return the share that stays.": lambda theta, epsilon: (
+            1 - _stays(theta, epsilon).mean()
         ),
-        "this is the share that moves.": lambda theta, epsilon: 1 - _stays(theta, epsilon).mean(),
-        "this is their number; the share of all entries is asked for (.mean()).": (
+        "you return the number of weights that stay. Return their share: use .mean().": (
             lambda theta, epsilon: _stays(theta, epsilon).sum()
         ),
-        "2⁻⁹|θ| is only the smallest step that can count: bf16's numbers are evenly spaced between powers of "
-        "two, so round and compare.": lambda theta, epsilon: (
+        "2⁻⁹|θ| is only the smallest step that can move a weight. The numbers of bf16 are evenly "
+        "spaced between "
+        "powers of two, so round the sum and compare.": lambda theta, epsilon: (
             (epsilon.abs() < theta.float().abs() * 2**-9).double().mean()
         ),
     },
-    praise="where ε is less than half the gap to the next bf16 number, the weight stays where it is.",
+    praise="a weight stays where it is if ε is less than half the gap to the next bf16 number.",
 )

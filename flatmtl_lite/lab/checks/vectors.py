@@ -1,4 +1,4 @@
-"""Vectors that several exercises are tried on."""
+"""Vectors in the cases of several exercises."""
 
 import torch
 from torch import Tensor

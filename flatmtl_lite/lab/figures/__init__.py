@@ -1,26 +1,16 @@
-"""Plain figures. Read ``style`` first, then ``basic``; ``training`` and ``trained`` draw the logs of runs."""
+"""Plain figures that a notebook shows.
 
-from .basic import (
-    accuracy_curves,
-    agreement_histogram,
-    angle_curves,
-    arrows,
-    conflict_thirds,
-    curves,
-    image_row,
-    sharpness_bars,
-    spread_dots,
-)
-from .measures import measure_dots, radius_curves, reliability_diagram
+Read ``style`` and ``display`` first, then ``basic`` (any numbers), ``landscape``, ``parting`` and ``chance``,
+``short_runs`` (runs of a notebook), ``logs``, ``training``, ``trained`` and ``calibration`` (logs of full
+runs), ``measures`` and ``scenes``.
+"""
+
+from .basic import arrows, curves, image_row, spread_dots
+from .calibration import reliability_diagram, reliability_diagrams
+from .measures import measure_dots, radius_curves
 from .scenes import metric_changes, rule_dots, scene_panels
-from .trained import (
-    entropy_histograms,
-    reliability_diagrams,
-    seed_dots,
-    sharpness_curves,
-    slice_curves,
-    slice_planes,
-)
+from .short_runs import accuracy_curves, agreement_histogram, angle_curves, conflict_thirds, sharpness_bars
+from .trained import entropy_histograms, seed_dots, sharpness_curves, slice_curves, slice_planes
 from .training import agreement_curves, conflict_curves, cosine_ridges, norm_curves, progress_curves
 
 __all__ = [

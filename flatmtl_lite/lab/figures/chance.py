@@ -1,4 +1,4 @@
-"""Angles between random vectors: what a cosine is by chance alone."""
+"""Angles between random vectors: the cosines that chance alone gives."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from .style import BLACK, TEMPLATE, VERMILLION
 
 
 def angle_density(degrees: Tensor, parameters: Tensor) -> Tensor:
-    """How often two random directions of P parameters stand at an angle, as a share of the most frequent.
+    """Return how often two random directions of P parameters form an angle, relative to the most frequent.
 
     The density of the angle φ is proportional to sin(φ)^(P-2); the cosine has mean 0 and standard
     deviation 1/√P.
@@ -24,7 +24,7 @@ def angle_density(degrees: Tensor, parameters: Tensor) -> Tensor:
 
 
 def nine_in_ten(parameters: Tensor) -> Tensor:
-    """Degrees: nine in ten angles between random directions are at most that far from 90°."""
+    """Return degrees: nine in ten angles between random directions are at most that far from 90°."""
     away = torch.linspace(0, 1, 4001, dtype=torch.float64)
     away = away * (torch.rad2deg(12 / parameters.double().sqrt()).clamp_max(90.0)).unsqueeze(-1)
     density = angle_density(90 - away, parameters.unsqueeze(-1))
@@ -34,11 +34,11 @@ def nine_in_ten(parameters: Tensor) -> Tensor:
 
 
 def angles_beside_chance(cosines: Sequence[float], parameters: int) -> go.Figure:
-    """A histogram of measured angles, and the density of chance for vectors of as many parameters.
+    """Draw a histogram of measured angles and the density of chance for vectors of that size.
 
     Args:
-        cosines: between two task gradients, one a step.
-        parameters: how many the gradients have.
+        cosines: cosines of two task gradients, one per step.
+        parameters: number of parameters of the gradients.
     """
     angles = [round(math.degrees(math.acos(c)), 3) for c in cosines]
     figure = go.Figure()

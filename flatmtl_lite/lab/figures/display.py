@@ -11,9 +11,9 @@ from .style import COLORS
 
 
 def show(figure: go.Figure, text: str) -> None:
-    """Display a plotly figure; its one-line ``text`` stands for it where no picture can be drawn.
+    """Display a plotly figure. Its one-line ``text`` stands for it where no picture can be drawn.
 
-    A PNG may be stored beside the live figure, see :func:`static_picture`.
+    A PNG may be stored with the live figure, see :func:`static_picture`.
     """
     bundle = {"application/vnd.plotly.v1+json": figure.to_plotly_json(), "text/plain": text}
     bundle["application/vnd.plotly.v1+json"]["config"] = {"displaylogo": False, "responsive": True}
@@ -23,10 +23,10 @@ def show(figure: go.Figure, text: str) -> None:
 
 
 def static_picture(figure: go.Figure) -> str:
-    """A small PNG of the figure in base64 with FLATMTL_STATIC=1, else "".
+    """Return a small PNG of the figure in base64 with FLATMTL_STATIC=1, else "".
 
-    ``make notebooks`` stores it beside each live figure, for pages such as GitHub's that do not run
-    plotly; needs kaleido, pillow and a Chrome or Chromium.
+    ``make notebooks`` stores it with each live figure, for pages such as GitHub's that do not run plotly.
+    It needs kaleido, pillow and a Chrome or Chromium.
     """
     if os.environ.get("FLATMTL_STATIC") != "1":
         return ""
@@ -34,12 +34,12 @@ def static_picture(figure: go.Figure) -> str:
 
 
 def _small_png(figure: go.Figure) -> bytes:
-    """A picture 960 pixels wide, and small: 256 colours.
+    """Draw a picture 960 pixels wide with 256 colours, so that it is small.
 
-    They are greys and tints of the house's colours, so that none of these is lost; or, of a figure that
-    holds a photograph or a heat map, the picture's own.
+    The colours are greys and tints of the course's colours, so that none of these is lost. A figure with
+    a photograph or a heat map gets the colours of the picture.
     """
-    from PIL import Image  # a tool of ``make notebooks``: learners need not have it
+    from PIL import Image  # for ``make notebooks`` only; learners do not need it
 
     drawn = figure.to_image(format="png", width=960, height=figure.layout.height or 450)
     palette = Image.new("P", (1, 1))
@@ -55,7 +55,7 @@ def _small_png(figure: go.Figure) -> bytes:
 
 
 def _tints() -> list[tuple[int, ...]]:
-    """64 greys, and each colour of the house in eight steps towards white."""
+    """Return 64 greys, and each colour of the course in eight steps towards white."""
     greys = [(level, level, level) for level in (round(255 * k / 63) for k in range(64))]
     pure = [tuple(int(color[k : k + 2], 16) for k in (1, 3, 5)) for color in COLORS]
     return greys + [tuple(round(255 - (255 - v) * k / 8) for v in c) for c in pure for k in range(1, 9)]

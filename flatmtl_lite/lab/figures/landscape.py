@@ -1,4 +1,4 @@
-"""Toy problems as pictures: contours, paths, arrows, where many starts end."""
+"""Toy problems as pictures: contours, arrows, the Pareto front, the ends of many starts."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ GRID = 80
 
 
 def contours(problem: Problem, levels: int = 13) -> list[go.Heatmap | go.Contour]:
-    """Each task's loss as lines, over the mean loss in grey (darker is lower)."""
+    """Draw each task's loss as lines over the mean loss in grey (darker is lower)."""
     x, y, losses = grid(problem)
     mean = losses.mean(-1)
     low, high = torch.quantile(mean, torch.tensor([0.0, 0.97], dtype=mean.dtype)).tolist()
@@ -51,14 +51,14 @@ def contours(problem: Problem, levels: int = 13) -> list[go.Heatmap | go.Contour
 
 
 def grid(problem: Problem, points: int = GRID) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
-    """x (points,), y (points,) and losses (y, x, T) over the problem's window."""
+    """Return x (points,), y (points,) and the losses (y, x, T) over the problem's window."""
     x, y = (torch.linspace(low, high, points, dtype=torch.float64) for low, high in problem.window)
     plane = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
     return x.numpy(), y.numpy(), problem.losses(plane.unsqueeze(-2))
 
 
 def arrow(uid: str, color: str, dash: str = "solid", **options) -> go.Scatter:
-    """An arrow from its first point to its last."""
+    """Draw an arrow from its first point to its last."""
     return go.Scatter(
         uid=uid,
         mode="lines+markers",
@@ -71,7 +71,7 @@ def arrow(uid: str, color: str, dash: str = "solid", **options) -> go.Scatter:
 
 
 def front(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-    """Points of the Pareto front and their losses, (N, 2) each."""
+    """Return points of the Pareto front and their losses, (N, 2) each."""
     points = problem.front()
     return points.numpy(), problem.losses(points.unsqueeze(-2)).numpy()
 
@@ -79,13 +79,13 @@ def front(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
 def where_starts_end(
     problem: Problem, methods: Mapping[str, Method], starts: torch.Tensor, **options
 ) -> go.Figure:
-    """Starts as dots and their ends as markers, a panel a method.
+    """Draw starts as dots and their ends as markers, one panel per method.
 
     Args:
         problem: the landscape.
         methods: name -> method.
         starts: (N, 2).
-        options: for :func:`flatmtl_lite.toy.descend`, such as ``rho``.
+        options: options of :func:`flatmtl_lite.toy.descend`, such as ``rho``.
     """
     options = {"rho": 0.0} | options
     ends = descend(problem, starts, methods=list(methods.values()), **options)[..., -1, :]

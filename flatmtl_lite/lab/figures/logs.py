@@ -1,7 +1,8 @@
-"""What the figures of runs share: lines picked from logs, a look for each method, bands, panels."""
+"""Lines of logs, a look for each method, bands and panels, for the figures of runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,10 +11,10 @@ from plotly.subplots import make_subplots
 
 from .style import BLACK, BLUE, GREEN, GREY, METHODS, ORANGE, PURPLE, SKY, TEMPLATE, VERMILLION
 
-Line = Mapping[str, object]
-Runs = Mapping[str, Sequence[Sequence[Line]]]
+Line = Mapping[str, Any]
+Runs = Mapping[str, Sequence[Sequence[Line]]]  # name of a method -> its logs, one per seed
 
-# for methods that the course does not know; no two of these looks agree in colour and dash
+# Looks of methods that the course does not know. No two of them agree in colour and dash.
 FURTHER = [
     dict(color=color, dash=dash, symbol=symbol)
     for color, dash, symbol, _ in zip(
@@ -30,43 +31,43 @@ class NothingToDraw(ValueError):
 
 
 def looks(names: Iterable[str]) -> dict[str, dict]:
-    """Colour, dash and symbol of each name: the course's own for its methods, others for the rest."""
+    """Return colour, dash and symbol of each name. Methods of the course keep their look in every figure."""
     names = list(names)
     others = [look for name, look in METHODS.items() if name not in names]
     rest = cycle([look for look in others if look["color"] != GREY] + FURTHER)
     return {name: METHODS[name] if name in METHODS else next(rest) for name in names}
 
 
-def measured(runs: Runs, kind: str, key: str) -> dict[str, list[list[Line]]]:
-    """The lines of a kind that hold ``key``, log by log; a run without any is left out.
+def lines_with(runs: Runs, kind: str, key: str) -> dict[str, list[list[Line]]]:
+    """Return the lines of a kind that hold ``key``, log by log. A run without such a line is left out.
 
     Raises:
         NothingToDraw: no run has such a line.
     """
-    found = {}
+    by_method = {}
     for name, logs in runs.items():
         kept = [
             [line for line in log if line["kind"] == kind and line.get(key) not in (None, {}, [])]
             for log in logs
         ]
         if any(kept):
-            found[name] = [lines for lines in kept if lines]
-    if not found:
+            by_method[name] = [lines for lines in kept if lines]
+    if not by_method:
         raise NothingToDraw(
             f"Got runs {list(runs)} without a {kind!r} line that holds {key!r}; expected at least one. "
             "Give the log lines of runs that measured it."
         )
-    return found
+    return by_method
 
 
 def over_seeds(logs: Iterable[Iterable[tuple[float, float]]]) -> np.ndarray:
-    """Points (x, y) of each seed -> rows (x, lowest, mean, highest) over the seeds that have that x.
+    """Turn points (x, y) of each seed into rows (x, lowest, mean, highest) over the seeds that have that x.
 
     Example:
         >>> over_seeds([[(1, 2.0), (2, 3.0)], [(1, 6.0)]]).tolist()
         [[1.0, 2.0, 4.0, 6.0], [2.0, 3.0, 3.0, 3.0]]
     """
-    values = {}
+    values: dict[float, list[float]] = {}
     for log in logs:
         for x, y in log:
             values.setdefault(x, []).append(y)
@@ -74,7 +75,7 @@ def over_seeds(logs: Iterable[Iterable[tuple[float, float]]]) -> np.ndarray:
 
 
 def over_stretches(pairs: Iterable[tuple[float, float]], stretches: int = 25) -> np.ndarray:
-    """Points (epoch, y) -> rows (middle, 10th percentile, median, 90th) of equal stretches of training."""
+    """Turn points (epoch, y) into rows (middle, 10th percentile, median, 90th) of equal stretches."""
     x, y = np.array(list(pairs), dtype=float).T
     width = max(x.max(), 1e-9) / stretches
     place = np.minimum(x // width, stretches - 1)  # the last step belongs to the last stretch
@@ -83,9 +84,9 @@ def over_stretches(pairs: Iterable[tuple[float, float]], stretches: int = 25) ->
 
 
 def add_band(figure: go.Figure, rows: np.ndarray, name: str, look: Mapping, row: int, column: int) -> None:
-    """A line through the middle of rows (x, low, middle, high) and a band where low and high differ.
+    """Add a line through the middle of rows (x, low, middle, high), and a band if low and high differ.
 
-    Its name stands in the legend once, for the first panel that is drawn. Nothing is drawn of no rows.
+    The legend shows its name once, for the first panel. Without rows nothing is added.
     """
     if not len(rows):
         return
@@ -111,14 +112,14 @@ def add_band(figure: go.Figure, rows: np.ndarray, name: str, look: Mapping, row:
 
 
 def faint(color: str, opacity: float = 0.16) -> str:
-    """A colour of the house, let through."""
+    """Return a colour of the course as a transparent one."""
     return f"rgba({', '.join(map(str, hex_to_rgb(color)))}, {opacity})"
 
 
-def panels(titles: Sequence[Sequence[str]], height: int = 300, **options) -> go.Figure:
-    """Rows and columns of panels, each under its title, each row ``height`` pixels high.
+def panel_grid(titles: Sequence[Sequence[str]], height: int = 300, **options) -> go.Figure:
+    """Return rows and columns of panels, each under its title, each row ``height`` pixels high.
 
-    The legend stands above the titles at a fixed distance, however many rows there are.
+    The legend stands at a fixed distance above the titles, for any number of rows.
     """
     above = 36 + 20 * any("<br>" in title for title in titles[0])  # room for titles
     rows, gap = len(titles), 48 + above
@@ -136,6 +137,6 @@ def panels(titles: Sequence[Sequence[str]], height: int = 300, **options) -> go.
     return figure.update_layout(template=TEMPLATE, height=height, margin=margin, legend_y=1 + above / plot)
 
 
-def each_panel(names: Iterable[str], tasks: Sequence[str]) -> list[list[str]]:
-    """Titles of panels with a row a method and a column a task."""
+def panel_titles(names: Iterable[str], tasks: Sequence[str]) -> list[list[str]]:
+    """Return the titles of panels with one row per method and one column per task."""
     return [[f"{name}<br>{task}" for task in tasks] for name in names]

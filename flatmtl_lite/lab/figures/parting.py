@@ -1,4 +1,4 @@
-"""Where in the plane the direct and the decomposed direction part."""
+"""Where in the plane the direct and the decomposed direction differ."""
 
 import copy
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ POINTS = 80
 
 
 def parting(problem: Problem, aggregate: Aggregator, rho: float, points: int = POINTS) -> Tensor:
-    """Angle in degrees between the direct and the decomposed direction over the problem's window.
+    """Return the angle in degrees between the direct and the decomposed direction over the window.
 
     Args:
         problem: the landscape.
-        aggregate: what both rules ask.
+        aggregate: the aggregator of both rules.
         rho: radius, >= 0.
-        points: along each side of the window.
+        points: number of points along each side of the window.
 
     Returns:
         (points, points), rows from bottom to top; NaN where one of the directions is 0.
@@ -38,12 +38,12 @@ def parting(problem: Problem, aggregate: Aggregator, rho: float, points: int = P
     x, y = (torch.linspace(low, high, points, dtype=torch.float64) for low, high in problem.window)
     plane = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
     d = decompose(problem, plane, rho, Method(aggregate))
-    # a copy for each: an aggregator that draws at random draws the same for both, and is left as it was
+    # With its own copy each rule gets the same random draws, and the aggregator stays as it was.
     return degrees(*(combine(d, copy.deepcopy(aggregate), rule) for rule in ("direct", "decomposed")))
 
 
 def parting_map(problem: Problem, aggregates: Mapping[str, Aggregator], rho: float) -> go.Figure:
-    """:func:`parting` as a picture, a panel per aggregator, with the minimum of each task; grey: no angle.
+    """Draw :func:`parting`, one panel per aggregator, with the minimum of each task. Grey: no angle.
 
     Args:
         problem: the landscape.
@@ -67,7 +67,7 @@ def parting_map(problem: Problem, aggregates: Mapping[str, Aggregator], rho: flo
         )
         figure.add_trace(heat, 1, column)
         for k in range(problem.tasks):
-            row, at = divmod(losses[..., k].argmin().item(), POINTS)
+            row, at = divmod(int(losses[..., k].argmin()), POINTS)
             marker = dict(color=TASKS[k], symbol=TASK_SYMBOLS[k], size=12, line=dict(width=1, color="black"))
             minimum = go.Scatter(x=[x[at]], y=[y[row]], mode="markers", marker=marker)
             minimum.update(name=f"minimum of task {k + 1}", showlegend=column == 1)
@@ -79,8 +79,8 @@ def parting_map(problem: Problem, aggregates: Mapping[str, Aggregator], rho: flo
     return figure.update_layout(template=TEMPLATE, height=400, margin=dict(t=90, b=40), legend_y=1.1)
 
 
-def degrees(one: Tensor, other: Tensor) -> Tensor:
-    """Angle between directions (..., 2) in degrees (...); NaN where one of them is 0."""
-    lengths = one.norm(dim=-1) * other.norm(dim=-1)
-    cosine = ((one * other).sum(-1) / lengths).clamp(-1, 1)
+def degrees(first: Tensor, second: Tensor) -> Tensor:
+    """Return the angle between directions (..., 2) in degrees (...), NaN if a direction is 0."""
+    lengths = first.norm(dim=-1) * second.norm(dim=-1)
+    cosine = ((first * second).sum(-1) / lengths).clamp(-1, 1)
     return torch.rad2deg(torch.acos(cosine)).masked_fill(lengths < 1e-18, torch.nan)

@@ -1,4 +1,4 @@
-"""Figures of scenes: what a camera sees and what three tasks ask of it, and the nine metrics of methods."""
+"""Figures of scenes: the image, the targets of three tasks, and the nine metrics of methods."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,20 +8,20 @@ from plotly.subplots import make_subplots
 
 from .style import BLACK, BLUE, GREEN, GREY, METHODS, ORANGE, PURPLE, RULES, SKY, TEMPLATE, VERMILLION
 
-# a colour a class, in the order of NYUv2's 13; large surfaces are pale
+# one colour per class, in the order of NYUv2's 13 classes; large surfaces are pale
 CLASS_COLORS = (
     *(VERMILLION, PURPLE, "#BBBBBB", BLUE, "#8C6D4F", ORANGE, "#F0E442"),
     *("#882255", GREEN, "#999933", BLACK, "#C6DBEF", SKY),
 )
 UNKNOWN = "white"
-NAMED = 0.03  # a class with this share of the pixels has its name written on it
+NAMED = 0.03  # a class with this share of the pixels shows its name
 
 
 def scene_panels(sample: Mapping[str, np.ndarray], classes: Sequence[str]) -> go.Figure:
-    """A scene and its three targets: image, class of each pixel, surface normals, depth.
+    """Draw a scene and its three targets: image, class of each pixel, surface normals, depth.
 
     White is unknown: class -1, depth 0, normal 0. The colour of a normal is its direction: red grows to
-    the right, green downwards, blue away from the camera, so a wall that faces us is dark in blue.
+    the right, green downwards, blue away from the camera. So a wall that faces us has little blue.
 
     Args:
         sample: "image" (H, W, 3) in 0..1, "label" (H, W) in -1..12, "depth" (H, W, 1) in metres, "normal"
@@ -29,16 +29,16 @@ def scene_panels(sample: Mapping[str, np.ndarray], classes: Sequence[str]) -> go
         classes: names of the 13 classes.
 
     Raises:
-        ValueError: not as many names as there are colours.
+        ValueError: the number of names is not the number of colours.
     """
     if len(classes) != len(CLASS_COLORS):
         raise ValueError(f"Got {len(classes)} classes; expected the {len(CLASS_COLORS)} of NYUv2.")
     titles = ["image", "classes", "normals", "depth"]
     figure = make_subplots(2, 2, subplot_titles=titles, horizontal_spacing=0.02, vertical_spacing=0.08)
     normal = sample["normal"]
-    known = (normal != 0).any(-1, keepdims=True)
+    has_normal = (normal != 0).any(-1, keepdims=True)
     figure.add_trace(_photograph(sample["image"]), 1, 1)
-    figure.add_trace(_photograph(np.where(known, (1 + normal) / 2, 1)), 2, 1)
+    figure.add_trace(_photograph(np.where(has_normal, (1 + normal) / 2, 1)), 2, 1)
     _add_classes(figure, sample["label"], classes)
     depth = np.where(sample["depth"] > 0, sample["depth"], np.nan)[..., 0].astype(np.float32)
     bar = dict(title=dict(text="depth, m", side="right"), len=0.46, y=0.23, x=1.01, thickness=18)
@@ -56,16 +56,16 @@ def scene_panels(sample: Mapping[str, np.ndarray], classes: Sequence[str]) -> go
 
 
 def _photograph(image: np.ndarray) -> go.Image:
-    """An image (H, W, 3) in 0..1 as a PNG, far smaller than its numbers."""
+    """Draw an image (H, W, 3) in 0..1 as a PNG, which is far smaller than the numbers."""
     from plotly.express import imshow  # here, since it takes a third of a second to import
 
-    bytes_ = (255 * image.clip(0, 1)).round().astype(np.uint8)
-    drawn = imshow(bytes_, binary_string=True, binary_backend="pypng", binary_compression_level=9)
+    pixels = (255 * image.clip(0, 1)).round().astype(np.uint8)
+    drawn = imshow(pixels, binary_string=True, binary_backend="pypng", binary_compression_level=9)
     return drawn.data[0].update(hoverinfo="skip", hovertemplate=None)
 
 
 def _add_classes(figure: go.Figure, label: np.ndarray, classes: Sequence[str]) -> None:
-    """The map of classes with the names of the large ones on it, and a legend of those that are there."""
+    """Add the map of classes with the names of the large ones, and a legend of the classes in it."""
     colors = (UNKNOWN, *CLASS_COLORS)
     steps = [(k / len(colors), color) for k, color in enumerate(colors) for k in (k, k + 1)]
     figure.add_heatmap(
@@ -78,27 +78,27 @@ def _add_classes(figure: go.Figure, label: np.ndarray, classes: Sequence[str]) -
         row=1,
         col=2,
     )
-    for found in np.unique(label):
-        name = "unknown (-1)" if found < 0 else f"{found} {classes[found]}"
-        marker = dict(symbol="square", size=14, color=colors[found + 1], line=dict(width=1, color=BLACK))
+    for number in np.unique(label):
+        name = "unknown (-1)" if number < 0 else f"{number} {classes[number]}"
+        marker = dict(symbol="square", size=14, color=colors[number + 1], line=dict(width=1, color=BLACK))
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name, row=1, col=2)
-        rows, columns = np.nonzero(label == found)
-        if found >= 0 and len(rows) >= NAMED * label.size:
+        rows, columns = np.nonzero(label == number)
+        if number >= 0 and len(rows) >= NAMED * label.size:
             middle = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
             place = dict(x=int(columns[middle]), y=int(rows[middle]), showarrow=False, row=1, col=2)
             paper = dict(bgcolor="rgba(255, 255, 255, 0.75)", borderpad=1)
-            figure.add_annotation(text=classes[found], font_size=14, **paper, **place)
+            figure.add_annotation(text=classes[number], font_size=14, **paper, **place)
 
 
 def metric_changes(changes: Mapping[str, Mapping[str, float]], title: str, step: float = 30.0) -> go.Figure:
-    """Δm of each method as a dot, and beside it what it is the mean of: the change in each metric.
+    """Draw Δm of each method as a dot, and the change of each metric in a table next to it.
 
-    An arrow leads from a method X to F-X; name these one after the other.
+    Δm is the mean of these changes. An arrow leads from a method X to F-X; name the two one after the other.
 
     Args:
-        changes: method -> metric -> by how much it is worse than the base, in per cent; the same metrics
-            in all.
-        title: what the methods are compared with, for the axis.
+        changes: method -> metric -> change against the base in per cent, above 0 if the method is worse.
+            All methods have the same metrics.
+        title: name of the base, for the axis.
         step: a change of this size has the darkest colour, in per cent.
     """
     names, metrics = list(changes), list(next(iter(changes.values())))
@@ -140,14 +140,14 @@ def metric_changes(changes: Mapping[str, Mapping[str, float]], title: str, step:
 
 
 def rule_dots(values: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> go.Figure:
-    """Results of each aggregator under several rules: a dot a seed, a bar for the mean.
+    """Draw the results of each aggregator under several rules: one dot per seed, a bar for the mean.
 
-    A thin line joins the dots of one seed, so that differences can be read seed by seed.
+    A thin line joins the dots of one seed, so that the reader can compare the rules seed by seed.
 
     Args:
-        values: aggregator -> rule -> a value a seed; the rules are keys of ``lab.style.RULES``, the same in
-            all.
-        title: what the values are, for the axis.
+        values: aggregator -> rule -> values, one per seed. The rules are keys of ``figures.style.RULES``,
+            the same for all aggregators.
+        title: name of the values, for the axis.
     """
     rules = list(next(iter(values.values())))
     figure = go.Figure()

@@ -1,4 +1,4 @@
-"""One look for every figure: Okabe-Ito colours, each with a dash and a marker of its own."""
+"""One look for every figure: Okabe-Ito colours, each with its own dash and marker."""
 
 import plotly.graph_objects as go
 
@@ -9,7 +9,7 @@ BLACK, GREY, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
 
 COLORS = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
 
-# the same through the whole course
+# A task and a part of a gradient keep their look through the whole course.
 TASKS = (BLUE, VERMILLION, SKY, ORANGE)
 TASK_DASHES = ("solid", "dash", "dot", "dashdot")
 TASK_SYMBOLS = ("circle", "square", "diamond", "triangle-up")
@@ -52,7 +52,7 @@ TEMPLATE = go.layout.Template(
 
 
 def line(name: str) -> dict:
-    """Line and marker of a method, as keyword arguments of ``go.Scatter``; an unknown name is grey."""
+    """Return line and marker of a method for ``go.Scatter``. An unknown method is grey."""
     look = METHODS.get(name, dict(color=GREY, dash="solid", symbol="circle"))
     return dict(
         line=dict(color=look["color"], dash=look["dash"], width=2.5),

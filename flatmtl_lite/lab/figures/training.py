@@ -1,10 +1,10 @@
-"""Figures of runs while they train: several methods, each with a log a seed.
+"""Figures of runs while they train: several methods, each with one log per seed.
 
-Every function takes ``runs``: name of a method -> its logs, one a seed; a log is the list of lines of a
-run's ``log.jsonl``. What a run did not measure is left out of a figure; nothing to show at all is an error.
+Every function takes ``runs``: name of a method -> its logs, one per seed. A log is the list of lines of a
+run's ``log.jsonl``. A figure leaves out what a run did not measure. If no run measured it, that is an error.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,13 +17,13 @@ from .logs import (
     NothingToDraw,
     Runs,
     add_band,
-    each_panel,
     faint,
+    lines_with,
     looks,
-    measured,
     over_seeds,
     over_stretches,
-    panels,
+    panel_grid,
+    panel_titles,
 )
 from .style import GREY, PARTS, VERMILLION
 
@@ -44,23 +44,23 @@ BINS = 20  # of the cosine, in -1..1
 def progress_curves(
     runs: Runs, tasks: Sequence[str], metric: str = "accuracy", split: str = "test"
 ) -> go.Figure:
-    """A metric and the training loss by epoch, a column a task: mean over seeds, band lowest to highest.
+    """Draw a metric and the training loss by epoch, one column per task: mean of the seeds, band over all.
 
     Args:
         runs: method -> logs with "evaluation" and "epoch" lines.
         tasks: names of the tasks.
-        metric: key of the evaluation's ``split``, with a value a task.
+        metric: key of the evaluation's ``split``, with one value per task.
         split: "train", "clean", "val" or "test".
 
     Raises:
-        NothingToDraw: no run was evaluated that way.
+        NothingToDraw: no run was evaluated on this split with this metric.
     """
-    evaluated = measured(runs, "evaluation", split)
+    evaluated = lines_with(runs, "evaluation", split)
     if not any(metric in line[split] for logs in evaluated.values() for lines in logs for line in lines):
         raise NothingToDraw(
             f"Got runs {list(runs)} without {metric!r} in their {split!r} evaluations; expected one with it."
         )
-    figure = panels(
+    figure = panel_grid(
         [[f"{task}: {shown}" for task in tasks] for shown in (split, "training loss")], 250, shared_xaxes=True
     )
     for name, look in looks(runs).items():
@@ -81,10 +81,10 @@ def progress_curves(
 
 
 def conflict_curves(runs: Runs) -> go.Figure:
-    """Share of cosines below 0 by epoch, a panel a kind: mean over seeds, band lowest to highest.
+    """Draw the share of cosines below 0 by epoch, one panel per kind: mean of the seeds, band over all.
 
-    Fig. 3 of arXiv 2211.13723 is the first panel; the others ask the same of the flat parts, and of the
-    two parts of one task.
+    The first panel is Fig. 3 of arXiv 2211.13723. The other panels show the flat parts, and the two parts
+    of one task.
 
     Args:
         runs: method -> logs whose "epoch" lines hold "conflict".
@@ -97,14 +97,14 @@ def conflict_curves(runs: Runs) -> go.Figure:
         >>> conflict_curves({"LS": [log]}).data[0].y
         (0.25,)
     """
-    found = measured(runs, "epoch", "conflict")
-    kinds = [kind for kind in KINDS if _have(found, "conflict", kind)]
-    figure = panels([[KINDS[kind] for kind in kinds]], 320, shared_yaxes=True)
+    epochs = lines_with(runs, "epoch", "conflict")
+    kinds = [kind for kind in KINDS if _have(epochs, "conflict", kind)]
+    figure = panel_grid([[KINDS[kind] for kind in kinds]], 320, shared_yaxes=True)
     for name, look in looks(runs).items():
         for column, kind in enumerate(kinds, 1):
             rows = over_seeds(
                 [(line["epoch"], line["conflict"][kind]) for line in lines if kind in line["conflict"]]
-                for lines in found.get(name, [])
+                for lines in epochs.get(name, [])
             )
             add_band(figure, rows, name, look, 1, column)
     figure.update_xaxes(title_text="epoch").update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
@@ -112,10 +112,11 @@ def conflict_curves(runs: Runs) -> go.Figure:
 
 
 def cosine_ridges(runs: Runs) -> go.Figure:
-    """How cosines were distributed in the first, middle and last third of training, and how many conflict.
+    """Draw the histogram of cosines in the first, middle and last third of training.
 
-    A row a method, a column a kind; the left, red half of each shape is conflict. All seeds together; the
-    three shapes of a panel have one scale. A column's axis reaches as far as one cosine in a thousand.
+    There is one row per method and one column per kind. The left, red half of each shape is conflict; its
+    share stands next to it. All seeds count together. The three shapes of a panel have the same scale. The
+    axis of a column ends where bins hold fewer than one cosine in a thousand.
 
     Args:
         runs: method -> logs whose "epoch" lines hold "histograms" of 20 equal bins in -1..1.
@@ -123,22 +124,22 @@ def cosine_ridges(runs: Runs) -> go.Figure:
     Raises:
         NothingToDraw: no run measured it.
     """
-    found = measured(runs, "epoch", "histograms")
-    kinds = [kind for kind in KINDS if _have(found, "histograms", kind)]
+    epochs = lines_with(runs, "epoch", "histograms")
+    kinds = [kind for kind in KINDS if _have(epochs, "histograms", kind)]
     short = {"loss": "loss parts", "flat": "flat parts", "intra": "within a task"}
     titles = [
         [f"{name}<br>{short[kind]}" if _have({name: logs}, "histograms", kind) else "" for kind in kinds]
-        for name, logs in found.items()
+        for name, logs in epochs.items()
     ]
-    figure = panels(titles, 280).update_layout(margin_t=60)
+    figure = panel_grid(titles, 280).update_layout(margin_t=60)
     edges = np.linspace(-1, 1, BINS + 1).round(3)
     for column, kind in enumerate(kinds, 1):
-        counts = np.array([_counts_by_thirds(logs, kind) for logs in found.values()])
+        counts = np.array([_counts_by_thirds(logs, kind) for logs in epochs.values()])
         totals = counts.sum(-1)
-        seen = counts.sum((0, 1)) / totals.sum() >= 1e-3
-        reach = max(0.3, abs(edges[:-1][seen]).max(), abs(edges[1:][seen]).max())
+        frequent = counts.sum((0, 1)) / totals.sum() >= 1e-3
+        reach = max(0.3, abs(edges[:-1][frequent]).max(), abs(edges[1:][frequent]).max())
         figure.update_xaxes(range=[-1.03 * reach, 1.03 * reach], col=column)
-        for row in range(1, len(found) + 1):
+        for row in range(1, len(epochs) + 1):
             shares = counts[row - 1] / np.maximum(totals[row - 1], 1)[:, None]
             for third in np.flatnonzero(totals[row - 1]):
                 base = 2 - int(third)
@@ -148,14 +149,14 @@ def cosine_ridges(runs: Runs) -> go.Figure:
                 place = dict(x=-reach, y=base + 0.63, xanchor="left", yanchor="bottom", showarrow=False)
                 figure.add_annotation(text=note, font_size=14, row=row, col=column, **place)
     figure.add_vline(x=0, line=dict(color="#444444", width=1.5))
-    figure.update_xaxes(nticks=5).update_xaxes(title_text="cosine", row=len(found))
+    figure.update_xaxes(nticks=5).update_xaxes(title_text="cosine", row=len(epochs))
     figure.update_yaxes(range=[-0.04, 3], showticklabels=False, ticks="", showgrid=False)
     names = ["first<br>third", "middle", "last<br>third"]
     return figure.update_yaxes(showticklabels=True, tickvals=[2.3, 1.3, 0.3], ticktext=names, col=1)
 
 
 def norm_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:
-    """Norms of each task's loss and flat part over training, a row a method: median, band 80 % of the steps.
+    """Draw the norms of loss and flat part over training, one row per method: median, and 80 % of the steps.
 
     Args:
         runs: method -> logs whose "step" lines hold "norms" and, with a perturbation, "flat_norms".
@@ -164,34 +165,34 @@ def norm_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:
     Raises:
         NothingToDraw: no run measured them.
     """
-    found = measured(runs, "step", "norms")
-    figure = panels(each_panel(found, tasks), 250, shared_yaxes="all")
+    steps = lines_with(runs, "step", "norms")
+    figure = panel_grid(panel_titles(steps, tasks), 250, shared_yaxes="all")
     heights = []
-    for row, logs in enumerate(found.values(), 1):
+    for row, logs in enumerate(steps.values(), 1):
         for part, key, symbol in (("loss", "norms", "circle"), ("flat", "flat_norms", "diamond")):
             lines = [line for log in logs for line in log if key in line]
             for k in range(len(tasks) if lines else 0):
                 curve = over_stretches([(line["epoch"], max(line[key][k], 1e-12)) for line in lines])
                 heights.append(curve[:, 1:])
                 add_band(figure, curve, f"{part} part", PARTS[part] | dict(symbol=symbol), row, k + 1)
-    figure.update_xaxes(title_text="epoch", row=len(found))
+    figure.update_xaxes(title_text="epoch", row=len(steps))
     figure.update_yaxes(title_text="norm", col=1)
     return figure.update_yaxes(**whole_decades(torch.from_numpy(np.concatenate(heights))))
 
 
 def agreement_curves(runs: Runs) -> go.Figure:
-    """Cosine of the decomposed with the direct update over training: median, band 80 % of the steps.
+    """Draw the cosine of the decomposed and the direct update over training: median, and 80 % of the steps.
 
     Args:
-        runs: method -> logs whose "step" lines now and then hold "same".
+        runs: method -> logs whose "step" lines hold "same", at least now and then.
 
     Raises:
         NothingToDraw: no run measured it.
     """
-    found = measured(runs, "step", "same")
-    figure = panels([["decomposed update against direct update"]], 330)
+    steps = lines_with(runs, "step", "same")
+    figure = panel_grid([["decomposed update against direct update"]], 330)
     for name, look in looks(runs).items():
-        pairs = [(line["epoch"], line["same"]) for lines in found.get(name, []) for line in lines]
+        pairs = [(line["epoch"], line["same"]) for lines in steps.get(name, []) for line in lines]
         if pairs:
             add_band(figure, over_stretches(pairs), name, look, 1, 1)
     figure.add_hline(y=1, line=dict(color=GREY, width=1.5))
@@ -199,19 +200,20 @@ def agreement_curves(runs: Runs) -> go.Figure:
 
 
 def _counts_by_thirds(logs: Sequence[Sequence[Line]], kind: str) -> np.ndarray:
-    """Counts of each bin over all seeds, in the first, middle and last third of the epochs: (3, BINS)."""
+    """Count the cosines of all seeds by bin in the first, middle and last third of the epochs: (3, BINS)."""
     last = max(line["epoch"] for lines in logs for line in lines)
     entries = [line for lines in logs for line in lines if kind in line["histograms"]]
     histograms = np.reshape([line["histograms"][kind] for line in entries], (-1, BINS))
-    return sum_by_thirds([line["epoch"] - 1 for line in entries], last, histograms).numpy()
+    epochs = [line["epoch"] - 1 for line in entries]
+    return sum_by_thirds(epochs, last, torch.as_tensor(histograms)).numpy()
 
 
-def _have(found: dict, key: str, kind: str) -> bool:
-    return any(kind in line[key] for logs in found.values() for lines in logs for line in lines)
+def _have(by_method: Mapping[str, list[list[Line]]], key: str, kind: str) -> bool:
+    return any(kind in line[key] for logs in by_method.values() for lines in logs for line in lines)
 
 
 def _add_ridge(figure: go.Figure, edges: np.ndarray, base: int, height: np.ndarray, **at) -> None:
-    """A histogram standing on ``base``: an outline, red where the cosine is negative."""
+    """Add the outline of a histogram that stands on ``base``, red where the cosine is negative."""
     x, y = np.repeat(edges, 2)[1:-1].tolist(), np.repeat(height, 2).round(4).tolist()
     quiet = dict(mode="lines", line=dict(color="#333333", width=1.2), hoverinfo="skip", showlegend=False)
     for half, fill in ((slice(BINS), faint(VERMILLION, 0.85)), (slice(BINS, None), faint(GREY, 0.4))):

@@ -1,11 +1,16 @@
-"""Instruments: one slider and several linked views, computed by the core that trains networks."""
+"""Instruments: one slider and several linked views, computed by the core that trains networks.
+
+Read ``chance`` first, the shortest. Each file has the instrument at its head, then ``_table`` (the
+mathematics of every slider position), then ``_figure`` (the drawing). ``parts`` holds what they share.
+"""
 
 from .ball import ball_instrument
 from .bound import bound_instrument
 from .chance import chance_instrument
-from .cone import cone_instrument, pole_instrument
+from .cone import cone_instrument
 from .descent import descent_instrument
 from .gradients import gradients_instrument
+from .pole import pole_instrument
 from .portrait import portrait_instrument
 from .rho import rho_instrument
 from .rules import rules_instrument

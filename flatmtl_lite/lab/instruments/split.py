@@ -1,50 +1,168 @@
-"""The split instrument: the flat part beside what the Hessian predicts, on a net with and without kinks."""
+"""The split instrument: the flat part next to the Hessian's prediction, on nets with and without kinks."""
 
+import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ...decomposition import Decomposition
 from ...perturbation import worst_case
 from ...toy import ACTIVATIONS, Method, TinyNet, decompose
-from ..figures.style import BLACK, GREY, PARTS, TASK_DASHES, TASKS
+from ..figures.style import GREY, PARTS, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
-from ..stage.stage import Stage, Table
-from .parts.panels import (
-    DIAL,
-    POSITIONS,
-    RIGHT,
-    add_dial,
-    arrow_points,
-    degrees_text,
-    panelled,
-    part_angles,
-    position,
-    staged,
-)
+from ..stage.stage import Stage
+from ..stage.table import Table
+from .parts.angles import degrees_text, flat_part, part_angles
+from .parts.dial import DIAL, add_dial, needles, title_dial_legends
+from .parts.marks import edged_marker
+from .parts.opening import POSITIONS, open_stage, position
+from .parts.panels import RIGHT, Axes, panel_figure
+from .parts.points import curve_points
 
 DECADES = (-3, 0.5)
-# points of the step between two slider positions, and how many of them the zoom shows
+RHOS = torch.logspace(*DECADES, POSITIONS, dtype=torch.float64)
+# points of the step between two slider positions, and the number of points that the zoom shows
 FINER, SHOWN = 3, 120
 SHARES = {"0.01%": 1e-4, "0.1%": 1e-3, "1%": 1e-2, "10%": 0.1, "100%": 1}
-GREYS = {"tanh": "dash", "softplus": "dot"}  # not ReLU: the picture must not tell what is to be predicted
+GREYS = {"tanh": "dash", "softplus": "dot"}  # not ReLU: the picture must not give the prediction away
+# uid of a needle -> its name, its look and its legend
+NEEDLES: dict[str, tuple[str, dict, str]] = {
+    **{f"between-{part}": (part, PARTS[part], "legend3") for part in ("loss", "flat")},
+    **{f"within-{k}": (f"task {k + 1}", dict(color=TASKS[k], dash="dashdot"), "legend4") for k in range(2)},
+}
 
 
 def split_instrument(rho: float = 0.001, activation: str = "ReLU", after: Prediction | None = None) -> Stage:
-    """How well ρHg/‖g‖ predicts the flat part, the slope along the step, and the angles of all parts.
+    """Show how well ρHg/‖g‖ predicts the flat part, the slope along the step, and the angles of all parts.
 
-    The net is :class:`flatmtl_lite.toy.TinyNet`; its heads rest, so trunk gradients are all there is.
+    The net is :class:`flatmtl_lite.toy.TinyNet`. Its heads do not move, so all gradients are trunk gradients.
 
     Args:
-        rho: where the slider begins, from 0.001 to 3.16; the nearest of its positions is taken.
+        rho: ρ, 0.001 to 3.16. The slider begins at its position nearest to ρ.
         activation: key of ``flatmtl_lite.toy.ACTIVATIONS``.
-        after: a prediction to record before the slider moves.
+        after: a prediction that the learner records before the slider moves.
 
     Raises:
-        ValueError: unknown activation, or ρ outside the range.
+        ValueError: the activation is unknown, or ρ lies outside the range.
     """
-    rhos = torch.logspace(*DECADES, POSITIONS, dtype=torch.float64)
+    return open_stage(
+        _figure(),
+        _table,
+        recipe="lab.split_instrument(rho={value}, activation={choice})",
+        title="Split instrument",
+        label="ρ",
+        values=[f"{value:.3g}" for value in RHOS.tolist()],
+        index=position(rho, RHOS, "rho"),
+        choices=list(ACTIVATIONS),
+        choice=activation,
+        choice_label="activation",
+        after=after,
+    )
+
+
+def split(net: TinyNet, rhos: Tensor) -> tuple[Decomposition, Tensor, Tensor]:
+    """Return loss and flat parts for every ρ, the vectors Hg/‖g‖ (T, P), and the relative error (R, T).
+
+    The error is the distance of ρHg/‖g‖ from the flat part, divided by the norm of the flat part.
+    """
+    # a net has the methods of a problem that decompose needs
+    d = decompose(net, net.theta.expand(len(rhos), -1), rhos, Method())  # type: ignore[arg-type]
+    predicted = net.hessian_products(net.theta.expand(1, -1), worst_case(d.loss[0], 1.0))
+    flat = flat_part(d)
+    errors = (flat - rhos[:, None, None] * predicted).norm(dim=-1) / flat.norm(dim=-1)
+    return d, predicted, errors
+
+
+def zoom(
+    net: TinyNet, gradient: Tensor, direction: Tensor, curvature: Tensor, rhos: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the growth of the slope along each task's step, and the Hessian's straight line for it.
+
+    Both are points (R, T, n, 2). Every zoom shows a stretch of one logarithmic grid of distances, so the
+    slopes are computed once.
+    """
+    finest = FINER * (len(rhos) - 1)
+    ratio = (rhos[-1] / rhos[0]) ** (1 / finest)
+    distances = rhos[0] * ratio ** torch.arange(1 - SHOWN, finest + 1)
+    slopes = (net.gradients(net.theta + distances[:, None, None] * direction) * direction).sum(-1)
+    growth = slopes - (gradient * direction).sum(-1)
+    start = growth.new_zeros(len(rhos), growth.shape[1], 1)
+    growth = torch.cat([start, growth.unfold(0, SHOWN, FINER)], -1)
+    along = torch.cat([torch.zeros(1), ratio ** torch.arange(1 - SHOWN, 1)])
+    end = rhos[:, None] * curvature
+    largest = torch.maximum(growth.abs().amax(-1), end.abs())
+    slope = torch.stack([along.expand_as(growth), growth / largest.unsqueeze(-1)], -1)
+    line = torch.stack([torch.zeros_like(end), end / largest], -1)
+    return slope, torch.stack([torch.tensor([0.0, 1.0]).expand_as(line), line], -1)
+
+
+def _table(choice: str) -> Table:
+    net = TinyNet(choice)
+    d, predicted, errors = split(net, RHOS)
+    direction = worst_case(d.loss[0], 1.0)
+    slope, straight = zoom(net, d.loss[0], direction, (predicted * direction).sum(-1), RHOS)
+    ends = net.theta + RHOS[:, None, None] * direction
+    crossed = (net.sides(ends) != net.sides(net.theta.expand(1, -1))).sum(-1)
+    lengths = flat_part(d).norm(dim=-1) / d.loss.norm(dim=-1)
+    degrees = part_angles(d)
+    traces = {uid: needles(degrees[uid]) for uid in NEEDLES}
+    for k in range(2):
+        for uid, values in ((f"error-{k}", errors[:, k]), (f"length-{k}", lengths[:, k])):
+            traces[uid], traces[f"{uid}-here"] = curve_points(RHOS, values)
+        traces[f"slope-{k}"], traces[f"straight-{k}"] = slope[:, k], straight[:, k]
+    states = [
+        f"ρ = {value:.3g}, {choice}: missed by {_percent(e[0])} and {_percent(e[1])}"
+        + (f" ({kinks[0]} and {kinks[1]} of {net.pairs} kinks)" if choice == "ReLU" else "")
+        + f"; loss parts {degrees_text(losses)} apart, flat parts {degrees_text(flats)}."
+        for value, e, kinks, losses, flats in zip(
+            RHOS.tolist(),
+            errors.tolist(),
+            crossed.tolist(),
+            degrees["between-loss"].tolist(),
+            degrees["between-flat"].tolist(),
+            strict=True,
+        )
+    ]
+    return Table(traces, states)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 1 else f"{100 * share:.0f} %"
+
+
+def _figure() -> go.Figure:
+    figure, axes = _panels()
+    for name, dash in GREYS.items():
+        worst = split(TinyNet(name), RHOS)[2].amax(-1).tolist()
+        grey = dict(mode="lines", line=dict(color=GREY, dash=dash, width=1.5), name=name, showlegend=True)
+        figure.add_scatter(x=RHOS.tolist(), y=worst, **grey, **axes["error"])
+    for k in range(2):
+        _add_task(figure, axes, k)
+    add_dial(figure, axes["dial"])
+    for uid, (name, look, legend) in NEEDLES.items():
+        line = look | dict(width=3)
+        figure.add_scatter(uid=uid, mode="lines", line=line, name=name, legend=legend, **axes["dial"])
+    title_dial_legends(figure, "between tasks: ")
+    return figure
+
+
+def _add_task(figure: go.Figure, axes: Axes, k: int) -> None:
+    """Add the curves of task k: the error, the length of the flat part, and the zoom."""
+    line = dict(color=TASKS[k], dash=TASK_DASHES[k], width=3)
+    quiet = dict(mode="lines", line=line, showlegend=False)
+    figure.add_scatter(uid=f"error-{k}", mode="lines", line=line, name=f"task {k + 1}", **axes["error"])
+    figure.add_scatter(uid=f"length-{k}", **quiet, **axes["length"])
+    marker = edged_marker(TASKS[k], ("circle", "square")[k])
+    here = dict(mode="markers", marker=marker, cliponaxis=False, showlegend=False)
+    figure.add_scatter(uid=f"error-{k}-here", **here, **axes["error"])
+    figure.add_scatter(uid=f"length-{k}-here", **here, **axes["length"])
+    figure.add_scatter(uid=f"slope-{k}", **quiet, **axes["zoom"])
+    thin = dict(color=TASKS[k], width=1.2)
+    figure.add_scatter(uid=f"straight-{k}", mode="lines", line=thin, showlegend=False, **axes["zoom"])
+
+
+def _panels() -> tuple[go.Figure, Axes]:
     rho_axis = dict(type="log", range=list(DECADES), title="ρ", dtick=1)
-    figure, on = panelled(
+    return panel_figure(
         [],
         error=dict(
             x=(0.02, 0.45),
@@ -69,120 +187,3 @@ def split_instrument(rho: float = 0.001, activation: str = "ReLU", after: Predic
             yaxis=dict(type="log", range=[-3.5, 1.5], dtick=1, tickformat="~g"),
         ),
     )
-    for name, dash in GREYS.items():
-        _, _, missed = _splits(TinyNet(name), rhos)
-        figure.add_scatter(
-            x=rhos.tolist(),
-            y=missed.amax(-1).tolist(),
-            mode="lines",
-            line=dict(color=GREY, dash=dash, width=1.5),
-            name=name,
-            showlegend=True,
-            **on["error"],
-        )
-    for k, (color, dash) in enumerate(zip(TASKS[:2], TASK_DASHES, strict=False)):
-        line = dict(color=color, dash=dash, width=3)
-        name = f"task {k + 1}"
-        figure.add_scatter(uid=f"error-{k}", mode="lines", line=line, name=name, **on["error"])
-        figure.add_scatter(uid=f"length-{k}", mode="lines", line=line, showlegend=False, **on["length"])
-        for uid, panel in ((f"error-{k}-here", "error"), (f"length-{k}-here", "length")):
-            marker = dict(
-                size=12, symbol=("circle", "square")[k], color=color, line=dict(width=1.5, color=BLACK)
-            )
-            figure.add_scatter(
-                uid=uid, mode="markers", marker=marker, cliponaxis=False, showlegend=False, **on[panel]
-            )
-        figure.add_scatter(uid=f"slope-{k}", mode="lines", line=line, showlegend=False, **on["zoom"])
-        thin = dict(color=color, width=1.2)
-        figure.add_scatter(uid=f"straight-{k}", mode="lines", line=thin, showlegend=False, **on["zoom"])
-    add_dial(figure, on["dial"])
-    shown = {f"between-{part}": (part, PARTS[part], "legend3") for part in ("loss", "flat")}
-    for k in range(2):
-        shown[f"within-{k}"] = (f"task {k + 1}", dict(color=TASKS[k], dash="dashdot"), "legend4")
-    for uid, (name, look, legend) in shown.items():
-        figure.add_scatter(
-            uid=uid, mode="lines", line=look | dict(width=3), name=name, legend=legend, **on["dial"]
-        )
-    for legend, text in (("legend3", "between tasks: "), ("legend4", "within, loss to flat: ")):
-        figure.update_layout({legend: dict(title=dict(text=text, side="left", font_size=13))})
-
-    def compute(choice: str) -> Table:
-        net = TinyNet(choice)
-        d, predicted, missed = _splits(net, rhos)
-        direction = worst_case(d.loss[0], 1.0)
-        slope, straight = _zoom(net, d.loss[0], direction, (predicted * direction).sum(-1), rhos)
-        ends = net.theta + rhos[:, None, None] * direction
-        crossed = (net.sides(ends) != net.sides(net.theta.expand(1, -1))).sum(-1)
-        lengths = d.flat.norm(dim=-1) / d.loss.norm(dim=-1)
-        degrees = part_angles(d)
-        traces = {}
-        for k in range(2):
-            for uid, values in ((f"error-{k}", missed[:, k]), (f"length-{k}", lengths[:, k])):
-                curve = torch.stack([rhos, values], -1)
-                traces[uid], traces[f"{uid}-here"] = curve[None], curve.unsqueeze(1)
-            traces[f"slope-{k}"], traces[f"straight-{k}"] = slope[:, k], straight[:, k]
-        for uid in shown:
-            radians = torch.deg2rad(degrees[uid])
-            traces[uid] = arrow_points(torch.stack([radians.cos(), radians.sin()], -1))
-        states = [
-            f"ρ = {value:.3g}, {choice}: missed by {_percent(one)} and {_percent(two)}"
-            + (f" ({first} and {second} of {net.pairs} kinks)" if choice == "ReLU" else "")
-            + f"; loss parts {degrees_text(losses)} apart, flat parts {degrees_text(flats)}."
-            for value, (one, two), (first, second), losses, flats in zip(
-                rhos.tolist(),
-                missed.tolist(),
-                crossed.tolist(),
-                degrees["between-loss"].tolist(),
-                degrees["between-flat"].tolist(),
-                strict=True,
-            )
-        ]
-        return Table(traces, states)
-
-    return staged(
-        figure,
-        compute,
-        recipe="lab.split_instrument(rho={value}, activation={choice})",
-        title="Split instrument",
-        label="ρ",
-        values=[f"{value:.3g}" for value in rhos.tolist()],
-        index=position(rho, rhos, "rho"),
-        choices=list(ACTIVATIONS),
-        choice=activation,
-        choice_label="activation",
-        after=after,
-    )
-
-
-def _splits(net: TinyNet, rhos: Tensor) -> tuple[Decomposition, Tensor, Tensor]:
-    """For every ρ: loss and flat parts, Hg/‖g‖ (T, P), and how far ρ of that misses the flat parts."""
-    d = decompose(net, net.theta.expand(len(rhos), -1), rhos, Method())
-    predicted = net.hessian_products(net.theta.expand(1, -1), worst_case(d.loss[0], 1.0))
-    missed = (d.flat - rhos[:, None, None] * predicted).norm(dim=-1) / d.flat.norm(dim=-1)
-    return d, predicted, missed
-
-
-def _zoom(
-    net: TinyNet, gradient: Tensor, direction: Tensor, curvature: Tensor, rhos: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The slope's growth along each task's step, and H's straight line for it, as points (R, T, n, 2).
-
-    Every zoom is a stretch of one logarithmic grid of distances, so the slopes are computed once.
-    """
-    finest = FINER * (len(rhos) - 1)
-    ratio = (rhos[-1] / rhos[0]) ** (1 / finest)
-    distances = rhos[0] * ratio ** torch.arange(1 - SHOWN, finest + 1)
-    slopes = (net.gradients(net.theta + distances[:, None, None] * direction) * direction).sum(-1)
-    growth = slopes - (gradient * direction).sum(-1)
-    start = growth.new_zeros(len(rhos), growth.shape[1], 1)
-    growth = torch.cat([start, growth.unfold(0, SHOWN, FINER)], -1)
-    along = torch.cat([torch.zeros(1), ratio ** torch.arange(1 - SHOWN, 1)])
-    end = rhos[:, None] * curvature
-    largest = torch.maximum(growth.abs().amax(-1), end.abs())
-    slope = torch.stack([along.expand_as(growth), growth / largest.unsqueeze(-1)], -1)
-    line = torch.stack([torch.zeros_like(end), end / largest], -1)
-    return slope, torch.stack([torch.tensor([0.0, 1.0]).expand_as(line), line], -1)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 1 else f"{100 * share:.0f} %"

@@ -1,4 +1,4 @@
-"""Predictions: said and written down before a slider moves, compared with what was measured afterwards."""
+"""Predictions: the learner records one before a slider moves."""
 
 import json
 import os
@@ -18,23 +18,24 @@ _unlocked = False
 
 
 def unlock() -> None:
-    """Unlock every stage made from now on without a prediction: for a lecture hall."""
+    """Unlock every stage that opens from now on without a prediction, for a lecture hall."""
     global _unlocked
     _unlocked = True
 
 
 def record_file() -> Path:
-    """Where predictions are kept: FLATMTL_PREDICTIONS, or ``my_predictions.json`` in the working folder."""
+    """Return the file of predictions: FLATMTL_PREDICTIONS, by default ``my_predictions.json``."""
     return Path(os.environ.get("FLATMTL_PREDICTIONS", "my_predictions.json"))
 
 
 def recorded(file: Path | None = None) -> dict[str, dict]:
-    """All recorded predictions: key -> {"question", "answer", "answers", "sure", ...}.
+    """Read all recorded predictions: key -> {"question", "answer", "answers", "sure", ...}.
 
-    "sure" is the probability the learner gave, "measured" the right answer once :func:`compare` has run.
+    "sure" is the probability that the learner gave. "measured" is the right answer, once
+    :func:`~flatmtl_lite.lab.compare` has run.
 
     Args:
-        file: by default :func:`record_file`; none there reads as no prediction.
+        file: by default :func:`record_file`. A file that does not exist holds no predictions.
 
     Raises:
         ValueError: the file is damaged.
@@ -43,15 +44,15 @@ def recorded(file: Path | None = None) -> dict[str, dict]:
     if not file.exists():
         return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if not all(map(_is_entry, found.values())):
-            raise ValueError("an entry lacks its question, its answers or how sure it was")
+        entries = json.loads(file.read_text(encoding="utf-8"))
+        if not all(map(_is_entry, entries.values())):
+            raise ValueError("an entry lacks its question, its answers or how sure the learner was")
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise ValueError(
-            f"Got a damaged file of predictions, {file} ({error}); expected what lab.predict wrote. "
-            "Move it away to begin anew."
+            f"Got a damaged file of predictions, {file} ({error}); expected a file that lab.predict wrote. "
+            "Move it away to start again."
         ) from error
-    return found
+    return entries
 
 
 def _is_entry(entry: dict) -> bool:
@@ -59,13 +60,13 @@ def _is_entry(entry: dict) -> bool:
     return all(isinstance(text, str) for text in texts) and 0 <= entry["sure"] <= 1
 
 
-def write(found: Mapping[str, dict], file: Path) -> None:
+def write(entries: Mapping[str, dict], file: Path) -> None:
     """Write predictions whole, or not at all."""
-    write_whole(file, json.dumps(found, indent=1, ensure_ascii=False))
+    write_whole(file, json.dumps(entries, indent=1, ensure_ascii=False))
 
 
 class Prediction(ipywidgets.VBox):
-    """A question with its answers to choose from, and how sure one is; what is recorded first counts.
+    """A question, the answers to choose from, and how sure the learner is. The first record counts.
 
     Args:
         key: name of the prediction in the file, such as "02-valley".
@@ -73,7 +74,8 @@ class Prediction(ipywidgets.VBox):
         answers: at least two.
 
     Raises:
-        ValueError: fewer than two answers, no folder for the file of predictions, or the file is damaged.
+        ValueError: there are fewer than two answers, the folder for the file of predictions does not
+            exist, or the file is damaged.
     """
 
     def __init__(self, key: str, question: str, answers: Sequence[str]):
@@ -97,7 +99,7 @@ class Prediction(ipywidgets.VBox):
         )
         self.sure.tooltip = "How sure are you?"
         for choice in (self.choice, self.sure):
-            choice.observe(self._chosen, "index")
+            choice.observe(self._choose, "index")
         self.button.on_click(lambda _: self.record(self.choice.value, self.sure.value))
         asked = ipywidgets.HTML(f"<b>{escape(question)}</b>")
         how = ipywidgets.HBox([ipywidgets.HTML("How sure are you?"), self.sure])
@@ -111,32 +113,32 @@ class Prediction(ipywidgets.VBox):
         return recorded().get(self.key, {}).get("answer")
 
     def record(self, answer: str, sure: float) -> None:
-        """Write the answer to the file, and unlock what waits for it.
+        """Write the answer to the file, and unlock the stages that wait for it.
 
         Args:
             answer: one of the answers.
-            sure: the probability one gives it, 0 to 1.
+            sure: the learner's probability for it, 0 to 1.
 
         Raises:
-            ValueError: it is none of the answers, or ``sure`` is no probability.
+            ValueError: the answer is not one of the answers, or ``sure`` is not a probability.
         """
         if answer not in self.answers:
             raise ValueError(f"Got answer {answer!r}; expected one of {', '.join(map(repr, self.answers))}.")
         if not 0 <= sure <= 1:
             raise ValueError(f"Got sure={sure!r}; expected a probability from 0 to 1, such as 0.8.")
-        found = recorded()
-        if self.key not in found:
+        entries = recorded()
+        if self.key not in entries:
             entry = dict(question=self.question, answer=answer, answers=self.answers, sure=sure)
             time = datetime.now().isoformat(timespec="minutes")
-            write(found | {self.key: entry | {"time": time}}, record_file())
+            write(entries | {self.key: entry | {"time": time}}, record_file())
         self._show()
 
     def unlocks(self, stage: Stage) -> None:
-        """Lock the stage until this prediction is recorded (not in CI, nor after :func:`unlock`)."""
+        """Lock the stage until this prediction is recorded. In CI and after :func:`unlock` it stays open."""
         self._waiting.append(stage)
         self._show()
 
-    def _chosen(self, _) -> None:
+    def _choose(self, _) -> None:
         self.button.disabled = self.choice.index is None or self.sure.index is None
 
     def _show(self) -> None:
@@ -147,8 +149,8 @@ class Prediction(ipywidgets.VBox):
         if answer is not None:
             self.choice.value = answer if answer in self.answers else None
             self.choice.disabled = self.sure.disabled = self.button.disabled = True
-            kept = f"kept in {record_file().name}; the first answer counts"
-            self.note.value = f"Recorded: {escape(answer)} <small>({escape(kept)})</small>"
+            place = f"kept in {record_file().name}; the first answer counts"
+            self.note.value = f"Recorded: {escape(answer)} <small>({escape(place)})</small>"
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -158,59 +160,11 @@ class Prediction(ipywidgets.VBox):
 
 
 def predict(key: str, question: str, answers: Sequence[str]) -> Prediction:
-    """Ask for a prediction; give what it returns to an instrument as ``after=``."""
-    return Prediction(key, question, answers)
-
-
-class Comparison:
-    """A table of questions, recorded answers and measured ones; ``rows`` holds its lines."""
-
-    def __init__(self, measured: Mapping[Prediction, str]):
-        self.rows = []
-        for prediction, truth in measured.items():
-            said = prediction.answer
-            verdict = "" if said is None else "as predicted" if said == truth else "a surprise"
-            self.rows.append((prediction.question, said or "not recorded", truth, verdict))
-
-    @property
-    def summary(self) -> str:
-        """How many predictions held."""
-        verdicts = [verdict for *_, verdict in self.rows if verdict]
-        if not verdicts:
-            return "No prediction was recorded."
-        return f"{verdicts.count('as predicted')} of {len(verdicts)} predictions held."
-
-    def __repr__(self) -> str:
-        return "\n".join([*(" | ".join(row) for row in self.rows), self.summary])
-
-    def _repr_html_(self) -> str:
-        def line(cells: Sequence[str], tag: str) -> str:
-            parts = (f"<{tag} style='text-align:left'>{escape(cell)}</{tag}>" for cell in cells)
-            return f"<tr>{''.join(parts)}</tr>"
-
-        head = line(("question", "predicted", "measured", ""), "th")
-        body = "".join(line(row, "td") for row in self.rows)
-        return f"<table><thead>{head}</thead><tbody>{body}</tbody></table><p>{self.summary}</p>"
-
-
-def compare(measured: Mapping[Prediction, str]) -> Comparison:
-    """The recorded predictions beside what was measured, which is written down with them.
+    """Ask for a prediction. Pass the result to an instrument as ``after=``: it unlocks the slider.
 
     Args:
-        measured: prediction -> the one of its answers that the measurement gives.
-
-    Raises:
-        ValueError: what was measured is none of the answers.
+        key: name of the prediction in the file, such as "02-valley".
+        question: one sentence.
+        answers: at least two.
     """
-    found = recorded()
-    for prediction, truth in measured.items():
-        if truth not in prediction.answers:
-            raise ValueError(
-                f"Got {truth!r} measured for {prediction.key!r}; expected one of "
-                f"{', '.join(map(repr, prediction.answers))}."
-            )
-        if prediction.key in found:
-            found[prediction.key]["measured"] = truth
-    if found != recorded():
-        write(found, record_file())
-    return Comparison(measured)
+    return Prediction(key, question, answers)

@@ -1,7 +1,7 @@
-"""Execute the notebooks as they are committed: in order, a picture beside each figure, no widget state.
+"""Execute the notebooks for a commit: in order, with a picture of each figure, without widget state.
 
 ``make notebooks``, or ``python -m flatmtl_lite.lab.publish.build FOLDER_OR_NOTEBOOK ...``. The source is the
-instructor's edition; the learner's is derived from it, and both are executed.
+instructor's edition. The learner's edition is made from it, and both are executed.
 """
 
 import os
@@ -18,12 +18,12 @@ MOST_BYTES = 500_000
 
 
 def build(path: Path) -> None:
-    """Execute one notebook and replace it; in a folder "instructor", the learner's edition above it too.
+    """Execute one notebook and replace it; in a folder "instructor", write the learner's edition too.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: a cell failed; the files are as they were.
-        ValueError: an executed notebook exceeds 500 KB, or an exercise has no stub or no solution; the
-            files are as they were.
+        nbclient.exceptions.CellExecutionError: a cell failed. The files stay as they were.
+        ValueError: an executed notebook exceeds 500 KB, or an exercise has no stub or no solution. The
+            files stay as they were.
     """
     notebook = nbformat.read(path, as_version=4)
     texts = {path: _executed(notebook, path)}
@@ -41,11 +41,11 @@ def _executed(notebook: nbformat.NotebookNode, path: Path) -> str:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
-            for output in cell.outputs:  # the browser that draws the pictures speaks of itself now and then
+            for output in cell.outputs:  # the browser that draws the pictures sometimes writes messages
                 if output.get("name") == "stderr":
                     print(f"{path}, cell {cell.id}, left out: {output.text}", file=sys.stderr)
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-            for output in cell.outputs:  # a widget is gone after a reload; its picture and its text stay
+            for output in cell.outputs:  # a reload loses the widget; its picture and its text stay
                 output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     text = nbformat.writes(notebook) + "\n"
     if len(text.encode()) > MOST_BYTES:
@@ -54,7 +54,7 @@ def _executed(notebook: nbformat.NotebookNode, path: Path) -> str:
 
 
 def main(names: list[str]) -> None:
-    """Build the named notebooks; of a folder, those in its "instructor" folder, or its own if it has none."""
+    """Build the named notebooks; for a folder, the notebooks in its folder "instructor" if it has one."""
     for name in map(Path, names):
         folder = name / INSTRUCTOR if (name / INSTRUCTOR).is_dir() else name
         for path in sorted(folder.glob("*.ipynb")) if name.is_dir() else [name]:

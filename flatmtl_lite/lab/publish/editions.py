@@ -1,4 +1,4 @@
-"""Two editions from one source: the instructor's notebook, and the learner's, which is derived from it."""
+"""The learner's edition of a notebook, made from the instructor's edition."""
 
 import copy
 
@@ -9,10 +9,10 @@ STUB = "...  # your code"
 
 
 def learners_edition(notebook: NotebookNode) -> NotebookNode:
-    """The learner's edition of an instructor's notebook, not yet executed.
+    """Return the learner's edition of an instructor's notebook, not yet executed.
 
-    Cells tagged "instructor" are left out. Of a code cell tagged "exercise" the lines up to the first one
-    with ``...  # your code`` stay: the stub is the beginning of the solution, so the two cannot drift.
+    It leaves out cells tagged "instructor". A code cell tagged "exercise" keeps its lines up to the first
+    with ``...  # your code``. So the stub is the beginning of the solution, and the two cannot drift apart.
 
     Raises:
         ValueError: a cell tagged "exercise" lacks that line, or has nothing after it.
@@ -28,7 +28,7 @@ def learners_edition(notebook: NotebookNode) -> NotebookNode:
 
 
 def tags(cell: NotebookNode) -> list[str]:
-    """The tags of a cell."""
+    """Return the tags of a cell."""
     return cell.metadata.get("tags", [])
 
 

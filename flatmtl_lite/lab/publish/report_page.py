@@ -1,4 +1,4 @@
-"""Runs as a page: tables and figures in a folder that opens anywhere, without a kernel or a network."""
+"""Runs as a page: tables and figures that open anywhere, without a kernel or a network."""
 
 import contextlib
 import functools
@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from ...aggregation import AGGREGATORS
 from ...files import write_whole
-from ..figures import trained, training
+from ..figures import calibration, trained, training
 from ..figures.logs import NothingToDraw, Runs
 from ..stage.page import data_script, filled
 from ..stage.stage import HERE
@@ -29,7 +29,7 @@ figcaption { position: sticky; left: 0; font-weight: bold; }
 :is(th, td) { white-space: nowrap; }
 """
 
-# name of the picture -> what it shows, and how it is drawn from runs and tasks
+# name of the picture -> its caption, and the function that draws it from runs and tasks
 FIGURES: dict[str, tuple[str, Callable[[Runs, Sequence[str]], go.Figure]]] = {
     "conflict": (
         "How often gradients conflict, by epoch: share of measured cosines below 0.",
@@ -55,10 +55,10 @@ FIGURES: dict[str, tuple[str, Callable[[Runs, Sequence[str]], go.Figure]]] = {
     ),
     "reliability": (
         "Accuracy against confidence; a point's area is its number of images.",
-        trained.reliability_diagrams,
+        calibration.reliability_diagrams,
     ),
     "entropy": (
-        "Predictive entropy on the data that was trained on, and on others.",
+        "Predictive entropy on the training's own kind of data, and on other data.",
         trained.entropy_histograms,
     ),
 }
@@ -76,14 +76,14 @@ def write_report_page(
 ) -> Path:
     """Write ``report.html``, the ``plotly.js`` that it needs, and a picture of each figure in ``plots``.
 
-    A part for each experiment and variant; runs that differ in their seed alone are one method. Figures for
-    which no run has data are left out. Pictures need kaleido and a Chrome or Chromium; without them the
-    page is the same and ``plots`` is not written.
+    Each experiment and variant has its own part. Runs that differ only in their seed are one method.
+    Figures without data are left out. Pictures need kaleido and a Chrome or Chromium. Without them the page
+    is the same, and there is no folder ``plots``.
 
     Args:
         runs: each {"result": content of its result.json or run.json, "log": lines of its log.jsonl}.
-        table: Markdown, at the head of the page.
-        folder: an existing one; files of these names in it are replaced.
+        table: Markdown for the head of the page.
+        folder: an existing folder. Files of these names in it are replaced.
         published: variant -> name of a method, as :func:`method_title` writes it -> test accuracy of each
             task in the paper, picked on test data.
 
@@ -91,20 +91,20 @@ def write_report_page(
         The page.
 
     Raises:
-        ValueError: no runs.
+        ValueError: there are no runs.
         FileNotFoundError: the folder does not exist.
     """
-    from nbconvert.filters import markdown2html  # comes with JupyterLab; only pages need it
+    from nbconvert.filters import markdown2html  # comes with JupyterLab, and only pages need it
 
     if not runs:
         raise ValueError("Got no runs; expected at least one, with its result and its log.")
     if not folder.is_dir():
         raise FileNotFoundError(f"Got folder {str(folder)!r}; expected one that exists. Make it first.")
     body, figures = [markdown2html(table)], {}
-    for section, methods in grouped(runs).items():
+    for section, methods in by_method(runs).items():
         body.append(f"<h2>{escape(section)}</h2>")
         variant = _variant(next(iter(methods.values()))[0]["result"])
-        for name, (caption, figure) in drawn(methods, (published or {}).get(variant, {})).items():
+        for name, (caption, figure) in draw_figures(methods, (published or {}).get(variant, {})).items():
             figures[f"{section}-{name}".replace("/", "-").replace(" ", "-")] = figure
             body.append(_figure_html(caption, figure))
     body.append(_origins(runs))
@@ -123,7 +123,7 @@ def write_report_page(
 
 
 def method_title(method: str) -> str:
-    """A method's name for people.
+    """Return the name of a method for people.
 
     Example:
         >>> [method_title(key) for key in ("mean", "f-mean", "direct-cagrad", "sam-mean", "f-stl")]
@@ -136,17 +136,17 @@ def method_title(method: str) -> str:
     return PREFIXES.get(prefix, prefix) + names.get(key, key)
 
 
-def grouped(runs: Sequence[Mapping]) -> dict[str, dict[str, list[Mapping]]]:
-    """Experiment and variant -> method -> its runs, which differ in the seed alone.
+def by_method(runs: Sequence[Mapping]) -> dict[str, dict[str, list[Mapping]]]:
+    """Sort runs by experiment and variant, then by method: these runs differ only in their seed.
 
-    Runs of one method that differ in more are named by what differs, as "F-LS, rho = 0.05".
+    Runs of one method with other settings are named by these settings, as "F-LS, rho = 0.05".
     """
-    sections = {}
+    sections: dict[str, dict[str, list[Mapping]]] = {}
     for run in runs:
         result = run["result"]
         section = " ".join(filter(None, (result["experiment"], _variant(result))))
         sections.setdefault(section, {}).setdefault(result["config"]["method"], []).append(run)
-    named = {}
+    named: dict[str, dict[str, list[Mapping]]] = {}
     for section, methods in sections.items():
         for method, members in methods.items():
             settings = [_settings(run["result"]) for run in members]
@@ -158,10 +158,10 @@ def grouped(runs: Sequence[Mapping]) -> dict[str, dict[str, list[Mapping]]]:
     return named
 
 
-def drawn(
+def draw_figures(
     methods: Mapping[str, Sequence[Mapping]], published: Mapping[str, Sequence[float]]
 ) -> dict[str, tuple[str, go.Figure]]:
-    """Name of a picture -> caption and figure, for all that these runs of one experiment measured."""
+    """Return name of a picture -> caption and figure, for everything that the runs measured."""
     tasks = next(iter(methods.values()))[0]["result"]["task_names"]
     logs = {name: [run["log"] for run in runs] for name, runs in methods.items()}
     wanted = {}
@@ -188,20 +188,20 @@ def drawn(
 def _tested(
     methods: Mapping[str, Sequence[Mapping]], pick: str, metric: str
 ) -> dict[str, list[Sequence[float]]]:
-    """Method -> test results of the picked epoch, a list a seed; runs without any are left out."""
-    found = {}
+    """Return the test results of the picked epoch by method, one list per seed that has any."""
+    results = {}
     for name, runs in methods.items():
         picked = [run["result"][pick] for run in runs if pick in run["result"]]
         whole = [
             [line["score"]["test"]] if metric == "score" else line["test"].get(metric) for line in picked
         ]
         if any(whole):
-            found[name] = [values for values in whole if values]
-    return found
+            results[name] = [values for values in whole if values]
+    return results
 
 
 def _metrics(logs: Runs, tasks: int) -> list[str]:
-    """What runs were tested by, a value a task."""
+    """Return the test metrics of the runs that have one value per task."""
     lines = [line for group in logs.values() for log in group for line in log if line["kind"] == "evaluation"]
     measured = [(key, value) for line in lines for key, value in line["test"].items()]
     return list(
@@ -218,14 +218,14 @@ def _variant(result: Mapping) -> str:
 
 
 def _figure_html(caption: str, figure: go.Figure) -> str:
-    # nothing to drag: on a phone a finger on the figure moves the page
+    # Without dragging, a finger on the figure moves the page on a phone.
     fixed = go.Figure(figure).update_layout(dragmode=False)
     data = json.loads(fixed.to_json()) | {"config": {"displaylogo": False}}
     return f"<figure><figcaption>{escape(caption)}</figcaption>{data_script(data, caption)}</figure>"
 
 
 def _origins(runs: Sequence[Mapping]) -> str:
-    """Where each number comes from: command, machine, data and date of every run."""
+    """List the origin of the numbers: command, machine, data and date of every run."""
     items = []
     for run in runs:
         about = dict(run["result"]["about"])
@@ -235,7 +235,7 @@ def _origins(runs: Sequence[Mapping]) -> str:
 
 
 def _write_pictures(figures: Mapping[str, go.Figure], folder: Path) -> None:
-    """Pictures 960 pixels wide, all or none; none where kaleido or a browser is missing."""
+    """Write pictures 960 pixels wide, all of them, or none if kaleido or a browser is missing."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         files = [Path(scratch) / f"{name}.png" for name in figures]
         heights = [figure.layout.height for figure in figures.values()]

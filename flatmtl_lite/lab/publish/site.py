@@ -17,8 +17,8 @@ from ..stage.stage import Stage
 
 PLOTLY = "application/vnd.plotly.v1+json"
 NO_KERNEL = """```{note}
-Sliders and choices work on this page. Dragging points, exercises and predictions need a kernel: install the kit
-and run `flatmtl-lite lab`.
+Sliders and choices work on this page. Dragging points, exercises and predictions need a kernel: install the
+kit and run `flatmtl-lite lab`.
 ```"""
 
 

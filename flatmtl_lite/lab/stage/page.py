@@ -1,4 +1,4 @@
-"""Stages without a kernel: pages whose sliders move, with everything they need inside or beside them."""
+"""Pages with stages and without a kernel: the sliders move, and nothing is fetched from a network."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from .stage import HERE, Stage
 
 
 def page(*stages: Stage, title: str = "flatmtl-lite") -> str:
-    """An HTML page of its own with these stages: their sliders move, nothing is fetched, no kernel runs."""
+    """Return an HTML page with these stages. It fetches nothing and needs no kernel."""
     scripts = (get_plotlyjs(), stage_js(), _text(HERE / "static.js"))
     return filled(
         title=escape(title),
@@ -23,7 +23,7 @@ def page(*stages: Stage, title: str = "flatmtl-lite") -> str:
 
 
 def stage_script(stage: Stage) -> str:
-    """A stage with the tables of all its choices, as a script element that ``static.js`` opens."""
+    """Return a stage with the tables of all its choices, as a script element that ``static.js`` opens."""
     stage.fill()
     left_out = {"plotly_js", "live", "locked", "recipe", "tables"}
     model = {name: getattr(stage, name) for name in sorted(set(Stage.class_own_traits(sync=True)) - left_out)}
@@ -32,19 +32,20 @@ def stage_script(stage: Stage) -> str:
 
 
 def data_script(data: Mapping, text: str) -> str:
-    """Data for ``static.js`` as a script element; ``text`` stands for the picture."""
-    held = json.dumps(data).replace("<", "\\u003c")  # nothing in it ends the script element
-    return f'<script class="flatmtl-data" type="application/json" data-text="{escape(text)}">{held}</script>'
+    """Return data for ``static.js`` as a script element; ``text`` stands for the picture."""
+    json_text = json.dumps(data).replace("<", "\\u003c")  # no tag in the data ends the script element
+    tag = f'<script class="flatmtl-data" type="application/json" data-text="{escape(text)}">'
+    return f"{tag}{json_text}</script>"
 
 
 def stage_js() -> str:
-    """stage.js as a plain script: modules cannot be loaded from a folder."""
+    """Return stage.js as a plain script, since a browser loads no modules from a folder."""
     text = _text(HERE / "stage.js")
     return f"window.flatmtlStage = (() => {{\n{text.replace('export default', 'return')}\n}})();\n"
 
 
 def filled(**parts: str) -> str:
-    """``page.html`` with its parts filled in."""
+    """Return ``page.html`` with its parts filled in."""
     before, *rest = _text(HERE / "page.html").split("{{")
     pieces = (piece.split("}}", 1) for piece in rest)
     return before + "".join(parts[name] + after for name, after in pieces)

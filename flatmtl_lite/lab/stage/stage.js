@@ -1,10 +1,10 @@
 // A stage: a plotly figure whose moving traces follow a slider through a table that lies in the page.
-// The kernel is asked only when a draggable point moves, or a choice whose table is not here yet.
+// It asks the kernel only when a draggable point moves, or when the table of a choice is missing.
 
 const NO_ANSWER = "The kernel has not answered yet: it is busy, or was restarted; then run this cell again.";
 
-// Both jupyter's widgets and a page of its own (stage.py, `page`) call this with a model: get, set,
-// save_changes, on, off, send.
+// Jupyter's widgets and pages without a kernel (page.py) call this with a model. It has the methods get,
+// set, save_changes, on, off and send.
 function render({ model, el }) {
   const stage = build(model, el);
   const stop = new AbortController();
@@ -14,7 +14,7 @@ function render({ model, el }) {
     stop.signal.addEventListener("abort", () => model.off(`change:${name}`, react));
   };
 
-  // what the learner does; the kernel hears of it a little later, the page does not wait for it
+  // The page reacts to the learner at once. The kernel hears of it a little later.
   let pending;
   const save = (delay) => {
     clearTimeout(pending);
@@ -31,7 +31,7 @@ function render({ model, el }) {
   const move = (k, ...to) => {
     const within = (value, [low, high]) => Math.min(Math.max(Math.round(1e3 * value) / 1e3, low), high);
     const point = to.map((value, axis) => within(value, model.get("bounds")[axis]));
-    if (point.every((value, axis) => value === model.get("points")[k][axis])) return; // no table would come
+    if (point.every((value, axis) => value === model.get("points")[k][axis])) return; // the kernel would send no table
     if (rides(model, k)) model.set("index", 0);
     model.set("points", model.get("points").with(k, point));
     model.save_changes();
@@ -42,7 +42,7 @@ function render({ model, el }) {
     const typed = () => {
       const to = [x.valueAsNumber, y.valueAsNumber];
       if (to.every(Number.isFinite)) move(k, ...to);
-      [x.value, y.value] = model.get("points")[k]; // within bounds; what was there if it is no number
+      [x.value, y.value] = model.get("points")[k]; // within bounds; the old point if the text is not a number
     };
     for (const input of [x, y]) {
       listen(input, "change", typed);
@@ -52,13 +52,13 @@ function render({ model, el }) {
   listen(stage.copy, "click", () => copyRecipe(model, stage));
   changed("locked", () => showState(model, stage));
 
-  // a figure can be drawn only when the page has given it a width
+  // plotly can draw only after the page has given the figure a width
   draw(model, stage, changed, stop.signal).then(() => {
     if (stage.drawn && stage.points.length) letDrag(model, stage, move);
   });
   return () => {
     stop.abort();
-    clearTimeout(pending); // the model keeps the change and sends it along with its next
+    clearTimeout(pending); // the model keeps the change and sends it with the next one
     clearTimeout(stage.waiting);
   };
 }
@@ -89,13 +89,13 @@ async function draw(model, stage, changed, signal) {
     if (signal.aborted) return purge();
   }
   stage.drawn = true;
-  signal.addEventListener("abort", () => setTimeout(purge)); // a frame under way needs its plot
+  signal.addEventListener("abort", () => setTimeout(purge)); // a frame that is still being drawn needs its plot
 
   const animate = (plot, traces, data) => {
     const options = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
     if (!traces.length || signal.aborted) return;
     const frame = { data, traces: traces.map(([trace]) => places.get(trace)) };
-    Plotly.animate(plot, frame, options).catch(() => {}); // a later frame took its place
+    Plotly.animate(plot, frame, options).catch(() => {}); // a later frame replaced it
   };
   let tables;
   const show = (withResting) => {
@@ -123,20 +123,20 @@ async function draw(model, stage, changed, signal) {
     showState(model, stage);
     const k = stage.held;
     if (k === undefined) return;
-    // what is pulled must follow at once; the rest comes when the kernel answers, which is asked first
+    // The handle must follow the pointer at once. The rest comes with the kernel's answer.
     const [x, y] = model.get("points")[k];
     requestAnimationFrame(() => animate(layer(k), [[model.get("handles")[k]]], [{ x: [x], y: [y] }]));
   });
   newTables();
 }
 
-// Plotly once per page: from the page, else from the model that carries it, else from a kernel. Every stage
-// that waits asks its own, for another's may be gone; the first to come serves all.
+// Load plotly once per page: from the page, else from a model that carries it, else from a kernel. Every
+// waiting stage asks its own kernel, since another kernel may be gone. The first answer serves all stages.
 function plotly(model, signal) {
   const run = (bytes) => {
     const script = document.createElement("script");
     script.textContent = new TextDecoder().decode(bytes);
-    const define = window.define; // an AMD loader would take the library away from the page
+    const define = window.define; // with an AMD loader the library would not become window.Plotly
     window.define = undefined;
     document.head.append(script);
     window.define = define;
@@ -158,10 +158,10 @@ function plotly(model, signal) {
   });
 }
 
-// Three plots with the same axes, one before the other: plotly computes every trace of a plot anew when one
-// of them moves, and contours are slow. `still`: axes, titles, the legend, and traces without a uid;
-// `resting` and `moving`: as in the table. Each holds data and layout; `places` tells where in its plot a
-// trace of the figure stands.
+// Split a figure into three plots with the same axes, one in front of the other. When one trace of a plot
+// moves, plotly computes all of its traces again, and contours are slow. `still` has the axes, titles, the
+// legend and the traces without a uid; `resting` and `moving` have the traces that the table calls so. Each
+// holds data and layout. `places` gives the place of each trace of the figure in its plot.
 function layers({ data, layout }, resting, moving) {
   const clear = {
     ...structuredClone(layout),
@@ -183,8 +183,8 @@ function layers({ data, layout }, resting, moving) {
   };
 }
 
-// A table: first the traces that rest while the slider moves, then one row a slider position; of each
-// trace its x and then its y.
+// Decode a table: first the traces that rest while the slider moves, then one row per slider position.
+// Each trace has its x first and then its y.
 function decode(model) {
   const resting = 2 * model.get("resting").reduce((sum, [, n]) => sum + n, 0);
   const width = 2 * model.get("moving").reduce((sum, [, n]) => sum + n, 0);
@@ -212,7 +212,7 @@ function build(model, el) {
     parent.append(node);
     return node;
   };
-  // JupyterLab takes arrow keys for itself unless the focused element says this
+  // without this JupyterLab takes the arrow keys for itself
   const ours = { "data-lm-suppress-shortcuts": "true" };
 
   const root = add(el, "div", { className: "flatmtl-stage" }, { role: "group", "aria-label": model.get("title") });
@@ -226,7 +226,7 @@ function build(model, el) {
   };
   const last = model.get("values").length - 1;
   stage.slider = field("slider", model.get("label"), "input", { type: "range", min: 0, max: last, step: 1 });
-  // no <output>: the slider's aria-valuetext says it already
+  // not an <output>, since the slider's aria-valuetext already tells a screen reader
   stage.value = add(stage.slider.parentElement, "span", { className: "value" });
 
   const choices = model.get("choices");
@@ -265,17 +265,17 @@ function showState(model, stage) {
   if (stage.choice) stage.choice.selectedIndex = choice;
   for (const [k, inputs] of stage.points.entries())
     for (const [axis, input] of inputs.entries())
-      if (input !== document.activeElement) input.value = model.get("points")[k][axis]; // not under the fingers
+      if (input !== document.activeElement) input.value = model.get("points")[k][axis]; // but not while the learner types
   for (const control of [stage.slider, stage.choice, ...stage.points.flat()]) if (control) control.disabled = !!locked;
   stage.lock.textContent = locked;
   stage.lock.hidden = !locked;
   if (stage.recipe) stage.recipe.hidden = true;
 }
 
-// Whether a point's handle moves along with the slider.
+// True if the handle of a point moves along with the slider.
 const rides = (model, k) => model.get("moving").some(([trace]) => trace === model.get("handles")[k]);
 
-// Press near a point and pull: pixels to data through the axes of the first panel.
+// Let the learner press near a point and pull it. The axes of the first panel turn pixels into data.
 function letDrag(model, stage, move) {
   const plot = stage.moving;
   const axes = () => [plot._fullLayout.xaxis, plot._fullLayout.yaxis];
@@ -314,7 +314,7 @@ function letDrag(model, stage, move) {
   plot.addEventListener("pointercancel", () => (stage.held = undefined));
 }
 
-// The call that opens the stage as it stands; shown as well, since a page may not be allowed to copy.
+// Copy the call that opens the stage as it stands. Show it too, since a page may not be allowed to copy.
 function copyRecipe(model, stage) {
   const pairs = model.get("points").map((point) => `(${point.join(", ")})`);
   const parts = {

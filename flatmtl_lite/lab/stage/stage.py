@@ -1,60 +1,46 @@
 """A stage: a plotly figure whose moving traces follow a slider, with or without a kernel."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import anywidget
-import numpy as np
 import plotly.graph_objects as go
 import traitlets
 from plotly.offline import get_plotlyjs
-from torch import Tensor
 
 from ..figures.display import static_picture
+from .table import Table, pack, unpack
 
 HERE = Path(__file__).parent
 
 
-@dataclass
-class Table:
-    """What a stage shows at each of its slider positions.
-
-    Attributes:
-        traces: ``uid`` of a trace -> its points (positions, n, 2), or (1, n, 2) for one that rests while
-            the slider moves; NaN leaves a gap. Handles rest on their points unless they are given too.
-        states: one line of text for each position.
-    """
-
-    traces: Mapping[str, Tensor]
-    states: Sequence[str]
-
-
 class Stage(anywidget.AnyWidget):
-    """A live figure: the table of all slider positions lies in the page, so moving it asks no kernel.
+    """A live figure. The table of all slider positions lies in the page, so the slider needs no kernel.
 
     plotly.py writes the figure, plotly.js draws it, and ``stage.js`` moves its traces. The kernel
-    computes a new table when a draggable point moves, and those of other choices when it is idle.
+    computes a new table when a draggable point moves. When it is idle, it computes the tables of the other
+    choices; with FLATMTL_FAST=1 it computes them only when they are chosen.
 
     Args:
-        figure: traces that change have a ``uid``; the first panel's axes carry the draggable points.
-        compute: (choice, point, ...) -> :class:`Table`; every table has the same shape.
+        figure: traces that change have a ``uid``. The axes of the first panel carry the draggable points.
+        compute: (choice, point, ...) -> :class:`Table`. Every table has the same shape.
         title: name of the group of controls, for screen readers.
         label: name of the slider.
-        values: its readable values, one a position.
+        values: readable values of the slider, one per position.
         index: the position to begin with.
-        choices: names of what can be chosen beside the slider, with ``choice_label`` as their label.
-        choice: the one to begin with.
-        points: the draggable points, name -> (x, y); the trace with the ``uid`` "point-0" is the handle of
-            the first, and so on. A handle that moves along with the slider shows its point at the first
-            position, to which the slider goes back when it is dragged.
-        recipe: the call that opens this stage, with {value}, {choice} and {points}, a list of pairs (or
-            {point}, the first of them) to be filled in.
+        choices: the names in the menu next to the slider; its label is ``choice_label``.
+        choice: the choice to begin with.
+        points: the draggable points, name -> (x, y). The trace with the ``uid`` "point-0" is the handle of
+            the first point, and so on. A handle may move along with the slider: then it shows its point at
+            the first position, and the slider goes back to this position when the handle is dragged.
+        recipe: the call that opens this stage, with the fields {value}, {choice} and {points}, a list of
+            pairs, or {point}, the first pair.
 
     Raises:
-        ValueError: ``values`` is empty, the first panel has no axis ranges, ``choice`` or ``index`` is none
-            of those given, a point is not two numbers within these ranges, or a table does not fit the
+        ValueError: ``values`` is empty, the first panel has no axis ranges, ``choice`` or ``index`` does
+            not exist, a point is not two numbers within these ranges, or a table does not fit the
             figure's traces or the ``values``.
     """
 
@@ -62,10 +48,10 @@ class Stage(anywidget.AnyWidget):
     _css = HERE / "stage.css"
 
     figure = traitlets.Unicode().tag(sync=True)
-    moving = traitlets.List().tag(sync=True)
-    resting = traitlets.List().tag(sync=True)
+    moving: traitlets.List = traitlets.List().tag(sync=True)
+    resting: traitlets.List = traitlets.List().tag(sync=True)
     tables = traitlets.List(traitlets.Bytes()).tag(sync=True)
-    states = traitlets.List().tag(sync=True)
+    states: traitlets.List = traitlets.List().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
     values = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -76,13 +62,13 @@ class Stage(anywidget.AnyWidget):
     points = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True, echo_update=False)
     point_labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
     handles = traitlets.List(traitlets.Int()).tag(sync=True)
-    bounds = traitlets.List().tag(sync=True)
+    bounds: traitlets.List = traitlets.List().tag(sync=True)
     recipe = traitlets.Unicode().tag(sync=True)
     locked = traitlets.Unicode().tag(sync=True)
     live = traitlets.Bool(True).tag(sync=True)
     plotly_js = traitlets.Bytes().tag(sync=True)
 
-    _carried = False  # whether a stage of this kernel has taken plotly.js to the page
+    _has_sent_plotly = False  # True once a stage of this kernel has taken plotly.js to the page
 
     def __init__(
         self,
@@ -113,10 +99,10 @@ class Stage(anywidget.AnyWidget):
                 "give the figure's layout xaxis_range and yaxis_range."
             )
         for name, point in points.items():
-            _check_point(point, bounds, name)  # before anything is made
+            _check_point(point, bounds, name)  # before the widget exists
         self._figure, self._compute = figure, compute
         self._traces = {trace.uid: k for k, trace in enumerate(figure.data) if trace.uid}
-        self._filling = None
+        self._filling: asyncio.TimerHandle | None = None
         super().__init__(
             title=title,
             label=label,
@@ -130,10 +116,10 @@ class Stage(anywidget.AnyWidget):
             handles=[self._traces[f"point-{k}"] for k in range(len(points))],
             bounds=bounds,
             recipe=recipe,
-            plotly_js=b"" if Stage._carried else get_plotlyjs().encode(),
+            plotly_js=b"" if Stage._has_sent_plotly else get_plotlyjs().encode(),
         )
         self._show()
-        Stage._carried = True
+        Stage._has_sent_plotly = True
         self.figure = self.drawn().to_json(remove_uids=False)
         self.observe(self._show, ["points"])
         self.observe(self._fill_chosen, ["choice"])
@@ -143,7 +129,7 @@ class Stage(anywidget.AnyWidget):
     def _check_points(self, proposal) -> list[list[float]]:
         points = proposal["value"]
         if len(points) != len(self.point_labels):
-            raise ValueError(f"Got {len(points)} points; expected {len(self.point_labels)}, one a handle.")
+            raise ValueError(f"Got {len(points)} points; expected {len(self.point_labels)}, one per handle.")
         for name, point in zip(self.point_labels, points, strict=True):
             _check_point(point, self.bounds, name)
         return points
@@ -155,27 +141,22 @@ class Stage(anywidget.AnyWidget):
         return proposal["value"]
 
     def fill(self) -> None:
-        """Compute the tables of all choices that are still missing."""
+        """Compute the missing tables of all choices."""
         tables = {k: self._table(k) for k, table in enumerate(self.tables) if not table}
         if tables:
             self._keep(tables)
 
     def drawn(self) -> go.Figure:
-        """The figure as it stands now: every trace at the present position."""
+        """Return the figure as it stands now: every trace at the present position."""
         figure = go.Figure(self._figure)
-        numbers = np.frombuffer(self.tables[self.choice], "<f8")
-        resting = 2 * sum(n for _, n in self.resting)
-        row = numbers[resting:].reshape(len(self.values), -1)[self.index]
-        for traces, part in ((self.resting, numbers[:resting]), (self.moving, row)):
-            at = 0
-            for trace, n in traces:
-                figure.data[trace].update(x=part[at : at + n], y=part[at + n : at + 2 * n])
-                at += 2 * n
+        block = self.tables[self.choice]
+        for trace, points in unpack(block, self.resting, self.moving, len(self.values), self.index):
+            figure.data[trace].update(x=points[0], y=points[1])
         return figure
 
     @property
     def state(self) -> str:
-        """The one-line text of what is shown now."""
+        """The one-line text of the present picture."""
         return self.states[self.choice][self.index]
 
     @property
@@ -192,7 +173,7 @@ class Stage(anywidget.AnyWidget):
         return bundle, {"flatmtl": {"call": self.call}}
 
     def _show(self, _=None) -> None:
-        """New tables for new points: that of the shown choice now, the others when nothing else is asked."""
+        """Compute a table for new points: at once for the present choice, later for the others."""
         self._keep({self.choice: self._table(self.choice)}, forget=True)
         self._fill_when_idle()
 
@@ -203,6 +184,8 @@ class Stage(anywidget.AnyWidget):
     def _fill_when_idle(self) -> None:
         if self._filling is not None:
             self._filling.cancel()
+        if os.environ.get("FLATMTL_FAST") == "1":
+            return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # a script: no page to be quick for
@@ -211,31 +194,17 @@ class Stage(anywidget.AnyWidget):
 
     def _table(self, choice: int) -> tuple[bytes, list[str]]:
         table = self._compute(self.choices[choice], *map(tuple, self.points))
-        traces = {f"point-{k}": [[point]] for k, point in enumerate(self.points)} | dict(table.traces)
-        positions, given, parts = len(self.values), len(table.states), {}
-        if given != positions:
-            raise ValueError(f"Got a table with {given} states; expected {positions}, one a position.")
-        if missing := self._traces.keys() - traces.keys():
-            raise ValueError(f"Got a table without {sorted(missing)}; expected every trace that has a uid.")
-        for uid, trace in self._traces.items():
-            points = np.asarray(traces[uid], dtype="<f8")
-            if points.ndim != 3 or points.shape[2] != 2 or len(points) not in (1, positions):
-                raise ValueError(f"Got {uid!r} of shape {points.shape}; expected (1 or {positions}, n, 2).")
-            parts.setdefault(len(points) == 1, []).append((trace, points))
-        self._layout = {rests: [[t, p.shape[1]] for t, p in part] for rests, part in parts.items()}
-        blocks = {
-            rests: np.concatenate([p.transpose(0, 2, 1).reshape(len(p), -1) for _, p in part], 1)
-            for rests, part in parts.items()
-        }
-        return b"".join(blocks[k].tobytes() for k in (True, False) if k in blocks), list(table.states)
+        handles = {f"point-{k}": [[point]] for k, point in enumerate(self.points)}
+        block, self._resting, self._moving = pack(table, handles, self._traces, len(self.values))
+        return block, list(table.states)
 
     def _keep(self, computed: Mapping[int, tuple[bytes, list[str]]], forget: bool = False) -> None:
-        """Send computed tables in one message; ``forget`` drops all others."""
-        none = [(b"", [])] * len(self.choices)
-        known = none if forget else list(zip(self.tables, self.states, strict=True))
-        tables, states = zip(*(computed.get(k, known[k]) for k in range(len(self.choices))), strict=True)
+        """Send computed tables in one message; ``forget`` drops all other tables."""
+        empty: list[tuple[bytes, list[str]]] = [(b"", [])] * len(self.choices)
+        old = empty if forget else list(zip(self.tables, self.states, strict=True))
+        tables, states = zip(*(computed.get(k, old[k]) for k in range(len(self.choices))), strict=True)
         with self.hold_sync():
-            self.resting, self.moving = self._layout.get(True, []), self._layout.get(False, [])
+            self.resting, self.moving = self._resting, self._moving
             self.states = list(states)
             self.tables = list(tables)
 

@@ -1,6 +1,6 @@
-// What a page without a kernel runs: its stages and its figures, from the data that lie in it.
+// Open the stages and figures of a page without a kernel, from the data in the page.
 
-// the part of a Jupyter widget's model that stage.js uses
+// the methods of a Jupyter widget's model that stage.js uses
 class Model {
   constructor(state) {
     this.state = state;

@@ -1,6 +1,7 @@
-"""Algorithm 1 of arXiv 2211.13723 beside the lines of the core that run it."""
+"""Algorithm 1 of arXiv 2211.13723 next to the lines of the core that run it."""
 
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,23 +14,23 @@ from ...perturbation import sam, state
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the algorithm, and where the core does it.
+    """One step of the algorithm, and the lines of the core that do it.
 
     Attributes:
-        says: the step, in HTML.
-        where: functions, or a module for what stands outside of any, each with the beginnings of its
+        text: the step, in HTML.
+        where: functions, or a module for lines outside of functions, each with the first words of the
             lines that do the step.
     """
 
-    says: str
+    text: str
     where: Sequence[tuple[Callable | ModuleType, Sequence[str]]]
 
     @property
     def code(self) -> list[tuple[str, list[str]]]:
-        """Name of each function -> its lines.
+        """Names of the functions, each with its lines.
 
         Raises:
-            ValueError: a function has no such line, or several.
+            ValueError: a function does not have exactly one such line.
         """
         return [(_name(home), _lines(home, starts)) for home, starts in self.where]
 
@@ -79,14 +80,14 @@ BLOCK = "white-space:pre-wrap; word-break:normal; overflow-wrap:anywhere; backgr
 
 
 class Algorithm:
-    """The table: one row a step, the algorithm at the left and the core's own lines at the right.
+    """The table: one row per step, the algorithm at the left and the lines of the core at the right.
 
     Raises:
         ValueError: the core no longer has a line that a step names.
     """
 
     def __init__(self, steps: Sequence[Step] = STEPS):
-        self.rows = [(step.says, step.code) for step in steps]
+        self.rows = [(step.text, step.code) for step in steps]
 
     def __repr__(self) -> str:
         return "\n".join(
@@ -100,36 +101,37 @@ class Algorithm:
         left = "style='text-align:left; vertical-align:top'"
         head = f"<tr><th></th><th {left}>Algorithm 1</th><th {left}>the lines that run</th></tr>"
         rows = []
-        for number, (says, code) in enumerate(self.rows, 1):
+        for number, (text, code) in enumerate(self.rows, 1):
             blocks = "".join(
                 f"<div><small>{escape(name)}</small></div>"
                 f"<pre style='{BLOCK}'>{escape(chr(10).join(lines))}</pre>"
                 for name, lines in code
             )
-            rows.append(f"<tr><td {left}>{number}</td><td {left}>{says}</td><td {left}>{blocks}</td></tr>")
+            rows.append(f"<tr><td {left}>{number}</td><td {left}>{text}</td><td {left}>{blocks}</td></tr>")
         return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def algorithm() -> Algorithm:
-    """Algorithm 1 line by line beside the code, read from the source as it is installed."""
+    """Show Algorithm 1 line by line next to the code, read from the installed source."""
     return Algorithm()
 
 
 def _name(home: Callable | ModuleType) -> str:
-    module = inspect.getmodule(home).__name__.removeprefix("flatmtl_lite.")
-    return f"{module}.py" + ("" if inspect.ismodule(home) else f", {home.__qualname__}")
+    module = home if isinstance(home, ModuleType) else sys.modules[home.__module__]
+    name = f"{module.__name__.removeprefix('flatmtl_lite.')}.py"
+    return name if module is home else f"{name}, {home.__qualname__}"
 
 
 def _lines(home: Callable | ModuleType, starts: Sequence[str]) -> list[str]:
-    """The lines that begin so, indented as they stand to each other."""
+    """Return the lines that begin with these words, with their indentation to each other."""
     source = inspect.getsource(home).splitlines()
     chosen = []
     for start in starts:
-        found = [line for line in source if line.strip().startswith(start)]
-        if len(found) != 1:
+        lines = [line for line in source if line.strip().startswith(start)]
+        if len(lines) != 1:
             raise ValueError(
-                f"{_name(home)} has {len(found)} lines that begin {start!r}; expected one. The code has "
-                "changed: say in lab/algorithm.py where this step of Algorithm 1 is done now."
+                f"Got {len(lines)} lines of {_name(home)} that begin with {start!r}; expected one. "
+                "The code has changed: update STEPS in lab/tables/algorithm.py."
             )
-        chosen += found
+        chosen += lines
     return textwrap.dedent("\n".join(chosen)).split("\n")

@@ -7,10 +7,10 @@ from IPython.display import display
 
 
 class ProgressTable:
-    """One row a run: a bar, seconds, and test accuracy per task, redrawn in place.
+    """One row per run: a bar, seconds, and test accuracy per task, redrawn in place.
 
     Args:
-        names: the runs, in order.
+        names: names of the runs, in order.
         tasks: names of the tasks.
 
     Example:
@@ -29,7 +29,7 @@ class ProgressTable:
         self._handle = display(self, display_id=True)
 
     def follow(self, name: str) -> Callable:
-        """A callback ``(run, share done)`` for that row, as ``runs.trainer.train`` takes it."""
+        """Return a callback ``(run, share)`` that fills this row, for ``on_epoch=`` of ``runs.train``."""
 
         def on_epoch(run, share: float) -> None:
             self.rows[name] = (share, run.seconds, tuple(run.accuracies[-1]["test"]))

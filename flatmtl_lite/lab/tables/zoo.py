@@ -1,4 +1,4 @@
-"""All aggregators in one table, read from their own docstrings."""
+"""All aggregators in one table, read from their docstrings."""
 
 import inspect
 import re
@@ -10,12 +10,12 @@ FIELDS = ("guarantees", "scale", "cost", "paper")
 
 
 def card(method: type[Aggregator]) -> dict[str, str]:
-    """What a method's docstring says: its idea (the first paragraph, one sentence) and ``FIELDS``.
+    """Read the idea of a method (the first paragraph, one sentence) and its ``FIELDS`` from the docstring.
 
-    A field is a line "Scale: ..." of the docstring; its further lines are indented.
+    A field is a line "Scale: ..." of the docstring. Its further lines are indented.
 
     Raises:
-        ValueError: the docstring has no such sentence, or a field is missing or there twice.
+        ValueError: the docstring does not begin with one sentence, or a field is not there exactly once.
 
     Example:
         >>> from flatmtl_lite import Mean
@@ -30,13 +30,13 @@ def card(method: type[Aggregator]) -> dict[str, str]:
         )
     facts = {"idea": idea}
     for field in FIELDS:
-        found = re.findall(rf"^{field.capitalize()}: *(.*(?:\n +.*)*)", text, flags=re.MULTILINE)
-        if len(found) != 1 or not found[0].strip():
+        matches = re.findall(rf"^{field.capitalize()}: *(.*(?:\n +.*)*)", text, flags=re.MULTILINE)
+        if len(matches) != 1 or not matches[0].strip():
             raise ValueError(
-                f'The docstring of {method.__name__} has {len(found)} lines "{field.capitalize()}: ..."; '
+                f'The docstring of {method.__name__} has {len(matches)} lines "{field.capitalize()}: ..."; '
                 "expected one, with its further lines indented."
             )
-        facts[field] = " ".join(found[0].split()).removesuffix(".")
+        facts[field] = " ".join(matches[0].split()).removesuffix(".")
     return facts
 
 
@@ -69,11 +69,11 @@ class Zoo:
 
 
 def zoo() -> Zoo:
-    """The table of all aggregators, for the end of a notebook cell."""
+    """Return the table of all aggregators, for the last line of a notebook cell."""
     return Zoo()
 
 
 def _linked(text: str) -> str:
-    """The text for a page, arXiv numbers and addresses as links."""
+    """Return the text in HTML, with arXiv numbers and addresses as links."""
     page = re.sub(r"https?://[^\s)<]*[\w/]", lambda m: f"<a href='{m[0]}'>{m[0]}</a>", escape(text))
     return re.sub(r"arXiv (\d{4}\.\d{5})", r"<a href='https://arxiv.org/abs/\1'>arXiv \1</a>", page)

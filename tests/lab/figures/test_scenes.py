@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flatmtl_lite.lab.figures import basic as figures
 from flatmtl_lite.lab.figures import scenes
-from flatmtl_lite.lab.figures.display import _small_png
 from flatmtl_lite.runs import rooms
 
 SAMPLE = rooms.render(3, height=24, width=32)
@@ -67,18 +65,6 @@ def test_metric_changes_are_drawn_with_their_means():
     assert list(figure.layout.yaxis.ticktext) == ["X", "F-X", "Y"]
     (arrow,) = figure.layout.annotations
     assert (arrow.ax, arrow.ay, arrow.x, arrow.y) == (2.0, 0, -1.0, 1)
-
-
-@pytest.mark.parametrize("photograph", [True, False])
-def test_a_photograph_keeps_its_colours_in_the_static_picture(monkeypatch, photograph):
-    panels, curves = scenes.scene_panels(SAMPLE, rooms.CLASSES), figures.curves([1], {"a": [1]}, "", "")
-    figure = panels if photograph else curves
-    brown = Image.new("RGB", (4, 4), (140, 109, 79))
-    file = io.BytesIO()
-    brown.save(file, format="png")
-    monkeypatch.setattr(type(figure), "to_image", lambda *_, **__: file.getvalue())
-    drawn = Image.open(io.BytesIO(_small_png(figure))).convert("RGB").getpixel((0, 0))
-    assert (drawn == (140, 109, 79)) == photograph
 
 
 def test_rule_dots_join_what_belongs_to_one_seed():

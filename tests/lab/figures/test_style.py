@@ -5,6 +5,7 @@ from itertools import combinations
 
 import pytest
 
+from flatmtl_lite.decomposition import RULES
 from flatmtl_lite.lab.checks.exercise import LOOKS
 from flatmtl_lite.lab.figures import style
 from flatmtl_lite.lab.publish.site import code_css
@@ -69,3 +70,14 @@ def test_pale_colours_are_never_alone():
         for one, other in combinations(looks, 2):
             assert (one["dash"], one.get("symbol")) != (other["dash"], other.get("symbol"))
     assert len(set(style.TASK_DASHES)) == len(style.TASKS)
+
+
+def test_methods_differ_in_more_than_colour():
+    for key in ("color", "symbol"):
+        assert len({look[key] for look in style.METHODS.values()}) == len(style.METHODS)
+
+
+def test_every_rule_has_a_look_of_its_own():
+    assert list(style.RULES) == list(RULES)
+    for key in ("color", "dash", "symbol"):
+        assert len({look[key] for look in style.RULES.values()}) == len(RULES)

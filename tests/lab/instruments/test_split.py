@@ -51,30 +51,3 @@ def test_it_shows_the_core(activation, position):
     for uid, (i, j) in {"between-loss": (0, 1), "between-flat": (2, 3), "within-1": (1, 3)}.items():
         x, y = shown(stage, uid)[1]
         assert torch.rad2deg(torch.atan2(y, x)).item() == pytest.approx(degrees[i, j].item())
-
-
-def test_the_recipe_opens_the_same_state():
-    stage = lab.split_instrument()
-    stage.index, stage.choice = 33, 1
-    again = eval(stage.recipe.format(value=stage.values[33], choice=repr(stage.choices[1])), {"lab": lab})
-    assert (again.index, again.choice, again.tables[1]) == (33, 1, stage.tables[1])
-    for end in (0, 80):
-        assert lab.split_instrument(rho=float(stage.values[end])).index == end
-
-
-def test_every_choice_fills_every_trace():
-    stage = lab.split_instrument()
-    stage.fill()
-    for k in range(len(stage.choices)):
-        stage.choice = k
-        assert len(set(stage.states[k])) == len(stage.values)
-        assert all(len(trace.x) == len(trace.y) >= 1 for trace in stage.drawn().data)
-
-
-@pytest.mark.parametrize(
-    ("state", "word"), [({"rho": 9}, "rho=9"), ({"rho": 0}, "rho=0"), ({"activation": "step"}, "'step'")]
-)
-def test_bad_input_is_named(state, word):
-    with pytest.raises(ValueError, match="expected") as error:
-        lab.split_instrument(**state)
-    assert word in str(error.value)

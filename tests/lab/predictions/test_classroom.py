@@ -1,4 +1,4 @@
-"""Looking back on predictions: one's own calibration, and the view of a class."""
+"""The predictions of a class in one picture."""
 
 import json
 
@@ -7,13 +7,7 @@ import pytest
 from flatmtl_lite import lab
 from flatmtl_lite.lab.predictions import classroom
 from flatmtl_lite.lab.predictions import predict as predictions
-
-
-@pytest.fixture(autouse=True)
-def file(tmp_path, monkeypatch):
-    """A file of predictions of this test's own."""
-    monkeypatch.setenv("FLATMTL_PREDICTIONS", str(tmp_path / "mine.json"))
-    return tmp_path / "mine.json"
+from tests.lab.predictions.entries import entry
 
 
 @pytest.fixture
@@ -24,31 +18,6 @@ def shown(monkeypatch):
     return seen
 
 
-def said(answer: str, sure: float, measured: str | None = None, answers=("yes", "no")) -> dict:
-    entry = {"question": "Does it rise?", "answer": answer, "answers": list(answers), "sure": sure}
-    return entry if measured is None else entry | {"measured": measured}
-
-
-def test_calibration_counts_what_held(file, shown):
-    entries = [said("yes", 0.8, "yes")] * 3
-    entries += [said("yes", 0.8, "no"), said("no", 0.5, "yes"), said("no", 0.9)]
-    file.write_text(json.dumps({f"t-{k}": entry for k, entry in enumerate(entries)}))
-    lab.calibration()
-    ((figure, text),) = shown
-    assert list(figure.data[1].x) == [0.5, 0.8]
-    assert list(figure.data[1].y) == [0.0, 0.75]
-    assert list(figure.data[1].text) == ["1", "4"]
-    # Brier: (3 * 0.2² + 0.8² + 0.5²) / 5
-    expected = "3 of 5 predictions held (60%); on average you were 74% sure. Brier score 0.20 "
-    assert text.startswith(expected)
-
-
-def test_calibration_before_any_prediction(shown, capsys):
-    lab.calibration()
-    assert shown == []
-    assert "Come back after notebook 01" in capsys.readouterr().out
-
-
 def test_an_export_has_no_name_and_no_time(file, tmp_path):
     guess = lab.predict("t-rise", "Does it rise?", ["yes", "no"])
     guess.record("yes", 0.6)
@@ -57,7 +26,7 @@ def test_an_export_has_no_name_and_no_time(file, tmp_path):
     folder.mkdir()
     one, other = lab.export_predictions(folder), lab.export_predictions(folder)
     assert one != other
-    assert json.loads(one.read_text()) == {"t-rise": said("yes", 0.6, "no")}
+    assert json.loads(one.read_text()) == {"t-rise": entry("yes", 0.6, "no")}
     assert "time" in predictions.recorded()["t-rise"]
 
 
@@ -73,9 +42,9 @@ def test_the_class_view_counts_every_answer(tmp_path, shown):
     folder = tmp_path / "class"
     folder.mkdir()
     learners = [
-        {"a": said("yes", 0.8, "no"), "b": said("left", 0.5, answers=("left", "right", "on"))},
-        {"a": said("no", 0.8, "no"), "b": said("left", 0.5, answers=("left", "right", "on"))},
-        {"a": said("no", 0.6)},
+        {"a": entry("yes", 0.8, "no"), "b": entry("left", 0.5, answers=("left", "right", "on"))},
+        {"a": entry("no", 0.8, "no"), "b": entry("left", 0.5, answers=("left", "right", "on"))},
+        {"a": entry("no", 0.6)},
     ]
     for k, learner in enumerate(learners):
         (folder / f"{k}.json").write_text(json.dumps(learner))

@@ -10,15 +10,6 @@ from flatmtl_lite.lab.predictions import predict as predictions
 QUESTION, ANSWERS = "Does it rise?", ["yes", "no"]
 
 
-@pytest.fixture(autouse=True)
-def file(tmp_path, monkeypatch):
-    """A file of predictions of this test's own, and no CI, in which nothing is locked."""
-    monkeypatch.setenv("FLATMTL_PREDICTIONS", str(tmp_path / "mine.json"))
-    monkeypatch.delenv("CI", raising=False)
-    monkeypatch.setattr(predictions, "_unlocked", False)
-    return tmp_path / "mine.json"
-
-
 def test_a_stage_waits_for_its_prediction(file):
     guess = lab.predict("t-rise", QUESTION, ANSWERS)
     stage = lab.rho_instrument(after=guess)
@@ -102,41 +93,11 @@ def test_a_damaged_file_is_left_as_it_is(file, text):
     assert file.read_text() == text
 
 
-def test_compare_shows_question_answer_and_measurement(file):
-    rise, fall = lab.predict("t-rise", QUESTION, ANSWERS), lab.predict("t-fall", "Does it fall?", ANSWERS)
-    rise.record("yes", 0.8)
-    fall.record("yes", 0.8)
-    never = lab.predict("t-never", "Does it rest?", ANSWERS)
-    compared = lab.compare({rise: "yes", fall: "no", never: "no"})
-    assert repr(compared).splitlines() == [
-        "Does it rise? | yes | yes | as predicted",
-        "Does it fall? | yes | no | a surprise",
-        "Does it rest? | not recorded | no | ",
-        "1 of 2 predictions held.",
-    ]
-    assert "<td style='text-align:left'>a surprise</td>" in compared._repr_html_()
-    assert [entry["measured"] for entry in predictions.recorded().values()] == ["yes", "no"]
-
-
-def test_a_measurement_that_was_no_answer_is_refused(file):
-    rise = lab.predict("t-rise", QUESTION, ANSWERS)
-    rise.record("yes", 0.8)
-    before = file.read_text()
-    with pytest.raises(ValueError, match=r"'maybe' measured for 't-rise'; expected one of 'yes', 'no'"):
-        lab.compare({rise: "maybe"})
-    assert file.read_text() == before
-
-
 @pytest.mark.parametrize("sure", [-0.1, 1.2, float("nan")])
 def test_how_sure_is_a_probability(file, sure):
     with pytest.raises(ValueError, match="from 0 to 1"):
         lab.predict("t-rise", QUESTION, ANSWERS).record("yes", sure)
     assert not file.exists()
-
-
-def test_compare_without_any_prediction():
-    guess = lab.predict("t-rise", QUESTION, ANSWERS)
-    assert repr(lab.compare({guess: "yes"})).endswith("No prediction was recorded.")
 
 
 def test_a_question_reads_without_a_widget():

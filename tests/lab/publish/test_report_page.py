@@ -7,7 +7,7 @@ import re
 import plotly.io as pio
 import pytest
 
-from flatmtl_lite.lab.publish.report_page import drawn, grouped, method_title, write_report_page
+from flatmtl_lite.lab.publish.report_page import by_method, draw_figures, method_title, write_report_page
 from flatmtl_lite.lab.stage.stage import get_plotlyjs
 from tests.lab.run_lines import TASKS, finished_run
 
@@ -76,7 +76,7 @@ def test_results_are_shown_by_both_choices_of_the_epoch(runs):
     best = dict(runs[0]["result"]["final"], test=dict(accuracy=[99.0, 98.0]))
     run = copy.deepcopy(runs[0])
     run["result"]["best_test"] = best
-    figures = drawn({"LS": [run]}, {"MGDA": [97.0, 96.0]})
+    figures = draw_figures({"LS": [run]}, {"MGDA": [97.0, 96.0]})
     points = {
         name: {(trace.name, trace.x[0]) for trace in figures[name][1].data}
         for name in ("accuracy-picked", "accuracy-best_test")
@@ -92,7 +92,7 @@ def test_results_are_shown_by_both_choices_of_the_epoch(runs):
 
 def test_seeds_are_one_method_and_settings_are_not(runs):
     wider = changed(runs[2], rho=0.2)
-    (methods,) = grouped([*runs, wider]).values()
+    (methods,) = by_method([*runs, wider]).values()
     assert {name: len(members) for name, members in methods.items()} == {
         "LS": 2,
         "F-CAGrad, rho = 0.1": 2,
@@ -100,11 +100,11 @@ def test_seeds_are_one_method_and_settings_are_not(runs):
     }
     other = copy.deepcopy(runs[0])
     other["result"]["settings"]["variant"] = "mnist"
-    assert list(grouped([runs[0], other])) == ["multimnist fashion+mnist", "multimnist mnist"]
+    assert list(by_method([runs[0], other])) == ["multimnist fashion+mnist", "multimnist mnist"]
     dense = copy.deepcopy(runs[0])
     del dense["result"]["settings"]["variant"]
     dense["result"]["experiment"] = "rooms"
-    assert list(grouped([dense])) == ["rooms"]
+    assert list(by_method([dense])) == ["rooms"]
 
 
 @pytest.mark.parametrize(
@@ -138,5 +138,5 @@ def test_bad_input_changes_nothing(runs, tmp_path):
 
 
 def test_tasks_are_named(runs):
-    _, figure = drawn({"LS": runs[:1]}, {})["accuracy-picked"]
+    _, figure = draw_figures({"LS": runs[:1]}, {})["accuracy-picked"]
     assert [note.text for note in figure.layout.annotations] == TASKS

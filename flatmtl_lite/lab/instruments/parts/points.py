@@ -1,0 +1,55 @@
+"""Points of traces: arrows, circles, curves that grow with the slider."""
+
+import math
+
+import torch
+from torch import Tensor
+
+PATH_POINTS = 61
+
+
+def circle(scale: Tensor | None = None) -> Tensor:
+    """Return the unit circle, (49, 2); with ``scale`` θ (2,) the ellipse |θ| u of adaptive SAM."""
+    turn = torch.linspace(0, 2 * math.pi, 49, dtype=torch.float64)
+    circle = torch.stack([turn.cos(), turn.sin()], -1)
+    return circle if scale is None else circle * scale.abs()
+
+
+def arrow_points(tips: Tensor, tails: Tensor | None = None) -> Tensor:
+    """Return arrows (N, 2, 2) by ``tips`` (N, 2) from ``tails``, by default the origin.
+
+    An arrow without length is NaN, so it is not drawn.
+    """
+    tails = torch.zeros_like(tips) if tails is None else tails
+    ends = torch.stack([tails, tails + tips], 1)
+    return ends.masked_fill((tips.norm(dim=-1) < 1e-9)[:, None, None], torch.nan)
+
+
+def curve_points(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a curve that rests, (1, N, 2), and its marker, which follows the slider, (N, 1, 2)."""
+    points = torch.stack([x, y], -1)
+    return points[None], points.unsqueeze(1)
+
+
+def growing_curve(points: Tensor, origin: int = 0) -> Tensor:
+    """Return the points (N, 2) up to the slider: row k (N, N, 2) holds those from the origin to the k-th.
+
+    A curve that grows lets the learner find it instead of seeing it at once.
+    """
+    place = torch.arange(len(points))
+    row = place.unsqueeze(-1)
+    on_the_way = (place - origin) * (row - origin) >= 0
+    on_the_way &= (place - origin).abs() <= (row - origin).abs()
+    return points.expand(len(points), *points.shape).masked_fill(~on_the_way.unsqueeze(-1), torch.nan)
+
+
+def thin_path(path: Tensor) -> Tensor:
+    """Return at most ``PATH_POINTS`` points of a path (..., S, 2), the first and the last among them."""
+    kept = torch.linspace(0, path.shape[-2] - 1, min(path.shape[-2], PATH_POINTS)).round().long()
+    return path[..., kept, :]
+
+
+def lines_with_gaps(lines: Tensor) -> Tensor:
+    """Return lines (N, n, points, 2) as one trace (N, n (points + 1), 2) with a gap after each line."""
+    gap = torch.full_like(lines[:, :, :1], torch.nan)
+    return torch.cat([lines, gap], 2).flatten(1, 2)

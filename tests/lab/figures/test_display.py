@@ -1,0 +1,45 @@
+"""A figure is shown with its text, and with a picture on demand."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from flatmtl_lite.lab import show
+from flatmtl_lite.lab.figures import basic, scenes
+from flatmtl_lite.lab.figures.display import _small_png
+from flatmtl_lite.runs import rooms
+
+PNG = bytes.fromhex(  # one white pixel
+    "89504e470d0a1a0a0000000d49484452000000010000000108020000009077"
+    "53de0000000c49444154789c63f8ffff3f0005fe02fe0def46b80000000049454e44ae426082"
+)
+SAMPLE = rooms.render(3, height=24, width=32)
+FIGURE = basic.curves([1, 2], {"a": [1, 2]}, "x", "y")
+
+
+def test_show_stores_text_and_picture_only_on_demand(monkeypatch):
+    shown = []
+    monkeypatch.setattr("flatmtl_lite.lab.figures.display.display", lambda data, raw: shown.append(data))
+    monkeypatch.setattr("plotly.graph_objects.Figure.to_image", lambda figure, **size: PNG)
+    monkeypatch.delenv("FLATMTL_STATIC", raising=False)
+    show(FIGURE, "in words")
+    monkeypatch.setenv("FLATMTL_STATIC", "1")
+    show(FIGURE, "in words")
+    assert [sorted(data) for data in shown] == [
+        ["application/vnd.plotly.v1+json", "text/plain"],
+        ["application/vnd.plotly.v1+json", "image/png", "text/plain"],
+    ]
+    assert shown[0]["text/plain"] == "in words"
+
+
+@pytest.mark.parametrize("photograph", [True, False])
+def test_a_photograph_keeps_its_colours_in_the_static_picture(monkeypatch, photograph):
+    panels, curves = scenes.scene_panels(SAMPLE, rooms.CLASSES), basic.curves([1], {"a": [1]}, "", "")
+    figure = panels if photograph else curves
+    brown = Image.new("RGB", (4, 4), (140, 109, 79))
+    file = io.BytesIO()
+    brown.save(file, format="png")
+    monkeypatch.setattr(type(figure), "to_image", lambda *_, **__: file.getvalue())
+    drawn = Image.open(io.BytesIO(_small_png(figure))).convert("RGB").getpixel((0, 0))
+    assert (drawn == (140, 109, 79)) == photograph

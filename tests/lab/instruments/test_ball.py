@@ -1,0 +1,36 @@
+"""The ball instrument shows the core's numbers."""
+
+import pytest
+import torch
+
+import flatmtl_lite as fm
+from flatmtl_lite import lab
+from flatmtl_lite.toy import PROBLEMS
+from tests.lab.traces import shown
+
+
+@pytest.mark.parametrize("loss", ["mean loss", "task 1", "task 2"])
+def test_the_ball_instrument_measures_sharpness(loss):
+    valleys, point = PROBLEMS["valleys"], (-0.9, 0.1)
+    stage = lab.ball_instrument(rho=0.4, point=point, loss=loss)
+    w = torch.tensor(point, dtype=torch.float64, requires_grad=True)
+
+    def value():
+        losses = valleys.losses(w.unsqueeze(-2))
+        return losses.mean() if loss == "mean loss" else losses[int(loss[-1]) - 1]
+
+    rho = float(stage.values[stage.index])
+    for uid, steps in (("one", 1), ("ten", 10)):
+        rise = shown(stage, f"{uid}-here")[0]
+        assert rise.tolist() == pytest.approx([rho, fm.diagnostics.sharpness(value, [w], rho, steps)])
+        assert (shown(stage, f"{uid}-at")[0] - w.detach()).norm() <= rho + 1e-9
+
+
+def test_the_adaptive_ball_is_an_ellipse():
+    point = (-0.5, 1.5)
+    stage = lab.ball_instrument(rho=0.4, point=point, loss="mean loss, adaptive")
+    theta = torch.tensor(point, dtype=torch.float64)
+    for uid in ("ball", "one-at", "ten-at"):
+        size = ((shown(stage, uid) - theta) / theta).norm(dim=-1)
+        assert (size <= 0.4 + 1e-9).all()
+    assert torch.allclose(((shown(stage, "ball") - theta) / theta).norm(dim=-1), torch.tensor(0.4).double())

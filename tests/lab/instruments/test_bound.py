@@ -1,0 +1,32 @@
+"""The bound instrument shows the formula."""
+
+import math
+
+import pytest
+
+from flatmtl_lite import lab
+from flatmtl_lite.lab.instruments import bound
+from tests.lab.traces import shown
+
+
+@pytest.mark.parametrize("network", bound.NETWORKS)
+def test_the_bound_instrument_shows_the_formula(network):
+    stage = lab.bound_instrument(2000, network, norm_squared=100.0)
+    T, N = bound.NETWORKS[network], 2000
+    bracket = 0.5 + T / 2 * math.log(1 + 100 / 0.14**2 * (1 + math.sqrt(math.log(N) / T)) ** 2)
+    bracket += math.log(2 / 0.05) + 6 * math.log(N + T) + 100 / 8
+    assert shown(stage, "here")[0].tolist() == pytest.approx([N, bracket / math.sqrt(N)])
+    assert shown(stage, "size")[0].tolist() == pytest.approx([T, bracket / math.sqrt(N)])
+    bars = shown(stage, "terms")[1::3, 0]
+    assert bars.sum().item() == pytest.approx(bracket / math.sqrt(N))
+    assert "promises nothing" in stage.state
+
+
+def test_the_bound_says_something_where_its_curve_crosses_chance():
+    for network in bound.NETWORKS:
+        stage = lab.bound_instrument(1e15, network)
+        says = ["says something" in state for state in stage.states[stage.choice]]
+        curve = shown(stage, f"{network}-curve")[:, 1]
+        assert says == (curve < math.log(10)).tolist()
+        assert not says[0]
+        assert says[-1]
