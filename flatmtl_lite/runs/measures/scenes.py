@@ -192,5 +192,5 @@ def _angle_metrics(degrees: np.ndarray) -> list[float]:
 
 
 def _mean(rows: Sequence[Any], size: int) -> Any:
-    """Return the mean of rows of that many numbers, or NaN if there are none."""
+    """Return the mean of rows of ``size`` numbers, or NaN if there are none."""
     return np.mean(rows, 0) if rows else [np.nan] * size

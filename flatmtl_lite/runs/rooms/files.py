@@ -20,7 +20,7 @@ ORIGIN = "origin.json"
 REVISION = 1  # raised whenever the same seed gives other pictures
 COUNTS = ("train", "val")
 SETTINGS = (*COUNTS, "height", "width", "seed")
-REMEDY = "Name a new or empty folder, or remove this one."
+REMEDY = "Name a new or empty folder, or remove this folder."
 
 
 def write_rooms(

@@ -184,7 +184,7 @@ def test_default_shapes_and_types():
     assert torch.equal(data.train_labels, data.train_clean_labels)
 
 
-def used(images: torch.Tensor, side: int) -> list[str]:
+def item_hashes(images: torch.Tensor, side: int) -> list[str]:
     """Hashes of the pasted items, for pairs without shift whose other side is blank."""
     item = images[:, :28, :28] if side == 0 else images[:, 8:, 8:]
     return [hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in item.contiguous()]
@@ -212,12 +212,12 @@ def test_splits_share_no_source_and_test_comes_from_test(monkeypatch, side, name
     source = load_source(name)
     hide(monkeypatch, other)
     data = fashion_and_mnist(0, n_train, n_val, max_shift=0)
-    train, val, test = (used(getattr(data, f"{split}_images"), side) for split in SPLITS)
+    train, val, test = (item_hashes(getattr(data, f"{split}_images"), side) for split in SPLITS)
     blank = torch.zeros(len(source.train_labels), 36, 36, dtype=torch.uint8)
     blank[:, :28, :28] = source.train_images
     assert set(train).isdisjoint(val)
-    assert set(train) | set(val) <= set(used(blank, 0))
-    assert set(test).isdisjoint(used(blank, 0))
+    assert set(train) | set(val) <= set(item_hashes(blank, 0))
+    assert set(test).isdisjoint(item_hashes(blank, 0))
     if n_train + n_val <= 4000:
         assert len(set(train)) == n_train
         assert len(set(val)) == n_val
@@ -234,9 +234,9 @@ def test_labels_belong_to_their_images(monkeypatch, side, name, other):
     for split, part in zip(SPLITS, ("train", "train", "test")):
         canvas = torch.zeros(len(getattr(source, f"{part}_labels")), 36, 36, dtype=torch.uint8)
         canvas[:, :28, :28] = getattr(source, f"{part}_images")
-        truth = dict(zip(used(canvas, 0), getattr(source, f"{part}_labels").tolist()))
+        truth = dict(zip(item_hashes(canvas, 0), getattr(source, f"{part}_labels").tolist()))
         labels = getattr(data, f"{split}_labels")[:, side].tolist()
-        assert labels == [truth[one] for one in used(getattr(data, f"{split}_images"), side)]
+        assert labels == [truth[one] for one in item_hashes(getattr(data, f"{split}_images"), side)]
 
 
 def test_the_seed_changes_pairs_and_noise_but_not_the_test():
@@ -292,11 +292,11 @@ PINNED = {
 def test_a_seed_means_the_same_images_for_ever(variant):
     """Recorded results belong to these bytes."""
     data = multi_mnist(variant, 0, 300, 200, 100, label_noise=0.4, sample=True)
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for split in SPLITS:
-        found.update(getattr(data, f"{split}_images").numpy().tobytes())
-        found.update(getattr(data, f"{split}_labels").numpy().tobytes())
-    assert found.hexdigest() == PINNED[variant]
+        digest.update(getattr(data, f"{split}_images").numpy().tobytes())
+        digest.update(getattr(data, f"{split}_labels").numpy().tobytes())
+    assert digest.hexdigest() == PINNED[variant]
 
 
 @pytest.mark.skipif(not USER_FOLDER, reason="FLATMTL_DATA does not name a folder with the full sets")

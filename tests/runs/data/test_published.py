@@ -22,13 +22,13 @@ PAIRS = {"train": 30, "test": 8}
 @pytest.fixture
 def arrays() -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
-    made = {}
+    content = {}
     for split, n in PAIRS.items():
         images = random.integers(0, 256, (n, 36, 36), dtype=np.uint8)
         images[:, 0, 0] = np.arange(n)  # so that each can be told
-        made[f"{split}_images"] = images
-        made[f"{split}_labels"] = random.integers(0, 10, (n, 2))
-    return made
+        content[f"{split}_images"] = images
+        content[f"{split}_labels"] = random.integers(0, 10, (n, 2))
+    return content
 
 
 @pytest.fixture
@@ -240,9 +240,9 @@ def convert(tmp_path):
 def test_the_documented_script_converts_a_pickle(convert, path, arrays, protocol, dtype):
     content = pickle.dumps([arrays[name].astype(dtype) for name in ARRAYS], protocol)
     assert convert(content).stderr == ""
-    found, expected = load_published(path, "mnist", 0, 10), load(path, arrays)
-    assert found.origin == expected.origin
-    assert torch.equal(found.train_images, expected.train_images)
+    data, expected = load_published(path, "mnist", 0, 10), load(path, arrays)
+    assert data.origin == expected.origin
+    assert torch.equal(data.train_images, expected.train_images)
 
 
 @pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])

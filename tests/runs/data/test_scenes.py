@@ -104,7 +104,7 @@ def broken(part, value):
 
 
 @pytest.mark.parametrize(
-    ("part", "values", "said"),
+    ("part", "values", "message"),
     [
         ("image", brightness(255).astype(np.uint8), "Divide 0..255 by 255"),
         ("image", np.moveaxis(arrays()["image"], -1, 0), "shape"),
@@ -117,17 +117,17 @@ def broken(part, value):
         ("normal", broken("normal", 1.2), "1.2"),
     ],
 )
-def test_a_wrong_file_names_itself_when_it_is_read(root, part, values, said):
+def test_a_wrong_file_names_itself_when_it_is_read(root, part, values, message):
     file = root / "train" / part / "2.npy"
     np.save(file, values)
     scenes = Scenes(root)
-    with pytest.raises(ValueError, match=said) as refused:
+    with pytest.raises(ValueError, match=message) as refused:
         scenes[2]
     assert str(file) in str(refused.value)
     assert scenes[1]
     file.rename(file.with_name("0.npy"))
     np.save(file, arrays()[part])
-    with pytest.raises(ValueError, match=said):  # the first scene is looked at before any training
+    with pytest.raises(ValueError, match=message):  # the first scene is looked at before any training
         Scenes(root)
 
 
@@ -182,8 +182,8 @@ def test_a_zoom_keeps_marks_types_and_lengths(scale):
         assert near[part].shape == scene[part].shape
         assert near[part].dtype == scene[part].dtype
     assert set(near["label"].unique().tolist()) <= set(scene["label"].unique().tolist())
-    there = (scene["depth"] / scale).unique()
-    assert all(value in there for value in near["depth"].unique())
+    nearer_depths = (scene["depth"] / scale).unique()
+    assert all(value in nearer_depths for value in near["depth"].unique())
     lengths = near["normal"].norm(dim=0)
     known = lengths > 0.5
     torch.testing.assert_close(lengths[known], torch.ones(int(known.sum())))
@@ -231,7 +231,9 @@ def test_a_scene_depends_on_seed_epoch_and_index_alone(root):
     assert len(Augmented(scenes, 3, 7)) == 5
     first = Augmented(scenes, 3, 7)
     order = [first[i]["image"] for i in (4, 0, 2)]
-    assert all(torch.equal(image(i), found) for i, found in zip((4, 0, 2), order, strict=True))
+    assert all(
+        torch.equal(image(i), expected_image) for i, expected_image in zip((4, 0, 2), order, strict=True)
+    )
     stay = [torch.equal(image(i, epoch=e), image(i)) for i in range(5) for e in range(8, 14)]
     assert sum(stay) < len(stay) / 2
     assert any(not torch.equal(image(i, seed=4), image(i)) for i in range(5))

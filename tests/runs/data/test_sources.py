@@ -121,12 +121,12 @@ def test_the_script_that_draws_the_sample_repeats_itself(tiny, tmp_path, monkeyp
     monkeypatch.setattr(script, "SAMPLE_FOLDER", folder)
     monkeypatch.setattr(sources, "SAMPLE_FOLDER", folder)
     monkeypatch.setattr("sys.argv", ["make_sample.py", str(tiny)])
-    made = []
+    contents = []
     for _ in "ab":
         script.main()
-        made.append([path.read_bytes() for path in sorted(files_in(folder))])
-    assert made[0] == made[1]
-    assert len(made[0]) == 2
+        contents.append([path.read_bytes() for path in sorted(files_in(folder))])
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == 2
     assert "another_file" in (folder / "SHA256SUMS").read_text()
     sample, full = load_source("mnist"), load_source("mnist", root=tiny)
     for part in sources.SETS["mnist"]:  # six images: fewer than it draws of a class, so all are in it
@@ -151,9 +151,9 @@ def test_every_layout_and_spelling_is_read(tiny, tmp_path, layout, spelling, end
     for path in (tiny / "fashion-mnist").iterdir():
         content = path.read_bytes() if ending else gzip.decompress(path.read_bytes())
         (folder / layout / f"{path.stem.replace('-idx', spelling)}{ending}").write_bytes(content)
-    found, expected = load_source("fashion-mnist", root=folder), load_source("fashion-mnist", root=tiny)
+    user_source, expected = load_source("fashion-mnist", root=folder), load_source("fashion-mnist", root=tiny)
     for part in sources.SETS["fashion-mnist"]:
-        assert torch.equal(getattr(found, part), getattr(expected, part))
+        assert torch.equal(getattr(user_source, part), getattr(expected, part))
 
 
 def test_values_survive_reading(tiny):

@@ -23,7 +23,7 @@ from flatmtl_lite.runs.measures.evaluation import accuracy
 from flatmtl_lite.runs.records import flatness
 
 
-def said(n=4000, sure=3.0, seed=0):
+def random_task(n=4000, sure=3.0, seed=0):
     """Log-probabilities (n, 10) and labels that follow other ones."""
     generator = torch.Generator().manual_seed(seed)
     logits = sure * torch.randn(n, 10, generator=generator)
@@ -38,7 +38,7 @@ def data():
 
 @pytest.mark.parametrize(("bins", "sure"), [(5, 0.5), (10, 3.0), (15, 30.0)])
 def test_the_bins_give_torchmetrics_ece(bins, sure):
-    log_p, labels = said(sure=sure)
+    log_p, labels = random_task(sure=sure)
     count, confidence, accuracy = reliability(log_p, labels, bins)
     assert count.sum() == len(labels)
     by_hand = 100 * (count * (accuracy - confidence).abs()).sum() / count.sum()
@@ -65,7 +65,7 @@ def test_nll_of_a_guess_at_random_is_log_10():
 
 
 def test_brier_is_the_papers_formula():
-    log_p, labels = said(n=500)
+    log_p, labels = random_task(n=500)
     p = log_p.exp()
     papers = 1 + (p.square().sum() - 2 * p[torch.arange(500), labels].sum()) / 500
     assert brier(log_p, labels) == pytest.approx(papers.item(), abs=1e-5)
@@ -80,17 +80,17 @@ def test_brier_of_the_sure_and_of_a_guess_at_random():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_calibration_is_each_metric_in_one_go(dtype):
-    log_p, labels = said(n=1000)
-    found = calibration_metrics(log_p.to(dtype), labels)
-    assert list(found) == ["accuracy", "nll", "ece", "brier"]
+    log_p, labels = random_task(n=1000)
+    metrics = calibration_metrics(log_p.to(dtype), labels)
+    assert list(metrics) == ["accuracy", "nll", "ece", "brier"]
     right = (log_p.argmax(-1) == labels).double().mean().item()
-    assert found["accuracy"] == pytest.approx(100 * right, abs=0.01)
+    assert metrics["accuracy"] == pytest.approx(100 * right, abs=0.01)
     for key, metric in (("nll", nll), ("ece", ece), ("brier", brier)):
-        assert found[key] == pytest.approx(metric(log_p, labels), rel=1e-4)
+        assert metrics[key] == pytest.approx(metric(log_p, labels), rel=1e-4)
 
 
 def test_reliability_is_written_with_whole_counts():
-    log_p, labels = said(n=25_437, sure=30.0)  # most of them in one bin: a count of five digits
+    log_p, labels = random_task(n=25_437, sure=30.0)  # most of them in one bin: a count of five digits
     lists = json.loads(json.dumps(reliability_lists(log_p, labels)))
     assert sum(lists["count"]) == 25_437
     assert [len(values) for values in lists.values()] == [10, 10, 10]
@@ -125,13 +125,13 @@ def trained(data):
 def test_every_task_is_evaluated_from_one_pass(data, trained):
     calls = []
     hook = trained.trunk.register_forward_hook(lambda *_: calls.append(1))
-    found = evaluate(trained, data.test_images, data.test_labels)
+    metrics = evaluate(trained, data.test_images, data.test_labels)
     hook.remove()
     assert len(calls) == 1
-    assert found["accuracy"] == accuracy(trained, data.test_images, data.test_labels)
-    said = log_probabilities(trained, data.test_images)
-    for task, (log_p, labels) in enumerate(zip(said, data.test_labels.unbind(1), strict=True)):
-        assert {key: values[task] for key, values in found.items()} == calibration_metrics(log_p, labels)
+    assert metrics["accuracy"] == accuracy(trained, data.test_images, data.test_labels)
+    log_ps = log_probabilities(trained, data.test_images)
+    for task, (log_p, labels) in enumerate(zip(log_ps, data.test_labels.unbind(1), strict=True)):
+        assert {key: values[task] for key, values in metrics.items()} == calibration_metrics(log_p, labels)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
@@ -145,10 +145,10 @@ def test_a_network_of_any_dtype_is_evaluated(data, trained, dtype):
 def test_log_probabilities_are_those_of_the_network_in_evaluation_mode():
     model, images = mlp((10, 2)), torch.randint(256, (1500, 36, 36), dtype=torch.uint8)
     model.trunk.append(torch.nn.Dropout(0.5))
-    found = log_probabilities(model, images)
-    assert [tuple(task.shape) for task in found] == [(1500, 10), (1500, 2)]
+    log_ps = log_probabilities(model, images)
+    assert [tuple(task.shape) for task in log_ps] == [(1500, 10), (1500, 2)]
     assert model.training
-    for task, again in zip(found, log_probabilities(model, images), strict=True):
+    for task, again in zip(log_ps, log_probabilities(model, images), strict=True):
         torch.testing.assert_close(task.exp().sum(-1), torch.ones(1500))
         assert torch.equal(task, again)
 
@@ -156,28 +156,30 @@ def test_log_probabilities_are_those_of_the_network_in_evaluation_mode():
 def test_what_is_recorded_is_measured_by_the_core(data):
     torch.manual_seed(0)
     model = mlp(width=16)
-    found = flatness.measured(model, data, images=64)
+    metrics = flatness.measured(model, data, images=64)
     features, losses = task_closures(model, data.train_images[:64], data.train_labels[:64])
     parameters = [*model.trunk.parameters(), *model.heads[1].parameters()]
     task = (lambda: losses[1](features()), parameters)
-    assert found["sharpness"][1][1] == pytest.approx(sharpness(*task, 0.05), rel=1e-3)
-    assert found["adaptive_sharpness"][1][2] == pytest.approx(sharpness(*task, 1.0, adaptive=True), rel=1e-3)
-    assert found["top_eigenvalue"][1] == pytest.approx(top_eigenvalue(*task), rel=1e-3)
-    assert found["trace"][1] == pytest.approx(hessian_trace(*task), rel=1e-3)
-    assert found["train_loss"][1] == pytest.approx(task[0]().item(), rel=1e-3)
+    assert metrics["sharpness"][1][1] == pytest.approx(sharpness(*task, 0.05), rel=1e-3)
+    assert metrics["adaptive_sharpness"][1][2] == pytest.approx(
+        sharpness(*task, 1.0, adaptive=True), rel=1e-3
+    )
+    assert metrics["top_eigenvalue"][1] == pytest.approx(top_eigenvalue(*task), rel=1e-3)
+    assert metrics["trace"][1] == pytest.approx(hessian_trace(*task), rel=1e-3)
+    assert metrics["train_loss"][1] == pytest.approx(task[0]().item(), rel=1e-3)
     norm_squared = sum(p.square().sum().item() for p in parameters)
-    assert found["norm_squared"][1] == pytest.approx(norm_squared, rel=1e-3)
+    assert metrics["norm_squared"][1] == pytest.approx(norm_squared, rel=1e-3)
     noisy = log_probabilities(model, data.val_images)[1]
-    assert found["ece_noisy"][1] == pytest.approx(ece(noisy, data.val_labels[:, 1]), rel=1e-3)
+    assert metrics["ece_noisy"][1] == pytest.approx(ece(noisy, data.val_labels[:, 1]), rel=1e-3)
     clean = log_probabilities(model, data.test_images)[1]
-    assert found["nll"][1] == pytest.approx(nll(clean, data.test_labels[:, 1]), rel=1e-3)
+    assert metrics["nll"][1] == pytest.approx(nll(clean, data.test_labels[:, 1]), rel=1e-3)
 
 
 def test_the_record_is_written_and_averaged(tmp_path, monkeypatch, data):
     monkeypatch.setattr(flatness, "teaching_data", lambda seed: data)
     monkeypatch.setattr(flatness, "teaching_config", lambda label, seed: Config("mean", epochs=1, seed=seed))
-    found = {"test": [50.0, 60.0], "trace": [1.0, 192.0]}
-    monkeypatch.setattr(flatness, "measured", lambda model, data: found)
+    metrics = {"test": [50.0, 60.0], "trace": [1.0, 192.0]}
+    monkeypatch.setattr(flatness, "measured", lambda model, data: metrics)
     flatness.record(tmp_path / "flatness.json", [3, 4])
     assert [file.name for file in tmp_path.iterdir()] == ["flatness.json"]
     record = json.loads((tmp_path / "flatness.json").read_text())

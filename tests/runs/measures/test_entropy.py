@@ -19,13 +19,16 @@ def test_entropy_is_that_of_torch_distributions():
 
 def test_entropy_histograms_count_every_image_on_one_scale():
     ten, two = LOG_P, torch.full((300, 2), -math.log(2))
-    found = entropy_histograms({"mnist": [ten, two], "fashion": [ten[:50], two[:50]]}, bins=10)
-    assert found["edges"][0] == 0
-    assert found["edges"][-1] == pytest.approx(math.log(10), abs=1e-4)
-    assert [[sum(task) for task in found[name]] for name in ("mnist", "fashion")] == [[300, 300], [50, 50]]
+    histograms = entropy_histograms({"mnist": [ten, two], "fashion": [ten[:50], two[:50]]}, bins=10)
+    assert histograms["edges"][0] == 0
+    assert histograms["edges"][-1] == pytest.approx(math.log(10), abs=1e-4)
+    assert [[sum(task) for task in histograms[name]] for name in ("mnist", "fashion")] == [
+        [300, 300],
+        [50, 50],
+    ]
     histc = torch.histc(entropy(ten), 10, 0, math.log(10)).int().tolist()
-    assert found["mnist"][0] == histc
-    assert found["mnist"][1] == [0, 0, 0, 300, *[0] * 6]  # log 2 lies in the fourth tenth of log 10
+    assert histograms["mnist"][0] == histc
+    assert histograms["mnist"][1] == [0, 0, 0, 300, *[0] * 6]  # log 2 lies in the fourth tenth of log 10
     undecided = torch.full((7, 5), -math.log(5))  # rounding puts their entropy on the last edge
     assert entropy_histograms({"mnist": [undecided]}, bins=10)["mnist"] == [[*[0] * 9, 7]]
 

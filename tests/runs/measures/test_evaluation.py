@@ -58,5 +58,5 @@ def test_images_and_labels_come_to_the_model(data):
 
 @pytest.mark.parametrize("count", [40, 1])
 def test_outputs_are_one_row_an_image(count, data):
-    said = outputs(mlp((10, 2)), data.test_images[:count])
-    assert [tuple(task.shape) for task in said] == [(count, 10), (count, 2)]
+    scores = outputs(mlp((10, 2)), data.test_images[:count])
+    assert [tuple(task.shape) for task in scores] == [(count, 10), (count, 2)]

@@ -42,12 +42,12 @@ def test_the_middle_is_the_loss(data, trained):
     features, losses = closures(trained, data)
     with torch.no_grad():
         here = [loss(features()).item() for loss in losses]
-    for found in (line(trained, features, losses), plane(trained, features, losses, points=3)):
-        middle = len(found["alpha"]) // 2
-        assert found["alpha"][middle] == 0
-        assert found["alpha"] == [-alpha for alpha in reversed(found["alpha"])]
-        values = found["losses"][middle]
-        assert (values if len(found["alpha"]) == 21 else values[middle]) == pytest.approx(here, rel=1e-4)
+    for curve in (line(trained, features, losses), plane(trained, features, losses, points=3)):
+        middle = len(curve["alpha"]) // 2
+        assert curve["alpha"][middle] == 0
+        assert curve["alpha"] == [-alpha for alpha in reversed(curve["alpha"])]
+        values = curve["losses"][middle]
+        assert (values if len(curve["alpha"]) == 21 else values[middle]) == pytest.approx(here, rel=1e-4)
 
 
 def test_the_line_is_the_middle_of_the_plane_and_both_can_be_written(data, trained):
@@ -67,11 +67,11 @@ def test_of_a_linear_model_the_slice_is_the_known_parabola():
     x, y = torch.randn(20, 5, generator=seeded(1)), torch.randn(20, 3, generator=seeded(2))
     model = nn.Linear(5, 3)
     losses = [lambda z: (z - y).square().mean(), lambda z: z.sum()]
-    found = line(model, lambda: model(x), losses, seed=7, points=9, reach=2.0)
+    curve = line(model, lambda: model(x), losses, seed=7, points=9, reach=2.0)
     moved = x @ unflatten(filter_normalised(model.parameters(), seeded(7)), list(model.parameters()))[0].T
     with torch.no_grad():
         error = model(x) - y
-        for alpha, (parabola, straight) in zip(found["alpha"], found["losses"], strict=True):
+        for alpha, (parabola, straight) in zip(curve["alpha"], curve["losses"], strict=True):
             expected = error.square() + 2 * alpha * error * moved + alpha**2 * moved.square()
             assert parabola == pytest.approx(expected.mean().item(), rel=1e-4)
             total = (model(x).sum() + alpha * moved.sum()).item()
@@ -88,8 +88,7 @@ def test_every_filter_of_the_direction_is_as_long_as_that_of_the_weights(network
     direction = unflatten(filter_normalised(parameters, seeded(0)), parameters)
     for p, d in zip(parameters, direction, strict=True):
         lengths = torch.zeros_like(p) if p.ndim < 2 else p.detach().flatten(1).norm(dim=1)
-        found = d.flatten(1).norm(dim=1) if p.ndim > 1 else d
-        torch.testing.assert_close(found, lengths)
+        torch.testing.assert_close(d.flatten(1).norm(dim=1) if p.ndim > 1 else d, lengths)
 
 
 def rescaled(model, layers, s):
@@ -108,12 +107,12 @@ def raw_slice(model, features, losses):
     theta = flatten(parameters)
     d = torch.randn(theta.shape, generator=seeded(0))
     d *= theta.norm() / d.norm()
-    found = []
+    values = []
     for alpha in (-1.0, -0.5, 0.5, 1.0):
         torch.nn.utils.vector_to_parameters(theta + alpha * d, parameters)
         with torch.no_grad():
-            found.append([loss(features()).item() for loss in losses])
-    return torch.tensor(found)
+            values.append([loss(features()).item() for loss in losses])
+    return torch.tensor(values)
 
 
 @pytest.mark.parametrize(("network", "layers"), [(mlp, (1, 3)), (lenet, (0, 3))])
@@ -135,7 +134,7 @@ def test_directions_follow_the_seed_and_not_the_dtype(data, trained):
     assert line(trained, *closures(trained, data), seed=2, points=5) != one
     double = copy.deepcopy(trained).double()
     two = line(double, *closures(double, data), seed=1, points=5)
-    torch.testing.assert_close(*(torch.tensor(found["losses"]) for found in (one, two)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(*(torch.tensor(curve["losses"]) for curve in (one, two)), rtol=1e-4, atol=1e-5)
 
 
 def test_two_directions_of_a_network_are_nearly_orthogonal():

@@ -23,17 +23,17 @@ PER_CENT = [100, 100, 1, 1, 1, 1, 100, 100, 100]
 def test_delta_m_of_the_published_rows(method):
     *row, published = TABLE_3[method]
     values = dict(zip(NYUV2_STL, (v / unit for v, unit in zip(row, PER_CENT, strict=True)), strict=True))
-    found = delta_m(values, NYUV2_STL, HIGHER_IS_BETTER)
-    assert found == pytest.approx(published, abs=0.02)
+    result = delta_m(values, NYUV2_STL, HIGHER_IS_BETTER)
+    assert result == pytest.approx(published, abs=0.02)
     in_order = delta_m(values.values(), NYUV2_STL.values(), HIGHER_IS_BETTER.values())
-    assert in_order == found
+    assert in_order == result
     assert delta_m(torch.tensor(list(values.values())), NYUV2_STL.values(), HIGHER_IS_BETTER.values()) == (
-        pytest.approx(found, abs=1e-4)
+        pytest.approx(result, abs=1e-4)
     )
 
 
 @pytest.mark.parametrize(
-    ("values", "base", "higher", "said"),
+    ("values", "base", "higher", "message"),
     [
         ([1, 2], [1], [True, False], "2 values, 1 of the base"),
         ([], [], [], "at least one"),
@@ -42,8 +42,8 @@ def test_delta_m_of_the_published_rows(method):
         ({"a": 1}, [1], [True], "same names"),
     ],
 )
-def test_delta_m_refuses(values, base, higher, said):
-    with pytest.raises(ValueError, match=said):
+def test_delta_m_refuses(values, base, higher, message):
+    with pytest.raises(ValueError, match=message):
         delta_m(values, base, higher)
 
 
@@ -61,17 +61,17 @@ def truth(n=4, size=(8, 10), seed=0):
 
 def guess(n=4, size=(8, 10), seed=1, near=None):
     g = torch.Generator().manual_seed(seed)
-    said = {part: torch.randn(n, c, *size, generator=g) for part, c in (("label", 13), ("depth", 1))}
-    said["normal"] = torch.randn(n, 3, *size, generator=g) * 0.4 + near["normal"]
-    said["label"].scatter_add_(1, near["label"].clamp_min(0)[:, None], torch.full((n, 1, *size), 2.0))
-    return said
+    answer = {part: torch.randn(n, c, *size, generator=g) for part, c in (("label", 13), ("depth", 1))}
+    answer["normal"] = torch.randn(n, 3, *size, generator=g) * 0.4 + near["normal"]
+    answer["label"].scatter_add_(1, near["label"].clamp_min(0)[:, None], torch.full((n, 1, *size), 2.0))
+    return answer
 
 
 def rows(batch, indices):
     return {part: values[indices] for part, values in batch.items()}
 
 
-def measured(pred, target, batches, **options):
+def metrics_of(pred, target, batches, **options):
     metrics = SceneMetrics(**options)
     for indices in batches:
         metrics.update(rows(pred, indices), rows(target, indices))
@@ -80,12 +80,12 @@ def measured(pred, target, batches, **options):
 
 def by_hand(pred, target):
     """Straight from the definitions, in numpy and float64."""
-    said, label = pred["label"].argmax(1).numpy().ravel(), target["label"].numpy().ravel()
-    said, label = said[label >= 0], label[label >= 0]
+    answer, label = pred["label"].argmax(1).numpy().ravel(), target["label"].numpy().ravel()
+    answer, label = answer[label >= 0], label[label >= 0]
     ious = [
-        ((said == c) & (label == c)).sum() / ((said == c) | (label == c)).sum()
+        ((answer == c) & (label == c)).sum() / ((answer == c) | (label == c)).sum()
         for c in range(13)
-        if ((said == c) | (label == c)).any()
+        if ((answer == c) | (label == c)).any()
     ]
     depth = target["depth"].double().numpy()
     error = np.abs(pred["depth"].double().numpy() - depth)[depth > 0]
@@ -94,7 +94,7 @@ def by_hand(pred, target):
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     angle = np.degrees(np.arccos(cosine.clip(-1, 1)))
     shares = [np.mean(angle < limit) for limit in (11.25, 22.5, 30)]
-    values = [np.mean(ious), np.mean(said == label), error.mean(), (error / depth[depth > 0]).mean()]
+    values = [np.mean(ious), np.mean(answer == label), error.mean(), (error / depth[depth > 0]).mean()]
     return dict(zip(HIGHER_IS_BETTER, [*values, angle.mean(), np.median(angle), *shares], strict=True))
 
 
@@ -102,26 +102,26 @@ def by_hand(pred, target):
 def test_pooled_metrics_do_not_depend_on_the_batches(batches):
     target = truth()
     pred = guess(near=target)
-    found = measured(pred, target, batches)
-    assert list(found) == list(NYUV2_STL)
-    assert found == pytest.approx(by_hand(pred, target), rel=1e-5)
+    result = metrics_of(pred, target, batches)
+    assert list(result) == list(NYUV2_STL)
+    assert result == pytest.approx(by_hand(pred, target), rel=1e-5)
     jaccard = MulticlassJaccardIndex(13, ignore_index=-1)
-    assert found["miou"] == pytest.approx(jaccard(pred["label"], target["label"]).item(), rel=1e-5)
+    assert result["miou"] == pytest.approx(jaccard(pred["label"], target["label"]).item(), rel=1e-5)
 
 
 def test_the_published_way_averages_batches():
     target = truth()
     pred = guess(near=target)
     batches = [[0, 1, 2], [3]]
-    found = measured(pred, target, batches, per_batch=True)
+    result = metrics_of(pred, target, batches, per_batch=True)
     parts = [by_hand(rows(pred, indices), rows(target, indices)) for indices in batches]
     whole = by_hand(pred, target)
     means = {name: (parts[0][name] + parts[1][name]) / 2 for name in whole}
     expected = {**means, "miou": whole["miou"], "pixacc": whole["pixacc"]}
-    assert found == pytest.approx(expected, rel=1e-5)
-    differs = {name for name in whole if found[name] != pytest.approx(whole[name], rel=1e-3)}
+    assert result == pytest.approx(expected, rel=1e-5)
+    differs = {name for name in whole if result[name] != pytest.approx(whole[name], rel=1e-3)}
     assert {"abs_err", "rel_err", "mean", "median"} <= differs
-    one = measured(pred, target, [[0, 1, 2, 3]], per_batch=True)
+    one = metrics_of(pred, target, [[0, 1, 2, 3]], per_batch=True)
     assert one == pytest.approx(whole, rel=1e-5)
 
 
@@ -129,9 +129,9 @@ def test_a_perfect_guess_is_perfect():
     target = truth()
     logits = torch.nn.functional.one_hot(target["label"].clamp_min(0), 13).movedim(-1, 1).float()
     pred = {"label": logits, "depth": target["depth"], "normal": 7 * target["normal"]}
-    found = measured(pred, target, [[0, 1], [2, 3]])
+    result = metrics_of(pred, target, [[0, 1], [2, 3]])
     best = {name: float(higher) for name, higher in HIGHER_IS_BETTER.items()}
-    assert found == pytest.approx(best, abs=1e-4)  # float32 arc cosines would be 0.02 degrees off
+    assert result == pytest.approx(best, abs=1e-4)  # float32 arc cosines would be 0.02 degrees off
 
 
 def test_undefined_pixels_do_not_count():
@@ -141,7 +141,7 @@ def test_undefined_pixels_do_not_count():
     other["label"] = torch.where((target["label"] < 0)[:, None], -other["label"], other["label"])
     other["depth"] = torch.where(target["depth"] == 0, 99.0, other["depth"])
     other["normal"] = torch.where((target["normal"] == 0).all(1, keepdim=True), 5.0, other["normal"])
-    assert measured(other, target, [range(4)]) == measured(pred, target, [range(4)])
+    assert metrics_of(other, target, [range(4)]) == metrics_of(pred, target, [range(4)])
     for part, loss in LOSSES.items():
         assert loss(other[part], target[part]) == loss(pred[part], target[part])
 
@@ -149,7 +149,7 @@ def test_undefined_pixels_do_not_count():
 def test_a_vector_of_length_zero_is_not_a_hit():
     target = truth()
     pred = {**guess(near=target), "normal": torch.zeros(4, 3, 8, 10)}
-    assert measured(pred, target, [range(4)])["mean"] == pytest.approx(90)
+    assert metrics_of(pred, target, [range(4)])["mean"] == pytest.approx(90)
 
 
 @pytest.mark.parametrize("per_batch", [False, True])

@@ -57,25 +57,25 @@ def close(written, exact):
 
 @pytest.mark.parametrize(("norm", "adaptive"), [("together", True), ("separate", False)])
 def test_it_is_what_the_core_measures(norm, adaptive, data, trained):
-    found = snapshot(*parts(trained, data), [0.05, 0.2], adaptive, norm)
+    record = snapshot(*parts(trained, data), [0.05, 0.2], adaptive, norm)
     features, losses, shared, heads = parts(trained, data)
     task = (lambda: losses[2](features())), [*shared, *heads[2]]
-    assert found["rho"] == [0.05, 0.2]
-    for k, rho in enumerate(found["rho"]):
+    assert record["rho"] == [0.05, 0.2]
+    for k, rho in enumerate(record["rho"]):
         d = fm.decompose(*parts(trained, data), rho, adaptive=adaptive, norm=norm)
-        close(found["losses"], d.losses)
-        close(found["perturbed_losses"][k], d.perturbed_losses)
-        close(found["gramians"][k], d.gramian)
-        assert found["sharpness"][k][2] == pytest.approx(sharpness(*task, rho, adaptive=adaptive), rel=1e-4)
+        close(record["losses"], d.losses)
+        close(record["perturbed_losses"][k], d.perturbed_losses)
+        close(record["gramians"][k], d.gramian)
+        assert record["sharpness"][k][2] == pytest.approx(sharpness(*task, rho, adaptive=adaptive), rel=1e-4)
 
 
 def test_a_snapshot_of_three_tasks_at_eight_radii_is_a_line_of_a_few_kilobytes(data, trained):
     line = json.dumps(snapshot(*parts(trained, data)), allow_nan=False)
     assert len(line) < 5000
-    found = json.loads(line)
-    assert list(found) == ["rho", "losses", "perturbed_losses", "gramians", "sharpness"]
-    assert tuple(found["rho"]) == RADII
-    shapes = {key: tuple(torch.tensor(values).shape) for key, values in found.items()}
+    record = json.loads(line)
+    assert list(record) == ["rho", "losses", "perturbed_losses", "gramians", "sharpness"]
+    assert tuple(record["rho"]) == RADII
+    shapes = {key: tuple(torch.tensor(values).shape) for key, values in record.items()}
     assert shapes == {
         "rho": (8,),
         "losses": (3,),
@@ -96,9 +96,9 @@ def test_what_is_written_suffices_for_angles_and_directions(data, trained):
 @pytest.mark.parametrize("change", [lambda model: model, noisy], ids=["plain", "batch norm and dropout"])
 def test_ten_steps_begin_with_the_one_of_the_flat_part(change, data, trained):
     """Near the weights they find hardly more: the loss is linear, and its random numbers are the same."""
-    found = snapshot(*parts(change(trained), data), radii=[0.0003, 0.1])
-    one_step = torch.tensor(found["perturbed_losses"]) - torch.tensor(found["losses"])
-    rise = torch.tensor(found["sharpness"])
+    record = snapshot(*parts(change(trained), data), radii=[0.0003, 0.1])
+    one_step = torch.tensor(record["perturbed_losses"]) - torch.tensor(record["losses"])
+    rise = torch.tensor(record["sharpness"])
     assert (rise >= one_step - 1e-5).all()
     torch.testing.assert_close(rise[0], one_step[0], rtol=0.02, atol=1e-5)
     assert (rise[1] > 1.02 * one_step[1]).all()
@@ -152,6 +152,6 @@ def test_a_loss_too_many_is_refused(data, trained):
 
 def test_one_task_and_a_head_without_parameters():
     w = torch.tensor([3.0, 4.0], requires_grad=True)
-    found = snapshot(lambda: w, [lambda z: (z**2).sum() / 2], [w], [[]], radii=[0.5, 1])
-    assert found["gramians"] == [[[25.0, 2.5], [2.5, 0.25]], [[25.0, 5.0], [5.0, 1.0]]]
-    assert found["sharpness"] == [[2.625], [5.5]]
+    record = snapshot(lambda: w, [lambda z: (z**2).sum() / 2], [w], [[]], radii=[0.5, 1])
+    assert record["gramians"] == [[[25.0, 2.5], [2.5, 0.25]], [[25.0, 5.0], [5.0, 1.0]]]
+    assert record["sharpness"] == [[2.625], [5.5]]

@@ -67,8 +67,8 @@ def check_tasks(name, data):
     z = features()
     sum(loss(z) for loss in losses).backward()
     assert all(p.grad.isfinite().all() and p.grad.any() for p in model.parameters())
-    found = accuracy(single_task(NETWORKS[name], data.classes), data.test_images, data.test_labels)
-    assert len(found) == len(data.classes)
+    answers = accuracy(single_task(NETWORKS[name], data.classes), data.test_images, data.test_labels)
+    assert len(answers) == len(data.classes)
 
 
 # single-task twins ------------------------------------------------------------------------------------------
@@ -80,8 +80,8 @@ def test_twins_are_networks_of_one_task(name):
     model = single_task(NETWORKS[name], classes)
     assert [len(twin.heads) for twin in model.twins] == [1, 1, 1]
     assert size(model) == sum(size(NETWORKS[name]((count,))) for count in classes)
-    found = model(torch.rand(3, 1, 36, 36))
-    assert [tuple(output.shape) for output in found] == [(3, 10), (3, 2), (3, 5)]
+    answers = model(torch.rand(3, 1, 36, 36))
+    assert [tuple(output.shape) for output in answers] == [(3, 10), (3, 2), (3, 5)]
 
 
 def test_every_twin_answers_its_own_task():
@@ -96,19 +96,19 @@ def test_every_twin_answers_its_own_task():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_twin_depends_on_the_seed_and_its_own_task_only(name):
-    def made(classes, seed=3):
+    def twins_from(classes, seed=3):
         torch.manual_seed(seed)
         return single_task(NETWORKS[name], classes).twins
 
     def same(a, b):
         return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
 
-    three, other = made((10, 2, 5)), made((7, 2))
+    three, other = twins_from((10, 2, 5)), twins_from((7, 2))
     torch.manual_seed(3)
     alone = NETWORKS[name]((2,))
     assert same(three[1], other[1])
     assert same(three[1], alone)
-    assert not same(three[1], made((2,), seed=4)[0])
+    assert not same(three[1], twins_from((2,), seed=4)[0])
     torch.manual_seed(3)
     shared = NETWORKS[name]((10, 2, 5))
     assert all(same(twin.trunk, shared.trunk) for twin in three)

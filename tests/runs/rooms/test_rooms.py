@@ -1,3 +1,5 @@
+"""Synthetic rooms: the samples, the scenes behind them, the sensor, and the folder on disk."""
+
 import argparse
 import json
 from dataclasses import fields
@@ -26,8 +28,8 @@ def scenes():
 
 @pytest.fixture(scope="module")
 def samples():
-    """200 small pictures: by style a list."""
-    return {style: [render(seed, 48, 64, style) for seed in range(100)] for style in SPLITS}
+    """120 small pictures: style -> list."""
+    return {style: [render(seed, 48, 64, style) for seed in range(60)] for style in SPLITS}
 
 
 def camera_frame(scene, vectors):
@@ -93,7 +95,7 @@ def test_every_class_appears_and_none_swamps_the_rest(samples):
         assert 0.1 < share["floor"] < 0.3
         assert min(share.values()) > 0.003, share
         seen_in = [sum((s["label"] == k).any() for s in samples[style]) for k in range(13)]
-        assert min(seen_in) >= 10, dict(zip(CLASSES, seen_in))
+        assert min(seen_in) >= 6, dict(zip(CLASSES, seen_in))
 
 
 @pytest.mark.parametrize(
@@ -260,11 +262,11 @@ def test_curved_surfaces_are_met_on_the_surface(views):
 def test_normals_are_those_of_the_depth(views):
     """The cross product of neighbouring points, away from edges, whatever the solid."""
     for scene, seen in views:
-        points, given = back_projected(seen.depth.astype(float)), camera_frame(scene, seen.normal)
+        points, exact_normals = back_projected(seen.depth.astype(float)), camera_frame(scene, seen.normal)
         across, down = points[:, 1:-1, 2:] - points[:, 1:-1, :-2], points[:, 2:, 1:-1] - points[:, :-2, 1:-1]
         numeric = np.cross(down, across, axis=0)
         numeric /= np.sqrt((numeric**2).sum(0))
-        cosine = (numeric * given[:, 1:-1, 1:-1]).sum(0)
+        cosine = (numeric * exact_normals[:, 1:-1, 1:-1]).sum(0)
         smooth = np.ones(cosine.shape, bool)
         for dy, dx in ((0, 1), (2, 1), (1, 0), (1, 2)):
             neighbour = np.s_[dy : dy + 94, dx : dx + 126]
@@ -336,7 +338,7 @@ def test_a_pixel_is_in_shadow_just_where_something_stands_before_the_lamp(views)
         faces_the_lamp = -(seen.normal * ray).sum(0) > 0.2
         in_its_beam = (not scene.light.one_sided) | (np.tensordot(scene.light.axes[2], ray, 1) > 0.1)
         candidates = np.argwhere(faces_the_lamp & in_its_beam)
-        for y, x in candidates[rng.permutation(len(candidates))[:25]]:
+        for y, x in candidates[rng.permutation(len(candidates))[:15]]:
             point = seen.point[:, y, x].astype(float)[:, None]
             path = lamp + steps * (point - lamp)
             path = path[:, np.linalg.norm(path - point, axis=0) > 0.02]
@@ -507,6 +509,6 @@ def test_the_command_line_says_what_it_did(tmp_path, capsys):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     words = f"{tmp_path / 'rooms'} --train 1 --val 1 --height 16 --width 16".split()
-    for said in ("2 written, 0 kept", "0 written, 2 kept"):
+    for message in ("2 written, 0 kept", "0 written, 2 kept"):
         main(parser.parse_args(words))
-        assert f"synthetic rooms in {tmp_path / 'rooms'}: {said}" in capsys.readouterr().out
+        assert f"synthetic rooms in {tmp_path / 'rooms'}: {message}" in capsys.readouterr().out
