@@ -1,4 +1,4 @@
-# make lab · make test · make coverage · make bench · make notebooks · make site · make clean
+# make lab · make test · make coverage · make bench · make notebooks · make site · make picture · make clean
 # Everything lives in .venv; the stamps in it make a second call start at once.
 PYTHON ?= python3
 BIN    := .venv/bin
@@ -11,7 +11,7 @@ PARALLEL  := -n logical --maxprocesses=4 --dist=loadfile
 UNITS     := tests flatmtl_lite --doctest-modules
 NOTEBOOKS := notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=1200
 
-.PHONY: lab lint test coverage bench notebooks site clean
+.PHONY: lab lint test coverage bench notebooks site picture clean
 
 lab: .venv/.lab  ## open the first notebook in JupyterLab (loopback only, token kept)
 	$(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
@@ -47,6 +47,9 @@ notebooks: .venv/.test  ## execute both editions again, as they are committed
 
 site: .venv/.test  ## course, guides and API pages in out/site: no kernel, no network
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs out/site
+
+picture: .venv/.test  ## the moving picture of the README, from the real instrument
+	$(BIN)/python -m flatmtl_lite.lab.publish.moving_picture docs/images/rho.gif
 
 clean:  ## results in out/ are yours and stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.* build dist *.egg-info

@@ -21,7 +21,7 @@ TRACES = """stage => [...stage.querySelectorAll('.resting, .moving')].flatMap(pl
 
 @pytest.fixture(scope="module")
 def website(tmp_path_factory):
-    """The whole site, built as ``make site`` builds it, and its stages by their calls; a warning is an error."""
+    """The site as ``make site`` builds it, and its stages by their calls; a warning is an error."""
     out, stages = tmp_path_factory.mktemp("site") / "site", {}
     stage_of = site.stage_of
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():

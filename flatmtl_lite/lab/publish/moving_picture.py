@@ -12,7 +12,7 @@ from pathlib import Path
 from ..instruments import rho_instrument
 from ..stage.page import page
 
-SIZE = {"width": 960, "height": 660}
+WIDTH, HEIGHT = 960, 660  # pixels
 EVERY = 3  # slider positions between two frames
 MOST_BYTES = 1_500_000
 
@@ -38,7 +38,7 @@ def moving_picture(path: Path) -> int:
         file = Path(folder) / "rho.html"
         file.write_text(page(stage, title="ρ"), encoding="utf-8")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        tab = browser.new_page(viewport=SIZE)
+        tab = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         tab.goto(file.as_uri())
         tab.locator(".moving .js-plotly-plot, .moving.js-plotly-plot").first.wait_for(state="attached")
         slider = tab.get_by_role("slider")
@@ -76,6 +76,6 @@ def moving_picture(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=moving_picture.__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", type=Path, help="the GIF to write")
     print(f"{moving_picture(parser.parse_args().path):,} bytes")
