@@ -49,7 +49,7 @@ site: .venv/.test  ## course, guides and API pages in out/site: no kernel, no ne
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs out/site
 
 picture: .venv/.test  ## the moving picture of the README, from the real instrument
-	$(BIN)/python -m flatmtl_lite.lab.publish.moving_picture docs/images/rho.gif
+	$(BIN)/python docs/moving_picture.py docs/images/rho.gif
 
 clean:  ## results in out/ are yours and stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.* build dist *.egg-info

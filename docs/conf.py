@@ -22,7 +22,7 @@ project = "flatmtl-lite"
 author = "flatmtl-lite contributors"
 version = release = flatmtl_lite.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build", "_made", "README.md"]
+exclude_patterns = ["_build", "_made"]
 
 nb_execution_mode = "off"  # the notebooks are committed executed
 myst_enable_extensions = ["dollarmath", "colon_fence"]

@@ -9,8 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ..instruments import rho_instrument
-from ..stage.page import page
+from flatmtl_lite.lab import page, rho_instrument
 
 WIDTH, HEIGHT = 960, 660  # pixels
 EVERY = 3  # slider positions between two frames
