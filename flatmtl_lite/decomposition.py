@@ -10,16 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .aggregation import (
-    Aggregator,
-    GramianAggregator,
-    Mean,
-    NonFiniteGradient,
-    gramian,
-    relative_accuracy,
-    weighted_sum,
-)
-from .aggregation.base import check_aggregator
+from .aggregation import Mean, NonFiniteGradient, gramian, relative_accuracy, weighted_sum
+from .aggregation.base import Aggregator, GramianAggregator, check_aggregator
 from .gradients import (
     Features,
     Losses,
@@ -170,16 +162,12 @@ def decompose(
         return run_passes(state, [MicroBatch(features, losses)], TrunkAndHeads(shared, heads), perturbation)
 
 
-def alone(gradients: TaskGradients) -> None:
-    """Leave the gradients as they are: one process has nothing to average."""
-
-
 def run_passes(
     state: StateGuard,
     batches: Sequence[MicroBatch],
     groups: TrunkAndHeads,
     perturbation: Perturbation | None,
-    average: Callable[[TaskGradients], None] = alone,
+    average: Callable[[TaskGradients], None] = lambda gradients: None,
 ) -> Decomposition:
     """Run :func:`decompose` over micro-batches: first gradients, ε, second gradients, difference.
 
@@ -188,7 +176,8 @@ def run_passes(
         batches: the micro-batches that make one batch.
         groups: shared and head parameters.
         perturbation: None, or a zero one: no perturbed pass runs.
-        average: called on every set of gradients, to average it over processes in place.
+        average: called on every set of gradients, to average it over processes in place; by default there
+            is one process and nothing to do.
 
     Raises:
         ValueError, NonFiniteGradient: as :func:`decompose`.
@@ -201,7 +190,7 @@ def run_passes(
     if perturbation is None or perturbation.is_zero:
         return _difference(clean, None, groups)
     if perturbation.perturb == "mean":
-        with _perturbed_by_mean_loss(groups, clean, perturbation):
+        with _moved_by_mean(groups, clean, perturbation):
             sam = task_gradients(batches, groups, tasks)
     else:
         sam = _perturbed_gradients(batches, groups, clean, perturbation)
@@ -215,7 +204,7 @@ def run_weighted_passes(
     groups: TrunkAndHeads,
     perturbation: Perturbation | None,
     weigh: Callable[[Tensor], Tensor],
-    average: Callable[[TaskGradients], None] = alone,
+    average: Callable[[TaskGradients], None] = lambda gradients: None,
 ) -> Decomposition:
     """Run the passes with one backward pass of the weighted losses instead of one per task.
 
@@ -239,7 +228,7 @@ def run_weighted_passes(
     if perturbation is None or perturbation.is_zero:
         return _difference(clean, None, groups)
     weights = weigh(clean.losses)
-    with _perturbed_by_mean_loss(groups, clean, perturbation):
+    with _moved_by_mean(groups, clean, perturbation):
         sam = weighted_gradients(batches, groups, lambda losses: weights)
     average(sam)
     return _difference(clean, sam, groups)
@@ -261,9 +250,7 @@ def _perturbed_gradients(
 
 
 @contextmanager
-def _perturbed_by_mean_loss(
-    groups: TrunkAndHeads, clean: TaskGradients, perturbation: Perturbation
-) -> Iterator[None]:
+def _moved_by_mean(groups: TrunkAndHeads, clean: TaskGradients, perturbation: Perturbation) -> Iterator[None]:
     """Move all weights by one ε, from the gradient of the mean loss, as long as the block runs."""
     theta, theta_heads = _weights(groups, clean)
     all_heads, mean_head = torch.cat(theta_heads), torch.cat(clean.heads) / len(clean.heads)
@@ -282,9 +269,8 @@ def _difference(clean: TaskGradients, sam: TaskGradients | None, groups: TrunkAn
     """Split SAM gradients by subtracting the clean ones; check that all gradients are finite."""
     heads = [unflatten(vector, head) for vector, head in zip(clean.heads, groups.heads, strict=True)]
     finite_heads = _finite_heads(clean)
-    if sam is None:
-        d = Decomposition(clean.shared, None, heads, heads, clean.losses)
-    else:
+    d = Decomposition(clean.shared, None, heads, heads, clean.losses)
+    if sam is not None:
         flat = sam.shared.sub_(clean.shared)
         sam_heads = [unflatten(vector, head) for vector, head in zip(sam.heads, groups.heads, strict=True)]
         d = Decomposition(clean.shared, flat, sam_heads, heads, clean.losses, sam.losses)
@@ -300,8 +286,7 @@ def _finite_heads(gradients: TaskGradients) -> Tensor:
 
 def _check_tasks_finite(finite: Tensor) -> None:
     """Raise NonFiniteGradient for the tasks whose entry of ``finite`` (T,) is 0 or False."""
-    bad_tasks = [i for i, is_finite in enumerate(finite.tolist()) if not is_finite]
-    if bad_tasks:
+    if bad_tasks := [i for i, is_finite in enumerate(finite.tolist()) if not is_finite]:
         raise NonFiniteGradient(bad_tasks)
 
 
@@ -404,6 +389,5 @@ def coefficients(M: Tensor, aggregate: GramianAggregator, rule: str, eps: float 
         weights = aggregate.weigh(inner, eps, part)
         return (weights.unsqueeze(-2) @ rows).squeeze(-2)
 
-    basis = torch.eye(n, dtype=torch.float64, device="cpu").expand(*batch, n, n)
-    loss, flat = torch.split(basis, n // 2, -2)
+    loss, flat = torch.eye(n, dtype=torch.float64, device="cpu").expand(*batch, n, n).chunk(2, -2)
     return RULES[rule](A, loss, flat)

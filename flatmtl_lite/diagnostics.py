@@ -11,7 +11,8 @@ from .aggregation import GramianAggregator, gramian, state_kept
 from .aggregation.base import check_aggregator, check_gramian, scale_free
 from .decomposition import coefficients
 from .gradients import flatten, unflatten
-from .perturbation import StateGuard, check_radius, perturbed, worst_case
+from .perturbation import StateGuard, perturbed, worst_case
+from .perturbation.sam import check_radius
 
 
 def cosines(G: Tensor) -> Tensor:

@@ -84,9 +84,7 @@ class TrunkAndHeads:
                 "For a task without a head of its own give an empty list as its head."
             )
         if count == 1 and (self.finds_shared or self.finds_heads):
-            raise ValueError(
-                "Got one task; its graph cannot tell trunk from head. Pass shared= and heads=[...]."
-            )
+            raise ValueError("Got one task; it cannot tell trunk from head. Pass shared= and heads=[...].")
 
     def resolve(self, losses: Sequence[Tensor], tasks: Sequence[int]) -> None:
         """Find the lists that were left out from the graph; check that every parameter has its place.
@@ -102,7 +100,12 @@ class TrunkAndHeads:
             return
         shared, heads = list(self.shared), [list(head) for head in self.heads or [[] for _ in losses]]
         listed, owner = set(shared), {p: i for i, head in enumerate(heads) for p in head}
-        for leaf, users in self._leaves_with_tasks(losses, tasks):
+        reached_by: dict[Tensor, list[int]] = {}
+        for i, loss in zip(tasks, losses, strict=True):
+            for leaf in _leaves(loss):
+                reached_by.setdefault(leaf, []).append(i)
+        order = {p: k for k, p in enumerate(self.trained)}
+        for leaf, users in sorted(reached_by.items(), key=lambda item: order.get(item[0], -1)):
             if leaf in owner and users != [owner[leaf]]:
                 raise ValueError(
                     f"The parameter {self.name(leaf)} is listed in the head of task {owner[leaf]}, but the "
@@ -122,9 +125,8 @@ class TrunkAndHeads:
                     "entry of its task, or call requires_grad_(False) on it."
                 )
         TrunkAndHeads(shared, heads, self.trained)  # checks them together, before anything is changed
-        self.shared, self.heads = shared, heads
+        self.shared, self.heads, self.resolved = shared, heads, True
         self.finds_shared = self.finds_heads = False
-        self.resolved = True
 
     def check(self) -> None:
         """Raise ValueError if the lists contradict each other or leave out a trained parameter."""
@@ -135,9 +137,8 @@ class TrunkAndHeads:
             for p in parameters:
                 if not (isinstance(p, Tensor) and p.is_leaf and p.requires_grad):
                     raise ValueError(
-                        f"An entry of {where} is a {type(p).__name__}, not a leaf that requires a "
-                        "gradient; expected parameters. Leave frozen ones out: "
-                        "[p for p in ... if p.requires_grad]."
+                        f"An entry of {where} is a {type(p).__name__}, not a leaf with requires_grad; "
+                        "expected parameters. Leave frozen ones out: [p for p in ... if p.requires_grad]."
                     )
                 if p in place:
                     raise ValueError(
@@ -160,17 +161,6 @@ class TrunkAndHeads:
                     "were found from the graph, no loss reaches it); add it to shared= or to the heads= "
                     "entry of its task, or call requires_grad_(False) on it."
                 )
-
-    def _leaves_with_tasks(
-        self, losses: Sequence[Tensor], tasks: Sequence[int]
-    ) -> list[tuple[Tensor, list[int]]]:
-        """Return each leaf of the graph with the tasks whose losses reach it, in the optimizer's order."""
-        users: dict[Tensor, list[int]] = {}
-        for i, loss in zip(tasks, losses, strict=True):
-            for leaf in _leaves(loss):
-                users.setdefault(leaf, []).append(i)
-        order = {p: k for k, p in enumerate(self.trained)}
-        return sorted(users.items(), key=lambda item: order.get(item[0], -1))
 
 
 class MicroBatch:
@@ -252,9 +242,9 @@ def task_gradients(
     def add(totals: TaskGradients, losses: list[Tensor], heads: list[list[Tensor]], share: float) -> None:
         for k, (loss, head) in enumerate(zip(losses, heads, strict=True)):
             more = k + 1 < len(losses)
-            trunk_grads, head_grads = _grad(loss, groups.shared, head, retain_graph=more)
-            _add(totals.shared[k], trunk_grads, groups.shared, share)
-            _add(totals.heads[k], head_grads, head, share)
+            grads = _grad(loss, groups.shared + head, retain_graph=more)
+            _add(totals.shared[k], grads[: len(groups.shared)], groups.shared, share)
+            _add(totals.heads[k], grads[len(groups.shared) :], head, share)
 
     return _averaged(batches, groups, tasks, len(tasks), add)
 
@@ -279,11 +269,10 @@ def weighted_gradients(
     def add(totals: TaskGradients, losses: list[Tensor], heads: list[list[Tensor]], share: float) -> None:
         values = torch.stack(losses)
         weights = weigh(values.detach()).to(values).clamp_min(torch.finfo(values.dtype).eps ** 2)
-        all_heads = [p for head in heads for p in head]
-        trunk_grads, head_grads = _grad((weights * values).sum(), groups.shared, all_heads)
-        _add(totals.shared[0], trunk_grads, groups.shared, share)
+        grads = iter(_grad((weights * values).sum(), groups.shared + [p for head in heads for p in head]))
+        _add(totals.shared[0], [next(grads) for _ in groups.shared], groups.shared, share)
         for k, head in enumerate(heads):
-            weighted, head_grads = head_grads[: len(head)], head_grads[len(head) :]
+            weighted = [next(grads) for _ in head]
             _add(totals.heads[k], [None if g is None else g / weights[k] for g in weighted], head, share)
 
     return _averaged(batches, groups, range(len(batches[0].losses)), 1, add)
@@ -313,12 +302,11 @@ def set_generators(states: list[Tensor]) -> None:
         torch.cuda.set_rng_state_all(states[1:])
 
 
+Add = Callable[[TaskGradients, list[Tensor], list[list[Tensor]], float], None]
+
+
 def _averaged(
-    batches: Sequence[MicroBatch],
-    groups: TrunkAndHeads,
-    tasks: Sequence[int],
-    rows: int,
-    add: Callable[[TaskGradients, list[Tensor], list[list[Tensor]], float], None],
+    batches: Sequence[MicroBatch], groups: TrunkAndHeads, tasks: Sequence[int], rows: int, add: Add
 ) -> TaskGradients:
     """Run the micro-batches; ``add`` adds the share of each to the totals, which have that many rows."""
     totals: TaskGradients | None = None
@@ -326,8 +314,7 @@ def _averaged(
         share = 1 / len(batches)
         losses = batch.run(tasks)
         groups.resolve(losses, tasks)
-        heads = [groups.heads[i] for i in tasks]
-        values = torch.stack([loss.detach() for loss in losses])
+        heads, values = [groups.heads[i] for i in tasks], torch.stack([loss.detach() for loss in losses])
         totals = totals or _zeros(groups.shared, heads, rows, values)
         totals.losses.add_(values, alpha=share)
         add(totals, losses, heads, share)
@@ -344,14 +331,8 @@ def _zeros(shared: list[Tensor], heads: list[list[Tensor]], rows: int, losses: T
     )
 
 
-Grads = tuple[Tensor | None, ...]
-
-
-def _grad(
-    loss: Tensor, shared: list[Tensor], head: list[Tensor], retain_graph: bool = False
-) -> tuple[Grads, Grads]:
-    grads: Grads = torch.autograd.grad(loss, shared + head, retain_graph=retain_graph, allow_unused=True)
-    return grads[: len(shared)], grads[len(shared) :]
+def _grad(loss: Tensor, parameters: list[Tensor], retain_graph: bool = False) -> tuple[Tensor | None, ...]:
+    return torch.autograd.grad(loss, parameters, retain_graph=retain_graph, allow_unused=True)
 
 
 def _add(vector: Tensor, grads: Sequence[Tensor | None], like: Sequence[Tensor], factor: float) -> None:

@@ -144,10 +144,8 @@ class FlatMTL:
         self.optimizer = optimizer
         self.trunk_and_heads = TrunkAndHeads(shared, heads, _trained(optimizer, self.aggregate))
         self.perturbation = Perturbation(rho, rho_heads, adaptive, norm, perturb)
-        self.combine = combine
+        self.combine, self.on_nonfinite, self.skipped = combine, on_nonfinite, 0
         self.process_group = process_group
-        self.on_nonfinite = on_nonfinite
-        self.skipped = 0
 
     def __call__(self, features: Features, losses: Losses) -> Report:
         """Do one training step: :meth:`backward` on the batch, then ``optimizer.step()``.
@@ -202,9 +200,8 @@ class FlatMTL:
         Raises:
             ValueError: it belongs to another aggregator, or keys are missing.
         """
-        expected = {"aggregator", "aggregate", "skipped"}
-        if set(state) != expected:
-            raise ValueError(f"Got a state with keys {sorted(state)}; expected {sorted(expected)}.")
+        if set(state) != set(self.state_dict()):
+            raise ValueError(f"Got a state with keys {sorted(state)}; expected {sorted(self.state_dict())}.")
         if state["aggregator"] != type(self.aggregate).__name__:
             raise ValueError(
                 f"Got the state of {state['aggregator']}; expected a state of "
@@ -237,12 +234,12 @@ class FlatMTL:
 
     @property
     def _weighting(self) -> Mean | LossWeighting | None:
-        """The aggregator if one backward pass of its weighted losses is enough, else None."""
-        if isinstance(self.aggregate, (Mean, LossWeighting)) and (
-            self.rule == "erm" or self.perturbation.perturb == "mean"
-        ):
-            return self.aggregate
-        return None
+        """The aggregator if one backward pass of its weighted losses is enough, else None.
+
+        That takes weights from the losses alone, and gradients of all tasks at one point.
+        """
+        A, one_point = self.aggregate, self.rule == "erm" or self.perturbation.perturb == "mean"
+        return A if isinstance(A, (Mean, LossWeighting)) and one_point else None
 
     def _backward(self, batches: list[MicroBatch]) -> Report:
         weighting = self._weighting
@@ -255,8 +252,7 @@ class FlatMTL:
         except NonFiniteGradient:
             if weighting is None:
                 raise
-            # one row for all tasks cannot tell which task it was, so each task gets its own
-            weighting = None
+            weighting = None  # one row for all tasks cannot tell which task it was; one per task can
             d, direction = self._direction(batches, weighting)
         self.aggregate.learn()
         self._fill(direction, d.head_grads)
@@ -267,21 +263,19 @@ class FlatMTL:
     ) -> tuple[Decomposition, Tensor]:
         """Return the decomposition and the trunk's direction; if it raises, leave everything as before."""
         perturbation = None if self.rule == "erm" else self.perturbation
-        groups = self.trunk_and_heads
         with state_kept(self.aggregate, only_on_error=True), StateGuard() as state:
+            passes = state, batches, self.trunk_and_heads, perturbation
             if weighting is None:
-                d = run_passes(state, batches, groups, perturbation, self.average)
+                d = run_passes(*passes, self.average)
                 return d, combine(d, self.aggregate, self.rule)
-            weigh = weighting.loss_weights
-            d = run_weighted_passes(state, batches, groups, perturbation, weigh, self.average)
+            d = run_weighted_passes(*passes, weighting.loss_weights, self.average)
             return d, d.sam[0]
 
     def _fill(self, direction: Tensor, head_grads: list[list[Tensor]]) -> None:
         """Put the direction into the trunk's ``.grad``, and each head's SAM gradient into its own."""
-        trunk = self.trunk_and_heads.shared
-        shared = zip(trunk, unflatten(direction, trunk), strict=True)
-        heads = zip(self.trunk_and_heads.heads, head_grads, strict=True)
-        for p, grad in [*shared, *(pair for head, grads in heads for pair in zip(head, grads, strict=True))]:
+        trunk_grads = unflatten(direction, self.trunk_and_heads.shared)
+        grads = [*trunk_grads, *(grad for head in head_grads for grad in head)]
+        for p, grad in zip(self.trunk_and_heads.parameters, grads, strict=True):
             p.grad = grad.to(p.dtype)
 
 

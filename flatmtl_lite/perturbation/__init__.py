@@ -1,22 +1,6 @@
 """The worst-case step ε, one file per way to choose it: read sam.py, then state.py."""
 
-from .sam import (
-    DEFAULT_NORM,
-    DEFAULT_RHO,
-    Perturbation,
-    check_perturb,
-    check_radius,
-    worst_case,
-)
+from .sam import DEFAULT_NORM, DEFAULT_RHO, Perturbation, worst_case
 from .state import StateGuard, perturbed
 
-__all__ = [
-    "DEFAULT_NORM",
-    "DEFAULT_RHO",
-    "Perturbation",
-    "StateGuard",
-    "check_perturb",
-    "check_radius",
-    "perturbed",
-    "worst_case",
-]
+__all__ = ["DEFAULT_NORM", "DEFAULT_RHO", "Perturbation", "StateGuard", "perturbed", "worst_case"]

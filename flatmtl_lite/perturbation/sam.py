@@ -7,10 +7,9 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-# The core, the command line and the notebooks take their defaults from here. An experiment that uses other
-# values names them in its preset. SAM (arXiv 2010.01412) has the default radius 0.05, which lies within the
-# range that the papers search. arXiv 2211.13723 writes one norm for the trunk and one for each head in its
-# eqs. 7 and 11.
+# The one place for the defaults of core, command line and notebooks; presets name other values. SAM's default
+# radius is 0.05 (arXiv 2010.01412), within the range that the papers search. arXiv 2211.13723 has one norm
+# for the trunk and one for each head (eqs. 7 and 11).
 DEFAULT_RHO = 0.05
 DEFAULT_NORM = "separate"
 

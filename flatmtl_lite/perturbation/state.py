@@ -63,8 +63,8 @@ class StateGuard:
 
     def keep(self) -> None:
         """Take the present state as the one to leave behind."""
-        present = ((module, name, module._buffers[name]) for module, name, _, _ in self._before)
-        buffers = [(module, name, b, b.clone()) for module, name, b in present if b is not None]
+        places = [(module, name) for module, name, _, _ in self._before]
+        buffers = [(m, name, b, b.clone()) for m, name in places if (b := m._buffers[name]) is not None]
         self._kept = (buffers, generator_states())
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:

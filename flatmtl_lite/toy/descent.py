@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..aggregation import AGGREGATORS, Aggregator, GramianAggregator, Mean
 from ..decomposition import RULES, Decomposition, check_rule, combine
-from ..perturbation import check_perturb, check_radius, worst_case
+from ..perturbation.sam import check_perturb, check_radius, worst_case
 from .problems import Problem
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flatmtl_lite.perturbation import Perturbation, check_radius, worst_case
+from flatmtl_lite.perturbation.sam import Perturbation, check_radius, worst_case
 
 RADII = st.floats(1e-4, 10)
 SEEDS = st.integers(0, 10_000)

@@ -69,7 +69,7 @@ STEPS = (
     Step(
         "θ<sub>sh</sub> ← θ<sub>sh</sub> − η g; each head takes its own SAM gradient",
         [
-            (optim.FlatMTL._fill, ["shared = ", "heads = ", "p.grad = "]),
+            (optim.FlatMTL._fill, ["trunk_grads = ", "grads = ", "p.grad = "]),
             (optim.FlatMTL.__call__, ["self.optimizer.step()"]),
         ],
     ),
