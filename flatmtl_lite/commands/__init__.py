@@ -2,8 +2,8 @@
 
 Each file has ``add_arguments(parser)``, and ``run(...)`` that takes the parsed arguments and returns the exit
 code. A file with ``REST = "unknown"`` also gets the words that its parser does not know, as ``rest``. With
-``REST = "after --"`` it gets the words after two dashes. ``COMMANDS`` is the table of all commands. ``options``
-turns the settings of an experiment into options.
+``REST = "after --"`` it gets the words after two dashes. ``COMMANDS`` is the table of all commands.
+``options`` turns the settings of an experiment into options.
 """
 
 from typing import NamedTuple
