@@ -49,9 +49,9 @@ def _read(words: Sequence[str], name: str, module: ModuleType | None) -> dict[st
     parser = argparse.ArgumentParser(prog="flatmtl-lite", description=summary)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for other, command in COMMANDS.items():
-        one = commands.add_parser(other, help=command.help, description=f"{command.help.capitalize()}.")
+        subparser = commands.add_parser(other, help=command.help, description=f"{command.help.capitalize()}.")
         if module is not None and other == name:
-            module.add_arguments(one)
+            module.add_arguments(subparser)
     rest: list[str] = []
     if getattr(module, "REST", None) == "after --" and "--" in words:
         dashes = list(words).index("--")

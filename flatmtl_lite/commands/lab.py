@@ -8,9 +8,7 @@ REST = "after --"  # these words are arguments of JupyterLab
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Words after -- are handed on to JupyterLab, such as: flatmtl-lite lab -- --port=8890"
-    parser.add_argument(
-        "folder", type=Path, nargs="?", help="folder for your copy of the notebooks (default: see the course)"
-    )
+    parser.add_argument("folder", type=Path, nargs="?", help="folder for your own copy of the course")
     parser.add_argument("--no-browser", action="store_true", help="print the address, open no browser")
 
 

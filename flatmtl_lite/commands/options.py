@@ -16,19 +16,23 @@ def add_experiments(parser: argparse.ArgumentParser) -> Iterator[argparse.Argume
     experiments = parser.add_subparsers(required=True, metavar="EXPERIMENT", dest="experiment")
     for name, definition in EXPERIMENTS.items():
         summary = (definition.settings.__doc__ or "").splitlines()[0]
-        one = experiments.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        subparser = experiments.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         presets = definition.presets
-        one.add_argument("--preset", choices=list(presets), help=_preset_help(presets))
-        one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
-        one.add_argument(
+        subparser.add_argument("--preset", choices=list(presets), help=_preset_help(presets))
+        subparser.add_argument(
+            "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)"
+        )
+        subparser.add_argument(
             "--threads", type=_threads, default=None, help="threads on the CPU (default: torch's)"
         )
-        one.add_argument("--data", help="folder of the source files (default: FLATMTL_DATA, then the cache)")
-        one.add_argument("--download", action="store_true", help="fetch source files that are missing")
+        subparser.add_argument(
+            "--data", help="folder of the source files (default: FLATMTL_DATA, then the cache)"
+        )
+        subparser.add_argument("--download", action="store_true", help="fetch source files that are missing")
         settings, no_defaults = definition.settings, dict[str, Any]()
-        _add_fields(one.add_argument_group(f"options of {settings.__name__}"), settings, no_defaults)
-        _add_fields(one.add_argument_group("options of Config"), Config, definition.defaults)
-        yield one
+        _add_fields(subparser.add_argument_group(f"options of {settings.__name__}"), settings, no_defaults)
+        _add_fields(subparser.add_argument_group("options of Config"), Config, definition.defaults)
+        yield subparser
 
 
 def set_threads(threads: int | None) -> None:

@@ -13,9 +13,9 @@ TRAINING = {"teaching": teaching, "splitting": splitting, "flatness": flatness}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     records = parser.add_subparsers(required=True, metavar="RECORD", dest="record")
     for name, module in TRAINING.items():
-        one = records.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
-        one.add_argument("file", type=Path, help="the JSON file to write")
-        one.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+        subparser = records.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
+        subparser.add_argument("file", type=Path, help="the JSON file to write")
+        subparser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     collected = records.add_parser("rooms", help=(rooms.__doc__ or "").splitlines()[0])
     collected.add_argument("sweep", type=Path, help="the folder above all run folders")
     collected.add_argument("file", type=Path, help="the JSON file to write")

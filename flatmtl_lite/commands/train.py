@@ -9,10 +9,10 @@ from .options import add_experiments, set_threads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    for one in add_experiments(parser):
-        one.add_argument("--out", required=True, help="the folder of the run")
-        one.add_argument("--resume", action="store_true", help="go on with the run in that folder")
-        one.add_argument(
+    for subparser in add_experiments(parser):
+        subparser.add_argument("--out", required=True, help="the folder of the run")
+        subparser.add_argument("--resume", action="store_true", help="go on with the run in that folder")
+        subparser.add_argument(
             "--checkpoint-seconds",
             type=_seconds,
             default=60.0,

@@ -114,11 +114,11 @@ def join_processes(device: str = "auto") -> Iterator[Processes]:
         return
     local = int(os.environ["LOCAL_RANK"])
     on_cuda = device in ("auto", "cuda") and torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"])
-    own = pick_device(f"cuda:{local}" if on_cuda else "cpu" if device == "auto" else device)
+    own_device = pick_device(f"cuda:{local}" if on_cuda else "cpu" if device == "auto" else device)
     if on_cuda:
-        torch.cuda.set_device(own)
+        torch.cuda.set_device(own_device)
     dist.init_process_group("nccl" if on_cuda else "gloo")
     try:
-        yield Processes(dist.group.WORLD, dist.get_rank(), dist.get_world_size(), own)
+        yield Processes(dist.group.WORLD, dist.get_rank(), dist.get_world_size(), own_device)
     finally:
         dist.destroy_process_group()
