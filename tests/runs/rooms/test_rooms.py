@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flatmtl_lite.runs.rooms import CLASSES, add_arguments, files, main, render, renderer, sensor, write_rooms
-from flatmtl_lite.runs.rooms.camera import FOCAL
+from flatmtl_lite.runs.rooms.camera import FOCAL, image_plane, rotate
 from flatmtl_lite.runs.rooms.groups import FORMS
 from flatmtl_lite.runs.rooms.renderer import shade, view
 from flatmtl_lite.runs.rooms.scene import FIRST_SOLID, build_scene
@@ -292,6 +292,15 @@ def test_labels_are_those_of_what_is_there(views):
         np.testing.assert_allclose(seen.point[1][ceiling], scene.size[1], atol=1e-3)
 
 
+def test_no_solid_is_nearer_than_what_a_pixel_shows(views):
+    """Every solid is tried on every ray, also those that reach behind the camera."""
+    for scene, seen in views:
+        rays = rotate(scene.camera.axes.T, image_plane(96, 128))
+        for row in range(FIRST_SOLID, len(scene.table.kind)):
+            entry, leave = scene.table.cross(row, scene.camera.position, rays)
+            assert not ((entry > 0) & (entry < leave) & (entry < seen.depth)).any()
+
+
 def everything(corners, least, most):
     low = np.broadcast_to(least, (len(corners), 2))
     return low, np.broadcast_to(most, (len(corners), 2))
@@ -441,7 +450,8 @@ def test_what_was_begun_is_completed_and_whole_files_stay(tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:-7])
     (tmp_path / "val/label/1.npy").unlink()
     (tmp_path / "val/label/1.npy.part").write_bytes(b"half")
-    assert write_rooms(tmp_path, **SMALL) == {"written": 2, "kept": 3}
+    np.save(tmp_path / "train/image/2.npy", np.zeros((8, 8, 3), np.float32))
+    assert write_rooms(tmp_path, **SMALL) == {"written": 3, "kept": 2}
     assert content(tmp_path) == before
     assert (tmp_path / "val/image/0.npy").stat().st_mtime_ns == kept.st_mtime_ns
 
