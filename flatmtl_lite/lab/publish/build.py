@@ -15,6 +15,7 @@ from ...files import write_whole
 from .editions import INSTRUCTOR, learners_edition
 
 MOST_BYTES = 500_000
+SECONDS = 7200  # for one cell: the limit ends a hang, and a busy machine is only slow
 
 
 def build(path: Path) -> None:
@@ -35,7 +36,7 @@ def build(path: Path) -> None:
 
 
 def _executed(notebook: nbformat.NotebookNode, path: Path) -> str:
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}})
+    client = NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(path.parent)}})
     client.execute(env=os.environ | {"FLATMTL_STATIC": "1"})
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
