@@ -188,6 +188,7 @@ def test_flatten_copies_and_unflatten_gives_views_in_every_memory_format():
     assert not vector[:6].any()
     assert tensors[0].any()
     assert flatten([]).shape == (0,)
+    assert not flatten([nn.Parameter(torch.ones(2))]).requires_grad
     assert unflatten(torch.zeros(0), []) == []
 
 
@@ -323,6 +324,13 @@ def test_a_head_that_another_tasks_loss_uses_is_an_error(net):
     split = TrunkAndHeads(net.shared, swapped, {p: name for name, p in net.named_parameters()})
     with pytest.raises(ValueError, match=r"heads.[01].weight.*head of task [01].*tasks? \[?[01]"):
         task_gradients([net.task_pass()], split, range(3))
+
+
+def test_a_head_that_a_later_task_uses_too_is_an_error(net):
+    losses = net.losses()
+    losses[2] = lambda z: net.loss(2, z) + net.heads[0](z).mean()
+    with pytest.raises(ValueError, match=r"listed in the head of task 0, but.*tasks \[0, 2\] reach it"):
+        task_gradients([MicroBatch(net.features, losses)], net.split, range(3))
 
 
 # bad lists --------------------------------------------------------------------------------------------------
