@@ -21,16 +21,12 @@ DRAWN = {
 
 
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
-def test_real_runs_are_drawn(draw, runs):
+def test_real_runs_are_drawn_and_nothing_to_draw_is_named(draw, runs):
     figure = draw(runs)
     assert any(trace.x is not None and len(trace.x) > 1 for trace in figure.data)
     named = [trace.name for trace in figure.data if trace.showlegend is not False and trace.name]
     assert len(named) == len(set(named))  # once in the legend
-
-
-@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
-def test_nothing_to_draw_is_named(draw):
-    for runs in ({}, {"LS": []}, {"LS": [[]]}, {"LS": [[EMPTY]]}):
+    for empty in ({}, {"LS": []}, {"LS": [[]]}, {"LS": [[EMPTY]]}):
         with pytest.raises(ValueError, match=r"Got runs .*expected") as error:
-            draw(runs)
-        assert str(list(runs)) in str(error.value)
+            draw(empty)
+        assert str(list(empty)) in str(error.value)

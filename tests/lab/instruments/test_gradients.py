@@ -41,15 +41,19 @@ def test_the_gradients_instrument_shows_the_core(gradients, method):
     assert ("worse" in stage.state.replace("no task worse", "")) == (worst.item() < -1e-6)
 
 
-@pytest.mark.parametrize("turn", [0, 35, 120, 180, 250])
 @pytest.mark.parametrize("gradients", [PAIR, TRIPLE], ids=["two", "three"])
-def test_the_wedge_holds_what_is_good_for_all(gradients, turn):
-    stage = lab.gradients_instrument(gradients, turn=turn)
-    G = by_hand(gradients, turn)
+def test_the_wedge_holds_what_is_good_for_all(gradients):
+    stage = lab.gradients_instrument(gradients)
+    for turn in (0, 35, 120, 180, 250):
+        stage.index = stage.values.index(str(turn))
+        holds_what_is_good_for_all(drawn(stage)["cone"], by_hand(gradients, turn))
+
+
+def holds_what_is_good_for_all(wedge, G):
     angle = torch.deg2rad(torch.arange(0.5, 360, dtype=torch.float64))
     directions = torch.stack([angle.cos(), angle.sin()], -1)
     good = (directions @ G.T > 0).all(-1)
-    rim = drawn(stage)["cone"][1:-1]
+    rim = wedge[1:-1]
     if not good.any():
         assert rim.isnan().all()
         return
