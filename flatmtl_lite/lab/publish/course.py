@@ -4,7 +4,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,14 +101,15 @@ def open_course(
         instructor: Copy the instructor's edition too.
 
     Returns:
-        The exit code: 1 if JupyterLab is not installed, else 0.
+        The exit code, 0.
 
     Raises:
+        ModuleNotFoundError: JupyterLab is not installed. Nothing was copied.
         ValueError, OSError: ``copy_course`` raised them.
     """
     if importlib.util.find_spec("jupyterlab") is None:
-        print('JupyterLab is missing; install it with: pip install "flatmtl-lite[lab]"', file=sys.stderr)
-        return 1
+        advice = 'JupyterLab is missing; install it with: pip install "flatmtl-lite[lab]"'
+        raise ModuleNotFoundError(advice, name="jupyterlab")
     folder = DEFAULT_FOLDER if folder is None else folder
     print(copy_course(folder, instructor), flush=True)
     root = hasattr(os, "geteuid") and os.geteuid() == 0

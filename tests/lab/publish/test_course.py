@@ -231,11 +231,12 @@ def test_the_default_folder_lies_in_the_current_one(shipped, tmp_path, started, 
     assert f"--ServerApp.root_dir={tmp_path / 'flatmtl-course'}" in started[0]
 
 
-def test_without_jupyterlab_one_sentence_helps(shipped, folder, started, monkeypatch, capsys):
+def test_without_jupyterlab_one_sentence_helps(shipped, folder, started, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert open_course(folder) == 1
-    assert capsys.readouterr().err == (
-        'JupyterLab is missing; install it with: pip install "flatmtl-lite[lab]"\n'
-    )
+    with pytest.raises(
+        ModuleNotFoundError, match=r'JupyterLab is missing; .* pip install "flatmtl-lite\[lab\]"$'
+    ) as caught:
+        open_course(folder)
+    assert caught.value.name == "jupyterlab"
     assert started == []
     assert not folder.exists()
