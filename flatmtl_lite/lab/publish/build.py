@@ -36,7 +36,8 @@ def build(path: Path) -> None:
 
 
 def _executed(notebook: nbformat.NotebookNode, path: Path) -> str:
-    client = NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(path.parent)}})
+    place = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(notebook, timeout=SECONDS, resources=place, coalesce_streams=True)
     client.execute(env=os.environ | {"FLATMTL_STATIC": "1"})
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:

@@ -118,7 +118,7 @@ def algorithm() -> Algorithm:
 
 def _name(home: Callable | ModuleType) -> str:
     module = home if isinstance(home, ModuleType) else sys.modules[home.__module__]
-    name = f"{module.__name__.removeprefix('flatmtl_lite.')}.py"
+    name = f"{module.__name__.removeprefix('flatmtl_lite.').replace('.', '/')}.py"
     return name if module is home else f"{name}, {home.__qualname__}"
 
 
