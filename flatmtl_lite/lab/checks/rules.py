@@ -43,8 +43,8 @@ decomposed_rule = Exercise(
 )
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
-    return torch.allclose(one, other)
+def _same(first: Tensor, second: Tensor) -> bool:
+    return torch.allclose(first, second)
 
 
 additive = Exercise(
