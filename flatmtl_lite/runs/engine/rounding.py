@@ -13,6 +13,7 @@ def rounded(values: Any, digits: int = 4) -> Any:
     A number that is not finite becomes None, because JSON has no word for it.
 
     Example:
+        >>> import torch
         >>> rounded({"losses": torch.tensor([2 / 3, float("inf")]), "count": 12345})
         {'losses': [0.6667, None], 'count': 12345}
     """

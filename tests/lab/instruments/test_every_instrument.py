@@ -3,7 +3,7 @@
 import pytest
 
 from flatmtl_lite import lab
-from flatmtl_lite.lab.publish.site import opened
+from flatmtl_lite.lab.publish.site import stage_of
 
 TRIPLE = ((1.5, 0.2), (-0.4, 1.2), (0.9, 0.3))
 MAKERS = {
@@ -39,7 +39,7 @@ def test_every_choice_fills_every_trace_and_the_call_opens_it(name, monkeypatch)
             assert len(set(stage.states[k])) == len(stage.values)
         for trace in stage.drawn().data:
             assert trace.uid is None or len(trace.x) == len(trace.y) >= 1, trace.uid
-    again = opened(stage.call)
+    again = stage_of(stage.call)
     assert (again.index, again.choice, again.points) == (stage.index, stage.choice, stage.points)
     assert again.tables[last] == stage.tables[last]
     values = [float(value) for value in stage.values]
@@ -51,7 +51,7 @@ def test_the_ends_of_a_rounded_scale_can_be_opened(name):
     stage = MAKERS[name]()
     for index in (0, len(stage.values) - 1):
         stage.index = index
-        assert opened(stage.call).index == index
+        assert stage_of(stage.call).index == index
 
 
 BAD_INPUT = [

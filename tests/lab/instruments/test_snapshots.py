@@ -8,7 +8,7 @@ import torch
 import flatmtl_lite as fm
 from flatmtl_lite import lab
 from flatmtl_lite.diagnostics import angles
-from flatmtl_lite.lab.publish.site import opened
+from flatmtl_lite.lab.publish.site import stage_of
 from tests.lab.run_lines import RADII, TASKS, at, finished_run, trained
 from tests.lab.traces import shown
 
@@ -109,11 +109,11 @@ def test_a_task_without_gradient_has_no_angle():
 
 def test_the_call_opens_the_same_state(real):
     stage = lab.snapshot_instrument(real, TASKS, rho=0.2, method="mgda")
-    again = opened(stage.call)
+    again = stage_of(stage.call)
     assert (again.index, again.choice, again.tables) == (stage.index, stage.choice, stage.tables)
     for index in range(len(RADII)):
         stage.index = index
-        assert opened(stage.call).index == index
+        assert stage_of(stage.call).index == index
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def trained(data):
-    config = Config("f-cagrad", rho=0.05, epochs=8, batch_size=32, measure_every=8)
+    config = Config("f-cagrad", rho=0.05, norm="together", epochs=8, batch_size=32, measure_every=8)
     return train(data, config, network=lambda classes: mlp(classes, width=32)).model
 
 
