@@ -8,7 +8,7 @@ import torch
 
 from flatmtl_lite.aggregation import AGGREGATORS
 from flatmtl_lite.runs import Config, fashion_and_mnist, lenet, mlp, multi_mnist, parse_method, train
-from flatmtl_lite.runs.engine.trainer import Trainer
+from flatmtl_lite.runs.engine.trainer import Trainer, TrainingDiverged
 from flatmtl_lite.runs.experiments.images import ImageTasks
 from flatmtl_lite.runs.records import teaching
 from tests.runs.children import dropping
@@ -169,3 +169,14 @@ def test_accuracy_on_clean_labels_is_not_accuracy_on_noisy_labels(data):
             right = head(model.trunk(data.train_images[:, None] / 255)).argmax(1) == column
             assert accuracy == pytest.approx(100 * right.double().mean().item(), abs=0.1)
     assert metrics["score"]["test"] == pytest.approx(sum(metrics["test"]["accuracy"]) / 2)
+
+
+def test_a_network_whose_weights_are_nan_is_not_judged(data):
+    trainer = Trainer(ImageTasks(data, NARROW), SMALL)
+    steps = trainer.advance()
+    for _ in range(trainer.steps_per_epoch):
+        next(steps)
+    with torch.no_grad():
+        next(trainer.model.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingDiverged, match="weights are NaN or infinite"):
+        next(steps)
