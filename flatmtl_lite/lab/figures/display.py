@@ -17,27 +17,29 @@ def show(figure: go.Figure, text: str) -> None:
     """
     bundle = {"application/vnd.plotly.v1+json": figure.to_plotly_json(), "text/plain": text}
     bundle["application/vnd.plotly.v1+json"]["config"] = {"displaylogo": False, "responsive": True}
-    if picture := static_picture(figure):
+    has_picture = any(trace.type in ("image", "heatmap") for trace in figure.data)
+    if picture := static_picture(figure, own_colors=has_picture):
         bundle["image/png"] = picture
     display(bundle, raw=True)
 
 
-def static_picture(figure: go.Figure) -> str:
+def static_picture(figure: go.Figure, own_colors: bool = False) -> str:
     """Return a small PNG of the figure in base64 with FLATMTL_STATIC=1, else "".
 
     ``make notebooks`` stores it with each live figure, for pages such as GitHub's that do not run plotly.
-    It needs kaleido, pillow and a Chrome or Chromium.
+    It needs kaleido, pillow and a Chrome or Chromium. ``own_colors`` is for a photograph or a heat map: see
+    :func:`_small_png`.
     """
     if os.environ.get("FLATMTL_STATIC") != "1":
         return ""
-    return base64.b64encode(_small_png(figure)).decode()
+    return base64.b64encode(_small_png(figure, own_colors)).decode()
 
 
-def _small_png(figure: go.Figure) -> bytes:
+def _small_png(figure: go.Figure, own_colors: bool) -> bytes:
     """Draw a picture 960 pixels wide with 256 colours, so that it is small.
 
-    The colours are greys and tints of the course's colours, so that none of these is lost. A figure with
-    a photograph or a heat map gets the colours of the picture.
+    The colours are greys and tints of the course's colours, so that no thin line loses its colour. With
+    ``own_colors`` they are chosen from the picture.
     """
     from PIL import Image  # for ``make notebooks`` only; learners do not need it
 
@@ -45,7 +47,7 @@ def _small_png(figure: go.Figure) -> bytes:
     palette = Image.new("P", (1, 1))
     palette.putpalette([value for color in _tints() for value in color])
     picture = Image.open(io.BytesIO(drawn)).convert("RGB")
-    if any(trace.type in ("image", "heatmap") for trace in figure.data):
+    if own_colors:
         picture = picture.quantize()
     else:
         picture = picture.quantize(palette=palette, dither=Image.Dither.NONE)

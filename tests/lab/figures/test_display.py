@@ -1,13 +1,15 @@
 """A figure is shown with its text, and with a picture on demand."""
 
+import base64
 import io
 
+import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
+from flatmtl_lite import lab
 from flatmtl_lite.lab import show
-from flatmtl_lite.lab.figures import basic, scenes
-from flatmtl_lite.lab.figures.display import _small_png
+from flatmtl_lite.lab.figures import basic, display, scenes
 from flatmtl_lite.runs import rooms
 
 PNG = bytes.fromhex(  # one white pixel
@@ -36,10 +38,27 @@ def test_show_stores_text_and_picture_only_on_demand(monkeypatch):
 @pytest.mark.parametrize("photograph", [True, False])
 def test_a_photograph_keeps_its_colours_in_the_static_picture(monkeypatch, photograph):
     panels, curves = scenes.scene_panels(SAMPLE, rooms.CLASSES), basic.curves([1], {"a": [1]}, "", "")
-    figure = panels if photograph else curves
+    figure, bundles = panels if photograph else curves, []
     brown = Image.new("RGB", (4, 4), (140, 109, 79))
     file = io.BytesIO()
     brown.save(file, format="png")
+    monkeypatch.setenv("FLATMTL_STATIC", "1")
     monkeypatch.setattr(type(figure), "to_image", lambda *_, **__: file.getvalue())
-    drawn = Image.open(io.BytesIO(_small_png(figure))).convert("RGB").getpixel((0, 0))
-    assert (drawn == (140, 109, 79)) == photograph
+    monkeypatch.setattr(display, "display", lambda bundle, raw: bundles.append(bundle))
+    display.show(figure, "in words")
+    picture = Image.open(io.BytesIO(base64.b64decode(bundles[0]["image/png"]))).convert("RGB")
+    assert (picture.getpixel((0, 0)) == (140, 109, 79)) == photograph
+
+
+def test_the_picture_of_a_stage_keeps_the_colours_of_the_course(monkeypatch):
+    """Its landscape has more greys and tints than a picture of 256 colours; one pixel of orange must stay."""
+    pixels = [(200 + x, 200 + y, 255) for x in range(40) for y in range(40)]
+    pixels[0] = (230, 159, 0)
+    image, file = Image.new("RGB", (40, 40)), io.BytesIO()
+    image.putdata(pixels)
+    image.save(file, format="png")
+    monkeypatch.setenv("FLATMTL_STATIC", "1")
+    monkeypatch.setattr(go.Figure, "to_image", lambda *_, **__: file.getvalue())
+    bundle, _ = lab.ball_instrument()._repr_mimebundle_()
+    picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
+    assert picture.convert("RGB").getpixel((0, 0)) == (230, 159, 0)
