@@ -261,8 +261,7 @@ def test_with_one_single_backward_the_heads_still_follow_their_own_loss_unweight
 @pytest.mark.parametrize("perturb", ["task", "mean"])
 @pytest.mark.parametrize("rule", RULES)
 def test_a_step_leaves_the_state_of_one_clean_pass(rule, perturb):
-    net = Net(noisy=True)
-    twin = copy.deepcopy(net)
+    twin = Net(noisy=True)
     torch.manual_seed(5)
     features, losses = twin.batch()
     z = features()
@@ -270,7 +269,9 @@ def test_a_step_leaves_the_state_of_one_clean_pass(rule, perturb):
         loss(z)
     generator = torch.get_rng_state()
 
-    torch.manual_seed(5)
-    net.step(aggregate=fm.CAGrad(), rho=0.3, combine=rule, perturb=perturb)(*net.batch())
-    assert torch.get_rng_state().equal(generator)
-    assert [b.tolist() for b in net.buffers()] == [b.tolist() for b in twin.buffers()]
+    for aggregate in (fm.CAGrad(), fm.Mean()):  # Mean may take one single backward pass
+        net = Net(noisy=True)
+        torch.manual_seed(5)
+        net.step(aggregate=aggregate, rho=0.3, combine=rule, perturb=perturb)(*net.batch())
+        assert torch.get_rng_state().equal(generator)
+        assert [b.tolist() for b in net.buffers()] == [b.tolist() for b in twin.buffers()]
