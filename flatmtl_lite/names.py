@@ -33,6 +33,8 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     Example:
         >>> did_you_mean("LeNet5", ["mlp", "lenet"])
         " (did you mean 'lenet'?)"
+        >>> did_you_mean("resnet", ["mlp", "lenet"])
+        ''
     """
     near = get_close_matches(str(name).lower(), list(names), n=1, cutoff=0.75)
     return f" (did you mean {near[0]!r}?)" if near else ""

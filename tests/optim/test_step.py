@@ -129,22 +129,22 @@ def test_the_mean_of_all_flat_rules_is_one_vector(net):
         close(other, gradients[0])
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 @every_kind
-def test_every_kind_trains_in_every_dtype(name, dtype, make):
-    net = Net(dtype=dtype)
-    for rule, optimizer in zip(rules_of(name), cycle((torch.optim.Adam, torch.optim.SGD))):
-        before = flatten(list(net.parameters()))
-        A = make(name)
-        step = net.step(
-            optimizer([*net.parameters(), *A.parameters()], lr=0.1), aggregate=A, rho=0.1, combine=rule
-        )
-        report = step(*net.batch())
-        assert all(p.grad.dtype == dtype and p.grad.isfinite().all() for p in net.parameters())
-        after = flatten(list(net.parameters()))
-        assert bool(after.isfinite().all())
-        assert not after.equal(before)
-        assert report.losses.dtype == dtype
+def test_every_kind_trains_in_every_dtype(name, make):
+    for dtype in (torch.bfloat16, torch.float32, torch.float64):
+        net = Net(dtype=dtype)
+        for rule, optimizer in zip(rules_of(name), cycle((torch.optim.Adam, torch.optim.SGD))):
+            before = flatten(list(net.parameters()))
+            A = make(name)
+            step = net.step(
+                optimizer([*net.parameters(), *A.parameters()], lr=0.1), aggregate=A, rho=0.1, combine=rule
+            )
+            report = step(*net.batch())
+            assert all(p.grad.dtype == dtype and p.grad.isfinite().all() for p in net.parameters())
+            after = flatten(list(net.parameters()))
+            assert bool(after.isfinite().all())
+            assert not after.equal(before)
+            assert report.losses.dtype == dtype
 
 
 def test_bfloat16_goes_where_float64_goes():
@@ -261,8 +261,7 @@ def test_with_one_single_backward_the_heads_still_follow_their_own_loss_unweight
 @pytest.mark.parametrize("perturb", ["task", "mean"])
 @pytest.mark.parametrize("rule", RULES)
 def test_a_step_leaves_the_state_of_one_clean_pass(rule, perturb):
-    net = Net(noisy=True)
-    twin = copy.deepcopy(net)
+    twin = Net(noisy=True)
     torch.manual_seed(5)
     features, losses = twin.batch()
     z = features()
@@ -270,7 +269,9 @@ def test_a_step_leaves_the_state_of_one_clean_pass(rule, perturb):
         loss(z)
     generator = torch.get_rng_state()
 
-    torch.manual_seed(5)
-    net.step(aggregate=fm.CAGrad(), rho=0.3, combine=rule, perturb=perturb)(*net.batch())
-    assert torch.get_rng_state().equal(generator)
-    assert [b.tolist() for b in net.buffers()] == [b.tolist() for b in twin.buffers()]
+    for aggregate in (fm.CAGrad(), fm.Mean()):  # Mean may take one single backward pass
+        net = Net(noisy=True)
+        torch.manual_seed(5)
+        net.step(aggregate=aggregate, rho=0.3, combine=rule, perturb=perturb)(*net.batch())
+        assert torch.get_rng_state().equal(generator)
+        assert [b.tolist() for b in net.buffers()] == [b.tolist() for b in twin.buffers()]

@@ -116,7 +116,7 @@ def test_learning_rate_and_number_of_steps_may_be_given():
 
 def test_a_rule_that_the_aggregator_cannot_take_is_refused():
     with pytest.raises(ValueError, match='Got GradVac with the rule "second"'):
-        descend(VALLEYS, STARTS, 0.1, [Method(fm.GradVac(), "second")])
+        descend(VALLEYS, STARTS, 0.1, [Method(fm.GradVac(), "second")], steps=0)  # before any step
 
 
 def test_no_step_is_the_start_alone():
