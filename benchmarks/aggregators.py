@@ -60,13 +60,13 @@ def torchjds(T: int) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
         "gradvac": torchjd.GradVac,
         "graddrop": torchjd.GradDrop,
     }
-    found = {}
+    contenders = {}
     for name, make in makers.items():
         try:
-            found[name] = make()
+            contenders[name] = make()
         except ImportError as missing:
             print(f"TorchJD's {name} is left out: {str(missing).splitlines()[0]}")
-    return found
+    return contenders
 
 
 def libmtl(G: torch.Tensor) -> dict[str, Callable[[], object]]:

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 def weightings() -> ModuleType | None:
     """LibMTL's module of that name; None, with a word about it, where it is not installed."""
-    found = importlib.util.find_spec("LibMTL")
-    if found is None:
+    spec = importlib.util.find_spec("LibMTL")
+    if spec is None:
         print("LibMTL is left out: it is not installed (pip install --no-deps LibMTL==1.1.5)")
         return None
     # an empty package of that name: LibMTL's own also imports its networks, which need torchvision
-    sys.modules["LibMTL"] = importlib.util.module_from_spec(found)
+    sys.modules["LibMTL"] = importlib.util.module_from_spec(spec)
     return importlib.import_module("LibMTL.weighting")
 
 
