@@ -45,11 +45,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _read(words: Sequence[str], name: str, module: ModuleType | None) -> dict[str, Any]:
     """Return the arguments for a command; only the parser of that command has its arguments."""
-    summary = (__doc__ or "").splitlines()[0]
+    summary = "A course on multi-task learning and flat minima, and the full experiments behind it."
     parser = argparse.ArgumentParser(prog="flatmtl-lite", description=summary)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for other, command in COMMANDS.items():
-        subparser = commands.add_parser(other, help=command.help, description=f"{command.help.capitalize()}.")
+        subparser = commands.add_parser(
+            other, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}."
+        )
         if module is not None and other == name:
             module.add_arguments(subparser)
     rest: list[str] = []
@@ -76,9 +78,7 @@ def _explain_missing(name: str, error: ModuleNotFoundError) -> int:
 
 def _exit_code(error: Exception) -> int | None:
     """Return the exit code of an error that needs no traceback, and None for any other error."""
-    code = getattr(
-        error, "exit_code", None
-    )  # errors of a run carry theirs, so that runs need not be imported
+    code = getattr(error, "exit_code", None)  # a run's errors carry theirs, so that runs need no import
     if code is None and isinstance(error, (OSError, ValueError)):
         code = 1 if isinstance(error, OSError) else 2
     return code
