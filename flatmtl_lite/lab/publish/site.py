@@ -4,6 +4,7 @@ Sphinx builds the site from ``docs/`` (``make site``); ``docs/conf.py`` calls wh
 """
 
 import ast
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,8 @@ kit and run `flatmtl-lite lab`.
 def course_sources(notebooks: Path, out: Path) -> list[Path]:
     """Write the executed notebooks for Sphinx, with live stages and figures as their outputs.
 
-    The call that a stage's output carries opens the stage again. Every other output stays as committed.
+    The call that a stage's output carries opens the stage again. Every other output stays as committed. The
+    name of a heading in a link becomes lower case, as Sphinx has it.
 
     Args:
         notebooks: the folder of the executed notebooks; ``images`` in it is copied.
@@ -46,6 +48,7 @@ def course_sources(notebooks: Path, out: Path) -> list[Path]:
         notebook = nbformat.read(path, as_version=4)
         notebook.cells[0].source += f"\n\n{NO_KERNEL}"
         for cell in notebook.cells:
+            cell.source = re.sub(r"\.ipynb#[\w-]+", lambda link: link[0].lower(), cell.source)
             for output in cell.get("outputs", []):
                 if "data" in output:
                     output.data = _page_data(output.data, output.metadata)

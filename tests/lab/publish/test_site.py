@@ -53,6 +53,14 @@ def test_the_first_cell_says_what_needs_a_kernel(page_data, tmp_path):
     assert "flatmtl-lite lab" in cells[0].source
 
 
+def test_a_link_to_a_heading_leads_there(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    cell = nbformat.v4.new_markdown_cell("# 01\n\n[glossary](00_start_here.ipynb#Word-List)")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "notebooks" / "01_next.ipynb")
+    (path,) = course_sources(tmp_path / "notebooks", tmp_path / "out")
+    assert "(00_start_here.ipynb#word-list)" in nbformat.read(path, as_version=4).cells[0].source
+
+
 def test_a_folder_without_notebooks_changes_nothing(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "kept").touch()
