@@ -7,7 +7,8 @@ ROOT   := $(if $(filter 0,$(shell id -u)),--allow-root)# JupyterLab refuses to r
 LAB_ARGS ?=
 PYTEST_ARGS ?=
 # The limit of a notebook cell ends a hang; a slow machine must only be slow.
-PARALLEL  := -n logical --maxprocesses=4 --dist=loadfile
+# In the order of the files: else those with the fewest tests, the slow browser tests, come last.
+PARALLEL  := -n logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 UNITS     := tests flatmtl_lite --doctest-modules
 NOTEBOOKS := notebooks --nbval-lax --nbval-current-env --nbval-cell-timeout=1200
 
