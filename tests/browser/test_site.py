@@ -25,7 +25,7 @@ def website(tmp_path_factory):
     out, stages = tmp_path_factory.mktemp("site") / "site", {}
     stage_of = site.stage_of
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("default")  # of Sphinx and its extensions
+        warnings.simplefilter("ignore")  # of Sphinx and its extensions
         patch.setattr(site, "stage_of", lambda call: stages.setdefault(call, stage_of(call)))
         assert sphinx(["-q", "-W", "--keep-going", "-b", "html", str(DOCS), str(out)]) == 0
     return out, stages
