@@ -279,7 +279,7 @@ def test_no_flat_part_reads_as_zeros(name, make):
     loss, _ = rows(3, 10)
     losses = some_losses(3)
     d = fm.Decomposition(loss, losses=losses)
-    assert d.flat.shape == loss.shape
+    assert (d.flat.shape, d.flat.dtype) == (loss.shape, loss.dtype)
     assert not d.flat.any()
     assert d.sam.equal(loss)
     explicit = fm.Decomposition(loss, torch.zeros_like(loss), losses=losses)

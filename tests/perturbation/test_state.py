@@ -128,6 +128,17 @@ def test_with_keep_all_is_as_it_was_kept(model):
     assert same_generators(generator_states(), generators)
 
 
+def test_a_guard_that_is_entered_again_forgets_what_it_kept(model):
+    guard = StateGuard()
+    with guard:
+        guard.keep()
+    torch.rand(3)
+    before = generator_states()
+    with guard:
+        model(X)
+    assert same_generators(generator_states(), before)
+
+
 @pytest.mark.parametrize("keep_after", [None, 1])
 @pytest.mark.parametrize("error", [ValueError("a loss raised"), KeyboardInterrupt()])
 def test_after_an_error_all_is_as_before_even_if_something_was_kept(model, keep_after, error):
