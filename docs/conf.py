@@ -42,6 +42,7 @@ html_title = "flatmtl-lite"
 html_static_path = ["_static", "_made"]
 html_css_files = ["stage.css", "site.css"]
 html_js_files = [(name, {"defer": "defer"}) for name in ("plotly.js", "stage.js", "static.js")]
+html_show_search_summary = False  # a page that is opened from a folder must not fetch another
 html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False

@@ -17,7 +17,6 @@ from flatmtl_lite.runs.engine.trainer import Trainer
 from flatmtl_lite.runs.experiments.multimnist import MultiMnist
 from flatmtl_lite.runs.plan import _peak_bytes
 from flatmtl_lite.runs.records import rooms, splitting, teaching
-from tests.runs import children
 
 SMALL = ["--sample", "--network", "mlp", "--n-train", "96", "--n-val", "40", "--n-test", "40"]
 SMALL += ["--epochs", "2", "--batch-size", "32"]
@@ -277,12 +276,12 @@ def test_the_record_of_the_rooms_is_made_from_a_sweep(tmp_path, monkeypatch):
     assert calls == [(tmp_path, Path("rooms.json"))]
 
 
-def test_a_command_that_a_recorded_result_quotes_answers_with_the_new_one(capfd):
+def test_a_command_that_a_recorded_result_quotes_answers_with_the_new_one():
     old = "flatmtl_lite.runs.rooms_record"
-    process = children.start(children.run_module, old, ["SWEEP", "a b.json"])
-    assert children.join_all([process]) == [1]
+    process = subprocess.run([sys.executable, "-m", old, "SWEEP", "a b.json"], capture_output=True, text=True)
+    assert process.returncode == 1
     command = "flatmtl-lite record rooms SWEEP 'a b.json'"
-    assert f"python -m {old} has moved. Use: {command}\n" in capfd.readouterr().err
+    assert process.stderr == f"python -m {old} has moved. Use: {command}\n"
 
 
 @pytest.mark.parametrize("record", ["teaching", "splitting", "flatness", "rooms"])

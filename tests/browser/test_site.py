@@ -101,9 +101,11 @@ def test_the_search_finds_a_method_in_course_guides_and_api(website, offline):
     page, errors = offline
     page.goto((website[0] / "search.html").as_uri() + "?q=CAGrad")
     results = page.locator("#search-results li a")
-    results.first.wait_for()
-    places = {results.nth(k).get_attribute("href").split("/")[0] for k in range(results.count())}
-    assert places >= {"api", "course", "guides"}
+
+    def places() -> set[str]:  # the results appear one after another
+        return {results.nth(k).get_attribute("href").split("/")[0] for k in range(results.count())}
+
+    assert harness.eventually(page, lambda: places() >= {"api", "course", "guides"})
     assert errors == []
 
 

@@ -7,7 +7,6 @@ import contextlib
 import copy
 import multiprocessing
 import os
-import runpy
 import socket
 import sys
 from functools import partial
@@ -108,12 +107,6 @@ def command(words, output, file_size=None):
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
         code = main(words)
     sys.exit(code)
-
-
-def run_module(name, words):
-    """Run a module as ``python -m`` does."""
-    sys.argv = [name, *words]
-    runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
 def go_on_from_pauses():
