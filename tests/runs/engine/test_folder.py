@@ -1,0 +1,22 @@
+"""The folder of a run keeps log and checkpoints together."""
+
+import json
+
+from flatmtl_lite.runs import RunFolder
+
+
+def test_a_log_that_is_longer_than_the_checkpoint_is_cut_back(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.take()
+    folder.begin({})
+    folder.save({"epoch": 0, "position": 1}, [{"step": 0}])
+    folder.write_log([{"step": 0}, {"step": 1}])  # then the process is killed
+    folder.release()
+    resumed = RunFolder(tmp_path / "run")
+    resumed.take()
+    state, log = resumed.newest_checkpoint()
+    assert (state, log) == ({"epoch": 0, "position": 1}, [{"step": 0}])
+    resumed.write_log([*log, {"step": 1, "again": True}])
+    resumed.release()
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert list(map(json.loads, lines)) == [{"step": 0}, {"step": 1, "again": True}]
