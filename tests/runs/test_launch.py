@@ -77,6 +77,7 @@ def undisturbed(tmp_path_factory, narrow):
 
 def test_a_finished_run_says_what_it_was_and_what_came_out(finished):
     result = json.loads((finished / "result.json").read_text())
+    assert result["finished"] is True
     run = json.loads((finished / "run.json").read_text())
     assert {key: result[key] for key in run} == run
     assert run["config"]["method"] == "f-mean"
