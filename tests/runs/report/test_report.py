@@ -147,6 +147,14 @@ def test_an_unfinished_run_is_marked_and_not_averaged_with_finished_ones(write, 
     assert differences(found) == []
 
 
+def test_an_unfinished_run_is_not_compared_with_a_finished_one(write, tmp_path):
+    write("0", "mean", 0, [90, 91, 92, 93])
+    write("1", "f-mean", 0, [80, 85], finished=False)
+    assert differences(table(tmp_path)[0]) == []
+    write("2", "f-mean", 0, [80, 85, 86, 87])
+    assert len(differences(table(tmp_path)[0])) == 1
+
+
 def damage(folder, name, text):
     (folder / name).write_text(text)
 
