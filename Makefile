@@ -36,12 +36,12 @@ coverage: lint  ## the same, and which lines the tests reach, also in processes 
 	FLATMTL_FAST=1 $(BIN)/python -m pytest $(NOTEBOOKS) $(PARALLEL) $(PYTEST_ARGS)
 
 bench: .venv/.test  ## side-by-side timings, as ratios
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.steps
 	$(BIN)/python -m benchmarks.aggregators
 	$(BIN)/python -m benchmarks.stage
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python benchmarks/rooms.py
-	$(BIN)/python benchmarks/scenes.py
+	$(BIN)/python -m benchmarks.scenes
 
 notebooks: .venv/.test  ## execute both editions again, as they are committed
 	$(BIN)/python -m flatmtl_lite.lab.publish.build notebooks

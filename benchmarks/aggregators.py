@@ -12,8 +12,6 @@ weightings see no gradient, its GradDrop those of features.
 """
 
 import datetime
-import os
-import platform
 import random
 import statistics
 import time
@@ -21,13 +19,13 @@ import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from itertools import chain
-from multiprocessing import get_context
 
 import torch
 import torchjd.aggregation as torchjd
 
 import flatmtl_lite as fm
 from benchmarks.libmtl import backward, weightings
+from benchmarks.timing import in_processes, machine
 
 RUNS, TURNS, CALLS = 5, 11, 20
 SIZES = [(3, 1_000_000), (10, 100_000)]
@@ -127,15 +125,9 @@ def whole_calls(T: int, P: int) -> dict[str, tuple[float, float]]:
     return in_turns(contenders)
 
 
-def in_processes(measure: Callable, *args: int) -> list[dict[str, tuple[float, float]]]:
-    """What ``measure(*args)`` returns in each of ``RUNS`` fresh processes, one after the other."""
-    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        return pool.starmap(measure, [args] * RUNS, chunksize=1)
-
-
 def show(T: int, P: int) -> None:
     """Print the medians over the runs of :func:`whole_calls`."""
-    runs = in_processes(whole_calls, T, P)
+    runs = in_processes(whole_calls, RUNS, T, P)
 
     def over_runs(name: str, kind: int = 0) -> tuple[float, list[float]]:
         """The median milliseconds, and the sorted multiples of the floor; kind 1: of first calls."""
@@ -175,13 +167,12 @@ def batched_calls() -> dict[str, tuple[float, float]]:
 
 
 def main() -> None:
-    machine = f"{platform.machine()} CPU, {os.cpu_count()} cores, 1 thread, torch {torch.__version__}"
-    print(f"{datetime.date.today()}, {machine}; {RUNS} runs of {TURNS} turns of {CALLS} calls")
+    print(f"{datetime.date.today()}, {machine()}; {RUNS} runs of {TURNS} turns of {CALLS} calls")
     torchjds(2), weightings()  # say what is missing
     for T, P in SIZES:
         show(T, P)
     print(f"\n{PROBLEMS:,} Gramians of T = 3 in one call, turns of 3 calls\n")
-    runs = in_processes(batched_calls)
+    runs = in_processes(batched_calls, RUNS)
     for name in runs[0]:
         ms = statistics.median(run[name][0] for run in runs)
         print(f"{name:<14}{1000 * ms / PROBLEMS:10.2f} microseconds each")

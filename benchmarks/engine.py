@@ -28,7 +28,7 @@ from torchjd.autojac import jac_to_grad, mtl_backward
 
 import flatmtl_lite as fm
 from benchmarks.libmtl import weightings
-from benchmarks.run import ratio, step_times
+from benchmarks.timing import ratio, step_times
 from flatmtl_lite.runs import (
     Config,
     MultiTaskData,

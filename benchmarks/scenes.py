@@ -1,8 +1,8 @@
-"""Steps on dense scenes, their memory, and whether the reader keeps up. ``python benchmarks/scenes.py``.
+"""Steps on dense scenes, their memory, and whether the reader keeps up. ``python -m benchmarks.scenes``.
 
 The small encoder-decoder, three tasks, batches of 8 synthetic rooms of 96x128 pixels, one thread. Steps take
-turns as in ``run.py``. Memory: each contender in a process of its own, the largest resident set in five steps
-less what was resident before the first. The reader reads, checks and augments batches that are in the file
+turns. Memory: each contender in a process of its own, the largest resident set in five steps less what was
+resident before the first. The reader reads, checks and augments batches that are in the file
 cache; its images per second are of processor time, since it works while the step does.
 """
 
@@ -18,15 +18,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from run import ratio, step_times
 
 import flatmtl_lite as fm
+from benchmarks.timing import ratio, step_times
 from flatmtl_lite.runs import Augmented, Scenes, encoder_decoder, scene_batches, scene_closures
 from flatmtl_lite.runs.data.scenes import Scene
 from flatmtl_lite.runs.rooms import write_rooms
 
 ROOMS, BATCH, SIZE, TASKS = 64, 8, (96, 128), 3
-FLOP_BOUND = (1 + 5 * TASKS) / (1 + 2 * TASKS)  # as in run.py, were the heads free
+FLOP_BOUND = (1 + 5 * TASKS) / (1 + 2 * TASKS)  # if the heads cost nothing
 METHODS = {
     "Mean": (fm.Mean(), "erm"),
     "CAGrad": (fm.CAGrad(0.4), "erm"),
@@ -74,7 +74,7 @@ def print_peak(name: str, root: Path) -> None:
 
 def peak_megabytes(name: str, root: Path) -> float:
     """Median of three processes."""
-    command = [sys.executable, __file__, name, str(root)]
+    command = [sys.executable, "-m", "benchmarks.scenes", name, str(root)]
     runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(3)]
     return statistics.median(float(run.stdout) for run in runs)
 
@@ -89,7 +89,7 @@ def main() -> None:
         write_rooms(root, ROOMS, 0, *SIZE)
         rate = images_per_second(root)
         batch = first_batch(root)
-        times = step_times({name: contender(name, batch) for name in METHODS})
+        times = step_times({name: contender(name, batch) for name in METHODS}, 40)
         peaks = {name: peak_megabytes(name, root) for name in METHODS}
     machine = f"{platform.machine()} CPU, 1 thread, torch {torch.__version__}"
     print(f"{datetime.date.today()}, {machine}; encoder-decoder, T = {TASKS}, batch {BATCH} of {SIZE}\n")

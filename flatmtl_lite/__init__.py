@@ -2,6 +2,7 @@
 
 This namespace is the core, which needs torch alone. Import ``flatmtl_lite.lab`` and ``flatmtl_lite.runs``
 separately. Read gradients.py, perturbation/, decomposition.py and optim.py in this order, then aggregation/.
+trunk_and_heads.py sorts and checks parameters, report.py holds the figures of a step.
 """
 
 from . import diagnostics
@@ -35,7 +36,7 @@ from .aggregation import (
     aggregator,
 )
 from .decomposition import Decomposition, decompose, decomposed, direct, each, erm, second
-from .optim import FlatMTL, Report
+from .optim import FlatMTL
 
 __version__ = "0.1.0"
 

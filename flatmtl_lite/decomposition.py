@@ -3,6 +3,7 @@
 Algorithm 1 of arXiv 2211.13723 is :func:`decompose` followed by :func:`decomposed`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -12,18 +13,10 @@ from torch import Tensor
 
 from .aggregation import Mean, NonFiniteGradient, gramian, relative_accuracy, weighted_sum
 from .aggregation.base import Aggregator, GramianAggregator, check_aggregator
-from .gradients import (
-    Features,
-    Losses,
-    MicroBatch,
-    TaskGradients,
-    TrunkAndHeads,
-    flatten,
-    task_gradients,
-    unflatten,
-    weighted_gradients,
-)
-from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, StateGuard, perturbed
+from .aggregation.unit_rows import identity
+from .gradients import Features, Losses, MicroBatch, TaskGradients, task_gradients, weighted_gradients
+from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, StateGuard, move, perturbed, restored
+from .trunk_and_heads import TrunkAndHeads, flatten, unflatten
 
 
 class Decomposition:
@@ -67,11 +60,27 @@ class Decomposition:
         self.head_grads, self.head_loss_grads = list(head_grads), list(head_loss_grads)
         self.losses, self.perturbed_losses = losses, perturbed_losses
         self._gramian: Tensor | None = None
+        self._losses_on_cpu: Tensor | None = None
 
     @property
     def sam(self) -> Tensor:
         """g(θ+ε), shape (..., T, P)."""
         return self.loss + self.flat
+
+    @property
+    def rows(self) -> Tensor:
+        """[loss; flat], (..., 2T, P), or the loss part alone if no flat part was given.
+
+        After :func:`decompose` the two parts lie next to each other in memory, and this is a view.
+        """
+        if not self.has_flat:
+            return self.loss
+        T, P = self.loss.shape[-2:]
+        parts = self.loss, self.flat
+        adjacent = self.flat.data_ptr() == self.loss.data_ptr() + T * P * self.loss.element_size()
+        if self.loss.ndim == 2 and adjacent and all(part.is_contiguous() for part in parts):
+            return self.loss.as_strided((2 * T, P), (P, 1))
+        return torch.cat(parts, -2)
 
     @property
     def gramian(self) -> Tensor:
@@ -92,28 +101,28 @@ class Decomposition:
             finite = (self.loss.isfinite() & self.flat.isfinite()).all(-1)
             _check_tasks_finite(finite.reshape(-1, finite.shape[-1]).all(0))
 
-    def check_finite_with_heads(self, finite_heads: Tensor) -> None:
+    def check_finite_with_heads(self, losses: Tensor, largest: Tensor) -> None:
         """Raise NonFiniteGradient, which names the tasks, unless both parts and all heads are finite.
 
-        Every step needs the Gramian on the CPU, and the Gramian shows whether the rows are finite. The heads'
-        flags travel with it, so the check needs no copy of its own.
+        Every step needs the Gramian on the CPU, and the Gramian shows whether the rows are finite. The other
+        numbers that the step needs there travel with it.
 
         Args:
-            finite_heads: per task whether the gradients of its head are finite, (T,), bool.
+            losses: (T,).
+            largest: per pass and task the largest absolute entry of its head's gradient, (passes, T).
         """
 
         def to_cpu(products: Tensor) -> Tensor:
-            numbers = torch.cat([products.flatten(), finite_heads.to(products)]).cpu()
-            _check_tasks_finite(numbers[products.numel() :])
-            return numbers[: products.numel()].view(products.shape)
+            M, entries, self._losses_on_cpu = _to_cpu(products, largest, losses)
+            _check_tasks_finite(entries.isfinite().all(0))
+            return M
 
         self._gramian = self._products(to_cpu)
 
     def _products(self, to_cpu: Callable[[Tensor], Tensor]) -> Tensor:
-        if self.has_flat:
-            return gramian(self.loss, self.flat, to_cpu=to_cpu)
-        T = self.loss.shape[-2]
-        return torch.nn.functional.pad(gramian(self.loss, to_cpu=to_cpu), (0, T, 0, T))
+        T, parts = self.loss.shape[-2], 2 if self.has_flat else 1
+        M = gramian(self.rows, parts, to_cpu)
+        return M if self.has_flat else torch.nn.functional.pad(M, (0, T, 0, T))
 
 
 def decompose(
@@ -182,20 +191,22 @@ def run_passes(
     Raises:
         ValueError, NonFiniteGradient: as :func:`decompose`.
     """
-    tasks = range(len(batches[0].losses))
-    groups.check_tasks(len(tasks))
-    clean = task_gradients(batches, groups, tasks)
+    T = len(batches[0].losses)
+    groups.check_tasks(T)
+    is_erm = perturbation is None or perturbation.is_zero
+    groups.reserve(T if is_erm else 2 * T + 1)  # the loss part, the flat part, a copy of the weights
+    clean = task_gradients(batches, groups, range(T))
     state.keep()
     average(clean)
     if perturbation is None or perturbation.is_zero:
-        return _difference(clean, None, groups)
+        return _decomposition(clean, None, groups)
     if perturbation.perturb == "mean":
         with _moved_by_mean(groups, clean, perturbation):
-            sam = task_gradients(batches, groups, tasks)
+            sam = task_gradients(batches, groups, range(T), first=T, minus=0)
     else:
         sam = _perturbed_gradients(batches, groups, clean, perturbation)
     average(sam)
-    return _difference(clean, sam, groups)
+    return _decomposition(clean, sam, groups)
 
 
 def run_weighted_passes(
@@ -222,66 +233,93 @@ def run_weighted_passes(
     """
     groups.check_tasks(len(batches[0].losses))
     is_erm = perturbation is None or perturbation.is_zero
+    groups.reserve(1 if is_erm else 3)
     clean = weighted_gradients(batches, groups, weigh if is_erm else Mean().loss_weights)
     state.keep()
     average(clean)
     if perturbation is None or perturbation.is_zero:
-        return _difference(clean, None, groups)
-    weights = weigh(clean.losses)
-    with _moved_by_mean(groups, clean, perturbation):
-        sam = weighted_gradients(batches, groups, lambda losses: weights)
+        return _decomposition(clean, None, groups)
+    with _moved_by_mean(groups, clean, perturbation) as losses:
+        weights = weigh(losses)
+        sam = weighted_gradients(batches, groups, lambda losses: weights, first=1, minus=0)
     average(sam)
-    return _difference(clean, sam, groups)
+    return _decomposition(clean, sam, groups)
 
 
 def _perturbed_gradients(
     batches: Sequence[MicroBatch], groups: TrunkAndHeads, clean: TaskGradients, perturbation: Perturbation
 ) -> TaskGradients:
-    """Return the tasks' gradients at θ+ε, where each task has its own ε from its clean gradient."""
-    theta, theta_heads = _weights(groups, clean)
-    sam = TaskGradients(torch.empty_like(clean.shared), [], torch.empty_like(clean.losses))
-    for i, head in enumerate(groups.heads):
-        epsilon = perturbation.step(clean.shared[i], clean.heads[i], theta, theta_heads[i])
-        with perturbed(groups.shared + head, torch.cat([theta, theta_heads[i]]), torch.cat(epsilon)):
-            task = task_gradients(batches, groups, [i])
-        sam.shared[i], sam.losses[i] = task.shared[0], task.losses[0]
-        sam.heads += task.heads
-    return sam
+    """Return the gradients at θ+ε, where each task has its own ε; of the trunk's, the flat part."""
+    T = len(groups.heads)
+    flat, theta, theta_heads = groups.rows[T : 2 * T], *_weights(groups)
+    steps = perturbation.steps(clean.shared, clean.heads, theta, theta_heads, scratch=flat)
+    heads, losses = [], []
+    with restored(groups.shared, theta):
+        for i, (head, (step, head_step)) in enumerate(zip(groups.heads, steps, strict=True)):
+            move(groups.shared, groups.views(-1), unflatten(step.direction, groups.shared), step.factor)
+            with perturbed(head, theta_heads[i], head_step.direction, head_step.factor):
+                task = task_gradients(batches, groups, [i], first=T + i, minus=i)
+            heads += task.heads
+            losses.append(task.losses)
+    return TaskGradients(flat, heads, torch.cat(losses))
 
 
 @contextmanager
-def _moved_by_mean(groups: TrunkAndHeads, clean: TaskGradients, perturbation: Perturbation) -> Iterator[None]:
-    """Move all weights by one ε, from the gradient of the mean loss, as long as the block runs."""
-    theta, theta_heads = _weights(groups, clean)
-    all_heads, mean_head = torch.cat(theta_heads), torch.cat(clean.heads) / len(clean.heads)
-    epsilon = perturbation.step(clean.shared.mean(0), mean_head, theta, all_heads)
-    with perturbed(groups.parameters, torch.cat([theta, all_heads]), torch.cat(epsilon)):
-        yield
+def _moved_by_mean(
+    groups: TrunkAndHeads, clean: TaskGradients, perturbation: Perturbation
+) -> Iterator[Tensor]:
+    """Move all weights by one ε, from the gradient of the mean loss, as long as the block runs.
+
+    Yields:
+        the losses at θ, (T,), on the CPU.
+    """
+
+    def to_cpu(lengths: Tensor) -> Tensor:
+        lengths, *losses = _to_cpu(lengths, clean.losses)
+        losses_on_cpu.extend(losses)
+        return lengths
+
+    losses_on_cpu: list[Tensor] = []
+    theta, theta_heads = _weights(groups)
+    heads, all_heads = [p for head in groups.heads for p in head], torch.cat(theta_heads)
+    with restored(groups.shared, theta), restored(heads, all_heads):
+        mean, mean_head = clean.shared.mean(0, keepdim=True), torch.cat(clean.heads) / len(clean.heads)
+        scratch = groups.rows[len(clean.shared)].unsqueeze(0)
+        [(step, head_step)] = perturbation.steps(mean, [mean_head], theta, [all_heads], scratch, to_cpu)
+        move(groups.shared, groups.views(-1), unflatten(step.direction, groups.shared), step.factor)
+        move(heads, unflatten(all_heads, heads), unflatten(head_step.direction, heads), head_step.factor)
+        del mean, step  # their memory, before the passes run
+        yield losses_on_cpu[0]
 
 
-def _weights(groups: TrunkAndHeads, clean: TaskGradients) -> tuple[Tensor, list[Tensor]]:
-    """Return copies of the weights: the trunk's (P,), and one vector per head, in the head's dtype."""
-    heads = [flatten(head) if head else empty for head, empty in zip(groups.heads, clean.heads)]
-    return flatten(groups.shared), heads
+def _weights(groups: TrunkAndHeads) -> tuple[Tensor, list[Tensor]]:
+    """Return copies of the weights as vectors: the trunk's, in the last of its rows, and each head's."""
+    empty = groups.shared[0].new_empty(0)
+    heads = [flatten(head) if head else empty for head in groups.heads]
+    return flatten(groups.shared, out=groups.rows[-1]), heads
 
 
-def _difference(clean: TaskGradients, sam: TaskGradients | None, groups: TrunkAndHeads) -> Decomposition:
-    """Split SAM gradients by subtracting the clean ones; check that all gradients are finite."""
+def _decomposition(clean: TaskGradients, sam: TaskGradients | None, groups: TrunkAndHeads) -> Decomposition:
+    """Check that all gradients are finite. The trunk's rows of ``sam`` are the flat part already."""
     heads = [unflatten(vector, head) for vector, head in zip(clean.heads, groups.heads, strict=True)]
-    finite_heads = _finite_heads(clean)
     d = Decomposition(clean.shared, None, heads, heads, clean.losses)
     if sam is not None:
-        flat = sam.shared.sub_(clean.shared)
         sam_heads = [unflatten(vector, head) for vector, head in zip(sam.heads, groups.heads, strict=True)]
-        d = Decomposition(clean.shared, flat, sam_heads, heads, clean.losses, sam.losses)
-        finite_heads &= _finite_heads(sam)
-    d.check_finite_with_heads(finite_heads)
+        d = Decomposition(clean.shared, sam.shared, sam_heads, heads, clean.losses, sam.losses)
+    d.check_finite_with_heads(clean.losses, _largest(clean.heads, *([sam.heads] if sam else [])))
     return d
 
 
-def _finite_heads(gradients: TaskGradients) -> Tensor:
-    """Return per head whether its gradient is finite, (T,), bool, without waiting for the device."""
-    return torch.stack([head.isfinite().all() for head in gradients.heads])
+def _largest(*passes: list[Tensor]) -> Tensor:
+    """Return the largest absolute entry of each vector of the passes, (passes, T)."""
+    vectors = [vector if len(vector) else vector.new_zeros(1) for heads in passes for vector in heads]
+    return torch.stack(torch._foreach_norm(vectors, math.inf)).view(len(passes), -1)
+
+
+def _to_cpu(*tensors: Tensor) -> list[Tensor]:
+    """Copy tensors to the CPU, waiting for the device once."""
+    numbers = torch.cat([tensor.flatten() for tensor in tensors]).cpu().split([t.numel() for t in tensors])
+    return [part.view(t.shape).to(t.dtype) for part, t in zip(numbers, tensors, strict=True)]
 
 
 def _check_tasks_finite(finite: Tensor) -> None:
@@ -356,10 +394,11 @@ def combine(d: Decomposition, aggregate: Aggregator, rule: str) -> Tensor:
     check_aggregator(aggregate, rule)
     if not isinstance(aggregate, GramianAggregator):
         d.check_finite()
-        return RULES[rule](aggregate.for_step(d.losses), d.loss, d.flat)
-    of_loss, of_flat = coefficients(d.gramian, aggregate, rule, relative_accuracy(d.loss)).chunk(2, -1)
-    direction = weighted_sum(of_loss, d.loss)
-    return direction + weighted_sum(of_flat, d.flat) if d.has_flat else direction
+        losses = d.losses if d._losses_on_cpu is None else d._losses_on_cpu
+        return RULES[rule](aggregate.for_step(losses), d.loss, d.flat)
+    weights = coefficients(d.gramian, aggregate, rule, relative_accuracy(d.loss))
+    rows = d.rows
+    return weighted_sum(weights[..., : rows.shape[-2]], rows)
 
 
 def coefficients(M: Tensor, aggregate: GramianAggregator, rule: str, eps: float | None = None) -> Tensor:
@@ -384,10 +423,15 @@ def coefficients(M: Tensor, aggregate: GramianAggregator, rule: str, eps: float 
     blocks = {"loss": M[..., : n // 2, : n // 2], "flat": M[..., n // 2 :, n // 2 :]}
 
     def A(rows: Tensor, part: str | None = None) -> Tensor:
-        metric = M.reshape(*batch, *[1] * (rows.ndim - M.ndim), n, n)
-        inner = blocks[part] if part in blocks else rows @ metric @ rows.mT
-        weights = aggregate.weigh(inner, eps, part)
-        return (weights.unsqueeze(-2) @ rows).squeeze(-2)
+        if part in blocks:
+            inner = blocks[part]
+        else:
+            inner = rows @ M.reshape(*batch, *[1] * (rows.ndim - M.ndim), n, n) @ rows.mT
+        return (aggregate.weigh(inner, eps, part).unsqueeze(-2) @ rows).squeeze(-2)
 
-    loss, flat = torch.eye(n, dtype=torch.float64, device="cpu").expand(*batch, n, n).chunk(2, -2)
-    return RULES[rule](A, loss, flat)
+    with torch.inference_mode(aggregate.is_function(n // 2)):  # makes small operations a tenth cheaper
+        if rule == "decomposed" and aggregate.is_function(n // 2):  # two problems of one size are one batch
+            both = aggregate.weigh(torch.stack(list(blocks.values()), -3), eps).flatten(-2)
+        else:
+            both = RULES[rule](A, *identity(n).expand(*batch, n, n).chunk(2, -2))
+    return both.clone()  # a tensor that also works outside of inference mode

@@ -10,9 +10,9 @@ from torch import Tensor
 from .aggregation import GramianAggregator, gramian, state_kept
 from .aggregation.base import check_aggregator, check_gramian, scale_free
 from .decomposition import coefficients
-from .gradients import flatten, unflatten
 from .perturbation import StateGuard, perturbed, worst_case
 from .perturbation.sam import check_radius
+from .trunk_and_heads import flatten, unflatten
 
 
 def cosines(G: Tensor) -> Tensor:

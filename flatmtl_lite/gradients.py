@@ -1,11 +1,16 @@
 """Compute the task gradients of a shared trunk and of the heads."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from .trunk_and_heads import TrunkAndHeads
+from .trunk_and_heads import flatten as flatten
+from .trunk_and_heads import unflatten as unflatten
 
 Features = Callable[[], Any]
 Losses = Sequence[Callable[[Any], Tensor]]
@@ -24,143 +29,6 @@ class TaskGradients:
     shared: Tensor
     heads: list[Tensor]
     losses: Tensor
-
-
-class TrunkAndHeads:
-    """Which parameters are shared by the tasks, and which belong to one task's head.
-
-    A list that is left out is found from the graph by :meth:`resolve`, at the first pass.
-
-    Args:
-        shared: the trunk's parameters; None: found from the graph.
-        heads: per task the parameters of its head; None: found from the graph.
-        trained: parameters that must have a place (an optimizer's), with names for messages.
-
-    Attributes:
-        shared: the trunk's parameters; empty until they are found.
-        heads: per task the parameters of its head; empty until they are found.
-        finds_shared, finds_heads: whether the list was left out and is not found yet.
-
-    Raises:
-        ValueError: a parameter is listed twice, needs no gradient or has no place; nothing is shared.
-    """
-
-    def __init__(
-        self,
-        shared: Iterable[Tensor] | None = None,
-        heads: Iterable[Iterable[Tensor]] | None = None,
-        trained: dict[Tensor, str] | None = None,
-    ) -> None:
-        heads = heads if heads is None or isinstance(heads, (Tensor, nn.Module)) else list(heads)
-        lists = [shared, heads, *(heads if isinstance(heads, list) else [])]
-        if any(isinstance(parameters, (Tensor, nn.Module)) for parameters in lists):
-            raise ValueError(
-                "Got a tensor or a module where a list of parameters belongs; expected "
-                "shared=trunk.parameters(), heads=[head.parameters() for head in heads]."
-            )
-        self.trained = trained or {}
-        self.finds_shared, self.finds_heads = shared is None, heads is None
-        self.shared = list(shared or [])
-        self.heads = [list(head) for head in heads or []]
-        self.resolved = False
-        self.check()
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        """The listed parameters: the shared ones, then head after head."""
-        return self.shared + [p for head in self.heads for p in head]
-
-    def name(self, parameter: Tensor) -> str:
-        """Return a name for messages: the optimizer's name, or the shape."""
-        return self.trained.get(parameter, f"of shape {tuple(parameter.shape)}")
-
-    def check_tasks(self, count: int) -> None:
-        """Raise ValueError unless ``count`` losses fit the heads."""
-        if count == 0:
-            raise ValueError("Got an empty list of losses; expected one callable z -> scalar per task.")
-        if not self.finds_heads and count != len(self.heads):
-            raise ValueError(
-                f"Got {count} losses but {len(self.heads)} heads; expected one loss per head. "
-                "For a task without a head of its own give an empty list as its head."
-            )
-        if count == 1 and (self.finds_shared or self.finds_heads):
-            raise ValueError("Got one task; it cannot tell trunk from head. Pass shared= and heads=[...].")
-
-    def resolve(self, losses: Sequence[Tensor], tasks: Sequence[int]) -> None:
-        """Find the lists that were left out from the graph; check that every parameter has its place.
-
-        A parameter that every loss reaches is shared. A parameter that one loss reaches belongs to the head
-        of that task. The search runs once. Found parameters keep the optimizer's order, because the order of
-        a walk through the graph means nothing to a user.
-
-        Raises:
-            ValueError: a parameter that the losses reach fits neither list; the message names it.
-        """
-        if self.resolved:
-            return
-        shared, heads = list(self.shared), [list(head) for head in self.heads or [[] for _ in losses]]
-        listed, owner = set(shared), {p: i for i, head in enumerate(heads) for p in head}
-        reached_by: dict[Tensor, list[int]] = {}
-        for i, loss in zip(tasks, losses, strict=True):
-            for leaf in _leaves(loss):
-                reached_by.setdefault(leaf, []).append(i)
-        order = {p: k for k, p in enumerate(self.trained)}
-        for leaf, users in sorted(reached_by.items(), key=lambda item: order.get(item[0], -1)):
-            if leaf in owner and users != [owner[leaf]]:
-                raise ValueError(
-                    f"The parameter {self.name(leaf)} is listed in the head of task {owner[leaf]}, but the "
-                    f"losses of tasks {users} reach it; expected its own task's loss alone. Check the order "
-                    "of heads= and losses (in a loop, bind the index: lambda z, i=i: ...)."
-                )
-            if leaf in listed or leaf in owner:
-                continue
-            if self.finds_shared and len(users) == len(losses):
-                shared.append(leaf)
-            elif self.finds_heads and len(users) == 1:
-                heads[users[0]].append(leaf)
-            elif self.finds_shared or self.finds_heads or isinstance(leaf, nn.Parameter):
-                raise ValueError(
-                    f"The parameter {self.name(leaf)} is in neither shared nor heads; it is reached by "
-                    f"the losses of tasks {users} of {len(losses)}. Add it to shared= or to the heads= "
-                    "entry of its task, or call requires_grad_(False) on it."
-                )
-        TrunkAndHeads(shared, heads, self.trained)  # checks them together, before anything is changed
-        self.shared, self.heads, self.resolved = shared, heads, True
-        self.finds_shared = self.finds_heads = False
-
-    def check(self) -> None:
-        """Raise ValueError if the lists contradict each other or leave out a trained parameter."""
-        place: dict[Tensor, str] = {}
-        groups = [("shared", self.shared)]
-        groups += [(f"the head of task {i}", head) for i, head in enumerate(self.heads)]
-        for where, parameters in groups:
-            for p in parameters:
-                if not (isinstance(p, Tensor) and p.is_leaf and p.requires_grad):
-                    raise ValueError(
-                        f"An entry of {where} is a {type(p).__name__}, not a leaf with requires_grad; "
-                        "expected parameters. Leave frozen ones out: [p for p in ... if p.requires_grad]."
-                    )
-                if p in place:
-                    raise ValueError(
-                        f"The parameter {self.name(p)} is listed in {place[p]} and again in {where}; "
-                        "expected each parameter once. One that several tasks use belongs to shared."
-                    )
-                place[p] = where
-        if not self.shared and not self.finds_shared:
-            raise ValueError(
-                "No parameter is shared by the tasks; expected at least one. Check that the losses use "
-                "what features() returns and that the trunk is not frozen."
-            )
-        kinds = sorted({f"{p.dtype} on {p.device}" for p in self.shared})
-        if len(kinds) > 1:
-            raise ValueError(f"The shared parameters differ: {kinds}; expected one dtype and one device.")
-        for p in () if self.finds_shared or self.finds_heads else self.trained:
-            if p.requires_grad and p not in place:
-                raise ValueError(
-                    f"The optimizer's parameter {self.name(p)} is in neither shared nor heads (and, if these "
-                    "were found from the graph, no loss reaches it); add it to shared= or to the heads= "
-                    "entry of its task, or call requires_grad_(False) on it."
-                )
 
 
 class MicroBatch:
@@ -223,7 +91,11 @@ class MicroBatch:
 
 
 def task_gradients(
-    batches: Sequence[MicroBatch], groups: TrunkAndHeads, tasks: Sequence[int]
+    batches: Sequence[MicroBatch],
+    groups: TrunkAndHeads,
+    tasks: Sequence[int],
+    first: int = 0,
+    minus: int | None = None,
 ) -> TaskGradients:
     """Compute the gradients of the given tasks' losses, with one backward pass per task.
 
@@ -231,26 +103,33 @@ def task_gradients(
         batches: the micro-batches; their gradients are averaged, and each counts equally.
         groups: shared and head parameters; resolved at the first run.
         tasks: indices of the tasks to run.
+        first: number of the first row of ``groups.rows`` to write to.
+        minus: number of the first row of ``groups.rows`` to subtract from what is written; None: no row.
 
     Returns:
-        Rows and vectors in the order of ``tasks``.
+        Rows and vectors in the order of ``tasks``; ``shared`` is a part of ``groups.rows``.
 
     Raises:
         ValueError: no micro-batch, a loss that is not a scalar with a graph, or a parameter without a place.
     """
 
-    def add(totals: TaskGradients, losses: list[Tensor], heads: list[list[Tensor]], share: float) -> None:
-        for k, (loss, head) in enumerate(zip(losses, heads, strict=True)):
-            more = k + 1 < len(losses)
-            grads = _grad(loss, groups.shared + head, retain_graph=more)
-            _add(totals.shared[k], grads[: len(groups.shared)], groups.shared, share)
-            _add(totals.heads[k], grads[len(groups.shared) :], head, share)
+    def backward(losses: list[Tensor], heads: list[Views], write: Write) -> None:
+        for k, (i, loss) in enumerate(zip(tasks, losses, strict=True)):
+            grads = _grad(loss, groups.shared + groups.heads[i], retain_graph=k + 1 < len(losses))
+            subtracted = None if minus is None else groups.views(minus + k)
+            write(groups.views(first + k), grads[: len(groups.shared)], subtracted)
+            write(heads[k], grads[len(groups.shared) :])
+            del grads  # before the next pass makes its own
 
-    return _averaged(batches, groups, tasks, len(tasks), add)
+    return _averaged(batches, groups, tasks, slice(first, first + len(tasks)), backward)
 
 
 def weighted_gradients(
-    batches: Sequence[MicroBatch], groups: TrunkAndHeads, weigh: Callable[[Tensor], Tensor]
+    batches: Sequence[MicroBatch],
+    groups: TrunkAndHeads,
+    weigh: Callable[[Tensor], Tensor],
+    first: int = 0,
+    minus: int | None = None,
 ) -> TaskGradients:
     """Compute the gradient of the weighted sum of all losses, with one backward pass.
 
@@ -261,32 +140,24 @@ def weighted_gradients(
         batches: the micro-batches; their gradients are averaged, and each counts equally.
         groups: shared and head parameters; resolved at the first run.
         weigh: losses (T,) -> weights (T,), called for every micro-batch.
+        first, minus: as for :func:`task_gradients`.
 
     Returns:
         ``shared`` has one row (1, P); ``heads`` and ``losses`` have T entries.
     """
 
-    def add(totals: TaskGradients, losses: list[Tensor], heads: list[list[Tensor]], share: float) -> None:
+    def backward(losses: list[Tensor], heads: list[Views], write: Write) -> None:
         values = torch.stack(losses)
         weights = weigh(values.detach()).to(values).clamp_min(torch.finfo(values.dtype).eps ** 2)
-        grads = iter(_grad((weights * values).sum(), groups.shared + [p for head in heads for p in head]))
-        _add(totals.shared[0], [next(grads) for _ in groups.shared], groups.shared, share)
-        for k, head in enumerate(heads):
+        grads = iter(_grad((weights * values).sum(), groups.parameters))
+        subtracted = None if minus is None else groups.views(minus)
+        write(groups.views(first), [next(grads) for _ in groups.shared], subtracted)
+        for head, weight in zip(heads, weights, strict=True):
             weighted = [next(grads) for _ in head]
-            _add(totals.heads[k], [None if g is None else g / weights[k] for g in weighted], head, share)
+            write(head, [None if grad is None else grad / weight for grad in weighted])
 
-    return _averaged(batches, groups, range(len(batches[0].losses)), 1, add)
-
-
-def unflatten(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """Return views of a vector (P,) in the shapes of ``like``."""
-    parts = torch.split(vector, [p.numel() for p in like]) if like else ()
-    return [part.view(p.shape) for part, p in zip(parts, like, strict=True)]
-
-
-def flatten(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the tensors as one detached vector (a copy)."""
-    return torch.cat([t.detach().reshape(-1) for t in tensors]) if tensors else torch.zeros(0)
+    tasks = range(len(batches[0].losses))
+    return _averaged(batches, groups, tasks, slice(first, first + 1), backward)
 
 
 def generator_states() -> list[Tensor]:
@@ -302,55 +173,59 @@ def set_generators(states: list[Tensor]) -> None:
         torch.cuda.set_rng_state_all(states[1:])
 
 
-Add = Callable[[TaskGradients, list[Tensor], list[list[Tensor]], float], None]
+Views = list[Tensor]  # of one vector, in the shapes of parameters
+
+
+class Write(Protocol):
+    """Writes gradients, less ``minus``, to the views of a vector. None counts as 0."""
+
+    def __call__(self, views: Views, grads: Sequence[Tensor | None], minus: Views | None = None) -> None: ...
 
 
 def _averaged(
-    batches: Sequence[MicroBatch], groups: TrunkAndHeads, tasks: Sequence[int], rows: int, add: Add
+    batches: Sequence[MicroBatch],
+    groups: TrunkAndHeads,
+    tasks: Sequence[int],
+    rows: slice,
+    backward: Callable[[list[Tensor], list[Views], Write], None],
 ) -> TaskGradients:
-    """Run the micro-batches; ``add`` adds the share of each to the totals, which have that many rows."""
-    totals: TaskGradients | None = None
-    for batch in batches:
-        share = 1 / len(batches)
+    """Run the micro-batches, and write or add the gradients of each to the rows and to new head vectors."""
+    groups.reserve(rows.stop)
+    for number, batch in enumerate(batches):
         losses = batch.run(tasks)
         groups.resolve(losses, tasks)
-        heads, values = [groups.heads[i] for i in tasks], torch.stack([loss.detach() for loss in losses])
-        totals = totals or _zeros(groups.shared, heads, rows, values)
-        totals.losses.add_(values, alpha=share)
-        add(totals, losses, heads, share)
-    if totals is None:
+        values = torch.stack([loss.detach() for loss in losses])
+        if number == 0:
+            heads = [groups.heads[i] for i in tasks]
+            vectors = [(head or groups.shared)[0].new_empty(sum(map(Tensor.numel, head))) for head in heads]
+            totals = TaskGradients(groups.rows[rows], vectors, values)
+            views = [unflatten(vector, head) for vector, head in zip(vectors, heads, strict=True)]
+        else:
+            totals.losses += values
+        backward(losses, views, partial(_write, number == 0, len(batches)))
+    if not batches:
         raise ValueError("Got no micro-batch; expected at least one.")
+    if len(batches) > 1:
+        for total in (totals.shared, *totals.heads, totals.losses):
+            total /= len(batches)
     return totals
-
-
-def _zeros(shared: list[Tensor], heads: list[list[Tensor]], rows: int, losses: Tensor) -> TaskGradients:
-    return TaskGradients(
-        shared[0].new_zeros(rows, sum(map(Tensor.numel, shared))),
-        [(head or shared)[0].new_zeros(sum(map(Tensor.numel, head))) for head in heads],
-        torch.zeros_like(losses),
-    )
 
 
 def _grad(loss: Tensor, parameters: list[Tensor], retain_graph: bool = False) -> tuple[Tensor | None, ...]:
     return torch.autograd.grad(loss, parameters, retain_graph=retain_graph, allow_unused=True)
 
 
-def _add(vector: Tensor, grads: Sequence[Tensor | None], like: Sequence[Tensor], factor: float) -> None:
-    for view, grad in zip(unflatten(vector, like), grads, strict=True):
-        if grad is not None:
-            view.add_(grad, alpha=factor)
-
-
-def _leaves(loss: Tensor) -> list[Tensor]:
-    """Return the leaf tensors that a loss reaches, in a fixed order."""
-    leaves: dict[Tensor, None] = {}
-    stack, seen = [loss.grad_fn], set()
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            leaves[node.variable] = None
-        stack.extend(parent for parent, _ in node.next_functions)
-    return list(leaves)
+def _write(
+    first: bool, batches: int, views: Views, grads: Sequence[Tensor | None], minus: Views | None = None
+) -> None:
+    """Write or add the gradients of one of the micro-batches; their sum is divided later."""
+    if not views:
+        return
+    present = [view.new_zeros(()) if grad is None else grad for view, grad in zip(views, grads, strict=True)]
+    if not first:
+        torch._foreach_add_(views, present)
+    elif minus is None:
+        torch._foreach_copy_(views, present)
+    else:
+        for view, grad, other in zip(views, present, minus, strict=True):
+            torch.sub(grad, other, alpha=batches, out=view)

@@ -2,7 +2,6 @@
 
 from numbers import Real
 
-import torch
 from torch import Tensor
 
 
@@ -34,20 +33,18 @@ def check_rows(G: Tensor) -> None:
         )
 
 
-def check_finite(*blocks: Tensor) -> Tensor:
-    """Return the largest absolute entry of each row of the blocks (..., T_k, P): (..., T), on the CPU.
+def check_finite(G: Tensor, parts: int = 1) -> Tensor:
+    """Return the largest absolute entry of each row of ``G``: (..., T, P) -> (..., T), on the CPU.
 
-    The blocks travel to the CPU in one copy.
+    ``parts`` blocks of rows lie below each other, each with one row per task.
 
     Raises:
-        NonFiniteGradient: a row holds NaN or infinity. The error names the row's index in its block.
+        NonFiniteGradient: a row holds NaN or infinity. The error names the row's task.
     """
-    largest = torch.cat([block.abs().amax(-1) for block in blocks], -1).cpu()
-    bad_tasks: set[int] = set()
-    for finite in torch.split(largest.isfinite(), [block.shape[-2] for block in blocks], -1):
-        bad_tasks.update(tasks_where(~finite))
-    if bad_tasks:
-        raise NonFiniteGradient(sorted(bad_tasks))
+    largest = G.abs().amax(-1).cpu()
+    finite = largest.isfinite().unflatten(-1, (parts, -1)).all(-2)
+    if bad_tasks := tasks_where(~finite):
+        raise NonFiniteGradient(bad_tasks)
     return largest
 
 

@@ -9,49 +9,49 @@ from .checks import check_finite
 from .products import inner_products, matmul
 
 
-def gramian(*blocks: Tensor, to_cpu: Callable[[Tensor], Tensor] = Tensor.cpu) -> Tensor:
-    """Return the inner products of all rows of the blocks, on the CPU, after one copy from the device.
+def gramian(G: Tensor, parts: int = 1, to_cpu: Callable[[Tensor], Tensor] = Tensor.cpu) -> Tensor:
+    """Return the inner products of the rows of ``G``, on the CPU, after one copy from the device.
 
     Args:
-        blocks: tensors (..., T_k, P); together they are the rows of one matrix.
+        G: rows (..., T, P).
+        parts: number of blocks that lie below each other in ``G``, each with one row per task.
         to_cpu: copies the inner products to the CPU; a caller may send other numbers in the same copy.
 
     Returns:
-        (..., T, T), where T is the sum of the T_k, in the dtype of the blocks or float32 if that is finer.
-        If a square would overflow or underflow there, the rows are rescaled first and the result is in
-        float64. A row whose entries all lie below about 1e-153 counts as 0: float64 cannot hold its square.
+        (..., T, T), in the dtype of ``G`` or float32 if that is finer. If a square would overflow or
+        underflow there, the rows are rescaled first and the result is in float64. A row whose entries all
+        lie below about 1e-153 counts as 0: float64 cannot hold its square.
 
     Raises:
-        NonFiniteGradient: a row holds NaN or infinity.
+        NonFiniteGradient: a row holds NaN or infinity. The error names its task.
         ValueError: a square does not fit float64 either, because an entry lies above about 1e150.
 
     Example:
         >>> gramian(torch.tensor([[4.0, 0.0], [0.0, 2.0**70]])).diagonal().log2().tolist()
         [4.0, 140.0]
     """
-    blocks = tuple(block if block.dtype.itemsize >= 4 else block.float() for block in blocks)
-    M = to_cpu(inner_products(*blocks))
+    G = G if G.dtype.itemsize >= 4 else G.float()
+    M = to_cpu(inner_products(G))
     squares = M.diagonal(dim1=-2, dim2=-1)
     info = torch.finfo(M.dtype)
-    smallest = blocks[0].shape[-1] * info.tiny / info.eps
+    smallest = G.shape[-1] * info.tiny / info.eps
     in_range = squares.clamp(smallest, info.max)
     if in_range.equal(squares):
         return M
-    largest = check_finite(*blocks)
+    largest = check_finite(G, parts)
     if torch.where(largest > 0, in_range, 0.0).equal(squares):  # only rows of zeros are out of range
         return M
-    return _rescaled_gramian(blocks, largest.double().unsqueeze(-1))
+    return _rescaled_gramian(G, largest.double().unsqueeze(-1))
 
 
-def _rescaled_gramian(blocks: tuple[Tensor, ...], largest: Tensor) -> Tensor:
+def _rescaled_gramian(G: Tensor, largest: Tensor) -> Tensor:
     """Return the Gramian (..., T, T) in float64 by way of rows whose largest entry is 1.
 
     ``largest`` (..., T, 1) holds the largest absolute entry of each row.
     """
-    scales = torch.split(torch.where(largest > 0, largest, 1.0), [block.shape[-2] for block in blocks], -2)
-    rescaled = tuple(block / scale.to(block) for block, scale in zip(blocks, scales, strict=True))
+    rescaled = G / torch.where(largest > 0, largest, 1.0).to(G)
     factors = largest.masked_fill(largest.square() < torch.finfo(torch.float64).tiny, 0.0)
-    M = inner_products(*rescaled).cpu().double() * (factors * factors.mT)
+    M = inner_products(rescaled).cpu().double() * (factors * factors.mT)
     if not bool(M.isfinite().all()):
         raise ValueError(
             f"Got task gradients with entries up to {largest.max().item():.0e}; expected entries below "

@@ -1,6 +1,15 @@
 """The worst-case step ε, one file per way to choose it: read sam.py, then state.py."""
 
 from .sam import DEFAULT_NORM, DEFAULT_RHO, Perturbation, worst_case
-from .state import StateGuard, perturbed
+from .state import StateGuard, move, perturbed, restored
 
-__all__ = ["DEFAULT_NORM", "DEFAULT_RHO", "Perturbation", "StateGuard", "perturbed", "worst_case"]
+__all__ = [
+    "DEFAULT_NORM",
+    "DEFAULT_RHO",
+    "Perturbation",
+    "StateGuard",
+    "move",
+    "perturbed",
+    "restored",
+    "worst_case",
+]

@@ -1,8 +1,10 @@
 """Choose the worst-case step ε as sharpness-aware minimisation (SAM) and adaptive SAM do."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +14,13 @@ from torch import Tensor
 # for the trunk and one for each head (eqs. 7 and 11).
 DEFAULT_RHO = 0.05
 DEFAULT_NORM = "separate"
+
+
+class Step(NamedTuple):
+    """ε = factor · direction."""
+
+    direction: Tensor
+    factor: float
 
 
 def worst_case(gradient: Tensor, rho: float | Tensor, weights: Tensor | None = None) -> Tensor:
@@ -92,6 +101,49 @@ class Perturbation:
         """Whether nothing moves."""
         return self.rho == 0 and self.radius_of_heads == 0
 
+    def steps(
+        self,
+        shared: Tensor,
+        heads: Sequence[Tensor],
+        shared_weights: Tensor,
+        head_weights: Sequence[Tensor],
+        scratch: Tensor,
+        to_cpu: Callable[[Tensor], Tensor] = Tensor.cpu,
+    ) -> list[tuple[Step, Step]]:
+        """Return each task's ε for the trunk and for its head.
+
+        The host waits once for all lengths. A length that overflows, underflows or is not finite is looked
+        at again by :func:`worst_case`.
+
+        Args:
+            shared: gradients of the trunk, (T, P).
+            heads: gradients of the heads, T vectors.
+            shared_weights: (P,).
+            head_weights: T vectors.
+            scratch: (T, P), memory that will hold the trunk's directions if ``adaptive``.
+            to_cpu: copies the lengths to the CPU; a caller may send other numbers in the same copy.
+        """
+        directions, head_directions = shared, list(heads)
+        if self.adaptive:
+            directions = torch.mul(shared, shared_weights, out=scratch)
+            head_directions = [g * w for g, w in zip(heads, head_weights, strict=True)]
+        lengths = torch.stack([_lengths(directions), torch.cat([_lengths(h[None]) for h in head_directions])])
+        if self.adaptive:
+            directions.mul_(shared_weights)
+            head_directions = [d * w for d, w in zip(head_directions, head_weights, strict=True)]
+        steps = []
+        for i, (length, head_length) in enumerate(zip(*to_cpu(lengths).tolist(), strict=True)):
+            trunk, head = directions[i], head_directions[i]
+            if not (_is_exact(length, trunk) and _is_exact(head_length, head)):
+                trunk, head = self.step(shared[i], heads[i], shared_weights, head_weights[i])
+                steps.append((Step(trunk, 1.0), Step(head, 1.0)))
+                continue
+            if self.norm == "together":
+                length = head_length = math.hypot(length, head_length)
+            head_factor = self.radius_of_heads / head_length if len(head) else 0.0
+            steps.append((Step(trunk, self.rho / length), Step(head, head_factor)))
+        return steps
+
     def step(
         self, shared: Tensor, head: Tensor, shared_weights: Tensor, head_weights: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -104,6 +156,19 @@ class Perturbation:
         if len(head) == 0:
             return epsilon, head
         return epsilon, worst_case(head, self.radius_of_heads, head_weights if self.adaptive else None)
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    """Return the length of each row, (T, P) -> (T,), in float32 or better."""
+    dtype = torch.promote_types(rows.dtype, torch.float32)
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=dtype)
+    return lengths
+
+
+def _is_exact(length: float, vector: Tensor) -> bool:
+    """Return whether the squares of the vector's entries neither overflowed nor underflowed."""
+    info = torch.finfo(torch.promote_types(vector.dtype, torch.float32))
+    return len(vector) == 0 or (len(vector) * info.tiny / info.eps) ** 0.5 <= length < math.inf
 
 
 def check_radius(rho: float | Tensor, name: str = "rho") -> None:

@@ -6,19 +6,24 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ..gradients import generator_states, set_generators, unflatten
+from ..gradients import generator_states, set_generators
+from ..trunk_and_heads import unflatten
 
 SavedBuffer = tuple[nn.Module, str, Tensor, Tensor]  # the module, the buffer's name, the buffer, a copy of it
 
 
 @contextmanager
-def perturbed(parameters: Sequence[Tensor], weights: Tensor, epsilon: Tensor) -> Iterator[None]:
-    """Run a block with parameters = weights + epsilon; afterwards they are ``weights`` again, bit for bit.
+def perturbed(
+    parameters: Sequence[Tensor], weights: Tensor, epsilon: Tensor, factor: float = 1.0
+) -> Iterator[None]:
+    """Run a block with parameters = weights + factor · epsilon; afterwards they are ``weights`` again.
 
     Args:
         parameters: the parameters to move, in place.
-        weights: (P,), a copy of their present values, see :func:`flatmtl_lite.gradients.flatten`.
+        weights: (P,), a copy of their present values, see :func:`flatmtl_lite.gradients.flatten`. They come
+            back bit for bit, also if the block raises.
         epsilon: (P,).
+        factor: scales ``epsilon``.
 
     Example:
         >>> w = torch.tensor([1.0, 2.0])
@@ -28,11 +33,34 @@ def perturbed(parameters: Sequence[Tensor], weights: Tensor, epsilon: Tensor) ->
         >>> w
         tensor([1., 2.])
     """
+    with restored(parameters, weights):
+        move(parameters, unflatten(weights, parameters), unflatten(epsilon, parameters), factor)
+        yield
+
+
+@contextmanager
+def restored(parameters: Sequence[Tensor], weights: Tensor) -> Iterator[None]:
+    """Set the parameters to ``weights`` (P,) when the block ends, also if it raises."""
     try:
-        _assign(parameters, weights + epsilon)
         yield
     finally:
-        _assign(parameters, weights)
+        move(parameters, unflatten(weights, parameters))
+
+
+@torch.no_grad()
+def move(
+    parameters: Sequence[Tensor],
+    weights: list[Tensor],
+    epsilon: Sequence[Tensor] | None = None,
+    factor: float = 1.0,
+) -> None:
+    """Set the parameters to weights + factor · epsilon, in one sweep; each argument has their shapes."""
+    if epsilon is not None:
+        for p, w, e in zip(parameters, weights, epsilon, strict=True):
+            torch.add(w, e, alpha=factor, out=p)
+    elif weights:
+        torch._foreach_copy_(list(parameters), weights)
+    torch.clear_autocast_cache()  # else a pass within one autocast block runs on casts of the old weights
 
 
 class StateGuard:
@@ -85,9 +113,3 @@ class StateGuard:
             if m not in self._modules:
                 self._modules.add(m)
                 self._before += [(m, name, b, b.clone()) for name, b in m._buffers.items() if b is not None]
-
-
-@torch.no_grad()
-def _assign(parameters: Sequence[Tensor], vector: Tensor) -> None:
-    torch._foreach_copy_(list(parameters), unflatten(vector, parameters))
-    torch.clear_autocast_cache()  # else a pass within one autocast block runs on casts of the old weights

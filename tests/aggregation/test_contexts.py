@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import flatmtl_lite as fm
-from flatmtl_lite.aggregation import active_set, gramian, products, unit_rows
+from flatmtl_lite.aggregation import active_set, gramian, unit_rows
 
 LOSSES = torch.tensor([0.5, 2.0, 1.0])
 
@@ -56,10 +56,10 @@ def test_autocast_leaves_a_pareto_stationary_point_stationary(sample):
 @pytest.fixture
 def elsewhere():
     """A block in which PyTorch makes its tensors on a device that holds no numbers, with empty caches."""
-    for table in (unit_rows.identity, active_set.all_faces, products._mirror):
+    for table in (unit_rows.identity, active_set.all_faces):
         table.cache_clear()
     yield torch.device("meta")
-    for table in (unit_rows.identity, active_set.all_faces, products._mirror):
+    for table in (unit_rows.identity, active_set.all_faces):
         table.cache_clear()
 
 

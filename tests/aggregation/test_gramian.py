@@ -22,16 +22,15 @@ def test_it_is_the_product_of_the_rows(dtype, sample):
         torch.testing.assert_close(M, M.mT)  # not every processor's product is symmetric to the last bit
 
 
-@pytest.mark.parametrize("shape", [(1,), (3,), (5,), (9,), (13,), (2, 3)])
+@pytest.mark.parametrize("shape", [(1,), (3,), (13,), (40,), (2, 3)])
 def test_long_rows_keep_the_digits_of_float32(shape):
     """Terms of one sign are the worst case: a single sum of the longest row is off by 5e-6."""
     generator = torch.Generator().manual_seed(0)
     for P in (10_000, 10_001, 200_003):
-        G, H = torch.rand(2, *shape, P, generator=generator)
-        both = torch.cat([G, H], -2).double()
-        for M, exact in ((gramian(G), G.double() @ G.double().mT), (gramian(G, H), both @ both.mT)):
-            assert M.dtype == torch.float32
-            torch.testing.assert_close(M.double(), exact, rtol=1e-6, atol=0)
+        G = torch.rand(*shape, P, generator=generator)
+        M = gramian(G)
+        assert M.dtype == torch.float32
+        torch.testing.assert_close(M.double(), G.double() @ G.double().mT, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -39,17 +38,6 @@ def test_half_precision_is_multiplied_in_float32(dtype):
     G = torch.tensor([[300.0, 300.0], [0.25, 0.0]], dtype=dtype)
     assert gramian(G).dtype == torch.float32
     assert gramian(G).tolist() == [[180000.0, 75.0], [75.0, 0.0625]]
-
-
-@pytest.mark.parametrize("sizes", [(2, 2), (1, 3), (2, 1, 4)])
-def test_blocks_are_the_rows_of_one_matrix(sizes, sample):
-    for scale in (1.0, 1e-25, 1e25):
-        blocks = [scale * sample("normal", T, 6).float() for T in sizes]
-        M = gramian(*blocks)
-        stacked = torch.cat(blocks, -2)
-        assert M.shape == (50, sum(sizes), sum(sizes))
-        torch.testing.assert_close(M, gramian(stacked), rtol=1e-5, atol=1e-6 * scale**2)
-        assert torch.equal(M, M.mT)
 
 
 @pytest.mark.parametrize(
@@ -80,16 +68,16 @@ def test_rows_whose_squares_fit_stay_in_float32(rows):
 
 
 @pytest.mark.parametrize("batch", [(), (4,), (2, 3)])
-def test_a_non_finite_row_is_named_within_its_own_block(batch):
+def test_a_non_finite_row_is_named_by_its_task(batch):
     """Stacked [loss; flat], row 2T of the whole is task 0 again."""
     loss, flat = torch.ones(*batch, 3, 4), torch.ones(*batch, 3, 4)
     flat[..., 1, 2] = math.nan
     with pytest.raises(fm.NonFiniteGradient) as caught:
-        gramian(loss, flat)
+        gramian(torch.cat([loss, flat], -2), parts=2)
     assert caught.value.tasks == [1]
     loss[..., 2, 0] = math.inf
     with pytest.raises(fm.NonFiniteGradient) as caught:
-        gramian(loss, flat)
+        gramian(torch.cat([loss, flat], -2), parts=2)
     assert caught.value.tasks == [1, 2]
 
 

@@ -275,3 +275,18 @@ def test_a_step_leaves_the_state_of_one_clean_pass(rule, perturb):
         net.step(aggregate=aggregate, rho=0.3, combine=rule, perturb=perturb)(*net.batch())
         assert torch.get_rng_state().equal(generator)
         assert [b.tolist() for b in net.buffers()] == [b.tolist() for b in twin.buffers()]
+
+
+def test_a_direction_that_is_a_row_is_copied_because_the_next_step_writes_to_the_rows():
+    class First(fm.Aggregator):
+        def forward(self, G, losses=None):
+            return G[0]
+
+    net = Net()
+    step = net.step(aggregate=First(), combine="erm")
+    step.backward([net.batch(slice(0, 4))])
+    gradient = net.trunk[0].weight.grad
+    before = gradient.clone()
+    step.backward([net.batch(slice(4, 8))])
+    assert gradient.equal(before)
+    assert not net.trunk[0].weight.grad.equal(before)

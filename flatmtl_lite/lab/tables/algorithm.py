@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from types import ModuleType
 
-from ... import decomposition, optim
+from ... import decomposition, gradients, optim
 from ...perturbation import sam, state
 
 
@@ -43,24 +43,21 @@ STEPS = (
     ),
     Step(
         "ε<sub>i</sub> ← ρ g<sub>i,loss</sub> / ‖g<sub>i,loss</sub>‖, for the trunk and for the head",
-        [
-            (LOOP, ["for i, head", "epsilon = perturbation.step(clean.shared[i],"]),
-            (sam.worst_case, ["length = ", "epsilon = "]),
-        ],
+        [(sam.Perturbation.steps, ["lengths = ", "steps.append((Step(trunk, self.rho"])],
     ),
     Step(
         "g<sub>i,SAM</sub> ← gradient of L<sub>i</sub> at θ + ε<sub>i</sub>, and come back to θ",
         [
-            (LOOP, ["with perturbed(groups.shared + head", "task = "]),
             (
-                state.perturbed,
-                ["_assign(parameters, weights + epsilon)", "yield", "_assign(parameters, weights)"],
+                LOOP,
+                ["with restored(", "for i, (head", "move(groups.shared", "with perturbed(head", "task = "],
             ),
+            (state.move, ["torch.add(w, e"]),
         ],
     ),
     Step(
         "g<sub>i,flat</sub> ← g<sub>i,SAM</sub> − g<sub>i,loss</sub>",
-        [(decomposition._difference, ["flat = "])],
+        [(gradients._write, ["torch.sub(grad, other"])],
     ),
     Step(
         "g ← A(g<sub>1,loss</sub>, ..., g<sub>m,loss</sub>) + A(g<sub>1,flat</sub>, ..., g<sub>m,flat</sub>)",

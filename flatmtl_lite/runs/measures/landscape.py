@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ...diagnostics import top_eigenvalue
-from ...gradients import flatten
 from ...perturbation import perturbed
+from ...trunk_and_heads import flatten
 from ..engine.model import MultiTaskNet
 from ..engine.rounding import rounded
 from .evaluation import evaluation_mode, run_task

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from ...decomposition import decompose
 from ...diagnostics import sharpness
-from ...gradients import MicroBatch, TrunkAndHeads
+from ...gradients import MicroBatch
 from ...perturbation import StateGuard
+from ...trunk_and_heads import TrunkAndHeads
 from ..engine.rounding import rounded
 from .twins import Closures, measure_networks
 
