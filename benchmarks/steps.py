@@ -26,7 +26,7 @@ from benchmarks.timing import Times, import_seconds, in_processes, machine, step
 from flatmtl_lite.runs import fashion_and_mnist, lenet, mlp
 from flatmtl_lite.runs.networks.layout import channels_last
 
-RHO, PROCESSES = 0.05, 1
+RHO, PROCESSES = 0.05, 3
 Step = Callable[[], object]
 
 
