@@ -201,3 +201,23 @@ def test_together_takes_one_radius():
     with pytest.raises(ValueError, match=r"Got rho_heads=0.2 with norm=\"together\".*leave rho_heads out"):
         Perturbation(0.1, rho_heads=0.2, norm="together")
     assert Perturbation(0.1, rho_heads=0.1, norm="together").rho_heads == 0.1
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-30, 1e-22, 1e-12, 1.0, 1e12, 1e19, 1e30])
+@pytest.mark.parametrize("norm", ["separate", "together"])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_steps_from_lengths_are_the_steps_of_each_task(adaptive, norm, scale):
+    """A length that overflows, underflows or loses digits is found out; the head may have another scale."""
+    shared, heads = (
+        torch.tensor([[3.0, 4.0, -1.0], [0.0, 2.0, 5.0]]),
+        [torch.tensor([1.0, -2.0]), torch.ones(0)],
+    )
+    weights, head_weights = torch.tensor([0.5, -2.0, 1.0]), [torch.tensor([3.0, 0.25]), torch.ones(0)]
+    perturbation = Perturbation(0.3, adaptive=adaptive, norm=norm)
+    for trunk_scale, head_scale in [(scale, 1.0), (1.0, scale), (scale, scale)]:
+        rows, vectors = shared * trunk_scale, [head * head_scale for head in heads]
+        steps = perturbation.steps(rows, vectors, weights, head_weights, torch.empty_like(rows))
+        for i, (step, head_step) in enumerate(steps):
+            expected = perturbation.step(rows[i], vectors[i], weights, head_weights[i])
+            for found, epsilon in zip((step, head_step), expected, strict=True):
+                torch.testing.assert_close(found.factor * found.direction, epsilon, rtol=1e-5, atol=1e-7)
