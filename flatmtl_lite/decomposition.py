@@ -14,8 +14,17 @@ from torch import Tensor
 from .aggregation import Mean, NonFiniteGradient, gramian, relative_accuracy, weighted_sum
 from .aggregation.base import Aggregator, GramianAggregator, check_aggregator
 from .aggregation.unit_rows import identity
-from .gradients import Features, Losses, MicroBatch, TaskGradients, task_gradients, weighted_gradients
+from .gradients import (
+    AbsentTask,
+    Features,
+    Losses,
+    MicroBatch,
+    TaskGradients,
+    task_gradients,
+    weighted_gradients,
+)
 from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, StateGuard, move, perturbed, restored
+from .state import replayed
 from .trunk_and_heads import TrunkAndHeads, flatten, unflatten
 
 
@@ -29,6 +38,7 @@ class Decomposition:
         head_loss_grads: per task a list of tensors, the head's gradients at θ.
         losses: task losses at θ, (T,).
         perturbed_losses: task losses at θ+ε, (T,), or None.
+        tasks: numbers of the T tasks, if some are absent; by default 0 to T - 1.
 
     Attributes: the arguments; ``flat`` is always a tensor.
 
@@ -48,6 +58,7 @@ class Decomposition:
         head_loss_grads: Sequence[list[Tensor]] = (),
         losses: Tensor | None = None,
         perturbed_losses: Tensor | None = None,
+        tasks: Sequence[int] | None = None,
     ) -> None:
         if flat is not None and flat.shape != loss.shape:
             raise ValueError(
@@ -59,6 +70,7 @@ class Decomposition:
         self.has_flat = flat is not None
         self.head_grads, self.head_loss_grads = list(head_grads), list(head_loss_grads)
         self.losses, self.perturbed_losses = losses, perturbed_losses
+        self.tasks = tuple(range(loss.shape[-2]) if tasks is None else tasks)
         self._gramian: Tensor | None = None
         self._losses_on_cpu: Tensor | None = None
 
@@ -101,23 +113,27 @@ class Decomposition:
             finite = (self.loss.isfinite() & self.flat.isfinite()).all(-1)
             _check_tasks_finite(finite.reshape(-1, finite.shape[-1]).all(0))
 
-    def check_finite_with_heads(self, losses: Tensor, largest: Tensor) -> None:
-        """Raise NonFiniteGradient, which names the tasks, unless both parts and all heads are finite.
+    def check_step(self, losses: Tensor, largest: Tensor) -> None:
+        """Raise NonFiniteGradient, which names the tasks, unless gradients and losses of a step are finite.
 
         Every step needs the Gramian on the CPU, and the Gramian shows whether the rows are finite. The other
         numbers that the step needs there travel with it.
 
         Args:
-            losses: (T,).
+            losses: (passes, T).
             largest: per pass and task the largest absolute entry of its head's gradient, (passes, T).
         """
 
         def to_cpu(products: Tensor) -> Tensor:
-            M, entries, self._losses_on_cpu = _to_cpu(products, largest, losses)
+            M, entries, all_losses = _to_cpu(products, largest, losses)
             _check_tasks_finite(entries.isfinite().all(0))
+            losses_on_cpu.append(all_losses)
             return M
 
+        losses_on_cpu: list[Tensor] = []
         self._gramian = self._products(to_cpu)
+        _check_tasks_finite(losses_on_cpu[0].isfinite().all(0), "loss")
+        self._losses_on_cpu = losses_on_cpu[0][0]
 
     def _products(self, to_cpu: Callable[[Tensor], Tensor]) -> Tensor:
         T, parts = self.loss.shape[-2], 2 if self.has_flat else 1
@@ -144,7 +160,8 @@ def decompose(
 
     Args:
         features: () -> z, runs the trunk on the batch; z is anything.
-        losses: per task z -> scalar, running that task's head.
+        losses: per task z -> scalar, running that task's head; or z -> None: the task is absent from this
+            batch, and its row is left out.
         shared, heads: parameters of the trunk, and per task of the head. Lists that are left out are found
             from the graph: a parameter that every loss reaches is shared, one that one loss reaches
             belongs to its head.
@@ -167,26 +184,32 @@ def decompose(
                 [0.0000, 0.0000]]))
     """
     perturbation = Perturbation(rho, rho_heads, adaptive, norm, perturb)
-    with StateGuard() as state:
-        return run_passes(state, [MicroBatch(features, losses)], TrunkAndHeads(shared, heads), perturbation)
+    groups = TrunkAndHeads(shared, heads)
+
+    def split() -> Decomposition:
+        with StateGuard() as state:
+            return run_passes([MicroBatch(features, losses, state)], groups, perturbation)
+
+    return replayed(split)
 
 
 def run_passes(
-    state: StateGuard,
     batches: Sequence[MicroBatch],
     groups: TrunkAndHeads,
     perturbation: Perturbation | None,
-    average: Callable[[TaskGradients], None] = lambda gradients: None,
+    average: Callable[[TaskGradients], None] = TaskGradients.average,
+    verify: bool = False,
 ) -> Decomposition:
-    """Run :func:`decompose` over micro-batches: first gradients, ε, second gradients, difference.
+    """Run :func:`decompose` over micro-batches: first gradients, ε, second gradients less the first.
 
     Args:
-        state: the guard in whose block this runs; it puts buffers and generators back.
-        batches: the micro-batches that make one batch.
+        batches: the micro-batches that make one batch. The block of their guard must be active; it puts
+            buffers and generators back.
         groups: shared and head parameters.
         perturbation: None, or a zero one: no perturbed pass runs.
-        average: called on every set of gradients, to average it over processes in place; by default there
-            is one process and nothing to do.
+        average: called on every set of gradients, to average it in place over micro-batches, and perhaps over
+            processes.
+        verify: whether to check that the losses repeat, which takes one more pass without backward.
 
     Raises:
         ValueError, NonFiniteGradient: as :func:`decompose`.
@@ -196,26 +219,27 @@ def run_passes(
     is_erm = perturbation is None or perturbation.is_zero
     groups.reserve(T if is_erm else 2 * T + 1)  # the loss part, the flat part, a copy of the weights
     clean = task_gradients(batches, groups, range(T))
-    state.keep()
     average(clean)
+    tasks = _leave_out_absent(clean)
     if perturbation is None or perturbation.is_zero:
-        return _decomposition(clean, None, groups)
+        return _decomposition(clean, None, groups, tasks)
+    if verify:
+        batches[0].check_repeats()
     if perturbation.perturb == "mean":
-        with _moved_by_mean(groups, clean, perturbation):
-            sam = task_gradients(batches, groups, range(T), first=T, minus=0)
+        with _moved_by_mean(groups, clean, perturbation, tasks):
+            sam = task_gradients(batches, groups, tasks, first=len(tasks), minus=0)
     else:
-        sam = _perturbed_gradients(batches, groups, clean, perturbation)
+        sam = _perturbed_gradients(batches, groups, clean, perturbation, tasks)
     average(sam)
-    return _decomposition(clean, sam, groups)
+    return _decomposition(clean, sam, groups, tasks)
 
 
 def run_weighted_passes(
-    state: StateGuard,
     batches: Sequence[MicroBatch],
     groups: TrunkAndHeads,
     perturbation: Perturbation | None,
     weigh: Callable[[Tensor], Tensor],
-    average: Callable[[TaskGradients], None] = lambda gradients: None,
+    average: Callable[[TaskGradients], None] = TaskGradients.average,
 ) -> Decomposition:
     """Run the passes with one backward pass of the weighted losses instead of one per task.
 
@@ -224,49 +248,71 @@ def run_weighted_passes(
     is the gradient of the weighted losses at θ+ε.
 
     Args:
-        state, batches, groups, perturbation, average: as for :func:`run_passes`.
+        batches, groups, perturbation, average: as for :func:`run_passes`.
         weigh: losses at θ (T,) -> weights (T,).
 
     Raises:
         ValueError: as :func:`decompose`.
         NonFiniteGradient: as :func:`decompose`, but the one row cannot tell which task it was.
+        AbsentTask: a loss is None.
     """
-    groups.check_tasks(len(batches[0].losses))
+    tasks = range(len(batches[0].losses))
+    groups.check_tasks(len(tasks))
     is_erm = perturbation is None or perturbation.is_zero
     groups.reserve(1 if is_erm else 3)
     clean = weighted_gradients(batches, groups, weigh if is_erm else Mean().loss_weights)
-    state.keep()
     average(clean)
+    if min(clean.counts) < clean.batches:
+        raise AbsentTask
     if perturbation is None or perturbation.is_zero:
-        return _decomposition(clean, None, groups)
-    with _moved_by_mean(groups, clean, perturbation) as losses:
+        return _decomposition(clean, None, groups, tasks)
+    with _moved_by_mean(groups, clean, perturbation, tasks) as losses:
         weights = weigh(losses)
         sam = weighted_gradients(batches, groups, lambda losses: weights, first=1, minus=0)
     average(sam)
-    return _decomposition(clean, sam, groups)
+    return _decomposition(clean, sam, groups, tasks)
+
+
+def _leave_out_absent(clean: TaskGradients) -> list[int]:
+    """Leave out the tasks without a loss, in place, and return the others."""
+    tasks = [i for i, count in enumerate(clean.counts) if count]
+    if not tasks:
+        raise ValueError("All losses are None; expected at least one task in the batch. Skip such a batch.")
+    if len(tasks) < len(clean.counts):
+        for k, i in enumerate(tasks):
+            clean.shared[k] = clean.shared[i]
+        clean.shared, clean.losses = clean.shared[: len(tasks)], clean.losses[tasks]
+        clean.heads, clean.counts = [clean.heads[i] for i in tasks], [clean.counts[i] for i in tasks]
+    return tasks
 
 
 def _perturbed_gradients(
-    batches: Sequence[MicroBatch], groups: TrunkAndHeads, clean: TaskGradients, perturbation: Perturbation
+    batches: Sequence[MicroBatch],
+    groups: TrunkAndHeads,
+    clean: TaskGradients,
+    perturbation: Perturbation,
+    tasks: Sequence[int],
 ) -> TaskGradients:
     """Return the gradients at θ+ε, where each task has its own ε; of the trunk's, the flat part."""
-    T = len(groups.heads)
-    flat, theta, theta_heads = groups.rows[T : 2 * T], *_weights(groups)
+    T, own_heads = len(tasks), [groups.heads[i] for i in tasks]
+    flat, theta, theta_heads = groups.rows[T : 2 * T], *_weights(groups, tasks)
     steps = perturbation.steps(clean.shared, clean.heads, theta, theta_heads, scratch=flat)
-    heads, losses = [], []
+    parts = []
     with restored(groups.shared, theta):
-        for i, (head, (step, head_step)) in enumerate(zip(groups.heads, steps, strict=True)):
+        for k, (head, (step, head_step)) in enumerate(zip(own_heads, steps, strict=True)):
             move(groups.shared, groups.views(-1), unflatten(step.direction, groups.shared), step.factor)
-            with perturbed(head, theta_heads[i], head_step.direction, head_step.factor):
-                task = task_gradients(batches, groups, [i], first=T + i, minus=i)
-            heads += task.heads
-            losses.append(task.losses)
-    return TaskGradients(flat, heads, torch.cat(losses))
+            with perturbed(head, theta_heads[k], head_step.direction, head_step.factor):
+                parts.append(task_gradients(batches, groups, [tasks[k]], first=T + k, minus=k))
+    heads, counts = (
+        [head for part in parts for head in part.heads],
+        [n for part in parts for n in part.counts],
+    )
+    return TaskGradients(flat, heads, torch.cat([part.losses for part in parts]), counts, len(batches))
 
 
 @contextmanager
 def _moved_by_mean(
-    groups: TrunkAndHeads, clean: TaskGradients, perturbation: Perturbation
+    groups: TrunkAndHeads, clean: TaskGradients, perturbation: Perturbation, tasks: Sequence[int]
 ) -> Iterator[Tensor]:
     """Move all weights by one ε, from the gradient of the mean loss, as long as the block runs.
 
@@ -280,8 +326,8 @@ def _moved_by_mean(
         return lengths
 
     losses_on_cpu: list[Tensor] = []
-    theta, theta_heads = _weights(groups)
-    heads, all_heads = [p for head in groups.heads for p in head], torch.cat(theta_heads)
+    theta, theta_heads = _weights(groups, tasks)
+    heads, all_heads = [p for i in tasks for p in groups.heads[i]], torch.cat(theta_heads)
     with restored(groups.shared, theta), restored(heads, all_heads):
         mean, mean_head = clean.shared.mean(0, keepdim=True), torch.cat(clean.heads) / len(clean.heads)
         scratch = groups.rows[len(clean.shared)].unsqueeze(0)
@@ -292,22 +338,31 @@ def _moved_by_mean(
         yield losses_on_cpu[0]
 
 
-def _weights(groups: TrunkAndHeads) -> tuple[Tensor, list[Tensor]]:
+def _weights(groups: TrunkAndHeads, tasks: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
     """Return copies of the weights as vectors: the trunk's, in the last of its rows, and each head's."""
     empty = groups.shared[0].new_empty(0)
-    heads = [flatten(head) if head else empty for head in groups.heads]
+    heads = [flatten(groups.heads[i]) if groups.heads[i] else empty for i in tasks]
     return flatten(groups.shared, out=groups.rows[-1]), heads
 
 
-def _decomposition(clean: TaskGradients, sam: TaskGradients | None, groups: TrunkAndHeads) -> Decomposition:
-    """Check that all gradients are finite. The trunk's rows of ``sam`` are the flat part already."""
-    heads = [unflatten(vector, head) for vector, head in zip(clean.heads, groups.heads, strict=True)]
-    d = Decomposition(clean.shared, None, heads, heads, clean.losses)
+def _decomposition(
+    clean: TaskGradients, sam: TaskGradients | None, groups: TrunkAndHeads, tasks: Sequence[int]
+) -> Decomposition:
+    """Check that all gradients and losses are finite; the trunk's rows of ``sam`` are the flat part."""
+    heads, flat, sam_heads, sam_losses = _by_head(clean, groups, tasks), None, None, None
     if sam is not None:
-        sam_heads = [unflatten(vector, head) for vector, head in zip(sam.heads, groups.heads, strict=True)]
-        d = Decomposition(clean.shared, sam.shared, sam_heads, heads, clean.losses, sam.losses)
-    d.check_finite_with_heads(clean.losses, _largest(clean.heads, *([sam.heads] if sam else [])))
+        flat, sam_heads, sam_losses = sam.shared, _by_head(sam, groups, tasks), sam.losses
+    d = Decomposition(clean.shared, flat, sam_heads or heads, heads, clean.losses, sam_losses, tasks)
+    passes = [clean] if sam is None else [clean, sam]
+    try:
+        d.check_step(torch.stack([p.losses for p in passes]), _largest(*(p.heads for p in passes)))
+    except NonFiniteGradient as error:
+        raise NonFiniteGradient([tasks[row] for row in error.tasks], error.what) from None
     return d
+
+
+def _by_head(gradients: TaskGradients, groups: TrunkAndHeads, tasks: Sequence[int]) -> list[list[Tensor]]:
+    return [unflatten(head, groups.heads[i]) for i, head in zip(tasks, gradients.heads, strict=True)]
 
 
 def _largest(*passes: list[Tensor]) -> Tensor:
@@ -322,10 +377,10 @@ def _to_cpu(*tensors: Tensor) -> list[Tensor]:
     return [part.view(t.shape).to(t.dtype) for part, t in zip(numbers, tensors, strict=True)]
 
 
-def _check_tasks_finite(finite: Tensor) -> None:
-    """Raise NonFiniteGradient for the tasks whose entry of ``finite`` (T,) is 0 or False."""
+def _check_tasks_finite(finite: Tensor, what: str = "gradient") -> None:
+    """Raise NonFiniteGradient for the tasks whose entry of ``finite`` (T,) is False."""
     if bad_tasks := [i for i, is_finite in enumerate(finite.tolist()) if not is_finite]:
-        raise NonFiniteGradient(bad_tasks)
+        raise NonFiniteGradient(bad_tasks, what)
 
 
 class Direction(Protocol):

@@ -1,5 +1,6 @@
 """Compute the task gradients of a shared trunk and of the heads."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -7,13 +8,15 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
+from .state import StateGuard
 from .trunk_and_heads import TrunkAndHeads
 from .trunk_and_heads import flatten as flatten
 from .trunk_and_heads import unflatten as unflatten
 
 Features = Callable[[], Any]
-Losses = Sequence[Callable[[Any], Tensor]]
+Losses = Sequence[Callable[[Any], Tensor | None]]
 
 
 @dataclass
@@ -24,70 +27,109 @@ class TaskGradients:
         shared: (T, P), one row per task; a task that does not reach a parameter has zeros there.
         heads: T vectors, the gradient of task i's loss with respect to head i.
         losses: (T,), detached.
+        counts: per task the number of micro-batches that have a loss of it. Until :meth:`average` is called,
+            gradients and losses are sums over them.
+        batches: the number of micro-batches.
     """
 
     shared: Tensor
     heads: list[Tensor]
     losses: Tensor
+    counts: list[int]
+    batches: int
+
+    def average(self) -> None:
+        """Divide the sums by the counts, in place."""
+        for k, count in enumerate(self.counts):
+            if count > 1:
+                self.shared[k : k + 1] /= count
+                self.heads[k] /= count
+                self.losses[k] /= count
+
+
+class AbsentTask(Exception):
+    """A loss was None where one backward pass should serve all tasks."""
 
 
 class MicroBatch:
     """One micro-batch: runs the trunk once and then the heads of the requested tasks.
 
-    The first run notes the state of the random generators before ``features`` and before each loss.
-    Later runs start from the same states, so dropout draws the same masks.
+    The trunk and each head begin every run with the buffers and the random generators of their first run. So
+    dropout draws the same masks.
 
     Args:
         features: () -> z, runs the trunk.
         losses: per task z -> scalar, runs that task's head.
+        state: the guard of the step; by default one that knows no buffers.
 
     Raises:
         ValueError: ``features`` or a loss is not callable.
     """
 
-    def __init__(self, features: Features, losses: Losses) -> None:
+    def __init__(self, features: Features, losses: Losses, state: StateGuard | None = None) -> None:
         if not callable(features):
             raise ValueError(f"Got {type(features).__name__} as features; expected a callable () -> z.")
-        self.features, self.losses = features, list(losses)
+        self.features, self.losses, self.state = features, list(losses), state or StateGuard()
+        self._first_losses: dict[int, Tensor] = {}
         for i, loss in enumerate(self.losses):
             if not callable(loss):
                 raise ValueError(
                     f"Got {type(loss).__name__} as the loss of task {i}; expected a callable z -> scalar, "
                     "for example lambda z: criterion(head(z), target)."
                 )
-        self._first_states: dict[str | int, list[Tensor]] = {}
 
-    def run(self, tasks: Sequence[int]) -> list[Tensor]:
-        """Return the losses of the given tasks, each a scalar with its graph.
+    def run(self, tasks: Sequence[int]) -> list[Tensor | None]:
+        """Return the losses of the given tasks, each a scalar with its graph, or None for an absent task.
 
         Raises:
-            ValueError: a loss is not one floating scalar, or depends on no parameter.
+            ValueError: a loss is not one floating scalar, depends on no parameter, or changes z in place.
         """
-        self._same_random_numbers("trunk")
+        is_first = self.state.begin((self, "trunk"), starts_pass=True)
         z = self.features()
-        losses = []
+        parts = [part for part in tree_leaves(z) if isinstance(part, Tensor)]
+        losses: list[Tensor | None] = []
         for i in tasks:
-            self._same_random_numbers(i)
+            self.state.begin((self, i))
+            versions = [part._version for part in parts]
             loss = self.losses[i](z)
-            if not (isinstance(loss, Tensor) and loss.numel() == 1 and loss.is_floating_point()):
-                kind = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            losses.append(None if loss is None else self._checked(i, loss))
+            if len(self.losses) > 1 and versions != [part._version for part in parts]:
                 raise ValueError(
-                    f"The loss of task {i} is {kind}; expected one floating scalar tensor. Reduce it, "
-                    "for example with .mean(), and return nothing else with it."
+                    f"The loss of task {i} changed z in place, so the tasks after it would see another z; "
+                    "expected losses that leave z as it is. Use z.clamp(0) for z.clamp_(0), and so on."
                 )
-            if not loss.requires_grad:
-                raise ValueError(
-                    f"The loss of task {i} does not depend on any parameter; expected a graph from the "
-                    "parameters to the loss. Check for torch.no_grad() or .detach()."
-                )
-            losses.append(loss.reshape(()))
+        if is_first:
+            self.state.keep()
+            first = zip(tasks, losses, strict=True)
+            self._first_losses = {i: loss.detach() for i, loss in first if loss is not None}
         return losses
 
-    def _same_random_numbers(self, key: str | int) -> None:
-        if key in self._first_states:
-            set_generators(self._first_states[key])
-        else:
-            self._first_states[key] = generator_states()
+    def check_repeats(self) -> None:
+        """Raise ValueError unless every task has the loss of the first run again, at the same weights."""
+        again = {i: loss.detach() for i in self._first_losses if (loss := self.run([i])[0]) is not None}
+        values = torch.stack([*self._first_losses.values(), *again.values()]).tolist()
+        for i, one, other in zip(again, values, values[len(again) :], strict=False):
+            if math.isfinite(one) and not math.isclose(one, other, rel_tol=1e-3, abs_tol=1e-6):
+                raise ValueError(
+                    f"The loss of task {i} was {one:g}, and {other:g} when it was called again at the same "
+                    "weights; expected the same, because every pass of a step must see the same batch. Draw "
+                    "the batch outside of features and losses, and let them keep no state between calls."
+                )
+
+    @staticmethod
+    def _checked(i: int, loss: Tensor) -> Tensor:
+        if not (isinstance(loss, Tensor) and loss.numel() == 1 and loss.is_floating_point()):
+            kind = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(
+                f"The loss of task {i} is {kind}; expected one floating scalar tensor. Reduce it, "
+                "for example with .mean(), and return nothing else with it."
+            )
+        if not loss.requires_grad:
+            raise ValueError(
+                f"The loss of task {i} does not depend on any parameter; expected a graph from the "
+                "parameters to the loss. Check for torch.no_grad() or .detach()."
+            )
+        return loss.reshape(())
 
 
 def task_gradients(
@@ -100,28 +142,30 @@ def task_gradients(
     """Compute the gradients of the given tasks' losses, with one backward pass per task.
 
     Args:
-        batches: the micro-batches; their gradients are averaged, and each counts equally.
+        batches: the micro-batches; each counts equally.
         groups: shared and head parameters; resolved at the first run.
         tasks: indices of the tasks to run.
         first: number of the first row of ``groups.rows`` to write to.
         minus: number of the first row of ``groups.rows`` to subtract from what is written; None: no row.
 
     Returns:
-        Rows and vectors in the order of ``tasks``; ``shared`` is a part of ``groups.rows``.
+        Rows and vectors in the order of ``tasks``, summed over the micro-batches; ``shared`` is a part of
+        ``groups.rows``.
 
     Raises:
         ValueError: no micro-batch, a loss that is not a scalar with a graph, or a parameter without a place.
     """
 
-    def backward(losses: list[Tensor], heads: list[Views], write: Write) -> None:
-        for k, (i, loss) in enumerate(zip(tasks, losses, strict=True)):
-            grads = _grad(loss, groups.shared + groups.heads[i], retain_graph=k + 1 < len(losses))
+    def backward(losses: list[Tensor | None], heads: list[Views], write: Write) -> None:
+        present = [(k, loss) for k, loss in enumerate(losses) if loss is not None]
+        for k, loss in present:
+            grads = _grad(loss, groups.shared + groups.heads[tasks[k]], retain_graph=k != present[-1][0])
             subtracted = None if minus is None else groups.views(minus + k)
-            write(groups.views(first + k), grads[: len(groups.shared)], subtracted)
-            write(heads[k], grads[len(groups.shared) :])
+            write(k, groups.views(first + k), grads[: len(groups.shared)], subtracted)
+            write(k, heads[k], grads[len(groups.shared) :])
             del grads  # before the next pass makes its own
 
-    return _averaged(batches, groups, tasks, slice(first, first + len(tasks)), backward)
+    return _summed(batches, groups, tasks, slice(first, first + len(tasks)), backward)
 
 
 def weighted_gradients(
@@ -134,98 +178,112 @@ def weighted_gradients(
     """Compute the gradient of the weighted sum of all losses, with one backward pass.
 
     Each head still follows its own loss: its gradient is divided by its task's weight again. So a weight
-    counts as eps² at least.
+    counts as eps² at least. The result means nothing if a task is absent, see ``counts``.
 
     Args:
-        batches: the micro-batches; their gradients are averaged, and each counts equally.
+        batches: the micro-batches; each counts equally.
         groups: shared and head parameters; resolved at the first run.
         weigh: losses (T,) -> weights (T,), called for every micro-batch.
         first, minus: as for :func:`task_gradients`.
 
     Returns:
-        ``shared`` has one row (1, P); ``heads`` and ``losses`` have T entries.
+        ``shared`` has one row (1, P); the rest has T entries.
     """
 
-    def backward(losses: list[Tensor], heads: list[Views], write: Write) -> None:
-        values = torch.stack(losses)
+    def backward(losses: list[Tensor | None], heads: list[Views], write: Write) -> None:
+        values = torch.stack([loss for loss in losses if loss is not None])
+        if len(values) < len(losses):
+            return
         weights = weigh(values.detach()).to(values).clamp_min(torch.finfo(values.dtype).eps ** 2)
         grads = iter(_grad((weights * values).sum(), groups.parameters))
         subtracted = None if minus is None else groups.views(minus)
-        write(groups.views(first), [next(grads) for _ in groups.shared], subtracted)
-        for head, weight in zip(heads, weights, strict=True):
+        write(0, groups.views(first), [next(grads) for _ in groups.shared], subtracted)
+        for k, (head, weight) in enumerate(zip(heads, weights, strict=True)):
             weighted = [next(grads) for _ in head]
-            write(head, [None if grad is None else grad / weight for grad in weighted])
+            write(k, head, [None if grad is None else grad / weight for grad in weighted])
 
     tasks = range(len(batches[0].losses))
-    return _averaged(batches, groups, tasks, slice(first, first + 1), backward)
-
-
-def generator_states() -> list[Tensor]:
-    """Return the states of torch's default generators: the CPU's, then one per CUDA device in use."""
-    cuda_in_use: Callable[[], bool] = torch.cuda.is_initialized
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if cuda_in_use() else [])]
-
-
-def set_generators(states: list[Tensor]) -> None:
-    """Put the states that :func:`generator_states` returned back into the generators."""
-    torch.set_rng_state(states[0])
-    if states[1:]:
-        torch.cuda.set_rng_state_all(states[1:])
+    return _summed(batches, groups, tasks, slice(first, first + 1), backward)
 
 
 Views = list[Tensor]  # of one vector, in the shapes of parameters
 
 
 class Write(Protocol):
-    """Writes gradients, less ``minus``, to the views of a vector. None counts as 0."""
+    """Writes or adds gradients of task k, less ``minus``, to the views of a vector. None counts as 0."""
 
-    def __call__(self, views: Views, grads: Sequence[Tensor | None], minus: Views | None = None) -> None: ...
+    def __call__(
+        self, k: int, views: Views, grads: Sequence[Tensor | None], minus: Views | None = None
+    ) -> None: ...
 
 
-def _averaged(
+def _summed(
     batches: Sequence[MicroBatch],
     groups: TrunkAndHeads,
     tasks: Sequence[int],
     rows: slice,
-    backward: Callable[[list[Tensor], list[Views], Write], None],
+    backward: Callable[[list[Tensor | None], list[Views], Write], None],
 ) -> TaskGradients:
-    """Run the micro-batches, and write or add the gradients of each to the rows and to new head vectors."""
+    """Run the micro-batches, and write the sums of their gradients to the rows and to new head vectors."""
     groups.reserve(rows.stop)
+    counts = [0] * len(tasks)
     for number, batch in enumerate(batches):
         losses = batch.run(tasks)
         groups.resolve(losses, tasks)
-        values = torch.stack([loss.detach() for loss in losses])
+        zero = groups.shared[0].new_zeros(())
+        values = torch.stack([zero if loss is None else loss.detach() for loss in losses])
         if number == 0:
             heads = [groups.heads[i] for i in tasks]
             vectors = [(head or groups.shared)[0].new_empty(sum(map(Tensor.numel, head))) for head in heads]
-            totals = TaskGradients(groups.rows[rows], vectors, values)
             views = [unflatten(vector, head) for vector, head in zip(vectors, heads, strict=True)]
+            totals = TaskGradients(groups.rows[rows], vectors, values, counts, len(batches))
         else:
             totals.losses += values
-        backward(losses, views, partial(_write, number == 0, len(batches)))
+        backward(losses, views, partial(_write, counts))
+        for k, loss in enumerate(losses):
+            counts[k] += loss is not None
+        del losses, loss  # and with them their graphs, before the next run
     if not batches:
         raise ValueError("Got no micro-batch; expected at least one.")
-    if len(batches) > 1:
-        for total in (totals.shared, *totals.heads, totals.losses):
-            total /= len(batches)
+    for k in [k for k, count in enumerate(counts) if count == 0]:
+        totals.shared[k : k + 1].zero_()
+        totals.heads[k].zero_()
     return totals
 
 
 def _grad(loss: Tensor, parameters: list[Tensor], retain_graph: bool = False) -> tuple[Tensor | None, ...]:
-    return torch.autograd.grad(loss, parameters, retain_graph=retain_graph, allow_unused=True)
+    try:
+        return torch.autograd.grad(loss, parameters, retain_graph=retain_graph, allow_unused=True)
+    except RuntimeError as error:
+        if "backward through the graph a second time" in str(error) or "an inplace operation" in str(error):
+            raise ValueError(
+                "A loss uses a graph that an earlier call made or that was changed in place since; expected "
+                "features() to run the trunk each time it is called, and losses that leave z as it is. Write "
+                "step(lambda: trunk(x), losses), not z = trunk(x); step(lambda: z, losses)."
+            ) from error
+        raise
 
 
 def _write(
-    first: bool, batches: int, views: Views, grads: Sequence[Tensor | None], minus: Views | None = None
+    counts: list[int], k: int, views: Views, grads: Sequence[Tensor | None], minus: Views | None = None
 ) -> None:
-    """Write or add the gradients of one of the micro-batches; their sum is divided later."""
+    """Do as :class:`Write` says: write if no micro-batch had a loss of task k yet, else add."""
     if not views:
         return
-    present = [view.new_zeros(()) if grad is None else grad for view, grad in zip(views, grads, strict=True)]
-    if not first:
+    present = [_dense(view, grad) for view, grad in zip(views, grads, strict=True)]
+    if counts[k] > 0:
         torch._foreach_add_(views, present)
+        if minus is not None:
+            torch._foreach_sub_(views, minus)
     elif minus is None:
         torch._foreach_copy_(views, present)
     else:
         for view, grad, other in zip(views, present, minus, strict=True):
-            torch.sub(grad, other, alpha=batches, out=view)
+            torch.sub(grad, other, out=view)
+
+
+def _dense(like: Tensor, grad: Tensor | None) -> Tensor:
+    """Return a gradient that is not sparse; None counts as 0."""
+    if grad is None:
+        return like.new_zeros(())
+    return grad if grad.layout == torch.strided else grad.to_dense()

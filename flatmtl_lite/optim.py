@@ -1,6 +1,8 @@
 """FlatMTL: the training step that a PyTorch user calls."""
 
+import inspect
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,9 +11,10 @@ from torch import Tensor
 from .aggregation import Aggregator, LossWeighting, Mean, NonFiniteGradient, state_kept
 from .aggregation.base import check_aggregator
 from .decomposition import Decomposition, check_rule, combine, run_passes, run_weighted_passes
-from .gradients import Features, Losses, MicroBatch, TaskGradients
+from .gradients import AbsentTask, Features, Losses, MicroBatch, TaskGradients
 from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, StateGuard
 from .report import Report
+from .state import replayed
 from .trunk_and_heads import TrunkAndHeads, unflatten
 
 
@@ -79,6 +82,7 @@ class FlatMTL:
         self.perturbation = Perturbation(rho, rho_heads, adaptive, norm, perturb)
         self.combine, self.on_nonfinite, self.skipped = combine, on_nonfinite, 0
         self.process_group = process_group
+        self._repeats = self._met_absent_task = False
 
     def __call__(self, features: Features, losses: Losses) -> Report:
         """Do one training step: :meth:`backward` on the batch, then ``optimizer.step()``.
@@ -88,8 +92,17 @@ class FlatMTL:
                 does not have its parameters.
         """
         check_aggregator(self.aggregate, self.combine, self.optimizer)
+        closure = inspect.signature(self.optimizer.step).parameters.get("closure")
+        if closure is not None and closure.default is inspect.Parameter.empty:
+            raise ValueError(
+                f"Got {type(self.optimizer).__name__}, whose step calls a closure several times; expected an "
+                "optimizer that steps on .grad. Call optimizer.step(closure), where the closure calls "
+                "step.backward([(features, losses)]) and returns the sum of the losses (see the guide)."
+            )
+        self.trunk_and_heads.check_trained()
         report = self.backward([(features, losses)])
         if not report.skipped:
+            self.trunk_and_heads.check_trained()  # the lists may have been found just now
             self.optimizer.step()
         return report
 
@@ -105,7 +118,8 @@ class FlatMTL:
             NonFiniteGradient: a gradient holds NaN or infinity (``on_nonfinite="raise"``). In both
                 cases weights, gradients, buffers, generators and the aggregator's state are as before.
         """
-        micro_batches = [MicroBatch(features, losses) for features, losses in batches]
+        state = StateGuard()
+        micro_batches = [MicroBatch(features, losses, state) for features, losses in batches]
         counts = sorted({len(batch.losses) for batch in micro_batches})
         if len(counts) != 1:
             raise ValueError(
@@ -115,10 +129,12 @@ class FlatMTL:
         self.trunk_and_heads.check()
         check_aggregator(self.aggregate, self.combine)
         try:
-            return self._backward(micro_batches)
+            return self._backward(micro_batches, state)
         except NonFiniteGradient:
             if self.on_nonfinite == "raise":
                 raise
+            for p in (*self.trunk_and_heads.parameters, *self.aggregate.parameters()):
+                p.grad = None  # else a later optimizer.step() would apply the gradient of an earlier step
             self.skipped += 1
             return Report(None, skipped=True)
 
@@ -159,11 +175,13 @@ class FlatMTL:
         return self._weighting is None
 
     def average(self, gradients: TaskGradients) -> None:
-        """Average gradients and losses over the processes, in place; without a group, change nothing."""
+        """Average gradients and losses over micro-batches and processes, in place."""
         if self.process_group is not None:
-            for tensor in (gradients.shared, *gradients.heads, gradients.losses):
+            counts = torch.tensor([*gradients.counts, gradients.batches], device=gradients.losses.device)
+            for tensor in (gradients.shared, *gradients.heads, gradients.losses, counts):
                 torch.distributed.all_reduce(tensor, group=self.process_group)
-                tensor /= torch.distributed.get_world_size(self.process_group)
+            *gradients.counts, gradients.batches = counts.tolist()
+        gradients.average()
 
     @property
     def _weighting(self) -> Mean | LossWeighting | None:
@@ -174,52 +192,71 @@ class FlatMTL:
         A, one_point = self.aggregate, self.rule == "erm" or self.perturbation.perturb == "mean"
         return A if isinstance(A, (Mean, LossWeighting)) and one_point else None
 
-    def _backward(self, batches: list[MicroBatch]) -> Report:
-        weighting = self._weighting
+    def _backward(self, batches: list[MicroBatch], state: StateGuard) -> Report:
+        weighting = None if self._met_absent_task else self._weighting
         # a loss weighting reads the losses of the whole batch, which no single part knows
         in_parts = len(batches) > 1 or self.process_group is not None
         if in_parts and self.rule == "erm" and isinstance(weighting, LossWeighting):
             weighting = None
         try:
-            d, direction = self._direction(batches, weighting)
-        except NonFiniteGradient:
+            d, direction = replayed(partial(self._direction, batches, state, weighting))
+        except (NonFiniteGradient, AbsentTask) as error:
             if weighting is None:
                 raise
-            weighting = None  # one row for all tasks cannot tell which task it was; one per task can
-            d, direction = self._direction(batches, weighting)
-        self.aggregate.learn()
-        self._fill(direction, d.head_grads)
-        return Report(d.losses, d.perturbed_losses, d.gramian if weighting is None else None)
+            # one row for all tasks cannot tell which task was not finite, nor leave one out; a row each can
+            self._met_absent_task |= isinstance(error, AbsentTask)
+            weighting = None
+            d, direction = replayed(partial(self._direction, batches, state, weighting))
+        self._fill(direction, d)
+        gramian = d.gramian if weighting is None else None
+        return Report(d.losses, d.perturbed_losses, gramian, tasks=d.tasks)
 
     def _direction(
-        self, batches: list[MicroBatch], weighting: Mean | LossWeighting | None
+        self, batches: list[MicroBatch], state: StateGuard, weighting: Mean | LossWeighting | None
     ) -> tuple[Decomposition, Tensor]:
         """Return the decomposition and the trunk's direction; if it raises, leave everything as before."""
         perturbation = None if self.rule == "erm" else self.perturbation
-        with state_kept(self.aggregate, only_on_error=True), StateGuard() as state:
-            passes = state, batches, self.trunk_and_heads, perturbation
+        with state_kept(self.aggregate, only_on_error=True), state:
+            passes = batches, self.trunk_and_heads, perturbation
             if weighting is None:
-                d = run_passes(*passes, self.average)
-                direction = combine(d, self.aggregate, self.rule)
+                d = run_passes(*passes, self.average, verify=not self._repeats)
+                with self.aggregate.present(d.tasks, len(self.trunk_and_heads.heads)):
+                    direction = combine(d, self.aggregate, self.rule)
+                    self.aggregate.learn()
                 storages = {tensor.untyped_storage().data_ptr() for tensor in (direction, d.loss)}
-                return d, direction.clone() if len(storages) == 1 else direction  # the rows are written again
-            d = run_weighted_passes(*passes, weighting.loss_weights, self.average)
-            return d, d.sam[0]
+                direction = direction.clone() if len(storages) == 1 else direction  # rows are written again
+            else:
+                d = run_weighted_passes(*passes, weighting.loss_weights, self.average)
+                direction = d.sam[0]
+                self.aggregate.learn()
+        self._repeats = True
+        return d, direction
 
-    def _fill(self, direction: Tensor, head_grads: list[list[Tensor]]) -> None:
-        """Put the direction into the trunk's ``.grad``, and each head's SAM gradient into its own."""
-        trunk_grads = unflatten(direction, self.trunk_and_heads.shared)
-        grads = [*trunk_grads, *(grad for head in head_grads for grad in head)]
-        for p, grad in zip(self.trunk_and_heads.parameters, grads, strict=True):
-            p.grad = grad.to(p.dtype)
+    def _fill(self, direction: Tensor, d: Decomposition) -> None:
+        """Put the direction into the trunk's ``.grad``, and each present head's SAM gradient into its own."""
+        groups = self.trunk_and_heads
+        for p in groups.parameters:
+            p.grad = None
+        filled = [(groups.shared, unflatten(direction, groups.shared))]
+        filled += [(groups.heads[i], grads) for i, grads in zip(d.tasks, d.head_grads, strict=True)]
+        for parameters, grads in filled:
+            for p, grad in zip(parameters, grads, strict=True):
+                p.grad = grad.to(p.dtype)
 
 
 def _trained(optimizer: torch.optim.Optimizer, aggregate: Aggregator) -> dict[Tensor, str]:
     """Return the optimizer's parameters except the aggregator's, each with its name, or place and shape."""
+    if isinstance(optimizer, torch.optim.SparseAdam):
+        raise ValueError(
+            "Got SparseAdam, which needs sparse gradients; expected an optimizer of dense ones, because "
+            "sums of task gradients are dense. Take Adam; Embedding(sparse=True) may stay."
+        )
     names: dict[Tensor, str] = {}
     for g, group in enumerate(optimizer.param_groups):
         for i, p in enumerate(group["params"]):
             given_names = group.get("param_names")
-            names[p] = repr(given_names[i]) if given_names else f"{i} of group {g} (shape {tuple(p.shape)})"
+            shape = "no shape yet" if torch.nn.parameter.is_lazy(p) else f"shape {tuple(p.shape)}"
+            unnamed = f"{i} of group {g} ({shape}; an optimizer of model.named_parameters() would name it)"
+            names[p] = repr(given_names[i]) if given_names else unnamed
     learnt = set(aggregate.parameters())
     return {p: name for p, name in names.items() if p not in learnt}

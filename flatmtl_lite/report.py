@@ -17,6 +17,7 @@ class Report:
         gramian: inner products of [loss; flat], (2T, 2T), on the CPU; None in a skipped step, and if the
             step needed no task gradients (one single backward pass, for Mean or a loss weighting).
         skipped: the step met NaN or infinity and changed nothing (``on_nonfinite="skip"``).
+        tasks: numbers of the tasks that were present. All figures are of these tasks, in this order.
 
     The other figures are computed from ``gramian``, and are None if it is.
     """
@@ -25,6 +26,7 @@ class Report:
     perturbed_losses: Tensor | None = None
     gramian: Tensor | None = None
     skipped: bool = False
+    tasks: tuple[int, ...] = ()
 
     @property
     def cosines(self) -> Tensor | None:

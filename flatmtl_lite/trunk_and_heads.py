@@ -43,7 +43,7 @@ class TrunkAndHeads:
         self.finds_shared, self.finds_heads = shared is None, heads is None
         self.shared = list(shared or [])
         self.heads = [list(head) for head in heads or []]
-        self.resolved = False
+        self.tasks_seen: set[int] = set()
         self._count = 0
         self._kind: tuple[object, ...] | None = None
         self.check()
@@ -80,6 +80,19 @@ class TrunkAndHeads:
         """Return a name for messages: the optimizer's name, or the shape."""
         return self.trained.get(parameter, f"of shape {tuple(parameter.shape)}")
 
+    def check_trained(self) -> None:
+        """Raise ValueError unless the optimizer has all listed parameters."""
+        groups = [("shared", self.shared)] + [(f"the head of task {i}", h) for i, h in enumerate(self.heads)]
+        for where, parameters in groups:
+            for p in parameters:
+                if p not in self.trained:
+                    raise ValueError(
+                        f"The parameter {self.name(p)} of {where} is not in the optimizer, so step(...) "
+                        "would never train it; add it to the optimizer, or leave it out of the list and call "
+                        "requires_grad_(False) on it. If another optimizer has it, call step.backward(...) "
+                        "and step both optimizers."
+                    )
+
     def check_tasks(self, count: int) -> None:
         """Raise ValueError unless ``count`` losses fit the heads."""
         if count == 0:
@@ -90,24 +103,35 @@ class TrunkAndHeads:
                 "For a task without a head of its own give an empty list as its head."
             )
         if count == 1 and (self.finds_shared or self.finds_heads):
-            raise ValueError("Got one task; it cannot tell trunk from head. Pass shared= and heads=[...].")
+            raise ValueError(
+                "Got one task; it cannot tell trunk from head. Pass shared= and heads=[head.parameters()], "
+                "or heads=[[]] if everything is shared."
+            )
 
-    def resolve(self, losses: Sequence[Tensor], tasks: Sequence[int]) -> None:
+    def resolve(self, losses: Sequence[Tensor | None], tasks: Sequence[int]) -> None:
         """Find the lists that were left out from the graph; check that every parameter has its place.
 
         A parameter that every loss reaches is shared. A parameter that one loss reaches belongs to the head
-        of that task. The search runs once. Found parameters keep the optimizer's order, because the order of
-        a walk through the graph means nothing to a user.
+        of that task. The search runs once per task. Found parameters keep the optimizer's order, because the
+        order of a walk through the graph means nothing to a user.
 
         Raises:
-            ValueError: a parameter that the losses reach fits neither list; the message names it.
+            ValueError: a parameter that the losses reach fits neither list; the message names it. Or a list
+                was left out, and a task is absent (its loss is None).
         """
-        if self.resolved:
+        present = {i: loss for i, loss in zip(tasks, losses, strict=True) if loss is not None}
+        if present.keys() <= self.tasks_seen:
             return
+        if len(present) < len(losses) and (self.finds_shared or self.finds_heads):
+            absent = [i for i in tasks if i not in present]
+            raise ValueError(
+                f"Tasks {absent} are absent from the first batch, so trunk and heads cannot be found from "
+                "the graph; pass shared= and heads=, or begin with a batch that has all tasks."
+            )
         shared, heads = list(self.shared), [list(head) for head in self.heads or [[] for _ in losses]]
         listed, owner = set(shared), {p: i for i, head in enumerate(heads) for p in head}
         reached_by: dict[Tensor, list[int]] = {}
-        for i, loss in zip(tasks, losses, strict=True):
+        for i, loss in present.items():
             for leaf in _leaves(loss):
                 reached_by.setdefault(leaf, []).append(i)
         order = {p: k for k, p in enumerate(self.trained)}
@@ -127,11 +151,13 @@ class TrunkAndHeads:
             elif self.finds_shared or self.finds_heads or isinstance(leaf, nn.Parameter):
                 raise ValueError(
                     f"The parameter {self.name(leaf)} is in neither shared nor heads; it is reached by "
-                    f"the losses of tasks {users} of {len(losses)}. Add it to shared= or to the heads= "
-                    "entry of its task, or call requires_grad_(False) on it."
+                    f"the losses of tasks {users} of {len(losses)}. List the whole trunk in shared=, this "
+                    "parameter included, or add it to the heads= entry of its task, or call "
+                    "requires_grad_(False) on it."
                 )
         TrunkAndHeads(shared, heads, self.trained)  # checks them together, before anything is changed
-        self.shared, self.heads, self.resolved = shared, heads, True
+        self.shared, self.heads = shared, heads
+        self.tasks_seen |= present.keys()
         self.finds_shared = self.finds_heads = False
 
     def check(self) -> None:
@@ -146,6 +172,8 @@ class TrunkAndHeads:
                         f"An entry of {where} is a {type(p).__name__}, not a leaf with requires_grad; "
                         "expected parameters. Leave frozen ones out: [p for p in ... if p.requires_grad]."
                     )
+                if fault := _unfit(p):
+                    raise ValueError(f"A parameter of {where} {fault}")
                 if p in place:
                     raise ValueError(
                         f"The parameter {self.name(p)} is listed in {place[p]} and again in {where}; "
@@ -165,8 +193,20 @@ class TrunkAndHeads:
                 raise ValueError(
                     f"The optimizer's parameter {self.name(p)} is in neither shared nor heads (and, if these "
                     "were found from the graph, no loss reaches it); add it to shared= or to the heads= "
-                    "entry of its task, or call requires_grad_(False) on it."
+                    "entry of its task, or call requires_grad_(False) on it. A graph hides the parameters "
+                    "below torch.utils.checkpoint(..., use_reentrant=True): then pass both lists."
                 )
+
+
+def _unfit(p: Tensor) -> str | None:
+    """Return why a parameter cannot be perturbed in place with real steps, or None."""
+    if nn.parameter.is_lazy(p):
+        return "has no shape yet; expected one. Run the network on a batch once, then make the optimizer."
+    if p.is_complex():
+        return f"is {p.dtype}; expected real numbers. Store it as torch.view_as_real(p), and use the view."
+    if any(step == 0 and size > 1 for step, size in zip(p.stride(), p.shape, strict=True)):
+        return f"shares memory among its entries, shape {tuple(p.shape)}; expected p.expand(...).clone()."
+    return None
 
 
 def unflatten(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:

@@ -639,10 +639,11 @@ def test_micro_batches_are_one_batch(adaptive, norm, perturb):
     for part in (slice(0, 4), slice(4, 8)):
         features = partial(lambda part: net.trunk(net.x[part]), part)
         losses = [partial(net.loss, i, part=part) for i in range(3)]
-        passes.append(MicroBatch(features, losses))
+        passes.append((features, losses))
     perturbation = Perturbation(0.3, adaptive=adaptive, norm=norm, perturb=perturb)
     with StateGuard() as state:
-        found = run_passes(state, passes, TrunkAndHeads(net.shared, net.head_lists), perturbation)
+        batches = [MicroBatch(*part, state) for part in passes]
+        found = run_passes(batches, TrunkAndHeads(net.shared, net.head_lists), perturbation)
     for name in ("loss", "flat", "head_grads", "head_loss_grads", "losses", "perturbed_losses"):
         close(getattr(found, name), getattr(whole, name))
 
@@ -764,10 +765,11 @@ def test_weighted_passes_give_the_gradient_of_the_weighted_losses():
     """At θ without a perturbation; with one, at θ+ε, where ε comes from the mean loss."""
     net, weights = Net(), torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     d = net.decompose(rho=0.3, perturb="mean", norm="together")
-    batch, groups = MicroBatch(net.features, net.losses), TrunkAndHeads(net.shared, net.head_lists)
+    groups = TrunkAndHeads(net.shared, net.head_lists)
     for perturbation in (None, Perturbation(0.0), Perturbation(0.3, perturb="mean", norm="together")):
         with StateGuard() as state:
-            one = run_weighted_passes(state, [batch], groups, perturbation, lambda losses: weights)
+            batches = [MicroBatch(net.features, net.losses, state)]
+            one = run_weighted_passes(batches, groups, perturbation, lambda losses: weights)
         moved = one.perturbed_losses is not None
         assert moved == (perturbation is not None and not perturbation.is_zero)
         close(one.sam[0], weights @ (d.sam if moved else d.loss))

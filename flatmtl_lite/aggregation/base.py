@@ -1,7 +1,7 @@
 """The contract of every aggregator, and the classes for those that draw or work on the Gramian."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -79,6 +79,14 @@ class Aggregator(nn.Module):
         It then depends on no loss, no memory and no random draw.
         """
         return False
+
+    @contextmanager
+    def present(self, tasks: Sequence[int], count: int) -> Iterator[None]:
+        """Let the rows and losses in the block be those of the given tasks, out of ``count``.
+
+        What the method remembers of the other tasks stays as it is.
+        """
+        yield
 
     def learn(self) -> None:
         """Fill ``.grad`` of the aggregator's own parameters, if it has any, for the latest losses."""

@@ -10,6 +10,7 @@ class NonFiniteGradient(ValueError):
 
     def __init__(self, tasks: list[int], what: str = "gradient") -> None:
         self.tasks = tasks
+        self.what = what
         super().__init__(
             f"The {what} of task {', '.join(map(str, tasks))} holds NaN or infinity; expected finite "
             "numbers. Look at the batch and at that task's loss (log of 0, overflow, too large a learning "

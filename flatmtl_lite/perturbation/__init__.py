@@ -1,7 +1,8 @@
-"""The worst-case step ε, one file per way to choose it: read sam.py, then state.py."""
+"""The worst-case step ε, one file per way to choose it: read sam.py, then weights.py."""
 
+from ..state import StateGuard
 from .sam import DEFAULT_NORM, DEFAULT_RHO, Perturbation, worst_case
-from .state import StateGuard, move, perturbed, restored
+from .weights import move, perturbed, restored
 
 __all__ = [
     "DEFAULT_NORM",

@@ -43,6 +43,8 @@ def test_a_perturbed_gradient_that_is_not_finite_does_so_too(prepared, options, 
 def test_such_a_step_can_be_skipped_and_counted(prepared, options, moved_only, where):
     optimizer = torch.optim.Adam(prepared.parameters(), weight_decay=0.1)
     step = prepared.step(optimizer, rho=0.3, on_nonfinite="skip", **options)
+    for p in prepared.parameters():
+        p.grad = None  # a skipped step leaves no gradient behind
     before = everything(prepared, step)
     for count in (1, 2):
         report = step(*breaks(prepared, 1, where, moved_only=moved_only))
@@ -78,7 +80,6 @@ def test_a_skipped_step_leaves_the_aggregator_as_it_was(name, make):
         other = net.step(aggregate=twin, rho=0.3, **options)
         for report in (step.backward([net.batch()]), other.backward([net.batch()])):
             assert not report.skipped
-        learnt = [p.grad.clone() for p in A.parameters()]
         features, losses = net.batch()
         bad = [breaks(net, 1, "trunk"), breaks(net, 1, "head")]
         if options["combine"] != "erm":
@@ -87,7 +88,7 @@ def test_a_skipped_step_leaves_the_aggregator_as_it_was(name, make):
             bad.append((features, [losses[0], lambda z, loss=losses[1]: loss(z) + float("nan"), losses[2]]))
         for batch in bad:
             assert step.backward([batch]).skipped
-        assert [p.grad.tolist() for p in A.parameters()] == [grad.tolist() for grad in learnt]
+        assert all(p.grad is None for p in (*net.parameters(), *A.parameters()))
         for _ in range(2):
             step.backward([net.batch()])
             gradients = net.gradients()

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from flatmtl_lite.gradients import flatten, generator_states
+from flatmtl_lite.gradients import flatten
 from flatmtl_lite.perturbation import StateGuard, perturbed
+from flatmtl_lite.state import generator_states
 
 
 def normal(*shape, seed=0, dtype=torch.float64):

@@ -9,7 +9,7 @@ from html import escape
 from types import ModuleType
 
 from ... import decomposition, gradients, optim
-from ...perturbation import sam, state
+from ...perturbation import sam, weights
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,15 @@ STEPS = (
         [
             (
                 LOOP,
-                ["with restored(", "for i, (head", "move(groups.shared", "with perturbed(head", "task = "],
+                [
+                    "with restored(",
+                    "for k, (head",
+                    "move(groups.shared",
+                    "with perturbed(head",
+                    "parts.append(task_gradients",
+                ],
             ),
-            (state.move, ["torch.add(w, e"]),
+            (weights.move, ["torch.add(w, e"]),
         ],
     ),
     Step(

@@ -12,6 +12,7 @@ from ...decomposition import run_passes
 from ...gradients import MicroBatch
 from ...optim import FlatMTL
 from ...perturbation import Perturbation, StateGuard
+from ...state import replayed
 from .config import OPTIMIZERS, SCHEDULES, Config
 from .methods import parse_method
 from .model import MultiTaskNet
@@ -38,10 +39,13 @@ class Learner:
     def gramian(self, passes: Passes, config: Config) -> Tensor:
         """Return the Gramian of the task gradients for a step that does not need them; leaves no trace."""
         radius = Perturbation(config.measure_rho, adaptive=config.adaptive, norm=config.norm)
-        batches = [MicroBatch(*closures) for closures in passes]
-        with StateGuard(), StateGuard() as state:  # the outer guard puts back what the clean pass leaves
-            average = self.step.average
-            return run_passes(state, batches, self.step.trunk_and_heads, radius, average=average).gramian
+
+        def measure() -> Tensor:
+            with StateGuard(), StateGuard() as state:  # the outer guard puts back what the clean pass leaves
+                batches = [MicroBatch(*closures, state) for closures in passes]
+                return run_passes(batches, self.step.trunk_and_heads, radius, self.step.average).gramian
+
+        return replayed(measure)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of optimizer, schedule and step; the weights are the model's."""

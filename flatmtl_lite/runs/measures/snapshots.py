@@ -5,7 +5,7 @@ A learner can later move ρ in a figure without the network.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -91,7 +91,7 @@ def snapshot(
         record["gramians"].append(d.gramian)
         rises = []
         for i, head in enumerate(heads):
-            task = (lambda i=i: batch.run([i])[0]), shared + head
+            task = (lambda i=i: cast(Tensor, batch.run([i])[0])), shared + head
             rises.append(sharpness(*task, rho, adaptive=adaptive))
         record["sharpness"].append(rises)
     return rounded(record, 6)

@@ -1,0 +1,204 @@
+"""Buffers and random generators: every pass of a step begins with the same ones, and one pass is kept."""
+
+import random
+import sys
+from collections.abc import Callable, Collection, Hashable
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+T = TypeVar("T")
+Place = tuple[nn.Module, str]  # a module and the name of its buffer
+Saved = tuple[Tensor, Tensor]  # the buffer, and a copy of it
+HostStates = tuple[tuple[Any, ...], tuple[Any, ...] | None]  # of Python's generator, and of NumPy's
+
+
+class HostGeneratorsInUse(Exception):
+    """A pass drew from Python's or NumPy's generator, whose states were not noted; see :func:`replayed`."""
+
+
+class StateGuard:
+    """Lets every pass of a step begin alike, and puts buffers and random generators back at the end.
+
+    Closures hide the modules, so a forward pre-hook notes the buffers of every module, and of the modules in
+    it, before it runs. The block leaves the state that :meth:`keep` took last. It leaves the state that it
+    found if ``keep`` was not called, or if the block raises. The guard handles torch's default generators and
+    the global ones of Python and NumPy. It does not see generators that the closures own, nor modules that
+    run as ``m.forward(x)`` alone.
+
+    Example:
+        >>> with StateGuard():
+        ...     first = torch.rand(())
+        >>> torch.rand(()).equal(first)
+        True
+    """
+
+    _active: ClassVar[list["StateGuard"]] = []  # the guards whose block runs, for the one hook
+    # whether to note the states of Python's and NumPy's generators: the last clean pass drew from them. NumPy
+    # takes a tenth of a millisecond for its state
+    _reads_host: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._present: dict[Place, Saved] = {}  # what the noted buffers hold, those in _changed left out
+        self._changed: set[Place] = set()
+        self._firsts: dict[Hashable, Snapshot] = {}
+        self._host_before: HostStates | None = None
+        self._before = Snapshot({}, [], None)
+        self._kept: Snapshot | None = None
+
+    def __enter__(self) -> "StateGuard":
+        StateGuard.__init__(self)  # forget an earlier block
+        self._host_before = host_states()
+        self._before = self._take()
+        if not StateGuard._active:
+            _watch()
+        StateGuard._active.append(self)
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        StateGuard._active.remove(self)
+        if not StateGuard._active:
+            _hook.pop().remove()
+        if error is None and self._kept is not None:
+            self._put_back(self._kept)
+        else:
+            self._put_back(self._before)
+            set_host_states(self._host_before or host_states())
+
+    def begin(self, part: Hashable, starts_pass: bool = False) -> bool:
+        """Begin a part of a pass with the state that its first run began with; return whether this is it.
+
+        With ``starts_pass``, the first run begins with the state that :meth:`keep` took last. A later part
+        leaves the buffers alone that the pass has used already, because its backward pass may need them.
+        """
+        is_first = part not in self._firsts
+        if is_first:
+            if starts_pass and self._kept is not None:  # backward passes may have changed it since
+                self._put_back(self._kept)
+            self._firsts[part] = self._take()
+        else:
+            self._put_back(self._firsts[part], () if starts_pass else self._changed)
+        return is_first
+
+    def keep(self) -> None:
+        """Take the present state as the one to leave behind."""
+        host = host_states()
+        was_reading, StateGuard._reads_host = StateGuard._reads_host, host != self._host_before
+        if StateGuard._reads_host and not was_reading:
+            raise HostGeneratorsInUse
+        buffers, generators, _ = self._take()
+        self._kept = Snapshot(buffers, generators, host)
+
+    def note(self, module: nn.Module) -> None:
+        """Save the buffers of a module, and of all modules in it, before it runs."""
+        for m in module.modules():
+            for name, buffer in m._buffers.items():
+                if buffer is None:
+                    continue
+                if (m, name) not in self._present:
+                    for buffers in (self._present, *(snapshot.buffers for snapshot in self._snapshots())):
+                        buffers[m, name] = buffer, buffer.clone()
+                self._changed.add((m, name))
+
+    def _snapshots(self) -> list["Snapshot"]:
+        return [self._before, *self._firsts.values(), *([self._kept] if self._kept else [])]
+
+    def _take(self) -> "Snapshot":
+        for module, name in self._changed:
+            if (buffer := module._buffers[name]) is not None:
+                self._present[module, name] = buffer, buffer.clone()
+        self._changed.clear()
+        host = host_states() if StateGuard._reads_host else None
+        return Snapshot(dict(self._present), generator_states(), host)
+
+    @torch.no_grad()
+    def _put_back(self, snapshot: "Snapshot", spared: Collection[Place] = ()) -> None:
+        for place, saved in snapshot.buffers.items():
+            if place not in spared and (place in self._changed or self._present[place] is not saved):
+                (module, name), (buffer, value) = place, saved
+                buffer.copy_(value)
+                module._buffers[name] = buffer
+                self._present[place] = saved
+        self._changed &= set(spared)
+        set_generators(snapshot.generators)
+        if snapshot.host is not None:
+            set_host_states(snapshot.host)
+
+
+def replayed(step: Callable[[], T]) -> T:
+    """Return what ``step`` returns; run it once more if its guard began to note more generators in it."""
+    try:
+        return step()
+    except HostGeneratorsInUse:
+        return step()
+
+
+class Snapshot(NamedTuple):
+    """Buffers and generators at one moment; None: the host's generators were not looked at."""
+
+    buffers: dict[Place, Saved]
+    generators: list[Tensor]
+    host: HostStates | None
+
+
+_hook: list[torch.utils.hooks.RemovableHandle] = []  # the one hook that is set, if a guard is active
+
+
+def _watch() -> None:
+    """Note the next module that runs. A module that was compiled must find no global hook within it."""
+    # the compiler must not trace the hook; where it was never imported, nothing is compiled
+    hook = torch.compiler.disable(_note) if "torch._dynamo" in sys.modules else _note
+    _hook.append(nn.modules.module.register_module_forward_pre_hook(hook))
+
+
+def _note(module: nn.Module, _: object) -> None:
+    """Note a module and all in it, and set the hook again when the module has run."""
+    for guard in StateGuard._active:
+        guard.note(module)
+    _hook.pop().remove()
+    _hook.append(module.register_forward_hook(_watch_again, always_call=True))
+
+
+def _watch_again(*_: object) -> None:
+    _hook.pop().remove()
+    _watch()
+
+
+def generator_states() -> list[Tensor]:
+    """Return the states of torch's default generators: the CPU's, then those of the devices in use."""
+    return [get() for get, _ in _generators()]
+
+
+def set_generators(states: list[Tensor]) -> None:
+    """Put the states that :func:`generator_states` returned back into the generators."""
+    for (_, put), state in zip(_generators(), states, strict=False):
+        put(state)
+
+
+def _generators() -> list[tuple[Callable[[], Any], Callable[[Any], None]]]:
+    generators: list[tuple[Callable, Callable]] = [(torch.get_rng_state, torch.set_rng_state)]
+    for device in (torch.cuda, torch.xpu):
+        if device.is_initialized():
+            generators.append((device.get_rng_state_all, device.set_rng_state_all))
+    if torch.backends.mps.is_available():
+        generators.append((torch.mps.get_rng_state, torch.mps.set_rng_state))
+    return generators
+
+
+def host_states() -> HostStates:
+    """Return the states of Python's ``random`` and, where NumPy is loaded, of its global generator."""
+    if "numpy" not in sys.modules:
+        return random.getstate(), None
+    name, keys, *rest = sys.modules["numpy"].random.get_state()
+    return random.getstate(), (name, keys.tobytes(), *rest)
+
+
+def set_host_states(states: HostStates) -> None:
+    """Put the states that :func:`host_states` returned back into the generators."""
+    python, numpy_state = states
+    random.setstate(python)
+    if numpy_state is not None:
+        numpy = sys.modules["numpy"]
+        name, keys, *rest = numpy_state
+        numpy.random.set_state((name, numpy.frombuffer(keys, numpy.uint32), *rest))

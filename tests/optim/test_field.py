@@ -1,0 +1,298 @@
+"""What other people's bug reports do to a step: each pass begins alike, and bad input is named."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import flatmtl_lite as fm
+from flatmtl_lite.state import host_states, set_host_states
+from tests.methods import every_method
+from tests.optim.nets import Net, close, everything
+
+TINY = 1e-6
+
+
+class Case:
+    """A trunk, two heads, and a batch, in float64."""
+
+    def __init__(self, *layers, dtype=torch.float64):
+        torch.manual_seed(0)
+        self.trunk = nn.Sequential(nn.Linear(8, 16), *layers).to(dtype)
+        self.heads = nn.ModuleList(nn.Linear(16, 1) for _ in range(2)).to(dtype)
+        self.x, self.y = torch.randn(12, 8, dtype=dtype), torch.randn(2, 12, 1, dtype=dtype)
+
+    def parameters(self):
+        return [*self.trunk.parameters(), *self.heads.parameters()]
+
+    def losses(self):
+        return [lambda z, i=i: nn.functional.mse_loss(self.heads[i](z), self.y[i]) for i in range(2)]
+
+    def step(self, **options):
+        heads = [head.parameters() for head in self.heads]
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+        options = {"aggregate": fm.CAGrad(), "rho": TINY, **options}
+        return fm.FlatMTL(optimizer, self.trunk.parameters(), heads, **options)
+
+
+def begins_alike(report):
+    """Whether the flat part is as small as a step of length 1e-6 makes it; more is another pass's state."""
+    return bool((report.flat_norms / report.norms < 1e-4).all())
+
+
+# every pass begins with the same state --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compiled", ["module", "in place", "block", "head", "function"])
+@pytest.mark.parametrize("rule", ["erm", "decomposed"])
+@pytest.mark.filterwarnings(
+    "ignore:Using `torch.compile", "ignore:The .grad attribute of a Tensor that is not"
+)
+def test_compiled_parts_train_as_eager_ones_do(rule, compiled):
+    eager, case = Case(nn.BatchNorm1d(16), nn.Tanh()), Case(nn.BatchNorm1d(16), nn.Tanh())
+    torch._dynamo.reset()
+    features, heads = lambda: case.trunk(case.x), list(case.heads)
+    if compiled == "module":
+        trunk = torch.compile(case.trunk, backend="eager")
+        features = lambda: trunk(case.x)  # noqa: E731
+    elif compiled == "in place":
+        case.trunk.compile(backend="eager")
+    elif compiled == "block":
+        case.trunk[0].compile(backend="eager")
+    elif compiled == "head":
+        heads = [torch.compile(head, backend="eager") for head in heads]
+    else:
+        run = torch.compile(lambda x: case.trunk(x), backend="eager")
+        features = lambda: run(case.x)  # noqa: E731
+    losses = [lambda z, i=i: nn.functional.mse_loss(heads[i](z), case.y[i]) for i in range(2)]
+    step, twin = case.step(rho=0.1, combine=rule), eager.step(rho=0.1, combine=rule)
+    for _ in range(2):
+        step(features, losses)
+        twin(lambda: eager.trunk(eager.x), eager.losses())
+    close(case.parameters(), eager.parameters())
+    close(list(case.trunk.buffers()), list(eager.trunk.buffers()))
+    assert not nn.modules.module._global_forward_pre_hooks
+
+
+@pytest.mark.parametrize("combine", ["decomposed", "direct"])
+@pytest.mark.parametrize("perturb", ["task", "mean"])
+def test_a_module_that_writes_a_buffer_begins_every_pass_with_the_same(perturb, combine):
+    case = Case(nn.Tanh())
+    case.trunk[0] = torch.nn.utils.spectral_norm(case.trunk[0])
+    step = case.step(combine=combine, perturb=perturb)
+    report = step.backward([(lambda: case.trunk(case.x), case.losses())])
+    assert begins_alike(report)
+
+
+def test_a_shared_block_in_two_heads_begins_each_head_as_in_the_clean_pass():
+    case = Case(nn.Tanh())
+    block = torch.nn.utils.spectral_norm(nn.Linear(16, 16).double())
+    losses = [lambda z, i=i: (case.heads[i](block(z)) - case.y[i]).square().mean() for i in range(2)]
+    parameters = [*case.parameters(), *block.parameters()]
+    shared = [*case.trunk.parameters(), *block.parameters()]
+    heads = [head.parameters() for head in case.heads]
+    step = fm.FlatMTL(torch.optim.SGD(parameters, lr=0.1), shared, heads, fm.CAGrad(), rho=TINY)
+    for batches in (1, 2):
+        report = step.backward([(lambda: case.trunk(case.x), losses)] * batches)
+        assert begins_alike(report)
+
+
+@pytest.mark.parametrize(
+    "draw", [random.random, np.random.rand, np.random.randn, lambda: torch.rand(()).item()]
+)
+@pytest.mark.parametrize("where", ["trunk", "head"])
+def test_every_pass_draws_the_same_numbers(where, draw):
+    """As numpy's mixup does; a single normal draw leaves a second one in store."""
+    case = Case(nn.Tanh())
+    factor = {
+        "trunk": lambda: 1 + draw() if where == "trunk" else 1.0,
+        "head": lambda: 1 + draw() if where == "head" else 1.0,
+    }
+    losses = [lambda z, loss=loss: factor["head"]() * loss(z) for loss in case.losses()]
+    step = case.step()
+    for _ in range(3):
+        report = step.backward([(lambda: factor["trunk"]() * case.trunk(case.x), losses)] * 2)
+        assert begins_alike(report)
+
+
+def test_after_a_step_the_host_generators_are_as_after_one_clean_pass():
+    case = Case()
+
+    def draws():
+        return random.random() + np.random.rand()  # noqa: NPY002
+
+    before = host_states()
+    expected = [draws(), draws()]
+    set_host_states(before)
+    case.step().backward([(lambda: draws() * case.trunk(case.x), case.losses())])
+    assert draws() == expected[1]
+    set_host_states(before)
+    with pytest.raises(ZeroDivisionError):
+        case.step().backward(
+            [(lambda: draws() * case.trunk(case.x), [lambda z: draws() / 0, case.losses()[1]])]
+        )
+    assert draws() == expected[0]
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_batch_statistics_under_checkpointing_are_as_after_one_clean_forward(micro_batches):
+    case, twin = Case(nn.BatchNorm1d(16)), Case(nn.BatchNorm1d(16))
+    for _ in range(micro_batches):
+        twin.trunk(twin.x)
+    batch = (lambda: checkpoint(case.trunk, case.x, use_reentrant=False)), case.losses()
+    case.step(rho=0.1).backward([batch] * micro_batches)
+    assert case.trunk[1].num_batches_tracked == micro_batches
+    close(list(case.trunk.buffers()), list(twin.trunk.buffers()))
+
+
+# losses ---------------------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_changes_z_in_place_is_named():
+    case = Case()
+    losses = [lambda z: case.losses()[0](z.clamp_(0)), case.losses()[1]]
+    with pytest.raises(ValueError, match=r"loss of task 0 changed z in place.*z\.clamp\(0\)"):
+        case.step().backward([(lambda: {"z": case.trunk(case.x)}["z"], losses)])
+
+
+@every_method
+@pytest.mark.parametrize("rule", ["erm", "decomposed"])
+def test_a_loss_that_is_not_finite_counts_though_its_gradient_is_zero(name, make, rule):
+    """The mean over an empty mask."""
+    net = Net(tasks=3)
+    features, losses = net.batch()
+    losses[1] = lambda z: (
+        net.loss(1, z)[torch.zeros((), dtype=torch.bool)].sum() * 0 + torch.tensor(torch.nan) + 0 * z.sum()
+    )
+    step = net.step(aggregate=make(name), combine=rule, rho=0.1)
+    before = everything(net)
+    with pytest.raises(fm.NonFiniteGradient, match="loss of task 1 holds NaN"):
+        step(features, losses)
+    assert everything(net) == before
+    step = net.step(aggregate=make(name), combine=rule, rho=0.1, on_nonfinite="skip")
+    assert step(features, losses).skipped
+
+
+def test_a_skipped_step_leaves_no_gradient_to_apply():
+    net = Net()
+    step = net.step(on_nonfinite="skip", rho=0.1)
+    step.backward([net.batch()])
+    features, losses = net.batch()
+    losses[0] = lambda z: net.loss(0, z) * torch.nan
+    assert step.backward([(features, losses)]).skipped
+    assert all(p.grad is None for p in net.parameters())
+
+
+# parameters and optimizers --------------------------------------------------------------------------------
+
+
+def test_a_head_that_no_optimizer_has_is_refused_and_backward_stays_free():
+    net = Net()
+    optimizer = torch.optim.SGD([*net.shared, *net.heads[0].parameters()], lr=0.1)
+    step = fm.FlatMTL(optimizer, net.shared, net.head_lists, rho=0.1)
+    before = everything(net)
+    with pytest.raises(
+        ValueError, match=r"shape \(2, 3\) of the head of task 1 is not in the optimizer.*step.backward"
+    ):
+        step(*net.batch())
+    assert everything(net) == before
+    step.backward([net.batch()])
+    assert net.heads[2].weight.grad is not None
+
+
+def test_an_old_graph_is_refused_with_the_way_out():
+    case = Case(nn.Tanh())
+    z = case.trunk(case.x)
+    before = [p.clone() for p in case.parameters()]
+    with pytest.raises(
+        ValueError, match=r"features\(\) to run the trunk each time it is called.*not z = trunk"
+    ):
+        case.step(rho=0.1)(lambda: z, case.losses())
+    close(case.parameters(), before)
+
+
+def test_an_optimizer_that_needs_a_closure_points_to_backward():
+    case = Case()
+    step = case.step(rho=0.1)
+    step.optimizer = torch.optim.LBFGS(case.parameters())
+    with pytest.raises(ValueError, match=r"Got LBFGS, whose step calls a closure.*step\.backward"):
+        step(lambda: case.trunk(case.x), case.losses())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: nn.Parameter(torch.ones(3, dtype=torch.complex64)),
+            r"complex64; expected real.*view_as_real",
+        ),
+        (lambda: nn.Parameter(torch.ones(1).expand(3)), r"shares memory among its entries.*clone"),
+        (lambda: nn.LazyLinear(3).weight, r"has no shape yet; expected one. Run the network"),
+    ],
+)
+@pytest.mark.parametrize("place", ["shared", "head"])
+def test_parameters_that_cannot_be_perturbed_are_refused_at_once(make, message, place):
+    net, odd = Net(), make()
+    shared, heads = net.shared, net.head_lists
+    (shared if place == "shared" else heads[0]).append(odd)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match=message):
+        fm.FlatMTL(optimizer, shared, heads)
+    with pytest.raises(ValueError, match=message):
+        fm.decompose(*net.batch(), shared, heads)
+
+
+def test_a_sparse_embedding_trains_with_dense_gradients_and_sparse_adam_is_refused():
+    torch.manual_seed(0)
+    words, dense = nn.Embedding(7, 4, sparse=True), nn.Embedding(7, 4)
+    dense.load_state_dict(words.state_dict())
+    head = [nn.Parameter(torch.randn(4)) for _ in range(2)]
+    index = torch.tensor([1, 2, 2, 5])
+    gradients = []
+    for table in (words, dense):
+        step = fm.FlatMTL(
+            torch.optim.SGD([*table.parameters(), *head], lr=0.1), table.parameters(), [[h] for h in head]
+        )
+        step.backward(
+            [(lambda table=table: table(index), [lambda z, h=h: (z @ h).square().mean() for h in head])] * 2
+        )
+        gradients.append(table.weight.grad.clone())
+    close(gradients[0], gradients[1], rtol=1e-6, atol=1e-7)
+    with pytest.raises(ValueError, match="Got SparseAdam, which needs sparse gradients.*Take Adam"):
+        fm.FlatMTL(torch.optim.SparseAdam(words.parameters()), words.parameters(), [[h] for h in head])
+
+
+# the same batch -------------------------------------------------------------------------------------------
+
+
+def test_features_that_give_another_batch_at_each_call_are_found_out():
+    case, batches = Case(), iter(torch.randn(9, 12, 8, dtype=torch.float64))
+    before = [p.clone() for p in case.parameters()]
+    with pytest.raises(
+        ValueError, match=r"loss of task 0 was .*called again at the same weights.*Draw the batch outside"
+    ):
+        case.step(rho=0.1)(lambda: case.trunk(next(batches)), case.losses())
+    close(case.parameters(), before)
+
+
+def test_a_hidden_state_that_lives_on_between_calls_is_found_out():
+    torch.manual_seed(0)
+    cell, heads, state = nn.RNNCell(3, 4), [nn.Linear(4, 1) for _ in range(2)], {}
+
+    def features():
+        state["h"] = cell(torch.ones(2, 3), state["h"].detach() if state else None)
+        return state["h"]
+
+    optimizer = torch.optim.SGD([*cell.parameters(), *(p for h in heads for p in h.parameters())], lr=0.1)
+    step = fm.FlatMTL(optimizer, cell.parameters(), [h.parameters() for h in heads], rho=0.1)
+    with pytest.raises(ValueError, match="let them keep no state between calls"):
+        step(features, [lambda z, h=h: h(z).square().mean() for h in heads])
+
+
+def test_one_task_is_told_how_to_list_its_parameters():
+    net = Net(tasks=1)
+    with pytest.raises(ValueError, match=r"heads=\[\[\]\] if everything is shared"):
+        fm.decompose(*net.batch())
