@@ -1,14 +1,35 @@
 """Read run folders: a finished run from ``result.json``, an unfinished run from its log so far."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...files import check_form, is_system_file, json_object
+
 # the last epoch, the best epoch on validation, the best epoch on test
 EVALUATIONS = ("final", "picked", "best_test")
-_CONFIG = ("config.method", "config.rho", "config.seed", "config.epochs")
-_REQUIRED = ("experiment", "task_names", "settings", *_CONFIG)
+# what the report reads, as forms for check_form
+NUMBERS = [(float, None)]  # a measure that is not finite is null
+METRICS = {str: (float, [float])}
+RUN = {
+    "experiment": str,
+    "task_names": [str],
+    "settings": {"variant?": str},
+    "config": {"method": str, "rho": float, "seed": int, "epochs": int},
+    "about?": {"command?": str},
+}
+OUTCOME = {
+    **{at: {"epoch": int, "test": METRICS, "score": {"test": float}} for at in EVALUATIONS},
+    "last_snapshot?": {"rho": [float], "sharpness": [NUMBERS]},
+}
+RESULT = {**RUN, "finished": bool, "seconds": float, **OUTCOME}
+LOG_LINES = {
+    "step": {"epoch": float, "norms?": NUMBERS, "flat_norms?": NUMBERS, "same?": float},
+    "epoch": {"epoch": int, "losses?": NUMBERS, "conflict?": {str: float}, "histograms?": {str: [int]}},
+    "evaluation": {"epoch": int, "test": METRICS, "score": {"val": float, "test": float}},
+    "snapshot": {"epoch": int, "rho?": [float], "sharpness?": [NUMBERS]},
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +58,8 @@ def read_runs(top: Path) -> tuple[list[RecordedRun], list[str]]:
     Raises:
         FileNotFoundError: there is no such folder, or no run below it.
     """
-    folders = sorted({file.parent for name in ("run.json", "result.json") for file in top.rglob(name)})
+    files = [file for name in ("run.json", "result.json") for file in top.rglob(name)]
+    folders = sorted({file.parent for file in files if not _is_hidden(file.relative_to(top))})
     if not folders:
         raise FileNotFoundError(f"Got {top}; expected a folder with run folders (run.json) in it.")
     runs, unreadable = [], []
@@ -55,21 +77,44 @@ def numbers(value: float | list[float]) -> list[float]:
     return value if isinstance(value, list) else [value]
 
 
+def _is_hidden(file: Path) -> bool:
+    return any(map(is_system_file, (file, *file.parents[:-1])))
+
+
 def _read(folder: Path) -> dict:
-    is_finished = (folder / "result.json").is_file()
+    is_finished = (folder / "result.json").exists()
     file = folder / ("result.json" if is_finished else "run.json")
-    result = _json(file.read_text(encoding="utf-8"), file.name)
-    _check(result, (*_REQUIRED, "seconds") if is_finished else _REQUIRED, file.name)
+    result = json_object(file.read_text(encoding="utf-8"), file.name)
+    check_form(result, RESULT if is_finished else RUN, file.name)
     if not is_finished:
-        result = {**result, "finished": False, **summarize(_log(folder / "log.jsonl"))}
-    if result.get("last_snapshot"):
-        _check(result, ("last_snapshot.rho", "last_snapshot.sharpness"), file.name)
-    for name in EVALUATIONS:
-        _check(result, (f"{name}.epoch", f"{name}.test", f"{name}.score.test"), file.name)
-        for metric, value in result[name]["test"].items():
-            if not all(isinstance(number, (int, float)) for number in numbers(value)):
-                raise ValueError(f"{file.name} has {metric} = {value}; expected numbers")
-    return result
+        file = folder / "log.jsonl"
+        result = {**result, "finished": False, **summarize(_log(file))}
+        check_form(result, OUTCOME, file.name)
+    _check_lengths(result, file.name)
+    return {**result, "about": result.get("about") or {}}
+
+
+def _check_lengths(result: Mapping[str, Any], name: str) -> None:
+    """Raise a ValueError unless each list of measures has one number per task."""
+    lists = {
+        f"{at}.test.{metric}": value
+        for at in EVALUATIONS
+        for metric, value in result[at]["test"].items()
+        if isinstance(value, list)
+    }
+    snapshot = result.get("last_snapshot")
+    if snapshot:
+        radii, rows = len(snapshot["rho"]), snapshot["sharpness"]
+        if len(rows) != radii or not radii:
+            raise ValueError(
+                f"{name} has last_snapshot with {len(rows)} rows of sharpness for {radii} radii; expected "
+                "one row per radius, at least one"
+            )
+        lists |= {f"last_snapshot.sharpness, row {n},": row for n, row in enumerate(rows, 1)}
+    tasks = len(result["task_names"])
+    for place, value in lists.items():
+        if len(value) != tasks:
+            raise ValueError(f"{name} has {place} = {value}; expected one number per task, {tasks} in all")
 
 
 def summarize(log: list[dict]) -> dict:
@@ -84,8 +129,6 @@ def summarize(log: list[dict]) -> dict:
     evaluations = [line for line in log if line.get("kind") == "evaluation"]
     if not evaluations:
         raise ValueError("not evaluated yet")
-    for line in evaluations:
-        _check(line, ("score.val", "score.test"), "log.jsonl")
     return {
         "final": evaluations[-1],
         "picked": max(evaluations, key=lambda line: line["score"]["val"]),
@@ -96,24 +139,11 @@ def summarize(log: list[dict]) -> dict:
 
 def _log(file: Path) -> list[dict]:
     *lines, _ = file.read_text(encoding="utf-8").split("\n") if file.is_file() else [""]
-    return [_json(line, f"{file.name}, line {number},") for number, line in enumerate(lines, 1)]
-
-
-def _json(text: str, name: str) -> dict:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{name} is damaged ({error})") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{name} is damaged: it does not hold a JSON object")
-    return value
-
-
-def _check(value: dict, required: tuple[str, ...], name: str) -> None:
-    """Raise a ValueError if a record lacks one of the dotted places."""
-    for place in required:
-        inner: Any = value
-        for key in place.split("."):
-            if not isinstance(inner, dict) or inner.get(key) is None:
-                raise ValueError(f"{name} has no {place}")
-            inner = inner[key]
+    entries = []
+    for number, line in enumerate(lines, 1):
+        name = f"{file.name}, line {number},"
+        entry = json_object(line, name)
+        check_form(entry, {"kind": str}, name)
+        check_form(entry, LOG_LINES.get(entry["kind"], {}), name)
+        entries.append(entry)
+    return entries
