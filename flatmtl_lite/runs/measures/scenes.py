@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from ..data.scenes import CLASSES
+from ..data.scene_files import CLASSES
 from ..networks.losses import LOSSES
 
 HIGHER_IS_BETTER = {
