@@ -21,6 +21,7 @@ PARTS = {
 }
 SLACK = 0.01  # rounding of half precision and of resized images
 LENGTH_SLACK = 0.05  # the same, for the length of a normal
+SHOWN = 5  # wrong labels in a message
 NYU_CLASSES = 40  # of the finer set, from which the 13 are made
 
 
@@ -87,7 +88,7 @@ def read_part(path: Path, part: str, size: tuple[int, int]) -> Tensor:
         )
     if part == "depth" and stored.dtype.kind in "iu":
         raise ValueError(
-            f"Got {path} of type {stored.dtype}; expected metres, of a float type. Divide millimetres by 1000."
+            f"Got {path} of type {stored.dtype}; expected metres in a float type. Divide millimetres by 1000."
         )
     if stored.dtype.kind not in "fiu":
         raise ValueError(f"Got {path} of type {stored.dtype}; expected numbers. Copy or make the data again.")
@@ -154,23 +155,23 @@ def _range_remedy(part: str, least: float, most: float) -> str:
 def _check_labels(path: Path, values: np.ndarray) -> None:
     """Raise ValueError unless all labels are classes or -1."""
     wrong = np.unique(values[~((values == np.rint(values)) & (values >= -1) & (values < len(CLASSES)))])
-    if not len(wrong):
-        return
-    labels = f"label{'s' if len(wrong) > 1 else ''} {', '.join(f'{value:g}' for value in wrong[:5])}"
-    labels += ", ..." if len(wrong) > 5 else ""
-    raise ValueError(
-        f"Got {path} with the {labels}; expected whole numbers, -1 (undefined) to {len(CLASSES) - 1}. "
-        f"{label_remedy(wrong.tolist())}"
-    )
+    if len(wrong):
+        raise ValueError(f"Got {path} with {explain_labels(wrong.tolist())}")
 
 
-def label_remedy(wrong: Sequence[float]) -> str:
-    """Return what to do about labels that are neither a class nor -1.
+def explain_labels(wrong: Sequence[float]) -> str:
+    """Return the end of a message about labels that are neither a class nor -1: what they are, what to do.
 
     Example:
-        >>> label_remedy([255])
-        'Write undefined pixels as -1 (255 -> -1), in a signed type.'
+        >>> explain_labels([2.5])[:64]
+        'the label 2.5; expected whole numbers, -1 (undefined) to 12. Wri'
     """
+    values = ", ".join(f"{value:g}" for value in wrong[:SHOWN]) + ", ..." * (len(wrong) > SHOWN)
+    expected = f"expected whole numbers, -1 (undefined) to {len(CLASSES) - 1}"
+    return f"the label{'s' * (len(wrong) > 1)} {values}; {expected}. {_label_remedy(wrong)}"
+
+
+def _label_remedy(wrong: Sequence[float]) -> str:
     if any(value != round(value) for value in wrong if math.isfinite(value)) or not all(
         map(math.isfinite, wrong)
     ):
