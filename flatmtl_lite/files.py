@@ -1,8 +1,8 @@
 """Write a file whole or not at all, read a JSON file of a known form, and find the folders that ship."""
 
 import json
-import math
 import os
+import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ _KINDS: dict[Any, tuple[str, str]] = {
     None: ("null", "null"),
 }
 _SHOWN = 60  # characters of a value in a message
+_LARGEST = sys.float_info.max  # unlike isfinite, a comparison also takes whole numbers of 400 digits
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -110,7 +111,7 @@ def _has_form(value: Any, form: Any) -> bool:
         return value is None
     if form in (int, float):
         kinds = (int,) if form is int else (int, float)
-        return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) <= _LARGEST
     return isinstance(value, dict if isinstance(form, dict) else form)
 
 

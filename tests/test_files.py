@@ -83,6 +83,8 @@ def test_an_object_of_the_form_is_accepted(more):
         ({"name": None}, "file.json has name = null; expected a string"),
         ({"seed": "a"}, 'file.json has seed = "a"; expected a whole number'),
         ({"seed": 1.0}, "file.json has seed = 1.0; expected a whole number"),
+        ({"seed": 10**400}, "file.json has seed = 1000"),
+        ({"scores": {"test": -(10**400)}}, "file.json has scores.test = -1000"),
         ({"seed": True}, "file.json has seed = true; expected a whole number"),
         ({"scores": []}, "file.json has scores = []; expected an object"),
         ({"scores": {}}, "file.json has no scores.test"),

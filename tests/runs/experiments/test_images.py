@@ -46,12 +46,8 @@ def test_a_tensor_of_another_form_is_named(data, name, change, message):
 
 
 def test_tasks_with_fewer_classes_are_checked_by_their_own_number(data):
-    two = replace(
-        data,
-        classes=(10, 2),
-        **{f"{split}_labels": getattr(data, f"{split}_labels") % 2 for split in ("train", "val", "test")},
-    )
-    two = replace(two, train_clean_labels=data.train_clean_labels % 2)
+    names = ("train_labels", "train_clean_labels", "val_labels", "test_labels")
+    two = replace(data, classes=(10, 2), **{name: getattr(data, name) % 2 for name in names})
     ImageTasks(two, mlp)
     with pytest.raises(ValueError, match="label 2 for garment; expected 0 to 1"):
         ImageTasks(replace(two, val_labels=put(two.val_labels, 2)), mlp)

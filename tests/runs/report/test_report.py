@@ -184,6 +184,15 @@ def test_a_damaged_run_is_named_and_left_out(write, tmp_path, capsys, finished, 
     assert written["left_out"][0].startswith(message)
 
 
+def test_a_report_on_damaged_runs_alone_names_them(write, tmp_path):
+    damage(write("bad", "mean", 1, [91]), "result.json", "{")
+    drawn = []
+    assert "* bad: result.json is damaged" in write_report(
+        tmp_path, lambda *arguments: drawn.append(arguments)
+    )
+    assert drawn == []
+
+
 def test_a_metric_that_is_no_number_is_named(write, tmp_path):
     folder = write("bad", "mean", 0, [90])
     result = json.loads((folder / "result.json").read_text())
