@@ -92,7 +92,7 @@ def _prepare(
     if saved is not None:
         request = _request_to_resume(saved, request, folder, resume)
         # before anything is drawn, fetched or built for other settings
-        _check_unchanged(processes.run_on_first(folder.made_with), saved, folder)
+        processes.run_on_first(lambda: folder.check_unchanged(saved))
     with explain_out_of_memory(request.config):
         experiment, origin = request.settings.experiment(
             request.config.seed, processes.device, data, download
@@ -114,27 +114,6 @@ def _request_to_resume(description: dict, request: Request, folder: RunFolder, r
             "--resume, or give another folder."
         )
     return saved_request(description, request)
-
-
-def _check_unchanged(made_with: dict | None, saved: dict, folder: RunFolder) -> None:
-    """Refuse a ``run.json`` that is not what the checkpoint was made with: the result would claim both."""
-    if made_with is None:
-        return
-    there, here = ({**d, **d.get("settings", {}), **d.get("config", {})} for d in (made_with, saved))
-    names = [name for name in {**there, **here} if name not in ("settings", "config", "about")]
-    if differences := [
-        f"{name} is {_shown(there, name)} in the checkpoint and {_shown(here, name)} in run.json"
-        for name in names
-        if name not in there or name not in here or there[name] != here[name]
-    ]:
-        raise RunError(
-            f"{folder.path / 'run.json'} was changed after the run began: {'; '.join(differences)}. Put the "
-            "values of the checkpoint back to go on. To train with other values give another folder."
-        )
-
-
-def _shown(values: dict, name: str) -> str:
-    return repr(values[name]) if name in values else "missing"
 
 
 def _describe(request: Request, trainer: Trainer, origin: str) -> dict[str, Any]:

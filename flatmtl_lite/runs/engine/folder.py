@@ -116,13 +116,31 @@ class RunFolder:
         self._description = description
         return description
 
-    def made_with(self) -> dict[str, Any] | None:
-        """Return the description, without ``about``, that the newest undamaged checkpoint was made with.
+    def check_unchanged(self, description: Mapping[str, Any]) -> None:
+        """Check that a description is what the newest undamaged checkpoint was made with, except ``about``.
 
-        None: there is no such checkpoint, or an earlier version of the kit wrote it.
+        A checkpoint of an earlier version does not say what it was made with, and is not compared.
+
+        Raises:
+            RunError: ``run.json`` was changed; the message names each setting that differs.
         """
         states = filter(None, map(self._read_checkpoint, self._checkpoint_paths()))
-        return next(states, {}).get("made_with")
+        made_with = next(states, {}).get("made_with")
+        if made_with is None:
+            return
+        there, here = (
+            {**d, **d.get("settings", {}), **d.get("config", {})} for d in (made_with, description)
+        )
+        names = [name for name in {**there, **here} if name not in ("settings", "config", "about")]
+        if differences := [
+            f"{name} is {_shown(there, name)} in the checkpoint and {_shown(here, name)} in run.json"
+            for name in names
+            if name not in there or name not in here or there[name] != here[name]
+        ]:
+            raise RunError(
+                f"{self.path / 'run.json'} was changed after the run began: {'; '.join(differences)}. Put "
+                "the values of the checkpoint back to go on. To train with other values give another folder."
+            )
 
     def begin(self, description: Mapping[str, Any]) -> None:
         """Write ``run.json``, and remove a log without a checkpoint.
@@ -280,3 +298,7 @@ class RunFolder:
 
 def _short_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _shown(values: Mapping[str, Any], name: str) -> str:
+    return repr(values[name]) if name in values else "missing"

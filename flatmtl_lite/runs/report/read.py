@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...files import check_form, is_system_file, json_object
+from ..engine.folder import RunError, RunFolder
 
 # the last epoch, the best epoch on validation, the best epoch on test
 EVALUATIONS = ("final", "picked", "best_test")
@@ -67,7 +68,7 @@ def read_runs(top: Path) -> tuple[list[RecordedRun], list[str]]:
         name = folder.relative_to(top).as_posix()
         try:
             runs.append(RecordedRun(folder, name, _read(folder)))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RunError) as error:
             unreadable.append(f"{name}: {error}")
     return runs, unreadable
 
@@ -87,6 +88,7 @@ def _read(folder: Path) -> dict:
     result = json_object(file.read_text(encoding="utf-8"), file.name)
     check_form(result, RESULT if is_finished else RUN, file.name)
     if not is_finished:
+        RunFolder(folder).check_unchanged(result)
         file = folder / "log.jsonl"
         result = {**result, "finished": False, **summarize(_log(file))}
         check_form(result, OUTCOME, file.name)

@@ -6,6 +6,7 @@ import statistics
 
 import pytest
 
+from flatmtl_lite.runs import RunFolder
 from flatmtl_lite.runs.report.read import read_runs, summarize
 from flatmtl_lite.runs.report.tables import differences, rows, spread
 from flatmtl_lite.runs.report.text import markdown
@@ -296,6 +297,21 @@ def test_an_unfinished_run_with_a_wrong_line_is_named(write, tmp_path, line, mes
     rows_found, (sentence,) = table(tmp_path)
     assert [row["seeds"] for row in rows_found] == [[0]]
     assert sentence.startswith(f"bad: {message}")
+
+
+def test_an_unfinished_run_whose_run_json_was_edited_is_named(write, tmp_path):
+    write("good", "mean", 0, [90])
+    folder = write("bad", "mean", 1, [91], finished=False)
+    run = RunFolder(folder)
+    run.begin(json.loads((folder / "run.json").read_text()))
+    run.save({"epoch": 1, "position": 0}, [evaluation(1, 91)])
+    assert table(tmp_path)[1] == []
+    edited = json.loads((folder / "run.json").read_text())
+    edited["config"]["lr"] = 5.0
+    damage(folder, "run.json", json.dumps(edited))
+    (sentence,) = table(tmp_path)[1]
+    assert "bad: " in sentence
+    assert "lr is 0.01 in the checkpoint and 5.0 in run.json" in sentence
 
 
 @pytest.mark.parametrize("name", ["run.json", "result.json"])
