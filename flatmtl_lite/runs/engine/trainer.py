@@ -222,7 +222,8 @@ class Trainer:
             if all(bool(p.isfinite().all()) for p in self.model.parameters()):
                 return measure(self.model)
         except (NonFiniteGradient, NonFiniteOutput) as error:
-            raise self._diverged(f"the network cannot be evaluated: {error}") from error
+            cause = f"the network cannot be evaluated: {error}".rstrip(".")
+            raise self._diverged(cause) from error
         raise self._diverged("weights are NaN or infinite")
 
     def _diverged(self, cause: str) -> TrainingDiverged:

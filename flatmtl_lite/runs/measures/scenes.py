@@ -74,9 +74,9 @@ class SceneMetrics:
         """
         _check_shapes(pred, target)
         _check_target(target)
-        check_finite(pred["label"].amax(1), "a pred label")
+        check_finite(pred["label"].amax(1), "a largest label logit")
         for part in ("depth", "normal"):
-            check_finite(pred[part], f"a pred {part}")
+            check_finite(pred[part], f"a predicted {part}")
         confusion = multiclass_confusion_matrix(
             pred["label"].argmax(1),
             target["label"].long(),

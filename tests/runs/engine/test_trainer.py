@@ -192,7 +192,7 @@ def test_a_network_whose_outputs_are_nan_has_diverged_and_bad_data_are_their_own
         for _ in Trainer(ImageTasks(data, NARROW), SMALL).advance():
             pass
 
-    with pytest.raises(TrainingDiverged, match=r"cannot be evaluated: Got nan.*Begin again .* smaller lr"):
-        evaluate(NonFiniteOutput("Got nan"))
+    with pytest.raises(TrainingDiverged, match=r"cannot be evaluated: Got nan\. Begin again .* smaller lr"):
+        evaluate(NonFiniteOutput("Got nan."))
     with pytest.raises(ValueError, match=r"^3\.npy is damaged$"):
         evaluate(ValueError("3.npy is damaged"))

@@ -144,13 +144,20 @@ def test_scenes_of_which_nothing_is_known_are_refused(root):
         experiment.evaluate(experiment.network())
 
 
-@pytest.mark.parametrize(("part", "bias"), [("label", math.nan), ("depth", math.inf), ("normal", -math.inf)])
-def test_a_network_that_returns_no_numbers_is_refused(root, part, bias):
+@pytest.mark.parametrize(
+    ("part", "bias", "name"),
+    [
+        ("label", math.nan, "a largest label logit"),
+        ("depth", math.inf, "a predicted depth"),
+        ("normal", -math.inf, "a predicted normal"),
+    ],
+)
+def test_a_network_that_returns_no_numbers_is_refused(root, part, bias, name):
     experiment = tasks(root)
     model = experiment.network()
     head = model.heads[experiment.task_names.index(part)]
     torch.nn.init.constant_([p for p in head.parameters() if p.ndim == 1][-1], bias)
-    with pytest.raises(NonFiniteOutput, match=f"Got a pred {part} of "):
+    with pytest.raises(NonFiniteOutput, match=f"Got {name} of "):
         experiment.evaluate(model)
 
 

@@ -251,14 +251,14 @@ NAN, INF = math.nan, math.inf
         ("target", "label", 13, r"target with the label 13; .* subtract 1"),
         ("target", "label", -100, r"target with the label -100; .*-100 -> -1"),
         ("target", "label", -2, r"target with the label -2; .*-2 -> -1"),
-        ("pred", "depth", NAN, "pred depth of nan.*finite.*training diverged"),
-        ("pred", "depth", INF, "pred depth of inf.*finite"),
-        ("pred", "depth", -INF, "pred depth of -inf.*finite"),
-        ("pred", "normal", NAN, "pred normal of nan.*finite"),
-        ("pred", "normal", INF, "pred normal of inf.*finite"),
-        ("pred", "label", NAN, "pred label of nan.*finite"),
-        ("pred", "label", INF, "pred label of inf.*finite"),
-        ("pred", "label", -INF, "pred label of -inf.*finite"),
+        ("pred", "depth", NAN, "predicted depth of nan.*finite.*training diverged"),
+        ("pred", "depth", INF, "predicted depth of inf.*finite"),
+        ("pred", "depth", -INF, "predicted depth of -inf.*finite"),
+        ("pred", "normal", NAN, "predicted normal of nan.*finite"),
+        ("pred", "normal", INF, "predicted normal of inf.*finite"),
+        ("pred", "label", NAN, "label logit of nan.*finite"),
+        ("pred", "label", INF, "label logit of inf.*finite"),
+        ("pred", "label", -INF, "label logit of -inf.*finite"),
     ],
 )
 def test_metrics_refuse_a_value_without_meaning(which, part, value, message):
@@ -318,6 +318,13 @@ def test_losses_are_means_over_known_pixels():
     cosine = torch.nn.functional.cosine_similarity(pred["normal"], target["normal"])
     known = (target["normal"] != 0).any(1)
     torch.testing.assert_close(normal_loss(pred["normal"], target["normal"]), 1 - cosine[known].mean())
+
+
+@pytest.mark.parametrize("value", [255, 13, -100])
+def test_the_loss_names_a_label_that_is_no_class(value):
+    target = truth()
+    with pytest.raises(ValueError, match=f"Got a target with the label {value}; expected whole numbers, -1"):
+        label_loss(guess(near=target)["label"], put(target["label"], value))
 
 
 def test_a_batch_without_a_known_pixel_gives_zero_with_a_graph():
