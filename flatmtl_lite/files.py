@@ -96,6 +96,9 @@ def check_form(value: Any, form: Any, name: str, place: str = "") -> None:
                 check_form(value[key.rstrip("?")], inner, name, inner_place)
             elif not key.endswith("?"):
                 raise ValueError(f"{name} has no {inner_place}")
+    elif isinstance(form, list) and isinstance(form[0], dict) and isinstance(value, list):
+        for number, inner_value in enumerate(value):
+            check_form(inner_value, form[0], name, f"{place}[{number}]")
     elif not _has_form(value, form):
         shown = json.dumps(value, ensure_ascii=False)
         shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."

@@ -67,11 +67,14 @@ FORM = {
     "scores": {"test": float, "val?": float},
     "metrics": {str: (float, [float])},
     "table?": [[(float, None)]],
+    "bins?": [{"count": [int]}],
 }
 GOOD = {"name": "a", "seed": 0, "scores": {"test": 1}, "metrics": {"accuracy": [1.5, 2]}, "more": None}
 
 
-@pytest.mark.parametrize("more", [{}, {"table": None}, {"table": [[1.0, None], []]}, {"metrics": {}}])
+@pytest.mark.parametrize(
+    "more", [{}, {"table": None}, {"table": [[1.0, None], []]}, {"metrics": {}}, {"bins": [{"count": []}]}]
+)
 def test_an_object_of_the_form_is_accepted(more):
     check_form(GOOD | more, FORM, "file.json")
 
@@ -95,6 +98,10 @@ def test_an_object_of_the_form_is_accepted(more):
             "metrics.nll = [1, null]; expected a finite number or a list of finite",
         ),
         ({"table": [[1], 2]}, "table = [[1], 2]; expected a list of lists of finite numbers or null"),
+        ({"bins": [{"count": [1]}, {"count": [0.5]}]}, "bins[1].count = [0.5]; expected a list of whole"),
+        ({"bins": [{"count": [1]}, {}]}, "file.json has no bins[1].count"),
+        ({"bins": [3]}, "file.json has bins[0] = 3; expected an object"),
+        ({"bins": {}}, "file.json has bins = {}; expected a list of objects"),
         ({"name": ["long"] * 99}, '"long", "lo...; expected a string'),
     ],
 )

@@ -20,6 +20,7 @@ from flatmtl_lite.runs.engine.trainer import Trainer
 from flatmtl_lite.runs.experiments import multimnist
 from flatmtl_lite.runs.experiments.images import ImageTasks
 from flatmtl_lite.runs.experiments.multimnist import MultiMnist
+from flatmtl_lite.runs.report.read import read_runs
 from tests.runs import children
 
 OPTIONS = dict(
@@ -95,6 +96,13 @@ def test_a_finished_run_says_what_it_was_and_what_came_out(finished):
     assert set(result["measures"]["entropy"]) == {"edges", "in domain", "mnist", "fashion"}
     assert len(result["measures"]["slices"]["line"]["losses"]) == 21
     assert len(result["last_snapshot"]["gramians"]) == len(result["last_snapshot"]["rho"])
+
+
+def test_the_report_reads_every_line_that_a_run_writes(finished):
+    runs, left_out = read_runs(finished)
+    assert left_out == []
+    lines = (finished / "log.jsonl").read_text().splitlines()
+    assert runs[0].log() == [json.loads(line) for line in lines]
 
 
 def test_the_share_of_epochs_done_is_told(finished, shares):

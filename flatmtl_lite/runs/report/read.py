@@ -1,36 +1,11 @@
 """Read run folders: a finished run from ``result.json``, an unfinished run from its log so far."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ...files import check_form, is_system_file, json_object
 from ..engine.folder import RunError, RunFolder
-
-# the last epoch, the best epoch on validation, the best epoch on test
-EVALUATIONS = ("final", "picked", "best_test")
-# what the report reads, as forms for check_form
-NUMBERS = [(float, None)]  # a measure that is not finite is null
-METRICS = {str: (float, [float])}
-RUN = {
-    "experiment": str,
-    "task_names": [str],
-    "settings": {"variant?": str},
-    "config": {"method": str, "rho": float, "seed": int, "epochs": int},
-    "about?": {"command?": str},
-}
-OUTCOME = {
-    **{at: {"epoch": int, "test": METRICS, "score": {"test": float}} for at in EVALUATIONS},
-    "last_snapshot?": {"rho": [float], "sharpness": [NUMBERS]},
-}
-RESULT = {**RUN, "finished": bool, "seconds": float, **OUTCOME}
-LOG_LINES = {
-    "step": {"epoch": float, "norms?": NUMBERS, "flat_norms?": NUMBERS, "same?": float},
-    "epoch": {"epoch": int, "losses?": NUMBERS, "conflict?": {str: float}, "histograms?": {str: [int]}},
-    "evaluation": {"epoch": int, "test": METRICS, "score": {"val": float, "test": float}},
-    "snapshot": {"epoch": int, "rho?": [float], "sharpness?": [NUMBERS]},
-}
+from .forms import RESULT, RUN, check_line, check_outcome
 
 
 @dataclass(frozen=True)
@@ -49,8 +24,12 @@ class RecordedRun:
     result: dict
 
     def log(self) -> list[dict]:
-        """Return the entries of the log; a last line that is still being written is left out."""
-        return _log(self.path / "log.jsonl")
+        """Return the entries of the log; a last line that is still being written is left out.
+
+        Raises:
+            ValueError: a line is damaged, or holds a value of another form; the message names both.
+        """
+        return _log(self.path / "log.jsonl", len(self.result["task_names"]))
 
 
 def read_runs(top: Path) -> tuple[list[RecordedRun], list[str]]:
@@ -90,33 +69,9 @@ def _read(folder: Path) -> dict:
     if not is_finished:
         RunFolder(folder).check_unchanged(result)
         file = folder / "log.jsonl"
-        result = {**result, "finished": False, **summarize(_log(file))}
-        check_form(result, OUTCOME, file.name)
-    _check_lengths(result, file.name)
+        result = {**result, "finished": False, **summarize(_log(file, len(result["task_names"])))}
+    check_outcome(result, file.name)
     return {**result, "about": result.get("about") or {}}
-
-
-def _check_lengths(result: Mapping[str, Any], name: str) -> None:
-    """Raise a ValueError unless each list of measures has one number per task."""
-    lists = {
-        f"{at}.test.{metric}": value
-        for at in EVALUATIONS
-        for metric, value in result[at]["test"].items()
-        if isinstance(value, list)
-    }
-    snapshot = result.get("last_snapshot")
-    if snapshot:
-        radii, rows = len(snapshot["rho"]), snapshot["sharpness"]
-        if len(rows) != radii or not radii:
-            raise ValueError(
-                f"{name} has last_snapshot with {len(rows)} rows of sharpness for {radii} radii; expected "
-                "one row per radius, at least one"
-            )
-        lists |= {f"last_snapshot.sharpness, row {n},": row for n, row in enumerate(rows, 1)}
-    tasks = len(result["task_names"])
-    for place, value in lists.items():
-        if len(value) != tasks:
-            raise ValueError(f"{name} has {place} = {value}; expected one number per task, {tasks} in all")
 
 
 def summarize(log: list[dict]) -> dict:
@@ -139,13 +94,11 @@ def summarize(log: list[dict]) -> dict:
     }
 
 
-def _log(file: Path) -> list[dict]:
+def _log(file: Path, tasks: int) -> list[dict]:
     *lines, _ = file.read_text(encoding="utf-8").split("\n") if file.is_file() else [""]
     entries = []
     for number, line in enumerate(lines, 1):
         name = f"{file.name}, line {number},"
-        entry = json_object(line, name)
-        check_form(entry, {"kind": str}, name)
-        check_form(entry, LOG_LINES.get(entry["kind"], {}), name)
-        entries.append(entry)
+        entries.append(json_object(line, name))
+        check_line(entries[-1], tasks, name)
     return entries

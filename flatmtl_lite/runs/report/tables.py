@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ..paper.multimnist import published_row
-from .read import EVALUATIONS, RecordedRun, numbers
+from .forms import EVALUATIONS
+from .read import RecordedRun, numbers
 
 SHARPNESS_RADIUS = 0.05  # the report shows the nearest radius of the snapshot
 Spread = tuple[float, float | None, int]

@@ -208,7 +208,9 @@ def test_rooms_are_trained_from_the_command_line(tmp_path, quick):
     assert "synthetic rooms" in result["about"]["data"]
     assert result["final"]["test"].keys() == {*HIGHER_IS_BETTER, "loss"}
     assert main([*train, "--resume"]) == 0
-    assert "miou" in write_report(tmp_path)
+    drawn = []
+    assert "miou" in write_report(tmp_path, lambda runs, text, folder: drawn.extend(runs))
+    assert len(drawn[0]["log"]) == len((tmp_path / "log.jsonl").read_text().splitlines()) > 0
 
 
 def test_a_setting_that_was_given_stays_when_the_run_goes_on(tmp_path, quick):

@@ -286,7 +286,7 @@ def test_a_run_without_a_value_is_named_and_the_others_are_reported(write, tmp_p
         ({"kind": None}, "log.jsonl, line 1, has kind = null"),
         (
             {"test": {"accuracy": [90]}},
-            "log.jsonl has final.test.accuracy = [90]; expected one number per task",
+            "log.jsonl, line 1, has test.accuracy = [90]; expected one number per task",
         ),
     ],
 )
@@ -369,6 +369,21 @@ def test_sharpness_is_compared_at_one_radius(write, tmp_path):
         ),
         ({"kind": "step", "epoch": "a"}, 'has epoch = "a"; expected a finite number'),
         ({"kind": "snapshot", "epoch": 4, "rho": 3}, "has rho = 3; expected a list"),
+        (
+            {"kind": "snapshot", "epoch": 4, "rho": [1], "sharpness": [[1, 2, 3]]},
+            "has sharpness[0] = [1, 2, 3]",
+        ),
+        (
+            {"kind": "snapshot", "epoch": 4, "rho": [1], "sharpness": []},
+            "has sharpness of 0 rows for 1 radii",
+        ),
+        ({"kind": "epoch", "epoch": 1, "losses": [1]}, "has losses = [1]; expected one number per task, 2"),
+        ({"kind": "epoch", "epoch": 1, "histograms": {"flat": [1]}}, "has histograms.flat of 1 counts"),
+        ({**evaluation(1, 91), "train": {"accuracy": [1]}}, "has train.accuracy = [1]; expected one number"),
+        ({**evaluation(1, 91), "val": 3}, "has val = 3; expected an object"),
+        ({"kind": "final", "reliability": [{"count": [0.5]}]}, "has reliability[0].count = [0.5]; expected"),
+        ({"kind": "final", "entropy": {"edges": "a"}}, 'has entropy.edges = "a"; expected a list of'),
+        ({"kind": "final", "slices": {"line": {"alpha": [0]}}}, "has no slices.line.losses"),
     ],
 )
 def test_a_run_with_a_wrong_line_is_drawn_without_its_log(write, tmp_path, capsys, line, message):
