@@ -358,9 +358,9 @@ def test_a_checkpoint_of_an_earlier_version_is_used_without_its_settings(undistu
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"run.json is damaged \(Expecting value"),
-        ("[1, 2]", "run.json is damaged: it does not hold a JSON object"),
-        ("null", "run.json is damaged: it does not hold a JSON object"),
+        ("", r"run.json cannot be read: it is damaged \(Expecting value"),
+        ("[1, 2]", "run.json cannot be read: it is damaged: it does not hold a JSON object"),
+        ("null", "run.json cannot be read: it is damaged: it does not hold a JSON object"),
         ({"settings": None}, "run.json has settings = null; expected an object"),
         ({"settings": ["a"]}, r'run.json has settings = \["a"\]; expected an object'),
         ({"config": 3}, "run.json has config = 3; expected an object"),

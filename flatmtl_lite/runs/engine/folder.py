@@ -109,10 +109,13 @@ class RunFolder:
             return None
         file = self.path / "run.json"
         try:
-            description = json_object(file.read_text(encoding="utf-8"), str(file))
-            check_form(description, DESCRIPTION, str(file))
+            description = json_object(file.read_text(encoding="utf-8"), "it")
         except (OSError, ValueError) as error:
-            raise RunError(f"{error}. Restore {file}, or give another folder.") from error
+            raise RunError(f"{file} cannot be read: {error}. Restore it, or give another folder.") from error
+        try:
+            check_form(description, DESCRIPTION, str(file))
+        except ValueError as error:
+            raise RunError(f"{error}. Restore it, or give another folder.") from error
         self._description = description
         return description
 
