@@ -40,11 +40,9 @@ def count_scenes(folder: Path) -> int:
         )
     for name in sorted(names):
         if not re.fullmatch(r"(0|[1-9][0-9]*)\.npy", name, re.ASCII):
-            remedy = (
-                f"Rename all files, this one to {int(name[:-4])}.npy."
-                if name[:-4].isdecimal()
-                else ("It looks like a copy: remove it, or move it to another folder.")
-            )
+            remedy = "It looks like a copy: remove it, or move it to another folder."
+            if name[:-4].isdecimal():  # 0007.npy
+                remedy = f"Rename all files, this one to {int(name[:-4])}.npy."
             raise ValueError(f"Got {folder / name}; expected nothing but 0.npy, 1.npy, ... {remedy}")
     missing = [f"{i}.npy" for i in range(len(names)) if f"{i}.npy" not in names]
     if missing:
@@ -172,9 +170,7 @@ def explain_labels(wrong: Sequence[float]) -> str:
 
 
 def _label_remedy(wrong: Sequence[float]) -> str:
-    if any(value != round(value) for value in wrong if math.isfinite(value)) or not all(
-        map(math.isfinite, wrong)
-    ):
+    if not all(math.isfinite(value) and value == round(value) for value in wrong):
         return "Write undefined pixels as -1, and resize labels without interpolation."
     undefined = [value for value in wrong if not -1 <= value <= NYU_CLASSES]
     if len(undefined) > 3:  # too many for marks of undefined pixels
