@@ -2,11 +2,15 @@
 
 import random
 import sys
+import warnings
 from collections.abc import Callable, Collection, Hashable
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+# torch warns because a hook of all modules runs once more for a compiled one, and this hook does not mind
+warnings.filterwarnings("ignore", message=r"Using `torch.compile\(module\)` when there are global hooks")
 
 T = TypeVar("T")
 Place = tuple[nn.Module, str]  # a module and the name of its buffer

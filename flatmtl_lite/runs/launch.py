@@ -60,8 +60,9 @@ def launch(
 
     Raises:
         ValueError: an option is unknown or out of its range.
-        RunError: the folder belongs to another run or is in use, the disk or the memory is full, a loss is
-        NaN. Stopped: SIGINT (Ctrl-C), SIGTERM or SIGUSR2 came; the checkpoint is written.
+        RunError: the folder belongs to another run or is in use, its ``run.json`` was changed, the disk or
+        the memory is full, a loss is NaN.
+        Stopped: SIGINT (Ctrl-C), SIGTERM or SIGUSR2 came; the checkpoint is written.
     """
     request = read_options(experiment, preset, options)  # refuses bad options before it looks at the folder
     folder = RunFolder(out)
@@ -90,6 +91,8 @@ def _prepare(
     saved = processes.run_on_first(folder.description)
     if saved is not None:
         request = _request_to_resume(saved, request, folder, resume)
+        # before anything is drawn, fetched or built for other settings
+        processes.run_on_first(lambda: folder.check_unchanged(saved))
     with explain_out_of_memory(request.config):
         experiment, origin = request.settings.experiment(
             request.config.seed, processes.device, data, download

@@ -57,6 +57,18 @@ def test_a_sweep_is_checked_before_it_starts(stand_in, tmp_path, capsys, words, 
     assert not (tmp_path / "grid").exists()
 
 
+def test_a_sweep_names_the_folder_whose_run_json_is_damaged(stand_in, tmp_path, capsys):
+    folder = tmp_path / "mnist" / "mean" / "seed0"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "epoch-00001.step-000000.0.pt").touch()
+    (folder / "run.json").write_text('{"experiment": "multimnist", "settings": null, "config": {}}')
+    words = ["--methods", "mean", "--variants", "mnist", "--seeds", 0]
+    assert run("multimnist", "--out", tmp_path, *words) == 2
+    error = capsys.readouterr().err
+    assert f"{folder / 'run.json'} has settings = null; expected an object" in error
+    assert not (folder / "output.txt").exists()
+
+
 def test_a_machine_without_slurm_says_so(stand_in, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert run("rooms", "--out", tmp_path, "--methods", "mean", "--slurm", "--timeout-min", 9) == 1

@@ -48,9 +48,7 @@ def begins_alike(report):
 
 @pytest.mark.parametrize("compiled", ["module", "in place", "block", "head", "function"])
 @pytest.mark.parametrize("rule", ["erm", "decomposed"])
-@pytest.mark.filterwarnings(
-    "ignore:Using `torch.compile", "ignore:The .grad attribute of a Tensor that is not"
-)
+@pytest.mark.filterwarnings("ignore:Using `torch.compile", "ignore:The .grad attribute of a Tensor")
 def test_compiled_parts_train_as_eager_ones_do(rule, compiled):
     eager, case = Case(nn.BatchNorm1d(16), nn.Tanh()), Case(nn.BatchNorm1d(16), nn.Tanh())
     torch._dynamo.reset()
@@ -261,7 +259,7 @@ def test_a_sparse_embedding_trains_with_dense_gradients_and_sparse_adam_is_refus
         )
         gradients.append(table.weight.grad.clone())
     close(gradients[0], gradients[1], rtol=1e-6, atol=1e-7)
-    with pytest.raises(ValueError, match="Got SparseAdam, which needs sparse gradients.*Take Adam"):
+    with pytest.raises(ValueError, match=r"Got SparseAdam, which needs sparse gradients.*Take Adam"):
         fm.FlatMTL(torch.optim.SparseAdam(words.parameters()), words.parameters(), [[h] for h in head])
 
 

@@ -20,6 +20,7 @@ from flatmtl_lite.runs.engine.trainer import Trainer
 from flatmtl_lite.runs.experiments import multimnist
 from flatmtl_lite.runs.experiments.images import ImageTasks
 from flatmtl_lite.runs.experiments.multimnist import MultiMnist
+from flatmtl_lite.runs.report.read import read_runs
 from tests.runs import children
 
 OPTIONS = dict(
@@ -95,6 +96,13 @@ def test_a_finished_run_says_what_it_was_and_what_came_out(finished):
     assert set(result["measures"]["entropy"]) == {"edges", "in domain", "mnist", "fashion"}
     assert len(result["measures"]["slices"]["line"]["losses"]) == 21
     assert len(result["last_snapshot"]["gramians"]) == len(result["last_snapshot"]["rho"])
+
+
+def test_the_report_reads_every_line_that_a_run_writes(finished):
+    runs, left_out = read_runs(finished)
+    assert left_out == []
+    lines = (finished / "log.jsonl").read_text().splitlines()
+    assert runs[0].log() == [json.loads(line) for line in lines]
 
 
 def test_the_share_of_epochs_done_is_told(finished, shares):
@@ -260,7 +268,7 @@ def test_a_run_goes_on_with_the_data_it_began_with(tmp_path, monkeypatch):
     ("edit", "message"),
     [
         (lambda known: known["config"].update(warmup=3), "a run of another version: warmup is unknown here"),
-        (lambda known: known.pop("settings"), "run.json lacks settings"),
+        (lambda known: known.pop("settings"), "run.json has no settings"),
     ],
 )
 def test_a_run_of_another_version_is_refused(edit, message, tmp_path, monkeypatch):
@@ -270,6 +278,139 @@ def test_a_run_of_another_version_is_refused(edit, message, tmp_path, monkeypatc
     (tmp_path / "run.json").write_text(json.dumps(known))
     with pytest.raises(RunError, match=message):
         launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist")
+
+
+def edit(folder, change):
+    """Change the content of run.json; return everything in the folder, to see that nothing else changes."""
+    description = json.loads((folder / "run.json").read_text())
+    change(description)
+    (folder / "run.json").write_text(json.dumps(description))
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda run: run["config"].update(epochs=3), "epochs is 2 in the checkpoint and 3 in run.json"),
+        (
+            lambda run: run["config"].pop("norm"),
+            "norm is 'separate' in the checkpoint and missing in run.json",
+        ),
+        (lambda run: run["settings"].update(n_train=128), "n_train is 96 in the checkpoint and 128"),
+        (lambda run: run.update(task_names=["a", "b"]), r"task_names is \['digit', 'garment'\] in the"),
+        (
+            lambda run: run["config"].update(lr=0.1, seed=5),
+            "lr is 0.05 in the checkpoint and 0.1 in run.json; seed is 0 in the checkpoint and 5 in run.json",
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_settings_that_were_edited_are_refused(change, message, is_finished, finished, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    if is_finished:
+        shutil.copytree(finished, folder)
+    else:
+        interrupted(folder, monkeypatch)
+        with (folder / "log.jsonl").open("a") as log:
+            log.write('{"kind": "step"}\n')  # is cut off when a run goes on, but not before
+    before = edit(folder, change)
+    build = MultiMnist.experiment
+    built = []
+    monkeypatch.setattr(MultiMnist, "experiment", lambda *a: built.append(a) or build(*a))
+    with pytest.raises(RunError, match=message + ".*Put .* back"):
+        launch("multimnist", folder, resume=True, **QUIET)
+    assert built == []
+    (folder / "lock").touch()
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before | {
+        folder / "lock": b""
+    }
+
+
+def test_settings_are_compared_with_the_checkpoint_that_is_used(undisturbed, tmp_path, monkeypatch, capsys):
+    _, newest = interrupted(tmp_path, monkeypatch)
+    damage(newest)
+    edit(tmp_path, lambda run: run["config"].update(epochs=3))
+    with pytest.raises(RunError, match="epochs is 2 in the checkpoint and 3"):
+        launch("multimnist", tmp_path, resume=True, **QUIET)
+    assert newest.exists()
+    edit(tmp_path, lambda run: run["config"].update(epochs=2))
+    assert_same_run(launch("multimnist", tmp_path, resume=True, **QUIET), undisturbed)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_used_without_its_settings(undisturbed, tmp_path, monkeypatch):
+    settings = []
+    save = torch.save
+
+    def without_settings(state, file):
+        settings.append(state.pop("made_with"))
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", without_settings)
+    stop_after(monkeypatch, 5)
+    with pytest.raises(InterruptedError):
+        launch(out=tmp_path, **OPTIONS, **QUIET)
+    monkeypatch.undo()
+    monkeypatch.setattr(ImageTasks, "measure", few_measures)
+    assert settings[0]["config"]["epochs"] == 2
+    assert_same_run(launch("multimnist", tmp_path, resume=True, **QUIET), undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"run.json cannot be read: it is damaged \(Expecting value"),
+        ("[1, 2]", "run.json cannot be read: it is damaged: it does not hold a JSON object"),
+        ("null", "run.json cannot be read: it is damaged: it does not hold a JSON object"),
+        ({"settings": None}, "run.json has settings = null; expected an object"),
+        ({"settings": ["a"]}, r'run.json has settings = \["a"\]; expected an object'),
+        ({"config": 3}, "run.json has config = 3; expected an object"),
+        ({"about": None}, "run.json has about = null; expected an object"),
+        ({"experiment": None}, "run.json has experiment = null; expected a string"),
+        ({"experiment": "mnist"}, "experiment 'mnist' is unknown here"),
+        ({"processes": "one"}, 'run.json has processes = "one"; expected a whole number'),
+        ({"config": {"lr": "fast"}}, "run.json.*Got lr='fast'; expected a number"),
+        ({"settings": {"tasks": 5}}, "run.json.*Got tasks=5; expected two to eight"),
+        ({"settings": {"lr": 0.1}}, "lr is unknown here"),
+    ],
+)
+def test_a_run_json_of_another_form_is_named(text, message, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    file = tmp_path / "run" / "run.json"
+    if isinstance(text, dict):
+        text = json.dumps(json.loads(file.read_text()) | text)
+    file.write_text(text)
+    with pytest.raises(RunError, match=message):
+        launch("multimnist", tmp_path / "run", resume=True, **QUIET)
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize("line", ['{"kind": "st', "[1]"])
+def test_a_damaged_log_of_a_finished_run_is_named(line, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    with (tmp_path / "run" / "log.jsonl").open("a") as log:
+        log.write(line + "\n")
+    with pytest.raises(RunError, match=r"log.jsonl, line \d+, is damaged"):
+        launch("multimnist", tmp_path / "run", resume=True, **QUIET)
+    (tmp_path / "run" / "log.jsonl").unlink()
+    with pytest.raises(RunError, match=r"log.jsonl has changed"):
+        launch("multimnist", tmp_path / "run", resume=True, **QUIET)
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "._run.json", "Thumbs.db", "desktop.ini"])
+def test_files_of_the_system_do_not_make_a_folder_strange(name, tmp_path):
+    (tmp_path / name).touch()
+    folder = RunFolder(tmp_path)
+    folder.take()
+    folder.release()
+    assert (tmp_path / name).exists()
+
+
+def test_a_file_that_only_looks_like_a_checkpoint_is_left_alone(undisturbed, tmp_path, monkeypatch):
+    interrupted(tmp_path, monkeypatch)
+    note = tmp_path / "checkpoints" / "epoch-best.step-last.pt"
+    note.write_text("mine")
+    assert_same_run(launch("multimnist", tmp_path, resume=True, **QUIET), undisturbed)
+    assert note.read_text() == "mine"
 
 
 def test_a_resumed_run_is_still_what_it_began_as(finished, tmp_path, monkeypatch):

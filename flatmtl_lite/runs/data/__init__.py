@@ -2,5 +2,6 @@
 
 To read: ``sources`` (MNIST and Fashion-MNIST, each file checked by its hash), ``pairs`` (two images on one
 canvas, and label noise), ``multimnist`` (the Multi-MNIST sets and their tasks), ``published`` (the sets that
-the Pareto MTL authors published), ``scenes`` (indoor scenes in the folder layout of MTAN's NYUv2).
+the Pareto MTL authors published), ``scenes`` and ``scene_files`` (indoor scenes in the folder layout
+of MTAN's NYUv2, and the check of each file).
 """

@@ -17,16 +17,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 from torch.utils.data import Dataset, default_collate
 
-from ..rooms.labels import CLASSES
+from .scene_files import PARTS, count_scenes, label_size, read_part
 
-# part -> channels (the label has none), smallest and largest value
-PARTS = {
-    "image": ((3,), 0, 1),
-    "label": ((), -1, len(CLASSES) - 1),
-    "depth": ((1,), 0, 1000),  # metres; a depth in millimetres is larger
-    "normal": ((3,), -1, 1),
-}
-SLACK = 0.01  # rounding of half precision and of resized images
 SCALES = (1.0, 1.2, 1.5)
 
 Scene = dict[str, Tensor]
@@ -36,8 +28,10 @@ class Scenes(Dataset):
     """One split of a scene data set. ``scenes[i]`` is a dict of tensors, read when asked for.
 
     ``image`` (3, H, W) float32 in [0, 1]; ``label`` (H, W) int64, 0..12 or -1 where undefined; ``depth``
-    (1, H, W) float32 in metres, 0 where unknown; ``normal`` (3, H, W) float32, all 0 where unknown. On
-    disk the channels come last. Any float type is read, and for the label any integer type too.
+    (1, H, W) float32 in metres, 0 where unknown; ``normal`` (3, H, W) float32 of length 1, all 0 where
+    unknown. Normals of files that were resized may be shorter where two surfaces meet. On disk the channels
+    come last. Any float type is read, and for the label any integer type too. Files of the system, such as
+    ``._0.npy`` and ``.DS_Store``, are ignored.
 
     Args:
         root: the folder that holds ``train`` and ``val``.
@@ -49,24 +43,22 @@ class Scenes(Dataset):
     Raises:
         FileNotFoundError: a folder is missing or empty.
         ValueError: the files are not numbered 0 to N-1 in each folder, or a file does not have the shape
-            or the values above. Structure and the first scene are checked at once, other scenes when read.
+            or the values above; the message says how to repair it. Structure and the first scene are checked
+            at once, other scenes when read.
     """
 
     def __init__(self, root: str | Path, split: str = "train"):
         if split not in ("train", "val"):
             raise ValueError(f"Got split={split!r}; expected 'train' or 'val'.")
         self.folder = Path(root).expanduser() / split
-        counts = {part: _count(self.folder / part) for part in PARTS}
+        counts = {part: count_scenes(self.folder / part) for part in PARTS}
         if len(set(counts.values())) > 1:
             raise ValueError(
                 f"Got {counts} files in {self.folder}; expected the same number of each. "
                 "The copy is incomplete: copy or make the data again."
             )
         self._length = counts["image"]
-        first = self.folder / "label" / "0.npy"
-        self.size = _open(first).shape
-        if len(self.size) != 2:
-            raise ValueError(f"Got {first} of shape {self.size}; expected (H, W), one class per pixel.")
+        self.size = label_size(self.folder / "label" / "0.npy")
         self[0]
 
     def __len__(self) -> int:
@@ -76,31 +68,9 @@ class Scenes(Dataset):
         i = as_index(index)
         if not 0 <= i < len(self):
             raise IndexError(f"Got scene {i} of {self.folder}; expected 0 to {len(self) - 1}.")
-        scene = {part: self._read(part, i) for part in PARTS}
+        scene = {part: read_part(self.folder / part / f"{i}.npy", part, self.size) for part in PARTS}
         scene["label"] = scene["label"].long()
         return scene
-
-    def _read(self, part: str, i: int) -> Tensor:
-        """Read and check one file: channels first, float32."""
-        path = self.folder / part / f"{i}.npy"
-        channels, low, high = PARTS[part]
-        stored = _open(path)
-        if stored.shape != (*self.size, *channels) or stored.dtype.kind not in "fiu":
-            raise ValueError(
-                f"Got {path} of shape {stored.shape}, {stored.dtype}; expected numbers of shape "
-                f"{(*self.size, *channels)}, the size of the first label. Copy or make the data again."
-            )
-        values = torch.from_numpy(np.array(stored, np.float32))
-        least, most = (v.item() for v in values.aminmax())
-        if not (low - SLACK <= least and most <= high + SLACK):  # in this form NaN is refused too
-            hint = " Divide 0..255 by 255." if part == "image" else ""
-            raise ValueError(
-                f"Got {path} with values from {least:g} to {most:g}; expected {low} to {high}.{hint}"
-            )
-        if part == "label" and not torch.equal(values, values.round()):
-            raise ValueError(f"Got {path} with broken numbers; expected whole numbers, -1 to {high}.")
-        values = values.clamp_(low, high)
-        return values.movedim(-1, 0).contiguous() if channels else values
 
 
 class Augmented(Dataset):
@@ -212,31 +182,3 @@ def scene_batches(
                 yield send(waiting.popleft().result())
         while waiting:
             yield send(waiting.popleft().result())
-
-
-def _count(folder: Path) -> int:
-    """Count the files 0.npy, 1.npy, ... of a folder, which must be numbered without a gap."""
-    names = {file.name for file in folder.glob("*.npy")}
-    if not names:
-        raise FileNotFoundError(
-            f"Got no .npy files in {folder}; expected root/{{train,val}}/{{{','.join(PARTS)}}}/0.npy, 1.npy, "
-            "... Name the folder that holds train and val."
-        )
-    missing = [f"{i}.npy" for i in range(len(names)) if f"{i}.npy" not in names]
-    if missing:
-        raise ValueError(
-            f"Got {len(names)} files in {folder} without {missing[0]}; expected 0.npy to "
-            f"{len(names) - 1}.npy. Copy or make the data again."
-        )
-    return len(names)
-
-
-def _open(path: Path) -> np.ndarray:
-    """Map an array. Unlike np.load this reads nothing but .npy, and never unpickles."""
-    try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(
-            f"Got {path}, which cannot be read ({error}); expected a .npy file of numbers. It is damaged: "
-            "copy or make it again."
-        ) from error

@@ -6,6 +6,10 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 
+class NonFiniteOutput(ValueError):
+    """A network returned NaN or infinity: its measures have no meaning, and its training has diverged."""
+
+
 class Experiment(Protocol):
     """Data and tasks as the trainer needs them. Nothing in it changes while a network trains.
 
@@ -33,6 +37,9 @@ class Experiment(Protocol):
         """Return the metrics by data split, and a ``score`` for each data split.
 
         A higher score is better.
+
+        Raises:
+            NonFiniteOutput: the network returned NaN or infinity.
         """
         ...
 

@@ -16,9 +16,11 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from ...files import write_whole
+from ...files import check_form, is_system_file, json_object, write_whole
 
 KEPT_CHECKPOINTS = 2  # the newest, and the one before in case the newest is damaged
+# what a run that goes on needs of its run.json
+DESCRIPTION = {"experiment": str, "settings": dict, "config": dict, "processes": int, "about": dict}
 Checkpoint = tuple[dict[str, Any], list[dict]]  # the trainer's state, and the log up to then
 
 
@@ -40,7 +42,7 @@ class RunFolder:
     * ``run.json``: experiment, settings, configuration. It is written first, and compared when a run goes on.
     * ``log.jsonl``: one JSON object per line.
     * ``checkpoints/epoch-<epochs done>.step-<steps of the next>.<start of its sha256>.pt``, to be read by
-      ``torch.load(weights_only=True)``.
+      ``torch.load(weights_only=True)``. Each holds the settings of ``run.json`` as ``made_with``.
     * ``result.json``: written last. If it is there, the run is finished.
 
     Args:
@@ -53,6 +55,7 @@ class RunFolder:
         self._lock = FileLock(self.path / "lock")  # the system releases it however a process ends
         self._is_new = False
         self._logged = 0  # number of log entries that are in the file
+        self._description: dict[str, Any] = {}
 
     @property
     def is_finished(self) -> bool:
@@ -75,7 +78,8 @@ class RunFolder:
             self._is_new = not self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
             ours = {"lock", "checkpoints", "run.json", "run.json.part", "log.jsonl", "output.txt"}
-            strange = sorted({file.name for file in self.path.glob("*")} - ours)
+            files = {file.name for file in self.path.glob("*") if not is_system_file(file)}
+            strange = sorted(files - ours)
             if strange and not (self.path / "run.json").exists():
                 raise RunError(
                     f"Got the folder {self.path}, which holds {strange[0]} and no run.json; expected a new "
@@ -105,13 +109,41 @@ class RunFolder:
             return None
         file = self.path / "run.json"
         try:
-            description = json.loads(file.read_text(encoding="utf-8"))
-            missing = {"experiment", "settings", "config", "processes", "about"} - set(description)
-        except (OSError, ValueError, TypeError) as error:
+            description = json_object(file.read_text(encoding="utf-8"), "it")
+        except (OSError, ValueError) as error:
             raise RunError(f"{file} cannot be read: {error}. Restore it, or give another folder.") from error
-        if missing:
-            raise RunError(f"{file} lacks {', '.join(sorted(missing))}. Give another folder.")
+        try:
+            check_form(description, DESCRIPTION, str(file))
+        except ValueError as error:
+            raise RunError(f"{error}. Restore it, or give another folder.") from error
+        self._description = description
         return description
+
+    def check_unchanged(self, description: Mapping[str, Any]) -> None:
+        """Check that a description is what the newest undamaged checkpoint was made with, except ``about``.
+
+        A checkpoint of an earlier version does not say what it was made with, and is not compared.
+
+        Raises:
+            RunError: ``run.json`` was changed; the message names each setting that differs.
+        """
+        states = filter(None, map(self._read_checkpoint, self._checkpoint_paths()))
+        made_with = next(states, {}).get("made_with")
+        if made_with is None:
+            return
+        there, here = (
+            {**d, **d.get("settings", {}), **d.get("config", {})} for d in (made_with, description)
+        )
+        names = [name for name in {**there, **here} if name not in ("settings", "config", "about")]
+        if differences := [
+            f"{name} is {_shown(there, name)} in the checkpoint and {_shown(here, name)} in run.json"
+            for name in names
+            if name not in there or name not in here or there[name] != here[name]
+        ]:
+            raise RunError(
+                f"{self.path / 'run.json'} was changed after the run began: {'; '.join(differences)}. Put "
+                "the values of the checkpoint back to go on. To train with other values give another folder."
+            )
 
     def begin(self, description: Mapping[str, Any]) -> None:
         """Write ``run.json``, and remove a log without a checkpoint.
@@ -119,8 +151,10 @@ class RunFolder:
         Raises:
             RunError: the file could not be written.
         """
+        text = json.dumps(description, indent=1)
+        self._description = json.loads(text)
         with self._explain_errors("description of the run"):
-            write_whole(self.path / "run.json", json.dumps(description, indent=1))
+            write_whole(self.path / "run.json", text)
             (self.path / "log.jsonl").unlink(missing_ok=True)
 
     def write_log(self, log: list[dict]) -> None:
@@ -146,8 +180,9 @@ class RunFolder:
         self.write_log(log)
         log_bytes = (self.path / "log.jsonl").read_bytes()
         log_then = {"bytes": len(log_bytes), "sha256": hashlib.sha256(log_bytes).hexdigest()}
+        made_with = {name: value for name, value in self._description.items() if name != "about"}
         content = io.BytesIO()
-        torch.save({**state, "log": log_then}, content)
+        torch.save({**state, "log": log_then, "made_with": made_with}, content)
         place = f"epoch-{state['epoch']:05d}.step-{state['position']:06d}"
         with self._explain_errors(f"checkpoint {place}"):
             name = f"{place}.{_short_hash(content.getvalue())}.pt"
@@ -168,9 +203,10 @@ class RunFolder:
         for path in self._checkpoint_paths():
             state = self._read_checkpoint(path)
             if state is not None:
+                state.pop("made_with", None)
                 log = self._log_up_to(path, **state.pop("log"))
                 self._cut_log(log)
-                return state, [json.loads(line) for line in log.splitlines()]
+                return state, self._entries(log)
             print(f"{path.name} is damaged and cannot be used: trying the one before.", file=sys.stderr)
             path.rename(path.with_name(path.name + ".damaged"))
         if (self.path / "log.jsonl").exists():
@@ -182,7 +218,7 @@ class RunFolder:
         """Return the state and the whole log of a finished run of that many epochs; change nothing.
 
         Raises:
-            RunError: the last checkpoint is missing or damaged.
+            RunError: the last checkpoint is missing or damaged, or the log is.
         """
         newest = self._checkpoint_paths()[:1]
         state = self._read_checkpoint(newest[0]) if newest else None
@@ -192,9 +228,9 @@ class RunFolder:
                 "checkpoint is gone or damaged, so there are no weights to load. To train it again give "
                 "another folder."
             )
-        del state["log"]
-        lines = (self.path / "log.jsonl").read_bytes().splitlines()
-        return state, [json.loads(line) for line in lines]
+        state.pop("made_with", None)
+        self._log_up_to(newest[0], **state.pop("log"))
+        return state, self._entries((self.path / "log.jsonl").read_bytes())
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write ``result.json``: the run has ended.
@@ -214,9 +250,11 @@ class RunFolder:
         """Return the files of the checkpoints, newest first."""
 
         def place(path: Path) -> list[int]:
-            return [int(number) for number in re.findall(r"epoch-(\d+)\.step-(\d+)", path.name)[0]]
+            return [int(number) for number in re.findall(r"\d+", path.name)[:2]]
 
-        return sorted(self.checkpoints.glob("epoch-*.step-*.pt"), key=place, reverse=True)
+        paths = self.checkpoints.glob("epoch-*.step-*.pt")
+        ours = [path for path in paths if re.match(r"epoch-\d+\.step-\d+\.", path.name)]
+        return sorted(ours, key=place, reverse=True)
 
     @staticmethod
     def _read_checkpoint(path: Path) -> dict[str, Any] | None:
@@ -248,6 +286,13 @@ class RunFolder:
             )
         return content
 
+    def _entries(self, log: bytes) -> list[dict]:
+        file = self.path / "log.jsonl"
+        try:
+            return [json_object(line, f"{file}, line {n},") for n, line in enumerate(log.splitlines(), 1)]
+        except ValueError as error:
+            raise RunError(f"{error}. Restore the log, or give another folder.") from error
+
     def _cut_log(self, content: bytes) -> None:
         with self._explain_errors("log"):
             write_whole(self.path / "log.jsonl", content)
@@ -256,3 +301,7 @@ class RunFolder:
 
 def _short_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _shown(values: Mapping[str, Any], name: str) -> str:
+    return repr(values[name]) if name in values else "missing"

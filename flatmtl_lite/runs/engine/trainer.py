@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...aggregation import NonFiniteGradient
 from .config import Config
 from .epoch_log import EpochLog
-from .experiment import Experiment
+from .experiment import Experiment, NonFiniteOutput
 from .learner import Learner, Passes, make_learner
 from .methods import parse_method
 from .model import parts
@@ -221,8 +221,9 @@ class Trainer:
         try:
             if all(bool(p.isfinite().all()) for p in self.model.parameters()):
                 return measure(self.model)
-        except ValueError as error:  # metrics refuse NaN
-            raise self._diverged(f"the network cannot be evaluated: {error}") from error
+        except (NonFiniteGradient, NonFiniteOutput) as error:
+            cause = f"the network cannot be evaluated: {error}".rstrip(".")
+            raise self._diverged(cause) from error
         raise self._diverged("weights are NaN or infinite")
 
     def _diverged(self, cause: str) -> TrainingDiverged:

@@ -31,7 +31,8 @@ class ImageTasks:
         other_images: images of other kinds, by name, on which the entropy of the network is measured.
 
     Raises:
-        ValueError: the network does not have one head per task. :meth:`network` raises it.
+        ValueError: images or labels of a split are not as in ``MultiTaskData``; or the network does not have
+            one head per task, which :meth:`network` raises.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class ImageTasks:
         device: torch.device | str = "cpu",
         other_images: dict[str, Tensor] | None = None,
     ):
+        for split in ("train", "val", "test"):
+            check_split(data, split)
         tensors: dict[str, Any] = {
             name: value.to(device) for name, value in vars(data).items() if isinstance(value, Tensor)
         }
@@ -124,3 +127,32 @@ class ImageTasks:
     def _snapshot_closures(self, net: MultiTaskNet, tasks: Sequence[int]) -> tuple[Callable, list[Callable]]:
         batch = self.data.train_images[:SNAPSHOT_IMAGES], self.data.train_labels[:SNAPSHOT_IMAGES]
         return self.closures(net, batch, tasks)
+
+
+def check_split(data: MultiTaskData, split: str) -> None:
+    """Check the images and labels of one split.
+
+    Raises:
+        ValueError: a tensor has another shape or type, or a label is not a class of its task.
+    """
+    images: Tensor = getattr(data, f"{split}_images")
+    if images.ndim != 3 or images.dtype != torch.uint8 or not len(images):
+        raise ValueError(
+            f"Got {split}_images of shape {tuple(images.shape)}, {images.dtype}; expected (N, H, W) uint8, "
+            "N >= 1. Multiply 0..1 by 255, and leave out an axis of length 1."
+        )
+    names = [f"{split}_labels", *(["train_clean_labels"] if split == "train" else [])]
+    for name in names:
+        labels: Tensor = getattr(data, name)
+        if labels.shape != (len(images), len(data.classes)) or labels.dtype != torch.int64:
+            raise ValueError(
+                f"Got {name} of shape {tuple(labels.shape)}, {labels.dtype}; expected "
+                f"{(len(images), len(data.classes))} int64: one column per task."
+            )
+        for task, count, column in zip(data.task_names, data.classes, labels.unbind(1), strict=True):
+            wrong = column[(column < 0) | (column >= count)]
+            if len(wrong):
+                raise ValueError(
+                    f"Got {name} with the label {wrong[0]} for {task}; expected 0 to {count - 1}. Count "
+                    "classes from 0, and leave out images without a class."
+                )

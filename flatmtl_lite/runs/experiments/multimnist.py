@@ -49,7 +49,7 @@ class MultiMnist:
         parse_network(self.network)
         if self.tasks is not None:
             names = task_names(self.variant)
-            if isinstance(self.tasks, str) or not 2 <= len(self.tasks) <= len(names):
+            if not isinstance(self.tasks, (list, tuple)) or not 2 <= len(self.tasks) <= len(names):
                 raise ValueError(f"Got tasks={self.tasks!r}; expected two to eight of {', '.join(names)}.")
             for name in self.tasks:
                 check_name("task", name, names)

@@ -73,14 +73,23 @@ def saved_request(description: Mapping[str, Any], request: Request) -> Request:
     """
     name, options = description["experiment"], description["settings"] | description["config"]
     definition = EXPERIMENTS.get(name)
-    unknown = options.keys() - set(option_names(definition) if definition else ())
+    if definition is None:
+        unknown = {f"experiment {name!r}"}
+    else:
+        parts = (("settings", definition.settings), ("config", Config))
+        unknown = {
+            key for part, kind in parts for key in description[part].keys() - {f.name for f in fields(kind)}
+        }
     if definition is None or unknown:
         raise RunError(
             f"The folder holds a run of another version: {', '.join(sorted(unknown))} is unknown here. Go on "
             "with that version, or give another folder."
         )
-    settings = definition.settings(**description["settings"])
-    config = definition.config(**description["config"])
+    try:
+        settings = definition.settings(**description["settings"])
+        config = definition.config(**description["config"])
+    except ValueError as error:
+        raise RunError(f"The run.json of the folder cannot be used: {error} Restore it.") from error
     there = _as_json({"experiment": name} | asdict(settings) | asdict(config))
     here = _as_json({"experiment": request.experiment} | dict(request.options))
     if differences := [

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from ..data.scenes import Augmented, Scene, scene_batches
+from ..engine.experiment import NonFiniteOutput
 from ..engine.model import MultiTaskNet
 from ..engine.model import single_task as twins_of
 from ..engine.rounding import rounded
@@ -22,6 +23,7 @@ from ..networks.scenes import TASKS, SceneNet, encoder_decoder, mtan, scene_clos
 from .multimnist import MEASURE_EVERY
 
 EVALUATION_BATCH = 8  # scenes
+SMALLEST_LOSS = 1e-12  # a loss of 0, which has no logarithm, counts as this
 PUBLISHED_BATCH = 2  # scenes; the published figures are means over batches of that size
 SCENE_NETWORKS: dict[str, Callable[..., SceneNet]] = {"encoder_decoder": encoder_decoder, "mtan": mtan}
 # as in the published scene code; every method of a comparison has the same
@@ -54,7 +56,8 @@ def log_loss_score(metrics: Mapping[str, Any]) -> float:
         >>> log_loss_score({"loss": [1.0, 1.0]}), round(log_loss_score({"loss": [0.99, 0.99]}), 2)
         (0.0, 1.01)
     """
-    return 100 * sum(-math.log(loss) for loss in metrics["loss"]) / len(metrics["loss"])
+    losses = [max(loss, SMALLEST_LOSS) for loss in metrics["loss"]]
+    return 100 * sum(-math.log(loss) for loss in losses) / len(losses)
 
 
 class SceneTasks:
@@ -113,15 +116,18 @@ class SceneTasks:
         """Return the nine metrics, the task losses and the ``score`` on validation and test scenes.
 
         Raises:
-            ValueError: a metric is not a number.
+            ValueError: no pixel is known for a metric.
+            NonFiniteOutput: the network returned NaN or infinity, or a loss is infinite.
         """
         metrics = {split: self._metrics(model, scenes) for split, scenes in self.splits.items()}
         for split, values in metrics.items():
-            if broken := [name for name, value in values.items() if value is None]:
+            if unknown := [name for name, value in values.items() if value is None]:
                 raise ValueError(
-                    f"Got no number for {', '.join(broken)} on the {split} scenes; expected one. Either no "
-                    "pixel is known there: take more scenes. Or the network returns NaN: take a smaller lr."
+                    f"Got no known pixel for {', '.join(unknown)} in the {split} scenes; expected one. Take "
+                    "more scenes."
                 )
+            if None in values["loss"]:
+                raise NonFiniteOutput(f"Got an infinite loss on the {split} scenes; expected finite losses.")
         return metrics | {"score": {split: round(self.score(metrics[split]), 4) for split in metrics}}
 
     def snapshot(self, model: nn.Module) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from torch.nn.functional import nll_loss, one_hot
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from ..engine.rounding import rounded
-from .evaluation import outputs, percent_right
+from .evaluation import check_task, outputs, percent_right
 
 
 def log_probabilities(model: nn.Module, images: Tensor) -> list[Tensor]:
@@ -40,6 +40,7 @@ def calibration_metrics(log_p: Tensor, labels: Tensor) -> dict[str, float]:
 
     Raises:
         ValueError: the arguments are not log-probabilities and labels of one task.
+        NonFiniteOutput: the largest log-probability of an image is NaN or infinite.
     """
     metrics = {"nll": nll(log_p, labels), "ece": ece(log_p, labels), "brier": brier(log_p, labels)}
     return {"accuracy": percent_right(log_p, labels), **rounded(metrics, 5)}
@@ -124,19 +125,9 @@ def reliability_lists(log_p: Tensor, labels: Tensor, bins: int = 10) -> dict[str
 
 
 def _check_task(log_p: Tensor, labels: Tensor) -> None:
-    if log_p.ndim != 2 or labels.shape != log_p.shape[:1] or not len(labels):
-        raise ValueError(
-            f"Got log-probabilities of shape {tuple(log_p.shape)} and labels of shape {tuple(labels.shape)}; "
-            "expected (N, classes) and (N,) of one task, N >= 1. Take its column, labels[:, i]."
-        )
-    if not 0 <= labels.min() <= labels.max() < log_p.shape[1]:
-        raise ValueError(
-            f"Got labels from {labels.min()} to {labels.max()}; expected 0 to {log_p.shape[1] - 1}, since "
-            f"there are {log_p.shape[1]} classes. Check that labels and outputs are of the same task."
-        )
+    check_task(log_p, labels)
     if not (log_p.logsumexp(-1).abs() <= 1e-3).all():
         raise ValueError(
             "Got log-probabilities whose exponentials do not sum to 1; expected log_probabilities(model, "
-            "images), or the outputs' .log_softmax(-1). If there are NaN among them, training diverged: "
-            "lower the learning rate."
+            "images), or the outputs' .log_softmax(-1)."
         )

@@ -7,15 +7,20 @@ import torch
 from torch import Tensor
 
 from ..engine.rounding import rounded
+from .evaluation import check_finite
 
 
 def entropy(log_p: Tensor) -> Tensor:
     """Predictive entropy -Σ p log p in nats, 0 (sure) to log(classes): (N, classes) -> (N,).
 
+    Raises:
+        NonFiniteOutput: the largest log-probability of an image is NaN or infinite.
+
     Example:
         >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]).log())
         tensor([0.6931, 0.0000])
     """
+    check_finite(log_p.amax(-1), "a largest log-probability")
     return torch.special.entr(log_p.exp()).sum(-1)
 
 

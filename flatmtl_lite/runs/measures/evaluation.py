@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...diagnostics import sharpness
+from ..engine.experiment import NonFiniteOutput
 from ..engine.model import MultiTaskNet
 from ..networks.images import image_input, task_closures
 
@@ -54,8 +55,52 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> list[float]:
 
 
 def percent_right(scores: Tensor, labels: Tensor) -> float:
-    """Accuracy of one task, in per cent to two decimals: (N, C) scores, (N,) labels."""
+    """Accuracy of one task, in per cent to two decimals: (N, C) scores, (N,) labels.
+
+    Raises:
+        ValueError: the arguments are not scores and labels of one task.
+        NonFiniteOutput: the largest score of an image is NaN or infinite.
+    """
+    check_task(scores, labels)
     return round(100 * (scores.argmax(-1) == labels).sum().item() / len(labels), 2)
+
+
+def check_task(scores: Tensor, labels: Tensor) -> None:
+    """Check that there are scores and a label for each image, and that each image has a largest score.
+
+    Args:
+        scores: (N, C), logits or log-probabilities. -infinity rules out a class.
+        labels: (N,).
+
+    Raises:
+        ValueError: the shapes do not fit, there is no image, or a label is not a class.
+        NonFiniteOutput: the largest score of an image is NaN or infinite.
+    """
+    if scores.ndim != 2 or labels.shape != scores.shape[:1] or not len(labels):
+        raise ValueError(
+            f"Got outputs of shape {tuple(scores.shape)} and labels of shape {tuple(labels.shape)}; expected "
+            "(N, classes) and (N,) of one task, N >= 1. Take its column, labels[:, i]."
+        )
+    if not 0 <= labels.min() <= labels.max() < scores.shape[1]:
+        raise ValueError(
+            f"Got labels from {labels.min()} to {labels.max()}; expected 0 to {scores.shape[1] - 1}, since "
+            f"there are {scores.shape[1]} classes. Check that labels and outputs are of the same task."
+        )
+    check_finite(scores.amax(-1), "a largest output")
+
+
+def check_finite(values: Tensor, what: str) -> None:
+    """Check what a network returned.
+
+    Raises:
+        NonFiniteOutput: a value is NaN or infinite; the message calls it ``what``.
+    """
+    wrong = values[~values.isfinite()]
+    if len(wrong):
+        raise NonFiniteOutput(
+            f"Got {what} of {wrong[0].item()} in {len(wrong)} of {values.numel()} places; expected finite "
+            "numbers. The training diverged: take a smaller lr."
+        )
 
 
 def task_sharpness(

@@ -1,5 +1,6 @@
 """The nine metrics of the scene benchmark, and Δm, which combines them into one number."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from ..data.scenes import CLASSES
+from ..data.scene_files import CLASSES, explain_labels
 from ..networks.losses import LOSSES
+from .evaluation import check_finite
 
 HIGHER_IS_BETTER = {
     **dict.fromkeys(("miou", "pixacc"), True),
@@ -66,11 +68,21 @@ class SceneMetrics:
             target: ``label`` (N, H, W), ``depth`` and ``normal`` as in :class:`~flatmtl_lite.runs.Scenes`.
 
         Raises:
-            ValueError: a part is missing or has another shape.
+            ValueError: a part is missing or has another shape, a label is neither a class nor -1, a depth or
+                normal is not finite, or a depth is negative. Nothing of the batch is added then.
+            NonFiniteOutput: a prediction is NaN or infinite.
         """
         _check_shapes(pred, target)
+        _check_target(target)
+        check_finite(pred["label"].amax(1), "a largest label logit")
+        for part in ("depth", "normal"):
+            check_finite(pred[part], f"a predicted {part}")
         confusion = multiclass_confusion_matrix(
-            pred["label"].argmax(1), target["label"], len(CLASSES), ignore_index=-1, validate_args=False
+            pred["label"].argmax(1),
+            target["label"].long(),
+            len(CLASSES),
+            ignore_index=-1,
+            validate_args=False,
         )
         self._confusions.append(confusion)
         depth = target["depth"].double()
@@ -126,16 +138,18 @@ def delta_m(
 ) -> float:
     """Δm: how much worse than a base (single-task training), in per cent; negative is better.
 
-    Δm = 100/n Σ s (M - B)/B, with s = -1 for a metric where higher is better and s = 1 otherwise (Maninis
-    et al. 2019, https://arxiv.org/abs/1904.08918). The sign is as in the tables of CAGrad and its successors.
+    Δm = 100/n Σ s (M - B)/|B|, with s = -1 for a metric where higher is better and s = 1 otherwise (Maninis
+    et al. 2019, https://arxiv.org/abs/1904.08918, who divide by B: their metrics are positive). The sign is
+    as in the tables of CAGrad and its successors.
 
     Args:
-        values: the metrics M, n numbers. All three arguments may be mappings by name instead.
-        base: B, n numbers in the same units, none 0.
+        values: the metrics M, n finite numbers. All three arguments may be mappings by name instead.
+        base: B, n finite numbers in the same units, none 0.
         higher_is_better: n truth values.
 
     Raises:
-        ValueError: the three do not have the same length or names, or B holds a 0.
+        ValueError: the three do not have the same length or names, B holds a 0, or a value is not of its
+            kind; the message names the metric.
 
     Example:
         >>> delta_m([0.45, 0.9], [0.5, 1.0], [True, False])  # a tenth worse, a tenth better
@@ -143,27 +157,58 @@ def delta_m(
         >>> round(delta_m({**NYUV2_STL, "miou": 0.4213}, NYUV2_STL, HIGHER_IS_BETTER), 2)
         -1.11
     """
-    values, base, directions = _in_one_order(values, base, higher_is_better)
-    signs = [-1 if higher else 1 for higher in directions]
-    if not len(values) == len(base) == len(signs) > 0:
-        raise ValueError(
-            f"Got {len(values)} values, {len(base)} of the base and {len(signs)} directions; "
-            "expected the same number of each, at least one."
-        )
-    if not all(base):
-        raise ValueError(f"Got the base {base}; expected no 0: Δm divides by it. Leave that metric out.")
-    changes = [s * (float(m) - float(b)) / float(b) for s, m, b in zip(signs, values, base, strict=True)]
+    names, values, base, directions = _in_one_order(values, base, higher_is_better)
+    changes = []
+    for name, value, base_value, higher in zip(names, values, base, directions, strict=True):
+        m, b = _number(value, f"value of {name}"), _number(base_value, f"base of {name}")
+        if b == 0:
+            raise ValueError(
+                f"Got {base_value} as the base of {name}; expected no 0: Δm divides by it. Leave it out."
+            )
+        sign = -1 if _truth(higher, name) else 1
+        changes.append(sign * (m - b) / abs(b))
     return 100 * sum(changes) / len(changes)
 
 
 def _in_one_order(*arguments: Any) -> list[list]:
-    """Return three iterables as lists; three mappings in the order of the second."""
-    if not any(isinstance(argument, Mapping) for argument in arguments):
-        return [list(argument) for argument in arguments]
-    names = arguments[1].keys() if isinstance(arguments[1], Mapping) else ()
-    if not all(isinstance(argument, Mapping) and argument.keys() == names for argument in arguments):
-        raise ValueError(f"Got {list(arguments)}; expected three mappings with the same names, or none.")
-    return [[argument[name] for name in names] for argument in arguments]
+    """Return names and three lists of equal length; three mappings are put in the order of the second."""
+    if any(isinstance(argument, Mapping) for argument in arguments):
+        names = list(arguments[1]) if isinstance(arguments[1], Mapping) else []
+        if not all(isinstance(argument, Mapping) and {*argument} == {*names} for argument in arguments):
+            raise ValueError(f"Got {list(arguments)}; expected three mappings with the same names, or none.")
+        columns = [[argument[name] for name in names] for argument in arguments]
+    else:
+        columns = [list(argument) for argument in arguments]
+        names = [f"metric {place}" for place in range(1, len(columns[0]) + 1)]
+    values, base, directions = columns
+    if not len(values) == len(base) == len(directions) > 0:
+        raise ValueError(
+            f"Got {len(values)} values, {len(base)} of the base and {len(directions)} directions; "
+            "expected the same number of each, at least one."
+        )
+    return [names, *columns]
+
+
+def _number(value: Any, what: str) -> float:
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(
+            f"Got {value!r} as the {what}; expected a finite number. Leave the metric out if there is none."
+        )
+    return number
+
+
+def _truth(value: Any, name: str) -> bool:
+    """Return a truth value of Python, numpy or torch; the text "False" would count as true."""
+    plain = value.item() if isinstance(value, (Tensor, np.generic)) else value
+    if isinstance(plain, (bool, int, float)) and plain in (0, 1):
+        return bool(plain)
+    raise ValueError(
+        f"Got {value!r} as the direction of {name}; expected True if higher is better, and False otherwise."
+    )
 
 
 def _check_shapes(pred: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
@@ -179,6 +224,21 @@ def _check_shapes(pred: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> N
         shapes = {part: tuple(batch[part].shape) for part in LOSSES}
         if shapes != expected[name]:
             raise ValueError(f"Got {name} of shapes {shapes}; expected {expected[name]}.")
+
+
+def _check_target(target: Mapping[str, Tensor]) -> None:
+    """Refuse targets that are not as :class:`~flatmtl_lite.runs.Scenes` reads them."""
+    label, depth, normal = (target[part] for part in LOSSES)
+    whole = label.long()
+    wrong = label[(whole < -1) | (whole >= len(CLASSES)) | (whole != label)]
+    if len(wrong):
+        raise ValueError(f"Got a target with {explain_labels(wrong.unique().tolist())}")
+    for name, wrong, expected in (
+        ("depth", depth[~(depth.isfinite() & (depth >= 0))], "metres >= 0, and 0 where unknown"),
+        ("normal", normal[~normal.isfinite()], "vectors of length 1, and three zeros where unknown"),
+    ):
+        if len(wrong):
+            raise ValueError(f"Got a target {name} of {wrong[0].item():g}; expected {expected}.")
 
 
 def _angle(a: Tensor, b: Tensor) -> Tensor:

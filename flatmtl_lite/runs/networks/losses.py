@@ -3,6 +3,8 @@
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from ..data.scene_files import explain_labels
+
 SHORTEST = 1e-3  # length of a predicted normal: a direction's gradient is 1 over the length, unbounded at 0
 
 
@@ -12,8 +14,16 @@ def label_loss(pred: Tensor, label: Tensor) -> Tensor:
     Args:
         pred: logits (N, C, H, W).
         label: (N, H, W) int64, -1 where undefined.
+
+    Raises:
+        ValueError: a label is neither a class nor -1. This is checked on the CPU only: a GPU would have to
+            wait for the check in every step.
     """
-    total = cross_entropy(pred, label, ignore_index=-1, reduction="sum")
+    try:
+        total = cross_entropy(pred, label, ignore_index=-1, reduction="sum")
+    except IndexError:
+        wrong = label[(label < -1) | (label >= pred.shape[1])].unique().tolist()
+        raise ValueError(f"Got a target with {explain_labels(wrong)}") from None
     return total / (label != -1).sum().clamp_min(1)
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d, max_unpool2d
 
-from ..data.scenes import CLASSES, Scene
+from ..data.scene_files import CLASSES
+from ..data.scenes import Scene
 from ..engine.model import MultiTaskNet
 from .layout import channels_last
 from .losses import LOSSES

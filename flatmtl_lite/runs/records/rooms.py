@@ -68,7 +68,8 @@ def record(sweep: Path, path: Path) -> None:
         ValueError: a run is missing, or the runs differ in more than method and seed.
     """
     check_folder(path)
-    runs = [run for run in read_runs(sweep)[0] if run.result["finished"]]
+    readable, unreadable = read_runs(sweep)
+    runs = [run for run in readable if run.result["finished"]]
     plain = _by_method_and_seed(run for run in runs if not run.result["config"]["snapshot_every"])
     selection = [run.result for run in runs if run.result["config"]["seed"] == SELECTION_SEED]
     shown = _by_method_and_seed(run for run in runs if run.result["config"]["snapshot_every"])
@@ -78,7 +79,10 @@ def record(sweep: Path, path: Path) -> None:
     missing += ["the selection"] * (not selection)
     if missing:
         words = "\n".join(COMMANDS)
-        raise ValueError(f"Got no finished run for {missing} below {sweep}; expected all. First run\n{words}")
+        left_out = f" Left out: {'; '.join(unreadable)}." if unreadable else ""
+        raise ValueError(
+            f"Got no finished run for {missing} below {sweep}; expected all.{left_out} First run\n{words}"
+        )
     same = [_shared(plain[key].result) for key in keys]
     if any(settings != same[0] for settings in same):
         raise ValueError(

@@ -1,14 +1,11 @@
 """Read run folders: a finished run from ``result.json``, an unfinished run from its log so far."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-# the last epoch, the best epoch on validation, the best epoch on test
-EVALUATIONS = ("final", "picked", "best_test")
-_CONFIG = ("config.method", "config.rho", "config.seed", "config.epochs")
-_REQUIRED = ("experiment", "task_names", "settings", *_CONFIG)
+from ...files import check_form, is_system_file, json_object
+from ..engine.folder import RunError, RunFolder
+from .forms import RESULT, RUN, check_line, check_outcome
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,12 @@ class RecordedRun:
     result: dict
 
     def log(self) -> list[dict]:
-        """Return the entries of the log; a last line that is still being written is left out."""
-        return _log(self.path / "log.jsonl")
+        """Return the entries of the log; a last line that is still being written is left out.
+
+        Raises:
+            ValueError: a line is damaged, or holds a value of another form; the message names both.
+        """
+        return _log(self.path / "log.jsonl", len(self.result["task_names"]))
 
 
 def read_runs(top: Path) -> tuple[list[RecordedRun], list[str]]:
@@ -37,7 +38,8 @@ def read_runs(top: Path) -> tuple[list[RecordedRun], list[str]]:
     Raises:
         FileNotFoundError: there is no such folder, or no run below it.
     """
-    folders = sorted({file.parent for name in ("run.json", "result.json") for file in top.rglob(name)})
+    files = [file for name in ("run.json", "result.json") for file in top.rglob(name)]
+    folders = sorted({file.parent for file in files if not _is_hidden(file.relative_to(top))})
     if not folders:
         raise FileNotFoundError(f"Got {top}; expected a folder with run folders (run.json) in it.")
     runs, unreadable = [], []
@@ -45,7 +47,7 @@ def read_runs(top: Path) -> tuple[list[RecordedRun], list[str]]:
         name = folder.relative_to(top).as_posix()
         try:
             runs.append(RecordedRun(folder, name, _read(folder)))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RunError) as error:
             unreadable.append(f"{name}: {error}")
     return runs, unreadable
 
@@ -55,21 +57,21 @@ def numbers(value: float | list[float]) -> list[float]:
     return value if isinstance(value, list) else [value]
 
 
+def _is_hidden(file: Path) -> bool:
+    return any(map(is_system_file, (file, *file.parents[:-1])))
+
+
 def _read(folder: Path) -> dict:
-    is_finished = (folder / "result.json").is_file()
+    is_finished = (folder / "result.json").exists()
     file = folder / ("result.json" if is_finished else "run.json")
-    result = _json(file.read_text(encoding="utf-8"), file.name)
-    _check(result, (*_REQUIRED, "seconds") if is_finished else _REQUIRED, file.name)
+    result = json_object(file.read_text(encoding="utf-8"), file.name)
+    check_form(result, RESULT if is_finished else RUN, file.name)
     if not is_finished:
-        result = {**result, "finished": False, **summarize(_log(folder / "log.jsonl"))}
-    if result.get("last_snapshot"):
-        _check(result, ("last_snapshot.rho", "last_snapshot.sharpness"), file.name)
-    for name in EVALUATIONS:
-        _check(result, (f"{name}.epoch", f"{name}.test", f"{name}.score.test"), file.name)
-        for metric, value in result[name]["test"].items():
-            if not all(isinstance(number, (int, float)) for number in numbers(value)):
-                raise ValueError(f"{file.name} has {metric} = {value}; expected numbers")
-    return result
+        RunFolder(folder).check_unchanged(result)
+        file = folder / "log.jsonl"
+        result = {**result, "finished": False, **summarize(_log(file, len(result["task_names"])))}
+    check_outcome(result, file.name)
+    return {**result, "about": result.get("about") or {}}
 
 
 def summarize(log: list[dict]) -> dict:
@@ -84,8 +86,6 @@ def summarize(log: list[dict]) -> dict:
     evaluations = [line for line in log if line.get("kind") == "evaluation"]
     if not evaluations:
         raise ValueError("not evaluated yet")
-    for line in evaluations:
-        _check(line, ("score.val", "score.test"), "log.jsonl")
     return {
         "final": evaluations[-1],
         "picked": max(evaluations, key=lambda line: line["score"]["val"]),
@@ -94,26 +94,11 @@ def summarize(log: list[dict]) -> dict:
     }
 
 
-def _log(file: Path) -> list[dict]:
+def _log(file: Path, tasks: int) -> list[dict]:
     *lines, _ = file.read_text(encoding="utf-8").split("\n") if file.is_file() else [""]
-    return [_json(line, f"{file.name}, line {number},") for number, line in enumerate(lines, 1)]
-
-
-def _json(text: str, name: str) -> dict:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{name} is damaged ({error})") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{name} is damaged: it does not hold a JSON object")
-    return value
-
-
-def _check(value: dict, required: tuple[str, ...], name: str) -> None:
-    """Raise a ValueError if a record lacks one of the dotted places."""
-    for place in required:
-        inner: Any = value
-        for key in place.split("."):
-            if not isinstance(inner, dict) or inner.get(key) is None:
-                raise ValueError(f"{name} has no {place}")
-            inner = inner[key]
+    entries = []
+    for number, line in enumerate(lines, 1):
+        name = f"{file.name}, line {number},"
+        entries.append(json_object(line, name))
+        check_line(entries[-1], tasks, name)
+    return entries

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ..paper.multimnist import published_row
-from .read import EVALUATIONS, RecordedRun, numbers
+from .forms import EVALUATIONS
+from .read import RecordedRun, numbers
 
 SHARPNESS_RADIUS = 0.05  # the report shows the nearest radius of the snapshot
 Spread = tuple[float, float | None, int]
@@ -30,12 +31,13 @@ def rows(runs: Sequence[RecordedRun]) -> tuple[list[dict], list[str]]:
     row only with runs that have reached the same epoch.
 
     Returns:
-        The rows, and a sentence for each run that is left out because another run in its row has its seed.
-        A row has ``experiment``, ``variant``, ``method``, ``rho`` (None if unused), ``task_names``,
-        ``settings`` (every other option), ``unfinished`` (epochs so far, or None), ``seeds``; at each of
-        ``EVALUATIONS`` the ``scores`` (one per seed), the ``score`` and the ``metrics`` (each has ``tasks``
-        and their ``average``); ``picked_epochs``, ``sharpness`` (``rho``, ``tasks``, ``average``),
-        ``seconds``, ``published``. A value over all seeds is a :func:`spread`.
+        The rows, and a sentence for each run that is left out because another run in its row has its seed, or
+        metrics of another form. A row has ``experiment``, ``variant``, ``method``, ``rho`` (None if unused),
+        ``task_names``, ``settings`` (every other option), ``unfinished`` (epochs so far, or None), ``seeds``
+        and the names of their ``runs``; at each of ``EVALUATIONS`` the ``scores`` (one per seed), the
+        ``score`` and the ``metrics`` (each has ``tasks`` and their ``average``); ``picked_epochs``,
+        ``sharpness`` (``rho``, ``tasks``, ``average``), ``seconds``, ``published``. A value over all seeds is
+        a :func:`spread`.
     """
     groups: dict[str, tuple[dict, dict[int, RecordedRun]]] = {}
     left_out = []
@@ -45,10 +47,24 @@ def rows(runs: Sequence[RecordedRun]) -> tuple[list[dict], list[str]]:
         seed = run.result["config"]["seed"]
         if seed in seeds:
             left_out.append(f"{run.name}: seed {seed} of the same row is in {seeds[seed].name}")
+        elif seeds and (difference := _other_form(run, next(iter(seeds.values())))):
+            left_out.append(f"{run.name}: {difference}")
         else:
             seeds[seed] = run
     table = [_row(identity, dict(sorted(seeds.items()))) for identity, seeds in groups.values()]
     return sorted(table, key=_order), left_out
+
+
+def _other_form(run: RecordedRun, first: RecordedRun) -> str:
+    """Return how a run's metrics differ in form from those of the first run in its row; "" if they do not."""
+    for at in EVALUATIONS:
+        mine, theirs = run.result[at]["test"], first.result[at]["test"]
+        for metric in mine.keys() & theirs.keys():
+            counts = [len(numbers(values[metric])) for values in (mine, theirs)]
+            if counts[0] != counts[1]:
+                words = f"{metric} has {counts[0]} value(s) in {at}, and {counts[1]}"
+                return f"{words} in {first.name} of the same row"
+    return ""
 
 
 def _order(row: dict) -> tuple:
@@ -83,6 +99,7 @@ def _row(identity: dict, seeds: dict[int, RecordedRun]) -> dict:
     return {
         **identity,
         "seeds": list(seeds),
+        "runs": [run.name for run in seeds.values()],
         "scores": scores,
         "score": {at: spread(values) for at, values in scores.items()},
         "metrics": {at: _metrics([r[at]["test"] for r in results]) for at in EVALUATIONS},
@@ -107,12 +124,15 @@ def _over_tasks(values: list[list[float]]) -> dict:
 
 
 def _sharpness(results: list[dict]) -> dict | None:
+    """Return the sharpness at the radius nearest to ``SHARPNESS_RADIUS``, over the runs that have it."""
     snapshots = [r["last_snapshot"] for r in results if r.get("last_snapshot")]
     if not snapshots:
         return None
-    radii = snapshots[0]["rho"]
-    place = min(range(len(radii)), key=lambda k: abs(radii[k] - SHARPNESS_RADIUS))
-    return {"rho": radii[place], **_over_tasks([snapshot["sharpness"][place] for snapshot in snapshots])}
+    radii = {rho for snapshot in snapshots for rho in snapshot["rho"]}
+    radius = min(radii, key=lambda rho: abs(rho - SHARPNESS_RADIUS))
+    values = [dict(zip(s["rho"], s["sharpness"], strict=True)).get(radius, [None]) for s in snapshots]
+    whole = [tasks for tasks in values if None not in tasks]  # an infinite rise is recorded as null
+    return {"rho": radius, **_over_tasks(whole)} if whole else None
 
 
 def differences(table: Sequence[dict]) -> list[dict]:

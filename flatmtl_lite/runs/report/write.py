@@ -20,8 +20,8 @@ def write_report(folder: Path, draw: Draw | None = None) -> str:
 
     Args:
         folder: the folder above the run folders.
-        draw: called last, with ``{"result": ..., "log": [...]}`` for each run, the report in Markdown and the
-            folder.
+        draw: called last, with ``{"result": ..., "log": [...]}`` for each run in a row, the report in
+            Markdown and the folder; not called if every run is left out.
 
     Raises:
         FileNotFoundError: there is no such folder, or no run below it.
@@ -36,8 +36,9 @@ def write_report(folder: Path, draw: Draw | None = None) -> str:
     content = {"rows": table, "differences": pairs, "left_out": left_out}
     write_whole(folder / "report.md", text)
     write_whole(folder / "report.json", json.dumps(content, indent=1, ensure_ascii=False))
-    if draw:
-        draw([{"result": run.result, "log": _log(run)} for run in runs], text, folder)
+    if draw and table:
+        shown = {name for row in table for name in row["runs"]}
+        draw([{"result": run.result, "log": _log(run)} for run in runs if run.name in shown], text, folder)
     return text
 
 

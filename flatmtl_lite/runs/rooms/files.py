@@ -11,7 +11,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from ... import __version__
-from ...files import write_whole
+from ...files import check_form, is_system_file, json_object, write_whole
 from .checks import check_count
 from .sample import LEAST, render
 
@@ -105,7 +105,8 @@ def _check_folder(folder: Path, settings: dict[str, int]) -> None:
     """Raise FileExistsError unless the rooms can be written here without harm to any file."""
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"Got {folder}; expected a folder, found a file. {REMEDY}")
-    names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    paths = folder.iterdir() if folder.exists() else []
+    names = sorted(path.name for path in paths if not is_system_file(path))
     if not names:
         return
     foreign = set(names) - {ORIGIN, f"{ORIGIN}.part", *COUNTS}
@@ -126,12 +127,14 @@ def _check_folder(folder: Path, settings: dict[str, int]) -> None:
 def _read_settings(folder: Path) -> dict[str, int]:
     """Return settings and revision of the rooms in a folder."""
     try:
-        origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-        return {name: origin[name] for name in (*SETTINGS, "revision")}
-    except (ValueError, KeyError, TypeError) as error:
+        origin = json_object((folder / ORIGIN).read_text(encoding="utf-8"), ORIGIN)
+        names = (*SETTINGS, "revision")
+        check_form(origin, dict.fromkeys(names, int), ORIGIN)
+    except (OSError, ValueError) as error:
         raise FileExistsError(
             f"Got {folder}; its {ORIGIN} does not describe synthetic rooms ({error}). {REMEDY}"
         ) from error
+    return {name: origin[name] for name in names}
 
 
 def _is_whole(path: Path, like: np.ndarray) -> bool:

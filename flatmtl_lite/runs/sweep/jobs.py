@@ -66,7 +66,8 @@ class Job:
     def _saved_threads(self) -> int | None:
         with suppress(RunError):  # a damaged run.json: the run itself reports it
             description = RunFolder(self.folder).description()
-            return description.get("threads") if description else None
+            threads = description.get("threads") if description else None
+            return threads if isinstance(threads, int) else None
         return None
 
     @property

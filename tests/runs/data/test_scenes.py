@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from flatmtl_lite.runs import Augmented, Scenes, scene_batches
-from flatmtl_lite.runs.data.scenes import CLASSES, PARTS, SCALES, augment
+from flatmtl_lite.runs.data.scene_files import PARTS
+from flatmtl_lite.runs.data.scenes import SCALES, augment
+from flatmtl_lite.runs.rooms import CLASSES
 
 SIZE = (12, 18)
 
@@ -103,18 +105,71 @@ def broken(part, value):
     return values
 
 
+def labels(value, dtype=np.int16):
+    """Labels in which an undefined pixel is written as ``value``."""
+    values = arrays()["label"]
+    return np.where(values < 0, value, values).astype(dtype)
+
+
+def scaled(part, factor):
+    return (arrays()[part] * factor).astype(np.float32)
+
+
+LENGTH = r"length {} to {}, median {}; expected length 1.*Divide each normal by its length"
+
+
 @pytest.mark.parametrize(
     ("part", "values", "message"),
     [
         ("image", brightness(255).astype(np.uint8), "Divide 0..255 by 255"),
-        ("image", np.moveaxis(arrays()["image"], -1, 0), "shape"),
+        ("image", brightness(255), "Divide 0..255 by 255"),
+        ("image", (brightness(1) - 0.45) / 0.22, "Undo its normalisation"),
+        ("image", broken("image", np.nan), "nan.*Copy or make the file again"),
+        ("image", np.moveaxis(arrays()["image"], -1, 0), r"\(3, 12, 18\).*channels last.*np.moveaxis"),
+        ("image", arrays()["image"][..., 0], r"shape \(12, 18\).*np.repeat"),
+        ("image", np.ones((*SIZE, 4)), r"\(12, 18, 4\).*Leave out the fourth channel"),
+        ("image", arrays((24, 36))["image"], r"\(24, 36, 3\).*expected \(12, 18, 3\).*to one size"),
         ("image", arrays()["image"].astype(str), "<U"),
-        ("label", broken("label", 13), "-1 to 12"),
+        ("label", broken("label", 13), r"label 13; .*-1 \(undefined\) to 12.*subtract 1"),
+        ("label", arrays()["label"] + 1, r"label 13; .*subtract 1"),
+        ("label", labels(255), r"label 255; .*255 -> -1"),
+        ("label", labels(255, np.uint8), r"label 255; .*255 -> -1"),
+        ("label", labels(-100), r"label -100; .*-100 -> -1"),
+        ("label", labels(65535, np.int32), r"label 65535; .*65535 -> -1"),
+        ("label", labels(37), r"label 37; .*Map NYU's 40 classes to these 13"),
+        (
+            "label",
+            np.where(arrays()["label"] == 0, 13, labels(255)),
+            r"labels 13, 255; .*255 -> -1.*subtract 1",
+        ),
+        (
+            "label",
+            np.arange(12 * 18).reshape(SIZE),
+            r"labels 13, 14, 15, 16, 17, ...; .* Map the classes of the file to these 13",
+        ),
         ("label", broken("label", np.nan), "nan"),
-        ("label", broken("label", 2.5), "whole"),
-        ("depth", broken("depth", -1), "-1"),
-        ("depth", broken("depth", np.inf), "inf"),
-        ("normal", broken("normal", 1.2), "1.2"),
+        ("label", broken("label", 2.5), r"label 2\.5; expected whole.*resize labels without interpolation"),
+        ("label", arrays()["label"][..., None], r"\(12, 18, 1\).*np.squeeze"),
+        ("label", arrays()["label"][None], r"\(1, 12, 18\).*np.squeeze"),
+        ("depth", broken("depth", -1), "-1.*Write unknown depth as 0"),
+        ("depth", broken("depth", np.inf), "inf.*Write unknown depth as 0"),
+        ("depth", broken("depth", np.nan), "nan.*Write unknown depth as 0"),
+        ("depth", scaled("depth", 1000), "divide millimetres by 1000"),
+        ("depth", scaled("depth", 1000).astype(np.uint16), "Divide millimetres by 1000"),
+        ("depth", (scaled("depth", 1000) / 100).astype(np.int32), "type int32; expected metres.*1000"),
+        ("depth", arrays()["depth"][..., 0], r"\(12, 18\); expected \(12, 18, 1\).*x\[..., None\]"),
+        ("depth", np.moveaxis(arrays()["depth"], -1, 0), r"\(1, 12, 18\).*channels last.*np.moveaxis"),
+        ("normal", broken("normal", 1.2), "1.2.*Divide each normal by its length"),
+        ("normal", broken("normal", np.nan), "nan.*unknown normal as three zeros"),
+        ("normal", scaled("normal", 2), "Divide each normal by its length"),
+        ("normal", scaled("normal", 0.5), LENGTH.format(0.5, 0.5, 0.5)),
+        ("normal", scaled("normal", 0.9), LENGTH.format(0.9, 0.9, 0.9)),
+        ("normal", np.full((*SIZE, 3), 0.9), LENGTH.format(1.56, 1.56, 1.56)),
+        ("normal", broken("normal", 0.7), LENGTH.format("1", 1.21, "1")),
+        ("normal", (arrays()["normal"] + 1) / 2, "If they are coded as 0..1, take 2 x - 1 first"),
+        ("normal", ((arrays()["normal"] + 1) * 127.5).astype(np.uint8), r"Undo the coding as an image"),
+        ("normal", (arrays()["normal"] + 1) * 127.5, r"Undo the coding as an image: x / 127\.5 - 1"),
+        ("normal", np.moveaxis(arrays()["normal"], -1, 0), r"\(3, 12, 18\).*channels last.*np.moveaxis"),
     ],
 )
 def test_a_wrong_file_names_itself_when_it_is_read(root, part, values, message):
@@ -127,14 +182,62 @@ def test_a_wrong_file_names_itself_when_it_is_read(root, part, values, message):
     assert scenes[1]
     file.rename(file.with_name("0.npy"))
     np.save(file, arrays()[part])
-    with pytest.raises(ValueError, match=message):  # the first scene is looked at before any training
+    with pytest.raises(ValueError) as refused:  # the first scene is looked at before any training
+        Scenes(root)
+    assert str(file.with_name("0.npy")) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (arrays()["label"][..., None], r"shape \(12, 18, 1\); expected \(H, W\).*np.squeeze"),
+        (arrays()["label"][None], r"shape \(1, 12, 18\); expected \(H, W\).*np.squeeze"),
+        (np.zeros((*SIZE, 13)), r"shape \(12, 18, 13\); expected \(H, W\)"),
+        (np.zeros((0, 18)), r"shape \(0, 18\); expected \(H, W\)"),
+        (np.zeros(()), r"shape \(\); expected \(H, W\)"),
+    ],
+)
+def test_a_first_label_of_a_wrong_shape_is_named(root, values, message):
+    np.save(root / "train" / "label" / "0.npy", values)
+    with pytest.raises(ValueError, match=message):
         Scenes(root)
 
 
-def test_a_first_label_of_a_wrong_shape_is_named(root):
-    np.save(root / "train" / "label" / "0.npy", arrays()["label"][..., None])
-    with pytest.raises(ValueError, match=r"expected \(H, W\)"):
+def test_a_minority_of_short_normals_is_read_as_it_is(root):
+    """Where an image was resized across an edge, a normal is shorter than 1."""
+    values = arrays()["normal"].astype(np.float32)
+    values[:5] *= 0.6
+    np.save(root / "train" / "normal" / "0.npy", values)
+    assert np.array_equal(Scenes(root)[0]["normal"], np.moveaxis(values, -1, 0))
+
+
+def test_a_scene_without_any_normal_is_read(root):
+    np.save(root / "train" / "normal" / "0.npy", np.zeros((*SIZE, 3)))
+    assert Scenes(root)[0]["normal"].eq(0).all()
+
+
+def test_files_of_the_system_are_ignored(root):
+    for part in PARTS:
+        for name in ("._0.npy", ".DS_Store", "Thumbs.db"):
+            (root / "train" / part / name).write_bytes(b"\0\5\x16\7")
+    assert len(Scenes(root)) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("0 (1).npy", r"0 \(1\)\.npy; expected nothing but 0\.npy, 1\.npy, \.\.\. It looks like a copy"),
+        ("0 copy.npy", r"0 copy\.npy; .* It looks like a copy"),
+        ("mean.npy", r"mean\.npy; .* remove it, or move it"),
+        ("0005.npy", r"0005\.npy; .* Rename all files, this one to 5\.npy"),
+        ("5².npy", "looks like a copy"),
+    ],
+)
+def test_a_file_of_another_name_is_named_with_what_to_do(root, name, message):
+    np.save(root / "train" / "image" / name, arrays()["image"])
+    with pytest.raises(ValueError, match=message) as refused:
         Scenes(root)
+    assert str(root / "train" / "image" / name) in str(refused.value)
 
 
 class Harmful:

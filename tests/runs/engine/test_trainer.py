@@ -8,6 +8,7 @@ import torch
 
 from flatmtl_lite.aggregation import AGGREGATORS
 from flatmtl_lite.runs import Config, fashion_and_mnist, lenet, mlp, multi_mnist, parse_method, train
+from flatmtl_lite.runs.engine.experiment import NonFiniteOutput
 from flatmtl_lite.runs.engine.trainer import Trainer, TrainingDiverged
 from flatmtl_lite.runs.experiments.images import ImageTasks
 from flatmtl_lite.runs.records import teaching
@@ -180,3 +181,18 @@ def test_a_network_whose_weights_are_nan_is_not_judged(data):
         next(trainer.model.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingDiverged, match="weights are NaN or infinite"):
         next(steps)
+
+
+def test_a_network_whose_outputs_are_nan_has_diverged_and_bad_data_are_their_own_error(data, monkeypatch):
+    def evaluate(error):
+        def fail(experiment, model):
+            raise error
+
+        monkeypatch.setattr(ImageTasks, "evaluate", fail)
+        for _ in Trainer(ImageTasks(data, NARROW), SMALL).advance():
+            pass
+
+    with pytest.raises(TrainingDiverged, match=r"cannot be evaluated: Got nan\. Begin again .* smaller lr"):
+        evaluate(NonFiniteOutput("Got nan."))
+    with pytest.raises(ValueError, match=r"^3\.npy is damaged$"):
+        evaluate(ValueError("3.npy is damaged"))

@@ -12,7 +12,9 @@ import torch
 
 from flatmtl_lite.__main__ import main
 from flatmtl_lite.runs import HIGHER_IS_BETTER, Config, Scenes, encoder_decoder, launch, mtan
+from flatmtl_lite.runs.engine.experiment import NonFiniteOutput
 from flatmtl_lite.runs.engine.trainer import Trainer
+from flatmtl_lite.runs.experiments import scenes
 from flatmtl_lite.runs.experiments.registry import EXPERIMENTS, read_options
 from flatmtl_lite.runs.experiments.scenes import (
     SCENE_NETWORKS,
@@ -138,8 +140,35 @@ def test_the_score_on_nyuv2_is_minus_the_change_against_the_published_networks()
 def test_scenes_of_which_nothing_is_known_are_refused(root):
     experiment = tasks(root)
     experiment.splits["val"] = [Scenes(root)[0] | {"depth": torch.zeros(1, 32, 48)}]
-    with pytest.raises(ValueError, match="abs_err, rel_err on the val scenes"):
+    with pytest.raises(ValueError, match="Got no known pixel for abs_err, rel_err in the val scenes"):
         experiment.evaluate(experiment.network())
+
+
+@pytest.mark.parametrize(
+    ("part", "bias", "name"),
+    [
+        ("label", math.nan, "a largest label logit"),
+        ("depth", math.inf, "a predicted depth"),
+        ("normal", -math.inf, "a predicted normal"),
+    ],
+)
+def test_a_network_that_returns_no_numbers_is_refused(root, part, bias, name):
+    experiment = tasks(root)
+    model = experiment.network()
+    head = model.heads[experiment.task_names.index(part)]
+    torch.nn.init.constant_([p for p in head.parameters() if p.ndim == 1][-1], bias)
+    with pytest.raises(NonFiniteOutput, match=f"Got {name} of "):
+        experiment.evaluate(model)
+
+
+def test_an_infinite_loss_is_refused_and_a_loss_of_zero_has_a_score(root, monkeypatch):
+    experiment = tasks(root)
+    model = experiment.network()
+    monkeypatch.setitem(scenes.LOSSES, "depth", lambda pred, depth: torch.tensor(math.inf))
+    with pytest.raises(NonFiniteOutput, match="Got an infinite loss on the val scenes"):
+        experiment.evaluate(model)
+    monkeypatch.setitem(scenes.LOSSES, "depth", lambda pred, depth: torch.tensor(0.0))
+    assert 500 < experiment.evaluate(model)["score"]["test"] < math.inf
 
 
 def test_snapshot_and_measures_leave_no_trace(root):
@@ -179,7 +208,9 @@ def test_rooms_are_trained_from_the_command_line(tmp_path, quick):
     assert "synthetic rooms" in result["about"]["data"]
     assert result["final"]["test"].keys() == {*HIGHER_IS_BETTER, "loss"}
     assert main([*train, "--resume"]) == 0
-    assert "miou" in write_report(tmp_path)
+    drawn = []
+    assert "miou" in write_report(tmp_path, lambda runs, text, folder: drawn.extend(runs))
+    assert len(drawn[0]["log"]) == len((tmp_path / "log.jsonl").read_text().splitlines()) > 0
 
 
 def test_a_setting_that_was_given_stays_when_the_run_goes_on(tmp_path, quick):

@@ -9,6 +9,8 @@ import torch
 
 from flatmtl_lite.diagnostics import hessian_trace, sharpness, top_eigenvalue
 from flatmtl_lite.runs import Config, fashion_and_mnist, mlp, task_closures, train
+from flatmtl_lite.runs.engine.experiment import NonFiniteOutput
+from flatmtl_lite.runs.experiments.images import ImageTasks
 from flatmtl_lite.runs.measures.calibration import (
     brier,
     calibration_metrics,
@@ -19,7 +21,8 @@ from flatmtl_lite.runs.measures.calibration import (
     reliability,
     reliability_lists,
 )
-from flatmtl_lite.runs.measures.evaluation import accuracy
+from flatmtl_lite.runs.measures.entropy import entropy_histograms
+from flatmtl_lite.runs.measures.evaluation import accuracy, percent_right
 from flatmtl_lite.runs.records import flatness
 
 
@@ -107,6 +110,10 @@ REFUSED = [
     (GUESS, torch.tensor([0, 3, 10, 1]), "labels from 0 to 10; expected 0 to 9"),
     (GUESS.exp(), torch.zeros(4).long(), "do not sum to 1"),
     (GUESS * math.nan, torch.zeros(4).long(), "training diverged"),
+    (GUESS.index_fill(0, torch.tensor(2), math.nan), torch.zeros(4).long(), "nan .* training diverged"),
+    (GUESS.index_fill(0, torch.tensor(2), math.inf), torch.zeros(4).long(), "inf .* training diverged"),
+    (GUESS, torch.tensor([0, 3, 255, 1]), "labels from 0 to 255; expected 0 to 9"),
+    (GUESS, torch.tensor([0, 3, -100, 1]), "labels from -100 to 3; expected 0 to 9"),
 ]
 
 
@@ -115,6 +122,26 @@ def test_what_is_not_of_one_task_is_refused(metric):
     for log_p, labels, message in REFUSED:
         with pytest.raises(ValueError, match=message):
             metric(log_p, labels)
+
+
+def test_an_accuracy_is_refused_where_the_calibration_is():
+    for log_p, labels, message in REFUSED:
+        if "sum to 1" not in message:  # any scores will do
+            with pytest.raises(ValueError, match=message):
+                percent_right(log_p, labels)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_network_that_returns_no_numbers_is_refused_by_every_measure(data, value):
+    model = mlp(width=16)
+    torch.nn.init.constant_(model.heads[1].bias, value)
+    for measure in (accuracy, evaluate):
+        with pytest.raises(NonFiniteOutput, match="training diverged"):
+            measure(model, data.test_images, data.test_labels)
+    with pytest.raises(NonFiniteOutput, match="training diverged"):
+        entropy_histograms({"test": log_probabilities(model, data.test_images)})
+    with pytest.raises(NonFiniteOutput, match="training diverged"):
+        ImageTasks(data, mlp).evaluate(model)
 
 
 @pytest.fixture(scope="module")

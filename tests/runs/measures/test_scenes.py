@@ -8,6 +8,7 @@ import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from flatmtl_lite.runs import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
+from flatmtl_lite.runs.engine.experiment import NonFiniteOutput
 from flatmtl_lite.runs.networks.losses import LOSSES, depth_loss, label_loss, normal_loss
 
 # Rows of Table 3 of the paper, in its units (mIoU, pixel accuracy and shares in per cent), with its Δm.
@@ -37,7 +38,23 @@ def test_delta_m_of_the_published_rows(method):
     [
         ([1, 2], [1], [True, False], "2 values, 1 of the base"),
         ([], [], [], "at least one"),
-        ([1], [0], [True], "no 0"),
+        ([1], [0], [True], "base of metric 1; expected no 0"),
+        ([1, 1], [1, -0.0], [True, False], "base of metric 2; expected no 0"),
+        ({"miou": 1}, {"miou": 0}, {"miou": True}, "Got 0 as the base of miou; expected no 0"),
+        ([1], [math.nan], [True], "Got nan as the base of metric 1; expected a finite number"),
+        ([1], [math.inf], [True], "Got inf as the base of metric 1"),
+        ([1], ["1"], [True], "Got '1' as the base of metric 1"),
+        ([math.nan], [1], [True], "Got nan as the value of metric 1"),
+        ({"nll": -math.inf}, {"nll": 1}, {"nll": False}, "Got -inf as the value of nll"),
+        (["0.5"], [1], [True], "Got '0.5' as the value of metric 1"),
+        ([None], [1], [True], "Got None as the value of metric 1"),
+        ([[1, 2]], [1], [True], r"Got \[1, 2\] as the value of metric 1"),
+        ([1], [1], ["higher"], "Got 'higher' as the direction of metric 1; expected True if higher"),
+        ([1], [1], ["False"], "Got 'False' as the direction of metric 1"),
+        ([1], [1], [-1], "Got -1 as the direction of metric 1"),
+        ([1], [1], [None], "Got None as the direction of metric 1"),
+        ([1], [1], [math.nan], "Got nan as the direction of metric 1"),
+        ([1], [1], "True", "4 directions"),
         ({"a": 1}, {"b": 1}, {"a": True}, "same names"),
         ({"a": 1}, [1], [True], "same names"),
     ],
@@ -45,6 +62,23 @@ def test_delta_m_of_the_published_rows(method):
 def test_delta_m_refuses(values, base, higher, message):
     with pytest.raises(ValueError, match=message):
         delta_m(values, base, higher)
+
+
+@pytest.mark.parametrize("base", [2.0, -2.0])
+def test_delta_m_is_positive_where_a_metric_is_worse_whatever_the_sign_of_the_base(base):
+    assert delta_m([base - 0.5], [base], [True]) == pytest.approx(25)
+    assert delta_m([base + 0.5], [base], [True]) == pytest.approx(-25)
+    assert delta_m([base - 0.5], [base], [False]) == pytest.approx(-25)
+
+
+@pytest.mark.parametrize("kind", [bool, int, float, np.bool_, torch.tensor])
+def test_a_direction_may_be_any_truth_value(kind):
+    assert delta_m([3.0, 3.0, 3.0], [2.0, 2.0, 2.0], map(kind, (True, False, False))) == pytest.approx(50 / 3)
+
+
+def test_numbers_of_any_library_are_taken():
+    values = [np.float32(0.5), torch.tensor(0.25), 1]
+    assert delta_m(values, np.array([1.0, 0.5, 2.0]), torch.tensor([True, True, True])) == pytest.approx(50)
 
 
 def truth(n=4, size=(8, 10), seed=0):
@@ -194,6 +228,86 @@ def test_metrics_refuse():
         metrics.compute()
 
 
+def put(values, value, channel=slice(None)):
+    """The same values, except at one pixel of the second scene."""
+    values = values.clone()
+    values[(1, channel, 2, 3) if values.ndim == 4 else (1, 2, 3)] = value
+    return values
+
+
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("which", "part", "value", "message"),
+    [
+        ("target", "depth", NAN, "target depth of nan; expected metres >= 0, and 0 where unknown"),
+        ("target", "depth", INF, "target depth of inf; expected metres >= 0, and 0 where unknown"),
+        ("target", "depth", -INF, "target depth of -inf; expected metres >= 0"),
+        ("target", "depth", -1.0, "target depth of -1; expected metres >= 0"),
+        ("target", "normal", NAN, "target normal of nan; expected .* three zeros where unknown"),
+        ("target", "normal", INF, "target normal of inf; expected"),
+        ("target", "label", 255, r"target with the label 255; expected whole numbers, -1 .*255 -> -1"),
+        ("target", "label", 13, r"target with the label 13; .* subtract 1"),
+        ("target", "label", -100, r"target with the label -100; .*-100 -> -1"),
+        ("target", "label", -2, r"target with the label -2; .*-2 -> -1"),
+        ("pred", "depth", NAN, "predicted depth of nan.*finite.*training diverged"),
+        ("pred", "depth", INF, "predicted depth of inf.*finite"),
+        ("pred", "depth", -INF, "predicted depth of -inf.*finite"),
+        ("pred", "normal", NAN, "predicted normal of nan.*finite"),
+        ("pred", "normal", INF, "predicted normal of inf.*finite"),
+        ("pred", "label", NAN, "label logit of nan.*finite"),
+        ("pred", "label", INF, "label logit of inf.*finite"),
+        ("pred", "label", -INF, "label logit of -inf.*finite"),
+    ],
+)
+def test_metrics_refuse_a_value_without_meaning(which, part, value, message):
+    target = truth()
+    pred = guess(near=target)
+    wrong = {"target": target, "pred": pred}
+    wrong[which] = {**wrong[which], part: put(wrong[which][part], value)}
+    metrics = SceneMetrics()
+    metrics.update(pred, target)
+    before = metrics.compute()
+    with pytest.raises(ValueError, match=message) as refused:
+        metrics.update(**wrong)
+    assert isinstance(refused.value, NonFiniteOutput) == (which == "pred")
+    assert metrics.compute() == before  # nothing of the batch was added
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (lambda label: put(label.float(), 2.5), "target with the label 2.5; .*without interpolation"),
+        (lambda label: put(label.float(), NAN), "target with the label nan"),
+        (lambda label: label.clamp_min(0).where(label >= 0, 255).byte(), "target with the label 255"),
+        (
+            lambda label: torch.arange(320).view_as(label),
+            r"labels 13, 14, 15, 16, 17, \.\.\.; .*Map the classes",
+        ),
+    ],
+)
+def test_labels_of_any_type_are_checked(label, message):
+    target = truth()
+    with pytest.raises(ValueError, match=message):
+        SceneMetrics().update(guess(near=target), {**target, "label": label(target["label"])})
+
+
+def test_labels_of_any_type_count_alike():
+    target = truth()
+    pred = guess(near=target)
+    expected = metrics_of(pred, target, [range(4)])
+    for kind in (torch.int8, torch.int32, torch.float32):
+        assert metrics_of(pred, {**target, "label": target["label"].to(kind)}, [range(4)]) == expected
+
+
+def test_a_class_that_a_network_rules_out_is_no_fault():
+    target = truth()
+    pred = guess(near=target)
+    pred["label"][:, 5] = -INF
+    assert 0 < metrics_of(pred, target, [range(4)])["pixacc"] < 1
+
+
 def test_losses_are_means_over_known_pixels():
     target = truth()
     pred = guess(near=target)
@@ -204,6 +318,13 @@ def test_losses_are_means_over_known_pixels():
     cosine = torch.nn.functional.cosine_similarity(pred["normal"], target["normal"])
     known = (target["normal"] != 0).any(1)
     torch.testing.assert_close(normal_loss(pred["normal"], target["normal"]), 1 - cosine[known].mean())
+
+
+@pytest.mark.parametrize("value", [255, 13, -100])
+def test_the_loss_names_a_label_that_is_no_class(value):
+    target = truth()
+    with pytest.raises(ValueError, match=f"Got a target with the label {value}; expected whole numbers, -1"):
+        label_loss(guess(near=target)["label"], put(target["label"], value))
 
 
 def test_a_batch_without_a_known_pixel_gives_zero_with_a_graph():

@@ -67,6 +67,12 @@ def test_a_missing_run_is_named(sweep, tmp_path):
     assert not (tmp_path / "rooms.json").exists()
 
 
+def test_a_run_that_cannot_be_read_is_named(sweep, tmp_path):
+    (sweep / "f-cagrad" / "1" / "result.json").write_text("{")
+    with pytest.raises(ValueError, match=r"'f-cagrad', 1\).* Left out: f-cagrad/1: result.json is damaged"):
+        record(sweep, tmp_path / "rooms.json")
+
+
 def test_runs_of_other_settings_are_refused(sweep, tmp_path):
     path = sweep / "mean" / "0" / "result.json"
     result = json.loads(path.read_text())

@@ -1,10 +1,12 @@
 """The report: what is averaged, what is kept apart, what is left out and said so."""
 
 import json
+import math
 import statistics
 
 import pytest
 
+from flatmtl_lite.runs import RunFolder
 from flatmtl_lite.runs.report.read import read_runs, summarize
 from flatmtl_lite.runs.report.tables import differences, rows, spread
 from flatmtl_lite.runs.report.text import markdown
@@ -168,8 +170,8 @@ def damage(folder, name, text):
         (True, "result.json", "\0\0\0", "bad: result.json is damaged"),
         (False, "run.json", "", "bad: run.json is damaged"),
         (False, "log.jsonl", '{"kind": "eva\n{"kind": "epoch"}\n', "bad: log.jsonl, line 1, is damaged"),
-        (False, "log.jsonl", '{"kind": "evaluation", "epoch": 1}\n', "bad: log.jsonl has no score.val"),
-        (False, "log.jsonl", '{"kind": "step"}\n', "bad: not evaluated yet"),
+        (False, "log.jsonl", '{"kind": "evaluation", "epoch": 1}\n', "bad: log.jsonl, line 1, has no test"),
+        (False, "log.jsonl", '{"kind": "step", "epoch": 0.5}\n', "bad: not evaluated yet"),
     ],
 )
 def test_a_damaged_run_is_named_and_left_out(write, tmp_path, capsys, finished, name, text, message):
@@ -183,12 +185,222 @@ def test_a_damaged_run_is_named_and_left_out(write, tmp_path, capsys, finished, 
     assert written["left_out"][0].startswith(message)
 
 
+def test_a_report_on_damaged_runs_alone_names_them(write, tmp_path):
+    damage(write("bad", "mean", 1, [91]), "result.json", "{")
+    drawn = []
+    assert "* bad: result.json is damaged" in write_report(
+        tmp_path, lambda *arguments: drawn.append(arguments)
+    )
+    assert drawn == []
+
+
 def test_a_metric_that_is_no_number_is_named(write, tmp_path):
     folder = write("bad", "mean", 0, [90])
     result = json.loads((folder / "result.json").read_text())
     result["final"]["test"]["accuracy"] = [90, None]
     damage(folder, "result.json", json.dumps(result))
-    assert read_runs(tmp_path) == ([], ["bad: result.json has accuracy = [90, None]; expected numbers"])
+    message = "bad: result.json has final.test.accuracy = [90, null]; expected a finite number or a list of"
+    runs, (sentence,) = read_runs(tmp_path)
+    assert runs == []
+    assert sentence.startswith(message)
+
+
+NOT_NUMBERS = (math.nan, math.inf, "a", True, [], {}, [[1]])
+# file -> place -> values that the report cannot use there
+WRONG = {
+    "result.json": {
+        "experiment": (None, 3, []),
+        "task_names": (None, "digit", 3, [1, 2], {}),
+        "settings": (None, [], "a"),
+        "settings.variant": (3, ["mnist"]),
+        "config": (None, [], "a"),
+        "config.method": (None, 3, []),
+        "config.rho": (None, "a", math.nan),
+        "config.seed": (None, "a", 0.5, math.nan, True, []),
+        "config.epochs": (None, "a", 0.5),
+        "finished": (None, "yes", 1),
+        "seconds": (None, "a", math.nan, []),
+        "final": (None, [], "a"),
+        "final.epoch": (None, "a", 1.5),
+        "final.test": (None, [], "a"),
+        "final.test.nll": (*NOT_NUMBERS[:5], [0.1, None], [0.1, math.nan], [0.1], [0.1, 0.2, 0.3]),
+        "final.score": (None, [], 3),
+        "final.score.test": (None, *NOT_NUMBERS),
+        "picked.score.test": NOT_NUMBERS,
+        "picked.epoch": ("a",),
+        "best_test.test.accuracy": NOT_NUMBERS[:5],
+        "last_snapshot": ([], "a", 3),
+        "last_snapshot.rho": (None, "a", [], [0.1, "a"], [0.1]),
+        "last_snapshot.sharpness": (None, "a", [], [[1, 1]], [[1, 1], [1], [1, 1]], [[1, 1], 3, [1, 1]]),
+        "about": ([], "a"),
+        "about.command": (3, []),
+    },
+    "run.json": {"config.seed": ("a",), "settings": (None,), "task_names": ("ab",)},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [(name, place, v) for name, places in WRONG.items() for place, values in places.items() for v in values],
+)
+def test_a_run_with_a_wrong_value_is_named_and_the_others_are_reported(write, tmp_path, name, place, value):
+    write("good/0", "mean", 0, [90])
+    write("good/2", "mean", 2, [92])
+    folder = write("bad", "mean", 1, [91], finished=name == "result.json")
+    content = json.loads((folder / name).read_text())
+    *outer, last = place.split(".")
+    target = content
+    for key in outer:
+        target = target[key]
+    target[last] = value
+    damage(folder, name, json.dumps(content))
+    write_report(tmp_path, lambda runs, text, folder: None)
+    written = json.loads((tmp_path / "report.json").read_text())
+    (row,) = written["rows"]
+    assert row["seeds"] == [0, 2]
+    (sentence,) = written["left_out"]
+    assert sentence.startswith(f"bad: {name} ")
+    assert place.split(".")[0] in sentence
+
+
+@pytest.mark.parametrize("place", ["final", "last_snapshot.rho", "config.method", "settings", "finished"])
+def test_a_run_without_a_value_is_named_and_the_others_are_reported(write, tmp_path, place):
+    write("good", "mean", 0, [90])
+    folder = write("bad", "mean", 1, [91])
+    content = json.loads((folder / "result.json").read_text())
+    *outer, last = place.split(".")
+    del (content[outer[0]] if outer else content)[last]
+    damage(folder, "result.json", json.dumps(content))
+    assert table(tmp_path)[1] == [f"bad: result.json has no {place}"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"score": {"val": "a", "test": 1}}, 'log.jsonl, line 1, has score.val = "a"'),
+        ({"score": {"val": 1, "test": math.nan}}, "log.jsonl, line 1, has score.test = NaN"),
+        ({"score": None}, "log.jsonl, line 1, has score = null"),
+        ({"epoch": None}, "log.jsonl, line 1, has epoch = null"),
+        ({"test": [1]}, "log.jsonl, line 1, has test = [1]"),
+        ({"kind": 3}, "log.jsonl, line 1, has kind = 3"),
+        ({"kind": None}, "log.jsonl, line 1, has kind = null"),
+        (
+            {"test": {"accuracy": [90]}},
+            "log.jsonl, line 1, has test.accuracy = [90]; expected one number per task",
+        ),
+    ],
+)
+def test_an_unfinished_run_with_a_wrong_line_is_named(write, tmp_path, line, message):
+    write("good", "mean", 0, [90])
+    folder = write("bad", "mean", 1, [91], finished=False)
+    damage(folder, "log.jsonl", json.dumps({**evaluation(1, 91), **line}) + "\n")
+    rows_found, (sentence,) = table(tmp_path)
+    assert [row["seeds"] for row in rows_found] == [[0]]
+    assert sentence.startswith(f"bad: {message}")
+
+
+def test_an_unfinished_run_whose_run_json_was_edited_is_named(write, tmp_path):
+    write("good", "mean", 0, [90])
+    folder = write("bad", "mean", 1, [91], finished=False)
+    run = RunFolder(folder)
+    run.begin(json.loads((folder / "run.json").read_text()))
+    run.save({"epoch": 1, "position": 0}, [evaluation(1, 91)])
+    assert table(tmp_path)[1] == []
+    edited = json.loads((folder / "run.json").read_text())
+    edited["config"]["lr"] = 5.0
+    damage(folder, "run.json", json.dumps(edited))
+    (sentence,) = table(tmp_path)[1]
+    assert "bad: " in sentence
+    assert "lr is 0.01 in the checkpoint and 5.0 in run.json" in sentence
+
+
+@pytest.mark.parametrize("name", ["run.json", "result.json"])
+def test_a_folder_in_place_of_a_file_is_named(write, tmp_path, name):
+    write("good", "mean", 0, [90])
+    folder = write("bad", "mean", 1, [91], finished=False)
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).mkdir()
+    (sentence,) = table(tmp_path)[1]
+    assert sentence.startswith("bad: ")
+    assert name in sentence
+
+
+def test_metrics_of_another_form_than_in_the_row_are_named(write, tmp_path):
+    write("a", "mean", 0, [90])
+    folder = write("b", "mean", 1, [91])
+    result = json.loads((folder / "result.json").read_text())
+    result["final"]["test"]["ece"] = 2.0
+    damage(folder, "result.json", json.dumps(result))
+    (row,), (sentence,) = table(tmp_path)
+    assert row["seeds"] == [0]
+    assert sentence == "b: ece has 1 value(s) in final, and 2 in a of the same row"
+
+
+def test_sharpness_is_compared_at_one_radius(write, tmp_path):
+    """A run whose snapshot has other radii, or no number there, has no sharpness in the row."""
+    write("0", "mean", 0, [90])
+    for seed, snapshot in (
+        (1, {"rho": [0.2], "sharpness": [[9, 9]]}),
+        (2, {"rho": [0.01, 0.05, 0.5], "sharpness": [[1, 1], [0.02, None], [9, 9]]}),
+        (3, {"rho": [0.05], "sharpness": [[0.04, 0.06]]}),
+        (4, {"rho": [0.01, 0.05, 0.5], "sharpness": [[1, 1], [0.02, 0.04], [9, None]]}),
+    ):
+        folder = write(str(seed), "mean", seed, [91])
+        result = json.loads((folder / "result.json").read_text())
+        damage(folder, "result.json", json.dumps({**result, "last_snapshot": snapshot}))
+    (row,), left_out = table(tmp_path)
+    assert left_out == []
+    assert row["seeds"] == [0, 1, 2, 3, 4]
+    assert row["sharpness"]["rho"] == 0.05
+    assert row["sharpness"]["average"] == (pytest.approx(0.11 / 3), pytest.approx(0.011547, rel=1e-4), 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"kind": "epoch", "epoch": 1, "conflict": 3}, "has conflict = 3; expected an object"),
+        (
+            {"kind": "epoch", "epoch": 1, "histograms": {"loss": "a"}},
+            'has histograms.loss = "a"; expected a list',
+        ),
+        (
+            {"kind": "step", "epoch": 0.5, "norms": ["a"]},
+            'has norms = ["a"]; expected a list of finite numbers',
+        ),
+        ({"kind": "step", "epoch": "a"}, 'has epoch = "a"; expected a finite number'),
+        ({"kind": "snapshot", "epoch": 4, "rho": 3}, "has rho = 3; expected a list"),
+        (
+            {"kind": "snapshot", "epoch": 4, "rho": [1], "sharpness": [[1, 2, 3]]},
+            "has sharpness[0] = [1, 2, 3]",
+        ),
+        (
+            {"kind": "snapshot", "epoch": 4, "rho": [1], "sharpness": []},
+            "has sharpness of 0 rows for 1 radii",
+        ),
+        ({"kind": "epoch", "epoch": 1, "losses": [1]}, "has losses = [1]; expected one number per task, 2"),
+        ({"kind": "epoch", "epoch": 1, "histograms": {"flat": [1]}}, "has histograms.flat of 1 counts"),
+        ({**evaluation(1, 91), "train": {"accuracy": [1]}}, "has train.accuracy = [1]; expected one number"),
+        ({**evaluation(1, 91), "val": 3}, "has val = 3; expected an object"),
+        ({"kind": "final", "reliability": [{"count": [0.5]}]}, "has reliability[0].count = [0.5]; expected"),
+        ({"kind": "final", "entropy": {"edges": "a"}}, 'has entropy.edges = "a"; expected a list of'),
+        ({"kind": "final", "slices": {"line": {"alpha": [0]}}}, "has no slices.line.losses"),
+    ],
+)
+def test_a_run_with_a_wrong_line_is_drawn_without_its_log(write, tmp_path, capsys, line, message):
+    damage(write("a", "mean", 0, [90]), "log.jsonl", json.dumps(line) + "\n")
+    drawn = []
+    write_report(tmp_path, draw=lambda runs, text, folder: drawn.extend(runs))
+    assert drawn[0]["log"] == []
+    assert f"a is drawn without its log: log.jsonl, line 1, {message}" in capsys.readouterr().err
+
+
+def test_files_of_the_system_are_no_runs(write, tmp_path):
+    folder = write("a", "mean", 0, [90])
+    (folder / "._run.json").write_bytes(b"\0")
+    (folder / ".DS_Store").write_bytes(b"\0")
+    (tmp_path / ".Trash").mkdir()
+    (tmp_path / ".Trash" / "run.json").write_text("{}")
+    assert table(tmp_path)[1] == []
 
 
 def test_differences_are_paired_by_seed(write, tmp_path):
@@ -270,6 +482,7 @@ def test_another_experiment_brings_its_own_metrics(tmp_path):
 def test_the_figures_get_every_run_with_its_log(write, tmp_path, capsys):
     write("a", "mean", 0, [90])
     damage(write("b", "mean", 1, [91]), "log.jsonl", "{\n")
+    write("c", "mean", 1, [92])  # the seed of b: in no row
     drawn = []
     report = write_report(tmp_path, draw=lambda *arguments: drawn.append(arguments))
     ((runs, text, folder),) = drawn

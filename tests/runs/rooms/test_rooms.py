@@ -485,7 +485,13 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         write_rooms(tmp_path / "thesis.txt", **SMALL)
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "half a fi"])
+ORIGIN = {"train": 1, "val": 1, "height": 16, "width": 16, "seed": 0, "revision": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "[]", "half a fi", json.dumps(ORIGIN | {"train": None}), json.dumps(ORIGIN | {"revision": "1"})],
+)
 def test_a_foreign_origin_is_refused(tmp_path, text):
     (tmp_path / "origin.json").write_text(text)
     with pytest.raises(FileExistsError, match=r"origin\.json does not describe synthetic rooms"):
@@ -499,6 +505,14 @@ def test_other_settings_are_refused_before_anything_changes(tmp_path):
         with pytest.raises(FileExistsError, match=f"Got {name}={value} .* with {name}={SMALL[name]}"):
             write_rooms(tmp_path, **{**SMALL, name: value})
         assert content(tmp_path) == before
+
+
+def test_files_of_the_system_do_not_make_a_folder_foreign(tmp_path):
+    for name in (".DS_Store", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"\0")
+    assert write_rooms(tmp_path, **SMALL)["kept"] == 0
+    assert write_rooms(tmp_path, **SMALL)["written"] == 0
+    assert (tmp_path / ".DS_Store").read_bytes() == b"\0"
 
 
 def test_real_nyuv2_is_refused(tmp_path):

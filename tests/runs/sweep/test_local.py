@@ -139,7 +139,13 @@ def test_a_run_that_a_signal_stopped_at_a_checkpoint_has_not_failed(make, method
 
 @pytest.mark.parametrize(
     ("content", "threads"),
-    [(DESCRIBED | {"threads": 3}, 3), (DESCRIBED, 1), ({"threads": 3}, 1), (None, 1)],
+    [
+        (DESCRIBED | {"threads": 3}, 3),
+        (DESCRIBED, 1),
+        ({"threads": 3}, 1),
+        (None, 1),
+        (DESCRIBED | {"threads": "three"}, 1),
+    ],
 )
 def test_a_run_that_goes_on_keeps_its_threads(make, monkeypatch, content, threads):
     monkeypatch.setattr(workers, "_cores", lambda: 2)
