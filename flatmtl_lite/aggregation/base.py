@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .checks import check_gramian, check_rows
 from .gramians import gramian, relative_accuracy, scale_free, weighted_sum
+from .present import Present
 from .unit_rows import identity, per_norm
 
 __all__ = [
@@ -43,6 +44,7 @@ class Aggregator(nn.Module):
     """
 
     needs_tasks = False
+    _present: Present | None = None
     __call__: Callable[..., Tensor]
 
     def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
@@ -84,9 +86,24 @@ class Aggregator(nn.Module):
     def present(self, tasks: Sequence[int], count: int) -> Iterator[None]:
         """Let the rows and losses in the block be those of the given tasks, out of ``count``.
 
-        What the method remembers of the other tasks stays as it is.
+        What the method remembers of the other tasks stays as it is. Call :meth:`learn` in the block too. A
+        NonFiniteGradient names rows, as everywhere.
+
+        Raises:
+            ValueError: ``tasks`` are not distinct numbers from 0 to ``count`` - 1, or there are none.
         """
-        yield
+        before, self._present = self._present, Present(tasks, count)
+        try:
+            yield
+        finally:
+            self._present = before
+
+    def tasks_of(self, rows: int) -> Present:
+        """Return the tasks of that many rows: all, or those of the block of :meth:`present`, if they fit."""
+        present = self._present or Present(range(rows), rows)
+        if len(present.tasks) != rows:
+            raise ValueError(f"Got {rows} rows{present}; expected one row and one loss per present task.")
+        return present
 
     def learn(self) -> None:
         """Fill ``.grad`` of the aggregator's own parameters, if it has any, for the latest losses."""

@@ -11,7 +11,8 @@ class DWA(RunningWeighting):
 
     w = softmax(r / temperature). The ratio r is the mean loss of the last full window of steps over the mean
     loss of the window before it. Weights are equal until two windows are full (eq. 7). The paper's window
-    is an epoch: set ``window`` to the number of steps in one epoch.
+    is an epoch: set ``window`` to the number of steps in one epoch. A step counts only for the windows of the
+    tasks that are present. A task has the ratio 1 until two of its windows are full.
 
     Guarantees: the weights do not change when a loss is multiplied by a constant.
     Scale: Σ w = 1 (the paper: T).
@@ -46,19 +47,21 @@ class DWA(RunningWeighting):
 
     def solve(self, losses: Tensor) -> Tensor:
         self.check_positive(losses)
-        self.check_memory(losses)
-        memory = self.memory
-        ratios = torch.ones_like(losses)
-        if "before" in memory:
-            # a ratio beyond the range of float64 would be inf, and the softmax would make inf - inf NaN
-            ratios = (memory["last"] / memory["before"]).clamp_max(torch.finfo(losses.dtype).max)
-        total = memory.get("total", 0) + losses
-        count = memory.get("count", torch.tensor(0, device="cpu")) + 1
-        if count < self.window:
-            self.memory = {**memory, "total": total, "count": count}
-        else:
-            older = {"before": memory["last"]} if "last" in memory else {}
-            self.memory = {**older, "last": total / count}
+        zeros = torch.zeros_like(losses)
+        total, count = self.recall("total", zeros) + losses, self.recall("count", zeros) + 1
+        last, before = self.recall("last", zeros), self.recall("before", zeros)  # 0: no window was full yet
+        # a ratio beyond the range of float64 would be inf, and the softmax would make inf - inf NaN
+        ratios = (last / before).clamp_max(torch.finfo(losses.dtype).max)
+        ratios = torch.where(before > 0, ratios, 1.0)
+        is_full = count >= self.window
+        self.remember(
+            {
+                "total": total.masked_fill(is_full, 0.0),
+                "count": count.masked_fill(is_full, 0.0),
+                "last": torch.where(is_full, total / count, last),
+                "before": torch.where(is_full, last, before),
+            }
+        )
         return (ratios / self.temperature).softmax(-1)
 
     def extra_repr(self) -> str:

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from .base import InRandomOrder
 from .checks import is_number
+from .memory import Remembering
 from .unit_rows import identity
 
 
-class GradVac(InRandomOrder):
+class GradVac(InRandomOrder, Remembering):
     """Gradient vaccine: where two gradients agree less than usual, turn one towards the other, then average.
 
     Each task i goes through the others in random order. Where cos(vᵢ, gⱼ) is below its running mean φ̂ᵢⱼ, vᵢ
@@ -20,7 +21,8 @@ class GradVac(InRandomOrder):
 
     Every part ("loss", "flat", "sam") has a running mean of its own, of shape (..., T, T). A zero row takes
     no part, also not in the mean of the vᵢ. A vᵢ that has only rounding left turns no further and is not
-    remembered. A φ̂ beyond 1 - 1e-6 counts as 1 - 1e-6, because the formula divides by 0 at 1.
+    remembered. Two tasks that were never present together have φ̂ = 0, as at the first call. A φ̂ beyond
+    1 - 1e-6 counts as 1 - 1e-6, because the formula divides by 0 at 1.
 
     Guarantees: for two tasks, no vᵢ agrees less with the other's gradient than usual.
     Scale: the mean of the vᵢ (the paper and its code sum); it may be longer than every gradient.
@@ -46,7 +48,8 @@ class GradVac(InRandomOrder):
     """
 
     LIMIT = 1 - 1e-6
-    needs_tasks = True
+    task_dims = (-2, -1)
+    reads, keeps = "a Gramian", "cosines"
 
     def __init__(self, beta: float = 0.5, generator: torch.Generator | None = None) -> None:
         super().__init__(generator)
@@ -54,7 +57,11 @@ class GradVac(InRandomOrder):
             raise ValueError(f"Got beta={beta!r}; expected a number in [0, 1]. Published code has 0.5.")
         self.beta = beta
         self.part = "loss"
-        self.usual: dict[str, Tensor] = {}
+
+    @property
+    def usual(self) -> dict[str, Tensor]:
+        """The running means φ̂ (..., T, T) of each part."""
+        return self.memory
 
     def weigh(self, M: Tensor, eps: float, part: str | None = None) -> Tensor:
         self.part = part or "loss"
@@ -62,12 +69,7 @@ class GradVac(InRandomOrder):
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
         T = norms.shape[-1]
-        usual = self.usual[self.part] if self.part in self.usual else torch.zeros_like(C)
-        if usual.shape != C.shape:
-            raise ValueError(
-                f"Got a Gramian of shape {tuple(C.shape)}, but GradVac remembers cosines of shape "
-                f"{tuple(usual.shape)}; expected the same tasks at every step. Make a new one."
-            )
+        usual = self.recall(self.part, torch.zeros_like(C))
         nonzero = norms.sign()
         others = self.others(T) * nonzero[..., None, None, :]
         goals = (others * usual.unsqueeze(-3)).sum(-1, keepdim=True)
@@ -84,15 +86,15 @@ class GradVac(InRandomOrder):
             turn = torch.addcmul(square, onto, onto, value=-1.0).clamp_min(0.0).sqrt() * slope - onto
             v = torch.addcmul(v, turn * (has_direction & (cosine < limit)), other)
             cosines = torch.addcmul(cosines, (cosine - goal) * has_direction, other)
-        self.usual = {**self.usual, self.part: torch.lerp(usual, cosines, self.beta)}
+        self.remember({self.part: torch.lerp(usual, cosines, self.beta)})
         return (v * norms.unsqueeze(-1)).sum(-2) / nonzero.sum(-1, keepdim=True).clamp_min(1.0)
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        return {"generator": self.generator.get_state(), **self.usual}
+        return {"generator": self.generator.get_state(), **self.memory}
 
     def set_extra_state(self, state: Any) -> None:
         super().set_extra_state(state["generator"])
-        self.usual = {part: value.cpu() for part, value in state.items() if part != "generator"}
+        self.memory = {part: value.cpu() for part, value in state.items() if part != "generator"}
 
     def extra_repr(self) -> str:
         return f"beta={self.beta}"

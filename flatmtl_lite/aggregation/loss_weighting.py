@@ -1,5 +1,6 @@
 """The base classes of methods whose weights come from the task losses."""
 
+import math
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from .base import Aggregator, StepDirection
 from .checks import NonFiniteGradient, check_rows, check_sum, check_tensor, is_number, tasks_where
 from .gramians import weighted_sum
+from .memory import Remembering
 
 
 class LossWeighting(Aggregator):
@@ -74,36 +76,22 @@ class LossWeighting(Aggregator):
     def check_positive(self, losses: Tensor) -> None:
         """Raise ValueError unless all losses are > 0."""
         if bad_tasks := tasks_where(losses <= 0):
-            task = bad_tasks[0]
+            row = bad_tasks[0]
+            task = self.tasks_of(losses.shape[-1]).tasks[row]
             raise ValueError(
-                f"Got a loss of {losses[..., task].min().item():g} for task {task}; expected losses > 0, "
+                f"Got a loss of {losses[..., row].min().item():g} for task {task}; expected losses > 0, "
                 f"because {type(self).__name__} takes ratios of losses. Add a constant to that loss, or use "
                 "another weighting."
             )
 
 
-class RunningWeighting(LossWeighting):
+class RunningWeighting(LossWeighting, Remembering):
     """A loss weighting that remembers earlier losses in ``memory``, which is part of ``state_dict``.
 
-    The first call fixes the number of tasks. Methods replace ``memory`` and its tensors and change none in
-    place, so that a state never changes after it was read. ``remembers`` names the entries that ``memory``
-    may hold.
+    ``remembers`` names the entries that ``memory`` may hold.
     """
 
     remembers: frozenset[str] = frozenset()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.memory: dict[str, Tensor] = {}
-
-    def check_memory(self, losses: Tensor) -> None:
-        """Raise ValueError unless the losses have the shape of those in memory."""
-        for entry in self.memory.values():
-            if entry.ndim and entry.shape != losses.shape:
-                raise ValueError(
-                    f"Got losses of shape {tuple(losses.shape)}, but {type(self).__name__} remembers some of "
-                    f"shape {tuple(entry.shape)}; expected the same tasks at every step. Make a new one."
-                )
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return self.memory
@@ -120,7 +108,8 @@ class RunningWeighting(LossWeighting):
 class LearnedWeighting(LossWeighting):
     """A loss weighting with one parameter ``s`` per task, which it learns by an objective of its own.
 
-    Pass ``parameters()`` to the optimizer. A step of FlatMTL fills their ``.grad``.
+    Pass ``parameters()`` to the optimizer. A step of FlatMTL fills their ``.grad``, with 0 for a task that is
+    absent. An optimizer with momentum or weight decay may still move the number of that task.
 
     Args:
         tasks: the number of tasks.
@@ -137,22 +126,25 @@ class LearnedWeighting(LossWeighting):
         self._losses: Tensor | None = None
 
     def solve(self, losses: Tensor) -> Tensor:
-        if losses.shape[-1] != len(self.s):
+        present = self.tasks_of(losses.shape[-1])
+        if present.count != len(self.s):
             raise ValueError(
-                f"Got {losses.shape[-1]} losses for {type(self).__name__}(tasks={len(self.s)}); expected as "
-                f"many as tasks. Make it with tasks={losses.shape[-1]}, before the optimizer."
+                f"Got {losses.shape[-1]} losses{present} for {type(self).__name__}(tasks={len(self.s)}); "
+                f"expected as many as tasks. Make it with tasks={present.count}, before the optimizer."
             )
-        s = self.s.detach().to(device="cpu", dtype=torch.float64)
+        s = present.select(self.s.detach().to(device="cpu", dtype=torch.float64), [-1])
         if bad_tasks := tasks_where(~s.isfinite()):
+            row = bad_tasks[0]
             raise ValueError(
-                f"Got {type(self).__name__} with s = {s[bad_tasks[0]]} for task {bad_tasks[0]}; expected "
+                f"Got {type(self).__name__} with s = {s[row]} for task {present.tasks[row]}; expected "
                 "finite numbers. Lower the learning rate of its parameters."
             )
-        self._losses = losses
+        no_losses = losses.new_full(present.shape_of_all(losses, [-1]), math.nan)
+        self._losses = present.merge(no_losses, losses, [-1])
         return self.log_weights(s).softmax(-1).expand(losses.shape)
 
     def learn(self) -> None:
-        """Fill ``s.grad`` for the latest losses.
+        """Fill ``s.grad`` for the latest losses, with 0 for the tasks that were absent.
 
         Raises:
             ValueError: no call had losses yet, or the latest losses were a batch.
@@ -164,7 +156,8 @@ class LearnedWeighting(LossWeighting):
                 f"({len(self.s)},). Call it with the losses of one step first."
             )
         s = self.s.detach().to(device="cpu", dtype=torch.float64)
-        self.s.grad = self.slope(s, self._losses).to(self.s)
+        slope = self.slope(s, self._losses)
+        self.s.grad = slope.masked_fill(self._losses.isnan(), 0.0).to(self.s)
 
     def log_weights(self, s: Tensor) -> Tensor:
         """Return the logarithms of the weights, up to a common constant."""

@@ -1,5 +1,7 @@
 """SLAW: weigh each task by how little its loss varies."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,8 @@ class SLAW(RunningWeighting):
     w ∝ 1/s. s is the running standard deviation of the loss, present loss included, and stands in for the
     norm of its gradient. Moments are plain at first, and exponential once 1/step is below 1 - decay. s is at
     least 1e-5. It equals the paper's √(mean of l² - (mean of l)²), computed without that cancellation.
-    Weights are equal at the first step. Losses may have any sign.
+    Weights are equal at the first step. A task that is present for the first time later has no spread yet. It
+    gets the geometric mean of the others' weights. Losses may have any sign.
 
     Guarantees: the weights do not change when a constant is added to a loss.
     Scale: Σ w = 1 (the paper: T).
@@ -44,16 +47,17 @@ class SLAW(RunningWeighting):
         self.decay = decay
 
     def solve(self, losses: Tensor) -> Tensor:
-        self.check_memory(losses)
-        count = self.memory.get("count", torch.tensor(0, device="cpu")) + 1
-        mean = self.memory.get("mean", losses)
-        variance = self.memory.get("variance", torch.zeros_like(losses))
-        share = max(1 / count.item(), 1 - self.decay)
+        zeros = torch.zeros_like(losses)
+        count = self.recall("count", zeros) + 1
+        mean, variance = self.recall("mean", losses), self.recall("variance", zeros)
+        share = (1 / count).clamp_min(1 - self.decay)
         deviation = losses - mean
         mean = mean + share * deviation
         variance = (1 - share) * (variance + share * deviation**2)
-        self.memory = {"count": count, "mean": mean, "variance": variance}
-        return (-variance.sqrt().clamp_min(self.FLOOR).log()).softmax(-1)
+        self.remember({"count": count, "mean": mean, "variance": variance})
+        log_spread, is_first = variance.sqrt().clamp_min(self.FLOOR).log(), count == 1
+        others = log_spread.masked_fill(is_first, math.nan).nanmean(-1, keepdim=True).nan_to_num(0.0)
+        return (-torch.where(is_first, others, log_spread)).softmax(-1)
 
     def extra_repr(self) -> str:
         return f"decay={self.decay}"
