@@ -1,8 +1,9 @@
 """flatmtl-lite: sharpness-aware multi-task learning, small enough to read.
 
 This namespace is the core, which needs torch alone. Import ``flatmtl_lite.lab`` and ``flatmtl_lite.runs``
-separately. Read gradients.py, perturbation/, decomposition.py and optim.py in this order, then aggregation/.
-trunk_and_heads.py sorts and checks parameters, report.py holds the figures of a step.
+separately. Read gradients.py, perturbation/, passes.py, decomposition.py and optim.py in this order, then
+aggregation/. What they stand on and a first reader may skip: trunk_and_heads.py sorts and checks parameters,
+micro_batch.py runs the closures, state.py brings buffers and generators back, report.py has a step's figures.
 """
 
 from . import diagnostics
@@ -35,8 +36,9 @@ from .aggregation import (
     UPGrad,
     aggregator,
 )
-from .decomposition import Decomposition, decompose, decomposed, direct, each, erm, second
+from .decomposition import Decomposition, decomposed, direct, each, erm, second
 from .optim import FlatMTL
+from .passes import decompose
 
 __version__ = "0.1.0"
 

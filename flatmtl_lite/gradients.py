@@ -1,22 +1,17 @@
 """Compute the task gradients of a shared trunk and of the heads."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
-from .state import StateGuard
+from .micro_batch import MicroBatch as MicroBatch
 from .trunk_and_heads import TrunkAndHeads
 from .trunk_and_heads import flatten as flatten
 from .trunk_and_heads import unflatten as unflatten
-
-Features = Callable[[], Any]
-Losses = Sequence[Callable[[Any], Tensor | None]]
 
 
 @dataclass
@@ -45,91 +40,6 @@ class TaskGradients:
                 self.shared[k : k + 1] /= count
                 self.heads[k] /= count
                 self.losses[k] /= count
-
-
-class AbsentTask(Exception):
-    """A loss was None where one backward pass should serve all tasks."""
-
-
-class MicroBatch:
-    """One micro-batch: runs the trunk once and then the heads of the requested tasks.
-
-    The trunk and each head begin every run with the buffers and the random generators of their first run. So
-    dropout draws the same masks.
-
-    Args:
-        features: () -> z, runs the trunk.
-        losses: per task z -> scalar, runs that task's head.
-        state: the guard of the step; by default one that knows no buffers.
-
-    Raises:
-        ValueError: ``features`` or a loss is not callable.
-    """
-
-    def __init__(self, features: Features, losses: Losses, state: StateGuard | None = None) -> None:
-        if not callable(features):
-            raise ValueError(f"Got {type(features).__name__} as features; expected a callable () -> z.")
-        self.features, self.losses, self.state = features, list(losses), state or StateGuard()
-        self._first_losses: dict[int, Tensor] = {}
-        for i, loss in enumerate(self.losses):
-            if not callable(loss):
-                raise ValueError(
-                    f"Got {type(loss).__name__} as the loss of task {i}; expected a callable z -> scalar, "
-                    "for example lambda z: criterion(head(z), target)."
-                )
-
-    def run(self, tasks: Sequence[int]) -> list[Tensor | None]:
-        """Return the losses of the given tasks, each a scalar with its graph, or None for an absent task.
-
-        Raises:
-            ValueError: a loss is not one floating scalar, depends on no parameter, or changes z in place.
-        """
-        is_first = self.state.begin((self, "trunk"), starts_pass=True)
-        z = self.features()
-        parts = [part for part in tree_leaves(z) if isinstance(part, Tensor)]
-        losses: list[Tensor | None] = []
-        for i in tasks:
-            self.state.begin((self, i))
-            versions = [part._version for part in parts]
-            loss = self.losses[i](z)
-            losses.append(None if loss is None else self._checked(i, loss))
-            if len(self.losses) > 1 and versions != [part._version for part in parts]:
-                raise ValueError(
-                    f"The loss of task {i} changed z in place, so the tasks after it would see another z; "
-                    "expected losses that leave z as it is. Use z.clamp(0) for z.clamp_(0), and so on."
-                )
-        if is_first:
-            self.state.keep()
-            first = zip(tasks, losses, strict=True)
-            self._first_losses = {i: loss.detach() for i, loss in first if loss is not None}
-        return losses
-
-    def check_repeats(self) -> None:
-        """Raise ValueError unless every task has the loss of the first run again, at the same weights."""
-        again = {i: loss.detach() for i in self._first_losses if (loss := self.run([i])[0]) is not None}
-        values = torch.stack([*self._first_losses.values(), *again.values()]).tolist()
-        for i, one, other in zip(again, values, values[len(again) :], strict=False):
-            if math.isfinite(one) and not math.isclose(one, other, rel_tol=1e-3, abs_tol=1e-6):
-                raise ValueError(
-                    f"The loss of task {i} was {one:g}, and {other:g} when it was called again at the same "
-                    "weights; expected the same, because every pass of a step must see the same batch. Draw "
-                    "the batch outside of features and losses, and let them keep no state between calls."
-                )
-
-    @staticmethod
-    def _checked(i: int, loss: Tensor) -> Tensor:
-        if not (isinstance(loss, Tensor) and loss.numel() == 1 and loss.is_floating_point()):
-            kind = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(
-                f"The loss of task {i} is {kind}; expected one floating scalar tensor. Reduce it, "
-                "for example with .mean(), and return nothing else with it."
-            )
-        if not loss.requires_grad:
-            raise ValueError(
-                f"The loss of task {i} does not depend on any parameter; expected a graph from the "
-                "parameters to the loss. Check for torch.no_grad() or .detach()."
-            )
-        return loss.reshape(())
 
 
 def task_gradients(

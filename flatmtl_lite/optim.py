@@ -10,12 +10,14 @@ from torch import Tensor
 
 from .aggregation import Aggregator, LossWeighting, Mean, NonFiniteGradient, state_kept
 from .aggregation.base import check_aggregator
-from .decomposition import Decomposition, check_rule, combine, run_passes, run_weighted_passes
-from .gradients import AbsentTask, Features, Losses, MicroBatch, TaskGradients
+from .decomposition import Decomposition, check_rule, combine
+from .gradients import TaskGradients
+from .micro_batch import AbsentTask, Features, Losses, MicroBatch
+from .passes import run_passes, run_weighted_passes
 from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, StateGuard
 from .report import Report
 from .state import replayed
-from .trunk_and_heads import TrunkAndHeads, unflatten
+from .trunk_and_heads import TrunkAndHeads, trained_parameters, unflatten
 
 
 class FlatMTL:
@@ -78,7 +80,8 @@ class FlatMTL:
         if on_nonfinite not in ("raise", "skip"):
             raise ValueError(f'Got on_nonfinite={on_nonfinite!r}; expected "raise" or "skip".')
         self.optimizer = optimizer
-        self.trunk_and_heads = TrunkAndHeads(shared, heads, _trained(optimizer, self.aggregate))
+        trained = trained_parameters(optimizer, without=set(self.aggregate.parameters()))
+        self.trunk_and_heads = TrunkAndHeads(shared, heads, trained)
         self.perturbation = Perturbation(rho, rho_heads, adaptive, norm, perturb)
         self.combine, self.on_nonfinite, self.skipped = combine, on_nonfinite, 0
         self.process_group = process_group
@@ -242,21 +245,3 @@ class FlatMTL:
         for parameters, grads in filled:
             for p, grad in zip(parameters, grads, strict=True):
                 p.grad = grad.to(p.dtype)
-
-
-def _trained(optimizer: torch.optim.Optimizer, aggregate: Aggregator) -> dict[Tensor, str]:
-    """Return the optimizer's parameters except the aggregator's, each with its name, or place and shape."""
-    if isinstance(optimizer, torch.optim.SparseAdam):
-        raise ValueError(
-            "Got SparseAdam, which needs sparse gradients; expected an optimizer of dense ones, because "
-            "sums of task gradients are dense. Take Adam; Embedding(sparse=True) may stay."
-        )
-    names: dict[Tensor, str] = {}
-    for g, group in enumerate(optimizer.param_groups):
-        for i, p in enumerate(group["params"]):
-            given_names = group.get("param_names")
-            shape = "no shape yet" if torch.nn.parameter.is_lazy(p) else f"shape {tuple(p.shape)}"
-            unnamed = f"{i} of group {g} ({shape}; an optimizer of model.named_parameters() would name it)"
-            names[p] = repr(given_names[i]) if given_names else unnamed
-    learnt = set(aggregate.parameters())
-    return {p: name for p, name in names.items() if p not in learnt}

@@ -198,6 +198,23 @@ class TrunkAndHeads:
                 )
 
 
+def trained_parameters(optimizer: torch.optim.Optimizer, without: set[Tensor]) -> dict[Tensor, str]:
+    """Return the optimizer's parameters, some left out, each with its name, or its place and shape."""
+    if isinstance(optimizer, torch.optim.SparseAdam):
+        raise ValueError(
+            "Got SparseAdam, which needs sparse gradients; expected an optimizer of dense ones, because "
+            "sums of task gradients are dense. Take Adam; Embedding(sparse=True) may stay."
+        )
+    names: dict[Tensor, str] = {}
+    for g, group in enumerate(optimizer.param_groups):
+        for i, p in enumerate(group["params"]):
+            given_names = group.get("param_names")
+            shape = "no shape yet" if torch.nn.parameter.is_lazy(p) else f"shape {tuple(p.shape)}"
+            unnamed = f"{i} of group {g} ({shape}; an optimizer of model.named_parameters() would name it)"
+            names[p] = repr(given_names[i]) if given_names else unnamed
+    return {p: name for p, name in names.items() if p not in without}
+
+
 def _unfit(p: Tensor) -> str | None:
     """Return why a parameter cannot be perturbed in place with real steps, or None."""
     if nn.parameter.is_lazy(p):

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 import flatmtl_lite as fm
-from flatmtl_lite.decomposition import RULES, combine, run_passes, run_weighted_passes
+from flatmtl_lite.decomposition import RULES, combine
 from flatmtl_lite.gradients import MicroBatch, TrunkAndHeads, flatten
+from flatmtl_lite.passes import run_passes, run_weighted_passes
 from flatmtl_lite.perturbation import Perturbation, StateGuard
 from tests.methods import KINDS, every_kind, every_method, rules_of
 

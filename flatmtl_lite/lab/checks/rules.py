@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ...aggregation import MGDA, Aggregator, Mean, PCGrad
-from ...decomposition import Decomposition, decompose, decomposed, second
+from ...decomposition import Decomposition, decomposed, second
+from ...passes import decompose
 from ...perturbation import worst_case
 from .exercise import Exercise
 from .vectors import vector

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from types import ModuleType
 
-from ... import decomposition, gradients, optim
+from ... import decomposition, gradients, optim, passes
 from ...perturbation import sam, weights
 
 
@@ -35,11 +35,11 @@ class Step:
         return [(_name(home), _lines(home, starts)) for home, starts in self.where]
 
 
-LOOP = decomposition._perturbed_gradients
+LOOP = passes._perturbed_gradients
 STEPS = (
     Step(
         "g<sub>i,loss</sub> ← gradient of L<sub>i</sub> at θ, for every task i, for trunk and head",
-        [(decomposition.run_passes, ["clean = "])],
+        [(passes.run_passes, ["clean = "])],
     ),
     Step(
         "ε<sub>i</sub> ← ρ g<sub>i,loss</sub> / ‖g<sub>i,loss</sub>‖, for the trunk and for the head",
@@ -72,7 +72,7 @@ STEPS = (
     Step(
         "θ<sub>sh</sub> ← θ<sub>sh</sub> − η g; each head takes its own SAM gradient",
         [
-            (optim.FlatMTL._fill, ["trunk_grads = ", "grads = ", "p.grad = "]),
+            (optim.FlatMTL._fill, ["filled = ", "filled += ", "p.grad = grad"]),
             (optim.FlatMTL.__call__, ["self.optimizer.step()"]),
         ],
     ),

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ...aggregation.base import Drawing
-from ...decomposition import run_passes
-from ...gradients import MicroBatch
+from ...micro_batch import MicroBatch
 from ...optim import FlatMTL
+from ...passes import run_passes
 from ...perturbation import Perturbation, StateGuard
 from ...state import replayed
 from .config import OPTIMIZERS, SCHEDULES, Config

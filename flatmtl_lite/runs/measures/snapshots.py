@@ -9,9 +9,9 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from ...decomposition import decompose
 from ...diagnostics import sharpness
-from ...gradients import MicroBatch
+from ...micro_batch import MicroBatch
+from ...passes import decompose
 from ...perturbation import StateGuard
 from ...trunk_and_heads import TrunkAndHeads
 from ..engine.rounding import rounded

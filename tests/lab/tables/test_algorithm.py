@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from flatmtl_lite import decomposition, lab
+from flatmtl_lite import lab, passes
 from flatmtl_lite.lab.tables.algorithm import STEPS, Algorithm, Step
 
 
@@ -20,13 +20,13 @@ def test_every_line_shown_stands_in_the_core():
 def test_the_page_shows_what_the_text_shows():
     page = lab.algorithm()._repr_html_()
     assert page.count("<tr>") == len(STEPS) + 1
-    assert "decomposition.py, run_passes" in page
+    assert "passes.py, run_passes" in page
     assert "A(loss, &quot;loss&quot;) + A(flat, &quot;flat&quot;)" in page
 
 
 @pytest.mark.parametrize("start", ["no such line", "average("])
 def test_a_line_that_is_gone_or_stands_twice_is_named(start):
     with pytest.raises(ValueError, match="expected one") as error:
-        Algorithm([Step("a step", [(decomposition.run_passes, [start])])])
+        Algorithm([Step("a step", [(passes.run_passes, [start])])])
     assert start in str(error.value)
-    assert "decomposition.py, run_passes" in str(error.value)
+    assert "passes.py, run_passes" in str(error.value)
