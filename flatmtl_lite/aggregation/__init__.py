@@ -2,6 +2,7 @@
 
 base.py states the contract, gramians.py and products.py compute G Gᵀ, unit_rows.py, cone.py, simplex.py,
 active_set.py and fairness.py serve the exact solvers, and loss_weighting.py the methods that read losses.
+memory.py serves the methods that remember, and present.py knows which tasks are present in a step.
 """
 
 from typing import Any

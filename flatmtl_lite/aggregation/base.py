@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .checks import check_gramian, check_rows
 from .gramians import gramian, relative_accuracy, scale_free, weighted_sum
-from .present import Present
+from .present import Present, all_present
 from .unit_rows import identity, per_norm
 
 __all__ = [
@@ -100,7 +100,7 @@ class Aggregator(nn.Module):
 
     def tasks_of(self, rows: int) -> Present:
         """Return the tasks of that many rows: all, or those of the block of :meth:`present`, if they fit."""
-        present = self._present or Present(range(rows), rows)
+        present = self._present or all_present(rows)
         if len(present.tasks) != rows:
             raise ValueError(f"Got {rows} rows{present}; expected one row and one loss per present task.")
         return present

@@ -1,6 +1,5 @@
 """The base classes of methods whose weights come from the task losses."""
 
-import math
 from typing import Any
 
 import torch
@@ -139,8 +138,7 @@ class LearnedWeighting(LossWeighting):
                 f"Got {type(self).__name__} with s = {s[row]} for task {present.tasks[row]}; expected "
                 "finite numbers. Lower the learning rate of its parameters."
             )
-        no_losses = losses.new_full(present.shape_of_all(losses, [-1]), math.nan)
-        self._losses = present.merge(no_losses, losses, [-1])
+        self._losses = present.merge(None, losses, [-1])
         return self.log_weights(s).softmax(-1).expand(losses.shape)
 
     def learn(self) -> None:

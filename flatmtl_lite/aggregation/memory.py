@@ -1,7 +1,5 @@
 """The base class of methods that remember numbers of each task from step to step."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -60,7 +58,5 @@ class Remembering(Aggregator):
         memory = dict(self.memory)
         for name, part in entries.items():
             present = self.tasks_of(part.shape[-1])
-            values = memory.get(name, part.new_tensor(math.nan)).to(part)
-            shape = present.shape_of_all(part, self.task_dims)
-            memory[name] = present.merge(values.expand(shape), part, self.task_dims)
+            memory[name] = present.merge(memory.get(name), part, self.task_dims)
         self.memory = memory

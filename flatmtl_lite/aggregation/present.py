@@ -1,6 +1,8 @@
 """The tasks of one step, when others are absent from it."""
 
+import math
 from collections.abc import Sequence
+from functools import cache
 
 from torch import Tensor, tensor
 
@@ -46,11 +48,21 @@ class Present:
                 values = values.index_select(dim, tensor(self.tasks, device=values.device))
         return values
 
-    def merge(self, values: Tensor, part: Tensor, dims: Sequence[int]) -> Tensor:
-        """Return ``values`` of all tasks, with ``part`` as the entries of the present tasks."""
+    def merge(self, values: Tensor | None, part: Tensor, dims: Sequence[int]) -> Tensor:
+        """Return ``values`` of all tasks, with ``part`` as the entries of the present tasks.
+
+        ``values`` may be one number for all tasks, or None: nothing is known, and the result holds NaN.
+        """
         if self.is_all or not dims:
             return part
+        shape = self.shape_of_all(part, dims)
+        values = part.new_full(shape, math.nan) if values is None else values.to(part).expand(shape)
         dim, *others = dims
-        slices = self.select(values, [dim])
-        index = tensor(self.tasks, device=values.device)
-        return values.index_copy(dim, index, self.merge(slices, part, others))
+        slices = self.merge(self.select(values, [dim]), part, others)
+        return values.index_copy(dim, tensor(self.tasks, device=values.device), slices)
+
+
+@cache
+def all_present(count: int) -> Present:
+    """Return the tasks of a step without absent ones."""
+    return Present(range(count), count)
