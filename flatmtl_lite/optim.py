@@ -114,7 +114,8 @@ class FlatMTL:
 
         Args:
             batches: micro-batches (features, losses), together one batch: gradients are averaged
-                over them, equally weighted, before ε and before aggregation.
+                over them, equally weighted, before ε and before aggregation. A loss may return None: its
+                task is absent, its head gets no gradient, and ``Report.tasks`` has the others.
 
         Raises:
             ValueError: losses that do not fit the heads, that are not scalars, ...
@@ -136,7 +137,8 @@ class FlatMTL:
         except NonFiniteGradient:
             if self.on_nonfinite == "raise":
                 raise
-            for p in (*self.trunk_and_heads.parameters, *self.aggregate.parameters()):
+            in_optimizer = [p for group in self.optimizer.param_groups for p in group["params"]]
+            for p in (*in_optimizer, *self.trunk_and_heads.parameters, *self.aggregate.parameters()):
                 p.grad = None  # else a later optimizer.step() would apply the gradient of an earlier step
             self.skipped += 1
             return Report(None, skipped=True)
@@ -229,7 +231,7 @@ class FlatMTL:
                 storages = {tensor.untyped_storage().data_ptr() for tensor in (direction, d.loss)}
                 direction = direction.clone() if len(storages) == 1 else direction  # rows are written again
             else:
-                d = run_weighted_passes(*passes, weighting.loss_weights, self.average)
+                d = run_weighted_passes(*passes, weighting.loss_weights, self.average, not self._repeats)
                 direction = d.sam[0]
                 self.aggregate.learn()
         self._repeats = True

@@ -118,6 +118,7 @@ def run_weighted_passes(
     perturbation: Perturbation | None,
     weigh: Callable[[Tensor], Tensor],
     average: Callable[[TaskGradients], None] = TaskGradients.average,
+    verify: bool = False,
 ) -> Decomposition:
     """Run the passes with one backward pass of the weighted losses instead of one per task.
 
@@ -126,7 +127,7 @@ def run_weighted_passes(
     is the gradient of the weighted losses at θ+ε.
 
     Args:
-        batches, groups, perturbation, average: as for :func:`run_passes`.
+        batches, groups, perturbation, average, verify: as for :func:`run_passes`.
         weigh: losses at θ (T,) -> weights (T,).
 
     Raises:
@@ -144,6 +145,8 @@ def run_weighted_passes(
         raise AbsentTask
     if perturbation is None or perturbation.is_zero:
         return _decomposition(clean, None, groups, tasks)
+    if verify:
+        batches[0].check_repeats()
     with _moved_by_mean(groups, clean, perturbation, tasks) as losses:
         weights = weigh(losses)
         sam = weighted_gradients(batches, groups, lambda losses: weights, first=1, minus=0)

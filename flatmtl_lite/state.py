@@ -101,8 +101,9 @@ class StateGuard:
                 if buffer is None:
                     continue
                 if (m, name) not in self._present:
+                    saved = buffer, buffer.clone()
                     for buffers in (self._present, *(snapshot.buffers for snapshot in self._snapshots())):
-                        buffers[m, name] = buffer, buffer.clone()
+                        buffers[m, name] = saved
                 self._changed.add((m, name))
 
     def _snapshots(self) -> list["Snapshot"]:
