@@ -194,6 +194,7 @@ def combine(d: Decomposition, aggregate: Aggregator, rule: str) -> Tensor:
         NonFiniteGradient: a row holds NaN or infinity.
 
     Example:
+        >>> from flatmtl_lite import Mean
         >>> d = Decomposition(torch.tensor([[1.0, 2.0], [3.0, 0.0]]))
         >>> combine(d, Mean(), "erm")
         tensor([2., 1.])
@@ -223,6 +224,7 @@ def coefficients(M: Tensor, aggregate: GramianAggregator, rule: str, eps: float 
             to less than about 1e-3 of its terms has weights that are mostly rounding.
 
     Example:
+        >>> from flatmtl_lite import Mean
         >>> coefficients(torch.eye(4), Mean(), "decomposed")
         tensor([0.5000, 0.5000, 0.5000, 0.5000], dtype=torch.float64)
     """

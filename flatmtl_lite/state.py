@@ -88,9 +88,10 @@ class StateGuard:
     def keep(self) -> None:
         """Take the present state as the one to leave behind."""
         host = host_states()
-        was_reading, StateGuard._reads_host = StateGuard._reads_host, host != self._host_before
-        if StateGuard._reads_host and not was_reading:
-            raise HostGeneratorsInUse
+        if self._host_before is not None:  # else no block of this guard runs
+            was_reading, StateGuard._reads_host = StateGuard._reads_host, host != self._host_before
+            if StateGuard._reads_host and not was_reading:
+                raise HostGeneratorsInUse
         buffers, generators, _ = self._take()
         self._kept = Snapshot(buffers, generators, host)
 
@@ -151,23 +152,28 @@ _hook: list[torch.utils.hooks.RemovableHandle] = []  # the one hook that is set,
 
 
 def _watch() -> None:
-    """Note the next module that runs. A module that was compiled must find no global hook within it."""
+    """Note every module that runs from now on."""
     # the compiler must not trace the hook; where it was never imported, nothing is compiled
     hook = torch.compiler.disable(_note) if "torch._dynamo" in sys.modules else _note
     _hook.append(nn.modules.module.register_module_forward_pre_hook(hook))
 
 
 def _note(module: nn.Module, _: object) -> None:
-    """Note a module and all in it, and set the hook again when the module has run."""
     for guard in StateGuard._active:
         guard.note(module)
-    _hook.pop().remove()
-    _hook.append(module.register_forward_hook(_watch_again, always_call=True))
+    if _is_compiled(module):  # its code must find no global hook, so the hook steps aside as long as it runs
+        _hook.pop().remove()
+        _hook.append(module.register_forward_hook(_watch_again, always_call=True))
 
 
 def _watch_again(*_: object) -> None:
     _hook.pop().remove()
     _watch()
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    by_function = "torch._dynamo" in sys.modules and isinstance(module, torch._dynamo.OptimizedModule)
+    return by_function or module._compiled_call_impl is not None
 
 
 def generator_states() -> list[Tensor]:

@@ -25,7 +25,7 @@ def test_measuring_flat_parts_of_plain_descent_changes_nothing(data):
         assert a.equal(b)
     assert "flat" not in one.measured_steps[0]
     assert [step["loss"][0] for step in one.measured_steps] == pytest.approx(
-        [step["loss"][0] for step in other.measured_steps]
+        [step["loss"][0] for step in other.measured_steps], rel=2e-5
     )
     assert len(other.measured_steps[0]["flat"]) == 1
     assert len(other.measured_steps[0]["intra"]) == 2
