@@ -8,7 +8,7 @@ from .unit_rows import identity, mean_norm
 
 ROUNDS = 300
 PATIENCE = 20  # rounds with bold steps; most problems take 4 to 8
-CLOSE = 1e-5
+CLOSE = 3e-5
 SPREAD = 1e-8  # of norms: it limits how far the weights can lie apart, and so the number of rounds
 ROUNDING = 4 * torch.finfo(torch.float64).eps  # of ⟨ĝᵢ, Σ uⱼ ĝⱼ⟩, where Σ u = 1
 
