@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -21,7 +22,8 @@ def active_set(face: Tensor, u: Tensor, toward: Toward) -> Tensor:
     A face is the set of rows that may be above 0. The first ``GUESSES`` rounds guess: at the minimum over
     the face, all rows that are negative leave it and all rows that would descend enter it. Two or three
     rounds usually meet the optimality conditions. The remaining problems walk: f falls in every round of
-    the walk, so the walk certainly arrives.
+    the walk, so the walk arrives. Rounding may make it go in circles. Its slopes are then no larger than
+    their rounding, and it ends there. So every problem ends at a minimum, up to rounding.
 
     Args:
         face: the rows that may be above 0 at first (n, T), bool.
@@ -49,10 +51,13 @@ def active_set(face: Tensor, u: Tensor, toward: Toward) -> Tensor:
 def _walk(face: Tensor, u: Tensor, toward: Toward, done: Tensor) -> Tensor:
     """Step to the minimum over the face, or to the first side in the way, whose row then leaves the face.
 
-    At a minimum, the row of the steepest descent enters the face.
+    At a minimum, the row of the steepest descent enters the face. A walk takes at most about 3 T rounds. A
+    longer one goes in circles: there, the slope that counts as rounding grows tenfold every T rounds, until
+    no row enters any more.
     """
     newest = torch.full_like(done, -1, dtype=torch.long)
-    for _ in range(10 + 8 * u.shape[-1]):
+    T, flattest = u.shape[-1], ENTERS
+    for k in count():
         step, bounded, slopes = toward(face, u)
         reach = torch.where(face & (step < 0), u / -step, torch.inf)
         limit, side = reach.min(-1, keepdim=True)
@@ -66,7 +71,9 @@ def _walk(face: Tensor, u: Tensor, toward: Toward, done: Tensor) -> Tensor:
         face, u = face & ~on_side, u.masked_fill(on_side, 0.0)
 
         steepest, entrant = slopes.masked_fill(face, torch.inf).min(-1, keepdim=True)
-        enters = (steepest < ENTERS) & ~blocked & ~done
+        if k >= 3 * T and k % T == 0:
+            flattest *= 10
+        enters = (steepest < flattest) & ~blocked & ~done
         done = done | (~enters & ~blocked)
         face = face | torch.zeros_like(face).scatter_(-1, entrant, enters)
         newest = torch.where(enters, entrant, torch.where(blocked, -1, newest))

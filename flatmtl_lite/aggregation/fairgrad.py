@@ -16,7 +16,8 @@ class FairGrad(GramianAggregator):
     use α = 2. We solve for w exactly; the published code fits least squares.
 
     A gradient shorter than 1e-8 of the longest counts as that long in the shares. Gradients of 0 are left
-    out. At a Pareto-stationary point (see Nash-MTL) no solution exists, and d = 0.
+    out. At a Pareto-stationary point (see Nash-MTL) no solution exists, and d = 0. It is also 0 where the
+    smallest gain is lost in the rounding of G Gᵀ. This may happen near such a point.
 
     Guarantees: descends on every task, or is 0 at a Pareto-stationary point.
     Scale: the unit direction times the mean norm of the gradients (the paper leaves the length open).

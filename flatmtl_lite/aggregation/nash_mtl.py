@@ -13,7 +13,8 @@ class NashMTL(GramianAggregator):
     of the gains ⟨gᵢ, d⟩ (Alg. 1). We solve for α exactly; the published code takes at most 20 convex
     programs and keeps its former weights where they fail. The direction does not depend on the norms.
     Gradients of 0 are left out. At a Pareto-stationary point, a positive combination of the unit gradients
-    cancels to 1e-7 of its terms (to 2e-3 in float32). No solution exists there, and d = 0.
+    cancels to 1e-7 of its terms (to 2e-3 in float32). No solution exists there, and d = 0. It is also 0
+    where the smallest gain is lost in the rounding of G Gᵀ. This may happen near such a point.
 
     Guarantees: descends on every task, or is 0 at a Pareto-stationary point; the same direction whatever
         the norms.
