@@ -46,6 +46,7 @@ class StateGuard:
     def __init__(self) -> None:
         self._present: dict[Place, Saved] = {}  # what the noted buffers hold, those in _changed left out
         self._changed: set[Place] = set()
+        self._places: dict[nn.Module, list[Place]] = {}  # the buffers of each noted module and of those in it
         self._firsts: dict[Hashable, Snapshot] = {}
         self._host_before: HostStates | None = None
         self._before = Snapshot({}, [], None)
@@ -97,15 +98,17 @@ class StateGuard:
 
     def note(self, module: nn.Module) -> None:
         """Save the buffers of a module, and of all modules in it, before it runs."""
-        for m in module.modules():
-            for name, buffer in m._buffers.items():
-                if buffer is None:
-                    continue
-                if (m, name) not in self._present:
+        places = self._places.get(module)
+        if places is None:
+            named = [((m, name), b) for m in module.modules() for name, b in m._buffers.items()]
+            present = {place: b for place, b in named if b is not None}
+            places = self._places[module] = list(present)
+            for place, buffer in present.items():
+                if place not in self._present:
                     saved = buffer, buffer.clone()
-                    for buffers in (self._present, *(snapshot.buffers for snapshot in self._snapshots())):
-                        buffers[m, name] = saved
-                self._changed.add((m, name))
+                    for known in (self._present, *(snapshot.buffers for snapshot in self._snapshots())):
+                        known[place] = saved
+        self._changed.update(places)
 
     def _snapshots(self) -> list["Snapshot"]:
         return [self._before, *self._firsts.values(), *([self._kept] if self._kept else [])]
@@ -153,9 +156,7 @@ _hook: list[torch.utils.hooks.RemovableHandle] = []  # the one hook that is set,
 
 def _watch() -> None:
     """Note every module that runs from now on."""
-    # the compiler must not trace the hook; where it was never imported, nothing is compiled
-    hook = torch.compiler.disable(_note) if "torch._dynamo" in sys.modules else _note
-    _hook.append(nn.modules.module.register_module_forward_pre_hook(hook))
+    _hook.append(nn.modules.module.register_module_forward_pre_hook(_untraced(_note)))
 
 
 def _note(module: nn.Module, _: object) -> None:
@@ -163,12 +164,24 @@ def _note(module: nn.Module, _: object) -> None:
         guard.note(module)
     if _is_compiled(module):  # its code must find no global hook, so the hook steps aside as long as it runs
         _hook.pop().remove()
-        _hook.append(module.register_forward_hook(_watch_again, always_call=True))
+        _hook.append(module.register_forward_hook(_untraced(_watch_again), always_call=True))
 
 
 def _watch_again(*_: object) -> None:
     _hook.pop().remove()
     _watch()
+
+
+_untraced_hooks: dict[Callable[..., None], Callable[..., None]] = {}
+
+
+def _untraced(hook: Callable[..., None]) -> Callable[..., None]:
+    """Return a hook that the compiler does not trace; where it was never imported, nothing is compiled."""
+    if "torch._dynamo" not in sys.modules:
+        return hook
+    if hook not in _untraced_hooks:
+        _untraced_hooks[hook] = torch.compiler.disable(hook)
+    return _untraced_hooks[hook]
 
 
 def _is_compiled(module: nn.Module) -> bool:
