@@ -161,3 +161,11 @@ def test_second_and_each_refuse_what_needs_tasks_before_anything_runs(net, name,
         with pytest.raises(ValueError, match=message):
             step(lambda ran=ran: ran.append(1), net.batch()[1])
         assert ran == []
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_one_backward_pass_needs_one_loss_per_head(count):
+    net = Net()
+    features, losses = net.batch()
+    with pytest.raises(ValueError, match=f"Got {count} losses but 3 heads"):
+        net.step(aggregate=fm.Mean(), combine="erm").backward([(features, (losses * 2)[:count])])
