@@ -157,7 +157,8 @@ def test_cagrad_stays_in_its_ball_and_conicgrad_in_its_cone(family):
         radius = mean.norm(dim=-1)
         for c in (0.1, 0.4, 0.9):
             d = (1 + c) * fm.CAGrad(c)(G)
-            assert ((d - mean).norm(dim=-1) <= (c + 1e-7) * radius + 1e-15).all(), c
+            # where the rows of the search cancel to δ, the length is off by 8 eps/δ², and δ is 2e-7 or more
+            assert ((d - mean).norm(dim=-1) <= 1.05 * c * radius + 1e-15).all(), c
             # within the ball no direction helps the worst task more; the mean is within it
             worst, usual = (((G @ x.unsqueeze(-1)).squeeze(-1)).amin(-1) for x in (d, mean))
             assert (worst >= usual - 1e-7 * radius * G.norm(dim=-1).amax(-1)).all(), c
