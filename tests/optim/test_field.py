@@ -52,6 +52,7 @@ def begins_alike(report):
 def test_compiled_parts_train_as_eager_ones_do(rule, compiled):
     eager, case = Case(nn.BatchNorm1d(16), nn.Tanh()), Case(nn.BatchNorm1d(16), nn.Tanh())
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     features, heads = lambda: case.trunk(case.x), list(case.heads)
     if compiled == "module":
         trunk = torch.compile(case.trunk, backend="eager")
@@ -73,6 +74,8 @@ def test_compiled_parts_train_as_eager_ones_do(rule, compiled):
     close(case.parameters(), eager.parameters())
     close(list(case.trunk.buffers()), list(eager.trunk.buffers()))
     assert not nn.modules.module._global_forward_pre_hooks
+    if compiled in ("module", "head"):
+        assert not torch._dynamo.utils.counters["graph_break"]  # the compiler met no hook
 
 
 @pytest.mark.parametrize("combine", ["decomposed", "direct"])
