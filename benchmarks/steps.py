@@ -6,8 +6,8 @@ one saved copy of the weights, and the aggregator of this kit. No contender's ti
 TorchJD and LibMTL do their own backward pass and aggregation, without SAM. One thread, float32, CAGrad.
 
 The contenders take turns in one process. Ratios are medians over the rounds, and then over the processes. The
-memory of a contender is the largest resident set in a process of its own, less what was resident before the
-first step, in vectors of the trunk's size.
+memory of a contender is the largest resident set in a process of its own, less the largest before the first
+step, in vectors of the trunk's size.
 """
 
 import argparse

@@ -72,7 +72,9 @@ class Decomposition:
             return self.loss
         T, P = self.loss.shape[-2:]
         parts = self.loss, self.flat
-        adjacent = self.flat.data_ptr() == self.loss.data_ptr() + T * P * self.loss.element_size()
+        storages = {part.untyped_storage().data_ptr() for part in parts}
+        offset = self.flat.storage_offset() - self.loss.storage_offset()
+        adjacent = len(storages) == 1 and offset == T * P
         if self.loss.ndim == 2 and adjacent and all(part.is_contiguous() for part in parts):
             return self.loss.as_strided((2 * T, P), (P, 1))
         return torch.cat(parts, -2)

@@ -101,9 +101,10 @@ def weighted_gradients(
     """
 
     def backward(losses: list[Tensor | None], heads: list[Views], write: Write) -> None:
-        values = torch.stack([loss for loss in losses if loss is not None])
-        if len(values) < len(losses):
+        present = [loss for loss in losses if loss is not None]
+        if len(present) < len(losses):
             return
+        values = torch.stack(present)
         weights = weigh(values.detach()).to(values).clamp_min(torch.finfo(values.dtype).eps ** 2)
         grads = iter(_grad((weights * values).sum(), groups.parameters))
         subtracted = None if minus is None else groups.views(minus)

@@ -73,9 +73,12 @@ class MicroBatch:
 
     def check_repeats(self) -> None:
         """Raise ValueError unless every task has the loss of the first run again, at the same weights."""
-        again = {i: loss.detach() for i in self._first_losses if (loss := self.run([i])[0]) is not None}
-        values = torch.stack([*self._first_losses.values(), *again.values()]).tolist()
-        for i, one, other in zip(again, values, values[len(again) :], strict=False):
+        if not self._first_losses:
+            return
+        nothing = torch.full_like(next(iter(self._first_losses.values())), torch.nan)
+        again = [nothing if (loss := self.run([i])[0]) is None else loss.detach() for i in self._first_losses]
+        values = torch.stack([*self._first_losses.values(), *again]).tolist()
+        for i, one, other in zip(self._first_losses, values, values[len(again) :], strict=False):
             if math.isfinite(one) and not math.isclose(one, other, rel_tol=1e-3, abs_tol=1e-6):
                 raise ValueError(
                     f"The loss of task {i} was {one:g}, and {other:g} when it was called again at the same "

@@ -1,6 +1,5 @@
 """FlatMTL: the training step that a PyTorch user calls."""
 
-import inspect
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .aggregation import Aggregator, LossWeighting, Mean, NonFiniteGradient, state_kept
+from .aggregation import Aggregator, GramianAggregator, LossWeighting, Mean, NonFiniteGradient, state_kept
 from .aggregation.base import check_aggregator
 from .decomposition import Decomposition, check_rule, combine
 from .gradients import TaskGradients
@@ -17,7 +16,7 @@ from .passes import run_passes, run_weighted_passes
 from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, StateGuard
 from .report import Report
 from .state import replayed
-from .trunk_and_heads import TrunkAndHeads, trained_parameters, unflatten
+from .trunk_and_heads import TrunkAndHeads, check_steps_on_gradients, trained_parameters, unflatten
 
 
 class FlatMTL:
@@ -95,17 +94,11 @@ class FlatMTL:
                 does not have its parameters.
         """
         check_aggregator(self.aggregate, self.combine, self.optimizer)
-        closure = inspect.signature(self.optimizer.step).parameters.get("closure")
-        if closure is not None and closure.default is inspect.Parameter.empty:
-            raise ValueError(
-                f"Got {type(self.optimizer).__name__}, whose step calls a closure several times; expected an "
-                "optimizer that steps on .grad. Call optimizer.step(closure), where the closure calls "
-                "step.backward([(features, losses)]) and returns the sum of the losses (see the guide)."
-            )
-        self.trunk_and_heads.check_trained()
+        check_steps_on_gradients(self.optimizer)
+        self.trunk_and_heads.check_trained(self._in_optimizer)
         report = self.backward([(features, losses)])
         if not report.skipped:
-            self.trunk_and_heads.check_trained()  # the lists may have been found just now
+            self.trunk_and_heads.check_trained(self._in_optimizer)  # the lists may have been found just now
             self.optimizer.step()
         return report
 
@@ -137,8 +130,7 @@ class FlatMTL:
         except NonFiniteGradient:
             if self.on_nonfinite == "raise":
                 raise
-            in_optimizer = [p for group in self.optimizer.param_groups for p in group["params"]]
-            for p in (*in_optimizer, *self.trunk_and_heads.parameters, *self.aggregate.parameters()):
+            for p in (*self._in_optimizer, *self.trunk_and_heads.parameters, *self.aggregate.parameters()):
                 p.grad = None  # else a later optimizer.step() would apply the gradient of an earlier step
             self.skipped += 1
             return Report(None, skipped=True)
@@ -174,10 +166,11 @@ class FlatMTL:
     def needs_task_gradients(self) -> bool:
         """Whether the step takes one backward pass per task; reports then hold angles.
 
-        Otherwise one backward pass of the weighted losses is enough. Even then, a loss weighting with the
-        rule "erm" takes one per task for several micro-batches and for ``process_group``.
+        Otherwise one backward pass of the weighted losses is enough, as long as no task was absent. Even
+        then, a loss weighting with the rule "erm" takes one per task for several micro-batches and for
+        ``process_group``.
         """
-        return self._weighting is None
+        return self._weighting is None or self._met_absent_task
 
     def average(self, gradients: TaskGradients) -> None:
         """Average gradients and losses over micro-batches and processes, in place."""
@@ -189,6 +182,10 @@ class FlatMTL:
         gradients.average()
 
     @property
+    def _in_optimizer(self) -> set[Tensor]:
+        return {p for group in self.optimizer.param_groups for p in group["params"]}
+
+    @property
     def _weighting(self) -> Mean | LossWeighting | None:
         """The aggregator if one backward pass of its weighted losses is enough, else None.
 
@@ -198,7 +195,7 @@ class FlatMTL:
         return A if isinstance(A, (Mean, LossWeighting)) and one_point else None
 
     def _backward(self, batches: list[MicroBatch], state: StateGuard) -> Report:
-        weighting = None if self._met_absent_task else self._weighting
+        weighting = None if self.needs_task_gradients else self._weighting
         # a loss weighting reads the losses of the whole batch, which no single part knows
         in_parts = len(batches) > 1 or self.process_group is not None
         if in_parts and self.rule == "erm" and isinstance(weighting, LossWeighting):
@@ -221,19 +218,20 @@ class FlatMTL:
     ) -> tuple[Decomposition, Tensor]:
         """Return the decomposition and the trunk's direction; if it raises, leave everything as before."""
         perturbation = None if self.rule == "erm" else self.perturbation
-        with state_kept(self.aggregate, only_on_error=True), state:
-            passes = batches, self.trunk_and_heads, perturbation
-            if weighting is None:
-                d = run_passes(*passes, self.average, verify=not self._repeats)
-                with self.aggregate.present(d.tasks, len(self.trunk_and_heads.heads)):
-                    direction = combine(d, self.aggregate, self.rule)
-                    self.aggregate.learn()
-                storages = {tensor.untyped_storage().data_ptr() for tensor in (direction, d.loss)}
-                direction = direction.clone() if len(storages) == 1 else direction  # rows are written again
-            else:
-                d = run_weighted_passes(*passes, weighting.loss_weights, self.average, not self._repeats)
-                direction = d.sam[0]
+        passes, verify = (batches, self.trunk_and_heads, perturbation), not self._repeats
+        with state_kept(self.aggregate, only_on_error=True), state.undone_on_error():
+            with state:
+                if weighting is None:
+                    d = run_passes(*passes, self.average, verify)
+                else:
+                    d = run_weighted_passes(*passes, weighting.loss_weights, self.average, verify)
+            with self.aggregate.present(d.tasks, len(self.trunk_and_heads.heads)):
+                direction = combine(d, self.aggregate, self.rule) if weighting is None else d.sam[0]
                 self.aggregate.learn()
+        if not isinstance(self.aggregate, (GramianAggregator, LossWeighting)):
+            # the aggregator saw the rows: it may have kept them, or returned one of them or its own memory
+            direction = direction.clone()
+            self.trunk_and_heads.forget_rows()
         self._repeats = True
         return d, direction
 

@@ -14,7 +14,8 @@ from .aggregation import Mean, NonFiniteGradient
 from .decomposition import Decomposition, copied
 from .gradients import TaskGradients, task_gradients, weighted_gradients
 from .micro_batch import AbsentTask, Features, Losses, MicroBatch
-from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, move, perturbed, restored
+from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, perturbed
+from .perturbation.weights import move, restored
 from .state import StateGuard, replayed
 from .trunk_and_heads import TrunkAndHeads, flatten, unflatten
 
@@ -97,6 +98,7 @@ def run_passes(
     is_erm = perturbation is None or perturbation.is_zero
     groups.reserve(T if is_erm else 2 * T + 1)  # the loss part, the flat part, a copy of the weights
     clean = task_gradients(batches, groups, range(T))
+    counts = list(clean.counts)
     average(clean)
     tasks = _leave_out_absent(clean)
     if perturbation is None or perturbation.is_zero:
@@ -108,6 +110,11 @@ def run_passes(
             sam = task_gradients(batches, groups, tasks, first=len(tasks), minus=0)
     else:
         sam = _perturbed_gradients(batches, groups, clean, perturbation, tasks)
+    if changed := [i for i, count in zip(tasks, sam.counts, strict=True) if count != counts[i]]:
+        raise ValueError(
+            f"The losses of tasks {changed} were None in one pass of the step and not in another; expected "
+            "the same in every pass. Decide before the step which tasks the batch has."
+        )
     average(sam)
     return _decomposition(clean, sam, groups, tasks)
 
@@ -184,10 +191,8 @@ def _perturbed_gradients(
             move(groups.shared, groups.views(-1), unflatten(step.direction, groups.shared), step.factor)
             with perturbed(head, theta_heads[k], head_step.direction, head_step.factor):
                 parts.append(task_gradients(batches, groups, [tasks[k]], first=T + k, minus=k))
-    heads, counts = (
-        [head for part in parts for head in part.heads],
-        [n for part in parts for n in part.counts],
-    )
+    heads = [head for part in parts for head in part.heads]
+    counts = [count for part in parts for count in part.counts]
     return TaskGradients(flat, heads, torch.cat([part.losses for part in parts]), counts, len(batches))
 
 

@@ -1,9 +1,11 @@
-"""Buffers and random generators: every pass of a step begins with the same ones, and one pass is kept."""
+"""Let every pass of a step begin with the same buffers and random generators, and keep those of one pass."""
 
+import pickle
 import random
 import sys
 import warnings
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
@@ -14,8 +16,8 @@ warnings.filterwarnings("ignore", message=r"Using `torch.compile\(module\)` when
 
 T = TypeVar("T")
 Place = tuple[nn.Module, str]  # a module and the name of its buffer
-Saved = tuple[Tensor, Tensor]  # the buffer, and a copy of it
-HostStates = tuple[tuple[Any, ...], tuple[Any, ...] | None]  # of Python's generator, and of NumPy's
+Saved = tuple[Tensor, Tensor] | tuple[None, None]  # the buffer and a copy of it, if there is one yet
+HostStates = tuple[tuple[Any, ...], bytes | None]  # of Python's generator, and of NumPy's
 
 
 class HostGeneratorsInUse(Exception):
@@ -67,9 +69,25 @@ class StateGuard:
             _hook.pop().remove()
         if error is None and self._kept is not None:
             self._put_back(self._kept)
+            StateGuard._reads_host = self._kept.host != self._host_before
         else:
-            self._put_back(self._before)
-            set_host_states(self._host_before or host_states())
+            self.undo()
+        self._firsts.clear()  # its keys hold the batch
+
+    @contextmanager
+    def undone_on_error(self) -> Iterator[None]:
+        """Put back what an inner block of this guard found, if this block raises."""
+        try:
+            yield
+        except BaseException:
+            self.undo()
+            raise
+
+    def undo(self) -> None:
+        """Put back the state that the block found."""
+        self._put_back(self._before)
+        if self._host_before is not None:
+            set_host_states(self._host_before)
 
     def begin(self, part: Hashable, starts_pass: bool = False) -> bool:
         """Begin a part of a pass with the state that its first run began with; return whether this is it.
@@ -89,10 +107,10 @@ class StateGuard:
     def keep(self) -> None:
         """Take the present state as the one to leave behind."""
         host = host_states()
-        if self._host_before is not None:  # else no block of this guard runs
-            was_reading, StateGuard._reads_host = StateGuard._reads_host, host != self._host_before
-            if StateGuard._reads_host and not was_reading:
-                raise HostGeneratorsInUse
+        in_block = self._host_before is not None
+        if in_block and host != self._host_before and not StateGuard._reads_host:
+            StateGuard._reads_host = True
+            raise HostGeneratorsInUse
         buffers, generators, _ = self._take()
         self._kept = Snapshot(buffers, generators, host)
 
@@ -100,14 +118,12 @@ class StateGuard:
         """Save the buffers of a module, and of all modules in it, before it runs."""
         places = self._places.get(module)
         if places is None:
-            named = [((m, name), b) for m in module.modules() for name, b in m._buffers.items()]
-            present = {place: b for place, b in named if b is not None}
-            places = self._places[module] = list(present)
-            for place, buffer in present.items():
-                if place not in self._present:
-                    saved = buffer, buffer.clone()
-                    for known in (self._present, *(snapshot.buffers for snapshot in self._snapshots())):
-                        known[place] = saved
+            places = self._places[module] = [(m, name) for m in module.modules() for name in m._buffers]
+            for m, name in places:
+                if (m, name) not in self._present:
+                    saved = _saved(m, name)
+                    for buffers in (self._present, *(snapshot.buffers for snapshot in self._snapshots())):
+                        buffers[m, name] = saved
         self._changed.update(places)
 
     def _snapshots(self) -> list["Snapshot"]:
@@ -115,8 +131,7 @@ class StateGuard:
 
     def _take(self) -> "Snapshot":
         for module, name in self._changed:
-            if (buffer := module._buffers[name]) is not None:
-                self._present[module, name] = buffer, buffer.clone()
+            self._present[module, name] = _saved(module, name)
         self._changed.clear()
         host = host_states() if StateGuard._reads_host else None
         return Snapshot(dict(self._present), generator_states(), host)
@@ -126,7 +141,8 @@ class StateGuard:
         for place, saved in snapshot.buffers.items():
             if place not in spared and (place in self._changed or self._present[place] is not saved):
                 (module, name), (buffer, value) = place, saved
-                buffer.copy_(value)
+                if buffer is not None and value is not None:
+                    buffer.copy_(value)
                 module._buffers[name] = buffer
                 self._present[place] = saved
         self._changed &= set(spared)
@@ -135,8 +151,13 @@ class StateGuard:
             set_host_states(snapshot.host)
 
 
+def _saved(module: nn.Module, name: str) -> Saved:
+    buffer = module._buffers[name]
+    return (None, None) if buffer is None else (buffer, buffer.clone())
+
+
 def replayed(step: Callable[[], T]) -> T:
-    """Return what ``step`` returns; run it once more if its guard began to note more generators in it."""
+    """Return what ``step`` returns. Run it again if it drew from generators that its guard did not watch."""
     try:
         return step()
     except HostGeneratorsInUse:
@@ -214,8 +235,7 @@ def host_states() -> HostStates:
     """Return the states of Python's ``random`` and, where NumPy is loaded, of its global generator."""
     if "numpy" not in sys.modules:
         return random.getstate(), None
-    name, keys, *rest = sys.modules["numpy"].random.get_state()
-    return random.getstate(), (name, keys.tobytes(), *rest)
+    return random.getstate(), pickle.dumps(sys.modules["numpy"].random.get_state(legacy=False))
 
 
 def set_host_states(states: HostStates) -> None:
@@ -223,6 +243,4 @@ def set_host_states(states: HostStates) -> None:
     python, numpy_state = states
     random.setstate(python)
     if numpy_state is not None:
-        numpy = sys.modules["numpy"]
-        name, keys, *rest = numpy_state
-        numpy.random.set_state((name, numpy.frombuffer(keys, numpy.uint32), *rest))
+        sys.modules["numpy"].random.set_state(pickle.loads(numpy_state))

@@ -1,6 +1,8 @@
 """Sort the parameters into a shared trunk and heads; keep memory for vectors of the trunk's size."""
 
+import inspect
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +74,14 @@ class TrunkAndHeads:
             self._kind = kind
         return self._rows
 
+    def forget_rows(self) -> None:
+        """Let go of the memory of ``rows``; the next step makes its own."""
+        self.__dict__.update(self.__getstate__())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the memory of ``rows``: in a pickle, its views would no longer share it."""
+        return self.__dict__ | {"_rows": None, "_views": None, "_kind": None}
+
     def views(self, row: int) -> list[Tensor]:
         """Return views of one of the ``rows`` in the shapes of the trunk's parameters."""
         return self._views[row]
@@ -80,12 +90,12 @@ class TrunkAndHeads:
         """Return a name for messages: the optimizer's name, or the shape."""
         return self.trained.get(parameter, f"of shape {tuple(parameter.shape)}")
 
-    def check_trained(self) -> None:
-        """Raise ValueError unless the optimizer has all listed parameters."""
+    def check_trained(self, trained: set[Tensor]) -> None:
+        """Raise ValueError unless the listed parameters are among the trained ones, those of an optimizer."""
         groups = [("shared", self.shared)] + [(f"the head of task {i}", h) for i, h in enumerate(self.heads)]
         for where, parameters in groups:
             for p in parameters:
-                if p not in self.trained:
+                if p not in trained:
                     raise ValueError(
                         f"The parameter {self.name(p)} of {where} is not in the optimizer, so step(...) "
                         "would never train it; add it to the optimizer, or leave it out of the list and call "
@@ -213,6 +223,17 @@ def trained_parameters(optimizer: torch.optim.Optimizer, without: set[Tensor]) -
             unnamed = f"{i} of group {g} ({shape}; an optimizer of model.named_parameters() would name it)"
             names[p] = repr(given_names[i]) if given_names else unnamed
     return {p: name for p, name in names.items() if p not in without}
+
+
+def check_steps_on_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Raise ValueError if the optimizer cannot step on .grad alone."""
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"Got {type(optimizer).__name__}, whose step calls a closure several times; expected one that "
+            "steps on .grad. Call optimizer.step(closure), where the closure calls "
+            "step.backward([(features, losses)]) and returns the sum of the losses (see the guide)."
+        )
 
 
 def _unfit(p: Tensor) -> str | None:

@@ -2,15 +2,6 @@
 
 from ..state import StateGuard
 from .sam import DEFAULT_NORM, DEFAULT_RHO, Perturbation, worst_case
-from .weights import move, perturbed, restored
+from .weights import perturbed
 
-__all__ = [
-    "DEFAULT_NORM",
-    "DEFAULT_RHO",
-    "Perturbation",
-    "StateGuard",
-    "move",
-    "perturbed",
-    "restored",
-    "worst_case",
-]
+__all__ = ["DEFAULT_NORM", "DEFAULT_RHO", "Perturbation", "StateGuard", "perturbed", "worst_case"]

@@ -134,7 +134,8 @@ class Perturbation:
         steps = []
         for i, (length, head_length) in enumerate(zip(*to_cpu(lengths).tolist(), strict=True)):
             trunk, head = directions[i], head_directions[i]
-            if not (_is_exact(length, trunk) and _is_exact(head_length, head)):
+            exact = _is_exact(length, trunk, self.rho) and _is_exact(head_length, head, self.radius_of_heads)
+            if not exact:
                 trunk, head = self.step(shared[i], heads[i], shared_weights, head_weights[i])
                 steps.append((Step(trunk, 1.0), Step(head, 1.0)))
                 continue
@@ -165,8 +166,10 @@ def _lengths(rows: Tensor) -> Tensor:
     return lengths
 
 
-def _is_exact(length: float, vector: Tensor) -> bool:
-    """Return whether the squares of the vector's entries neither overflowed nor underflowed."""
+def _is_exact(length: float, vector: Tensor, rho: float) -> bool:
+    """Return whether no square of the entries overflowed or underflowed, and ρ/length fits their dtype."""
+    if rho > length * torch.finfo(vector.dtype).max / 2:
+        return len(vector) == 0
     info = torch.finfo(torch.promote_types(vector.dtype, torch.float32))
     return len(vector) == 0 or (len(vector) * info.tiny / info.eps) ** 0.5 <= length < math.inf
 

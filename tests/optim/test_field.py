@@ -1,6 +1,9 @@
 """What other people's bug reports do to a step: each pass begins alike, and bad input is named."""
 
+import gc
+import pickle
 import random
+import weakref
 
 import numpy as np
 import pytest
@@ -297,3 +300,153 @@ def test_one_task_is_told_how_to_list_its_parameters():
     net = Net(tasks=1)
     with pytest.raises(ValueError, match=r"heads=\[\[\]\] if everything is shared"):
         fm.decompose(*net.batch())
+
+
+# what a step must not do to others --------------------------------------------------------------------------
+
+
+class Remembers(fm.Aggregator):
+    """Counts its calls in a buffer, draws a number, and keeps the rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+        self.rows, self.draws = [], []
+
+    def forward(self, G, losses=None):
+        self.calls += 1
+        self.rows.append(G)
+        self.draws.append(torch.rand(()).item())
+        return G.mean(0)
+
+
+def test_an_aggregator_of_ones_own_keeps_its_buffers_its_draws_and_the_rows_it_saw():
+    net, aggregate = Net(), Remembers()
+    step = net.step(aggregate=aggregate, combine="erm")
+    for part in (slice(0, 4), slice(4, 8)):
+        step.backward([net.batch(part)])
+    assert aggregate.calls == 2
+    assert aggregate.draws[0] != aggregate.draws[1]
+    first = fm.decompose(*net.batch(slice(0, 4)), net.shared, net.head_lists, rho=0.0)
+    close(aggregate.rows[0], first.loss)
+
+
+def test_a_pickled_step_goes_on_as_the_original():
+    net = Net()
+    step = net.step(rho=0.3)
+    step.backward([net.batch()])
+    twin, its_step = pickle.loads(pickle.dumps((net, step)))
+    for case, its in ((net, step), (twin, its_step)):
+        its.backward([case.batch(slice(0, 4))])
+    close(net.gradients(), twin.gradients())
+
+
+def test_a_buffer_that_the_first_forward_makes_is_as_after_one_clean_pass():
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", None)
+
+        def forward(self, x):
+            self.mean = x.detach().mean() if self.mean is None else self.mean + x.detach().mean()
+            return x + self.mean
+
+    case, twin = Case(Mean()), Case(Mean())
+    twin.trunk(twin.x)
+    report = case.step().backward([(lambda: case.trunk(case.x), case.losses())])
+    assert begins_alike(report)
+    close(case.trunk[1].mean, twin.trunk[1].mean)
+
+
+def test_a_loss_that_is_none_in_one_pass_only_is_an_error():
+    net, calls = Net(), []
+    features, losses = net.batch()
+    step = net.step(rho=0.3)
+    step.backward([(features, losses)])
+    losses[1] = lambda z: calls.append(1) or (net.loss(1, z) if len(calls) == 1 else None)
+    with pytest.raises(ValueError, match=r"losses of tasks \[1\] were None in one pass of the step and not"):
+        step.backward([(features, losses)])
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_small_gradients_in_half_precision_move_the_weights_as_far(adaptive):
+    case = Case(dtype=torch.float32)
+    weights = [p.detach().clone() for p in case.trunk.parameters()]
+    case.trunk.half(), case.heads.half()
+    case.x, case.y = case.x.half(), case.y.half()
+    moved = []
+
+    def features():
+        moved.append(torch.cat([p.detach().float().flatten() for p in case.trunk.parameters()]))
+        return case.trunk(case.x)
+
+    losses = [lambda z, loss=loss: loss(z).float() * 3e-4 for loss in case.losses()]
+    case.step(rho=0.5, adaptive=adaptive).backward([(features, losses)])
+    theta = torch.cat([w.half().float().flatten() for w in weights])
+    epsilon = moved[-1] - theta
+    length = (epsilon / theta).nan_to_num(0.0).norm() if adaptive else epsilon.norm()
+    assert 0.4 < length < 0.6
+
+
+def test_numbers_drawn_in_a_later_micro_batch_only_are_the_same_in_every_pass():
+    case = Case(nn.Tanh())
+    plain = (lambda: case.trunk(case.x)), case.losses()
+    noisy = (lambda: (1 + random.random()) * case.trunk(case.x)), case.losses()
+    step = case.step()
+    step.backward([plain, plain])
+    assert begins_alike(step.backward([plain, noisy]))
+
+
+def test_the_batch_is_free_after_a_step():
+    case = Case()
+    step = case.step(rho=0.1)
+    x = case.x.clone()
+    alive = weakref.ref(x)
+    gc.disable()
+    try:
+        step.backward([(lambda x=x: case.trunk(x), case.losses())])
+        del x
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("aggregate", [fm.Mean(), fm.CAGrad(), fm.SI()])
+@pytest.mark.parametrize("combine", ["erm", "decomposed"])
+def test_a_micro_batch_without_any_task_adds_nothing(aggregate, combine):
+    net = Net()
+    features = net.batch()[0]
+    empty = features, [lambda z: None] * 3
+    alone, both = Net(), Net()
+    options = {"combine": combine, "rho": 0.3}
+    alone.step(aggregate=aggregate, **options).backward([alone.batch()])
+    both.step(aggregate=aggregate, **options).backward([(both.batch()[0], empty[1]), both.batch()])
+    close(alone.gradients(), both.gradients())
+    with pytest.raises(ValueError, match="All losses are None"):
+        net.step(aggregate=aggregate, **options).backward([empty])
+
+
+def test_parts_that_touch_in_memory_but_have_storages_of_their_own_are_joined():
+    both = np.ones((4, 10))
+    d = fm.Decomposition(torch.from_numpy(both[:2]), torch.from_numpy(both[2:]))
+    assert d.gramian.tolist() == [[10.0] * 4] * 4
+
+
+def test_parameters_that_the_optimizer_gets_later_are_its_own():
+    net = Net()
+    optimizer = torch.optim.SGD([*net.shared, *net.heads[0].parameters(), *net.heads[1].parameters()], lr=0.1)
+    step = fm.FlatMTL(optimizer, net.shared, net.head_lists, rho=0.1)
+    optimizer.add_param_group({"params": list(net.heads[2].parameters())})
+    step(*net.batch())
+
+
+def test_another_bit_generator_of_numpy_is_put_back():
+    legacy = np.random.get_bit_generator()
+    try:
+        np.random.set_bit_generator(np.random.PCG64(0))
+        before = host_states()
+        expected = np.random.rand()  # noqa: NPY002
+        set_host_states(before)
+        assert np.random.rand() == expected  # noqa: NPY002
+    finally:
+        np.random.set_bit_generator(legacy)
