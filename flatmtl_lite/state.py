@@ -68,8 +68,8 @@ class StateGuard:
         if not StateGuard._active:
             _hook.pop().remove()
         if error is None and self._kept is not None:
-            self._put_back(self._kept)
             StateGuard._reads_host = self._kept.host != self._host_before
+            self._put_back(self._kept if StateGuard._reads_host else self._kept._replace(host=None))
         else:
             self.undo()
         self._firsts.clear()  # its keys hold the batch

@@ -151,12 +151,13 @@ class Drawing(Aggregator):
 @contextmanager
 def state_kept(aggregate: Aggregator, only_on_error: bool = False) -> Iterator[None]:
     """Restore the aggregator's memory and generator when the block ends, or only if the block raises."""
-    before, failed = copy.deepcopy(aggregate.state_dict()), True
+    state = aggregate.state_dict()
+    before, failed = copy.deepcopy(state) if state else None, True
     try:
         yield
         failed = False
     finally:
-        if failed or not only_on_error:
+        if before and (failed or not only_on_error):
             aggregate.load_state_dict(before)
 
 
