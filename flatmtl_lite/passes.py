@@ -95,13 +95,14 @@ def run_passes(
     """
     T = len(batches[0].losses)
     groups.check_tasks(T)
-    is_erm = perturbation is None or perturbation.is_zero
-    groups.reserve(T if is_erm else 2 * T + 1)  # the loss part, the flat part, a copy of the weights
+    perturbation = None if perturbation is None or perturbation.is_zero else perturbation
+    # the loss part, the flat part, a copy of the weights
+    groups.reserve(T if perturbation is None else 2 * T + 1)
     clean = task_gradients(batches, groups, range(T))
     counts = list(clean.counts)
     average(clean)
     tasks = _leave_out_absent(clean)
-    if perturbation is None or perturbation.is_zero:
+    if perturbation is None:
         return _decomposition(clean, None, groups, tasks)
     if verify:
         batches[0].check_repeats()
@@ -144,13 +145,13 @@ def run_weighted_passes(
     """
     tasks = range(len(batches[0].losses))
     groups.check_tasks(len(tasks))
-    is_erm = perturbation is None or perturbation.is_zero
-    groups.reserve(1 if is_erm else 3)
-    clean = weighted_gradients(batches, groups, weigh if is_erm else Mean().loss_weights)
+    perturbation = None if perturbation is None or perturbation.is_zero else perturbation
+    groups.reserve(1 if perturbation is None else 3)
+    clean = weighted_gradients(batches, groups, Mean().loss_weights if perturbation else weigh)
     average(clean)
     if min(clean.counts) < clean.batches:
         raise AbsentTask
-    if perturbation is None or perturbation.is_zero:
+    if perturbation is None:
         return _decomposition(clean, None, groups, tasks)
     if verify:
         batches[0].check_repeats()

@@ -1,7 +1,7 @@
 """Sort the parameters into a shared trunk and heads; keep memory for vectors of the trunk's size."""
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -75,8 +75,8 @@ class TrunkAndHeads:
         return self._rows
 
     def forget_rows(self) -> None:
-        """Let go of the memory of ``rows``; the next step makes its own."""
-        self.__dict__.update(self.__getstate__())
+        """Make new memory for ``rows`` at their next use."""
+        self._kind = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the memory of ``rows``: in a pickle, its views would no longer share it."""
@@ -92,16 +92,19 @@ class TrunkAndHeads:
 
     def check_trained(self, trained: set[Tensor]) -> None:
         """Raise ValueError unless the listed parameters are among the trained ones, those of an optimizer."""
-        groups = [("shared", self.shared)] + [(f"the head of task {i}", h) for i, h in enumerate(self.heads)]
-        for where, parameters in groups:
-            for p in parameters:
-                if p not in trained:
-                    raise ValueError(
-                        f"The parameter {self.name(p)} of {where} is not in the optimizer, so step(...) "
-                        "would never train it; add it to the optimizer, or leave it out of the list and call "
-                        "requires_grad_(False) on it. If another optimizer has it, call step.backward(...) "
-                        "and step both optimizers."
-                    )
+        for where, p in self._places():
+            if p not in trained:
+                raise ValueError(
+                    f"The parameter {self.name(p)} of {where} is not in the optimizer, so step(...) would "
+                    "never train it; add it to the optimizer, or leave it out of the list and call "
+                    "requires_grad_(False) on it. If another optimizer has it, call step.backward(...) and "
+                    "step both optimizers."
+                )
+
+    def _places(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield each listed parameter after the name of its list."""
+        yield from (("shared", p) for p in self.shared)
+        yield from ((f"the head of task {i}", p) for i, head in enumerate(self.heads) for p in head)
 
     def check_tasks(self, count: int) -> None:
         """Raise ValueError unless ``count`` losses fit the heads."""
@@ -173,23 +176,20 @@ class TrunkAndHeads:
     def check(self) -> None:
         """Raise ValueError if the lists contradict each other or leave out a trained parameter."""
         place: dict[Tensor, str] = {}
-        groups = [("shared", self.shared)]
-        groups += [(f"the head of task {i}", head) for i, head in enumerate(self.heads)]
-        for where, parameters in groups:
-            for p in parameters:
-                if not (isinstance(p, Tensor) and p.is_leaf and p.requires_grad):
-                    raise ValueError(
-                        f"An entry of {where} is a {type(p).__name__}, not a leaf with requires_grad; "
-                        "expected parameters. Leave frozen ones out: [p for p in ... if p.requires_grad]."
-                    )
-                if fault := _unfit(p):
-                    raise ValueError(f"A parameter of {where} {fault}")
-                if p in place:
-                    raise ValueError(
-                        f"The parameter {self.name(p)} is listed in {place[p]} and again in {where}; "
-                        "expected each parameter once. One that several tasks use belongs to shared."
-                    )
-                place[p] = where
+        for where, p in self._places():
+            if not (isinstance(p, Tensor) and p.is_leaf and p.requires_grad):
+                raise ValueError(
+                    f"An entry of {where} is a {type(p).__name__}, not a leaf with requires_grad; "
+                    "expected parameters. Leave frozen ones out: [p for p in ... if p.requires_grad]."
+                )
+            if fault := _unfit(p):
+                raise ValueError(f"A parameter of {where} {fault}")
+            if p in place:
+                raise ValueError(
+                    f"The parameter {self.name(p)} is listed in {place[p]} and again in {where}; "
+                    "expected each parameter once. One that several tasks use belongs to shared."
+                )
+            place[p] = where
         if not self.shared and not self.finds_shared:
             raise ValueError(
                 "No parameter is shared by the tasks; expected at least one. Check that the losses use "

@@ -1,5 +1,6 @@
 """What is committed runs anywhere: no path of the machine that wrote it, no registry host, no huge file."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -66,3 +67,9 @@ def test_a_forbidden_text_is_found(tmp_path, text):
 def test_a_huge_file_is_found(tmp_path):
     (tmp_path / "a.npz").write_bytes(bytes(LIMIT + 1))
     assert problems(tmp_path, ["a.npz"]) == ["a.npz has 5,000,001 bytes"]
+
+
+def test_every_listed_fault_can_be_put_into_the_code():
+    faults = json.loads((ROOT / "tests" / "mutants.json").read_text(encoding="utf-8"))
+    texts = {fault["file"]: (ROOT / fault["file"]).read_text(encoding="utf-8") for fault in faults}
+    assert [fault["why"] for fault in faults if texts[fault["file"]].count(fault["old"]) != 1] == []
