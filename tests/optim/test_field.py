@@ -450,3 +450,16 @@ def test_another_bit_generator_of_numpy_is_put_back():
         assert np.random.rand() == expected  # noqa: NPY002
     finally:
         np.random.set_bit_generator(legacy)
+
+
+def test_a_gradient_does_not_lie_in_a_memory_that_the_aggregator_returned():
+    class Momentum(fm.Aggregator):
+        def forward(self, G, losses=None):
+            self.memory = G.mean(0)
+            return self.memory
+
+    net, aggregate = Net(), Momentum()
+    net.step(aggregate=aggregate, combine="erm").backward([net.batch()])
+    before = aggregate.memory.clone()
+    nn.utils.clip_grad_norm_(net.parameters(), 1e-3)
+    assert aggregate.memory.equal(before)
