@@ -15,6 +15,7 @@ class Problem:
         tasks: T.
         window: ((left, right), (bottom, top)), the part of the plane to draw.
         starts: points (x, y) to start from, the most telling first.
+        basins: (T, K, 2), a point in the basin of each local minimum of each task.
         optimizer: makes a ``torch.optim`` optimizer from parameters and a learning rate.
         lr: that learning rate.
         steps: step count that ends at rest, or on the Pareto front, from every start.
@@ -25,6 +26,7 @@ class Problem:
     tasks: int
     window: tuple[tuple[float, float], tuple[float, float]]
     starts: tuple[tuple[float, float], ...]
+    basins: Tensor
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.SGD
     lr: float
     steps: int
@@ -41,6 +43,18 @@ class Problem:
     def front(self, points: int = 57) -> Tensor:
         """Return points (points, 2) of the Pareto front, or (0, 2) if no formula is known."""
         return torch.empty(0, 2, dtype=torch.float64)
+
+    def minima(self) -> list[Tensor]:
+        """Return the local minima (n, 2) of each task in the window, found by descent from ``basins``."""
+        points = self.basins.clone()  # (T, K, 2), one row per task
+        for _ in range(300):
+            tasks = points.transpose(0, 1)
+            points -= 0.05 * self.gradients(tasks).transpose(0, 1)
+        kept = []
+        for ends in points:
+            apart = (torch.cdist(ends, ends) < 0.05).triu(1).any(0)
+            kept.append(ends[~apart])
+        return kept
 
 
 class Ridges(Problem):
@@ -61,6 +75,8 @@ class Ridges(Problem):
     lr = 0.3
     steps = 160
     rho = 2.0
+
+    basins = torch.tensor([[(7.0, -8.41)], [(-7.0, -8.41)]], dtype=torch.float64)
 
     _side = torch.tensor([1.0, -1.0], dtype=torch.float64)
 
@@ -127,6 +143,7 @@ class Wells(Problem):
         # the coordinates of all tasks stand side by side (..., 2T), and every sum over a few numbers is a
         # product with a constant matrix, which is many times quicker for many points
         T, K = self.wells.shape[:2]
+        self.basins = self.wells[..., 0, :]
         a, m = self.bowls.unbind(-2)
         c, s, d = self.wells.unbind(-2)
         self._stretch, self._bowl_at = a.flatten(), (a * m).flatten()

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .landscape import arrow
+from .arrows import arrow
 from .style import METHODS, PARTS, TEMPLATE, line
 
 

@@ -1,4 +1,4 @@
-"""Toy problems as pictures: contours, arrows, the Pareto front, the ends of many starts."""
+"""Toy problems as pictures: filled contours, minima, arrows, the Pareto front, the ends of many starts."""
 
 from collections.abc import Mapping
 
@@ -8,46 +8,45 @@ import torch
 from plotly.subplots import make_subplots
 
 from ...toy import Method, Problem, descend
-from .style import PATH, TASK_DASHES, TASKS, TEMPLATE
+from .style import GROUND, PATH, TASKS, TEMPLATE, WHITE
 
 GRID = 80
 
 
-def contours(problem: Problem, levels: int = 13) -> list[go.Heatmap | go.Contour]:
-    """Draw each task's loss as lines over the mean loss in grey (darker is lower)."""
+def ground(problem: Problem, task: int | None = None, levels: int = 14) -> go.Contour:
+    """Draw a loss as filled contours, darker where it is lower: the mean loss, or the loss of one task."""
     x, y, losses = grid(problem)
-    mean = losses.mean(-1)
-    low, high = torch.quantile(mean, torch.tensor([0.0, 0.97], dtype=mean.dtype)).tolist()
-    traces = [
-        go.Heatmap(
-            x=x,
-            y=y,
-            z=_small(mean),
-            zmin=low,
-            zmax=high,
-            zsmooth="best",
-            colorscale=[(0, "#c8c8c8"), (0.6, "#fafafa"), (1, "#fff")],
-            showscale=False,
-            hoverinfo="skip",
-        )
-    ]
-    for k in range(problem.tasks):
-        start, end = torch.quantile(losses[..., k], torch.tensor([0.01, 0.9], dtype=mean.dtype)).tolist()
-        traces.append(
-            go.Contour(
-                x=x,
-                y=y,
-                z=_small(losses[..., k]),
-                name=f"task {k + 1}",
-                showlegend=True,
-                showscale=False,
-                contours=dict(coloring="none", start=start, end=end, size=(end - start) / levels),
-                line=dict(color=TASKS[k], dash=TASK_DASHES[k], width=1.3),
-                opacity=0.8,
-                hoverinfo="skip",
-            )
-        )
-    return traces
+    loss = losses.mean(-1) if task is None else losses[..., task]
+    low, high = torch.quantile(loss, torch.tensor([0.0, 0.96], dtype=loss.dtype)).tolist()
+    return go.Contour(
+        x=x,
+        y=y,
+        z=loss.float().numpy().round(4),
+        contours=dict(coloring="fill", start=low, end=high, size=(high - low) / levels),
+        line=dict(width=0.7, color=WHITE),
+        colorscale=[list(stop) for stop in GROUND],
+        zmin=low,
+        zmax=high,
+        showscale=False,
+        showlegend=False,
+        hoverinfo="skip",
+    )
+
+
+def minima(problem: Problem) -> go.Scatter:
+    """Draw a numbered disc at each local minimum of each task."""
+    points = [(*point, k) for k, ends in enumerate(problem.minima()) for point in ends.tolist()]
+    x, y, task = zip(*points, strict=True)
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="markers+text",
+        text=[f"<b>{k + 1}</b>" for k in task],
+        marker=dict(size=19, color=[TASKS[k] for k in task], line=dict(color=WHITE, width=2)),
+        textfont=dict(color=WHITE, size=12),
+        showlegend=False,
+        hoverinfo="skip",
+    )
 
 
 def grid(problem: Problem, points: int = GRID) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
@@ -55,19 +54,6 @@ def grid(problem: Problem, points: int = GRID) -> tuple[np.ndarray, np.ndarray, 
     x, y = (torch.linspace(low, high, points, dtype=torch.float64) for low, high in problem.window)
     plane = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
     return x.numpy(), y.numpy(), problem.losses(plane.unsqueeze(-2))
-
-
-def arrow(uid: str, color: str, dash: str = "solid", **options) -> go.Scatter:
-    """Draw an arrow from its first point to its last."""
-    return go.Scatter(
-        uid=uid,
-        mode="lines+markers",
-        x=[0, 0],
-        y=[0, 1],
-        line=dict(color=color, dash=dash, width=3.5),
-        marker=dict(symbol="arrow", angleref="previous", size=[0, 16], color=color, opacity=1),
-        **options,
-    )
 
 
 def front(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
@@ -91,8 +77,7 @@ def where_starts_end(
     ends = descend(problem, starts, methods=list(methods.values()), **options)[..., -1, :]
     figure = make_subplots(1, len(methods), subplot_titles=list(methods), horizontal_spacing=0.06)
     for k, end in enumerate(ends, 1):
-        for trace in contours(problem):
-            figure.add_trace(trace.update(showlegend=bool(trace.showlegend) and k == 1), 1, k)
+        figure.add_traces([ground(problem), minima(problem)], rows=1, cols=k)
         line = dict(color="black", dash="dot", width=3)
         x, y = front(problem)[0].T
         figure.add_scatter(
@@ -110,7 +95,3 @@ def where_starts_end(
     (left, right), (bottom, top) = problem.window
     figure.update_xaxes(range=[left, right]).update_yaxes(range=[bottom, top])
     return figure.update_layout(template=TEMPLATE, height=520, margin=dict(t=90, b=40))
-
-
-def _small(z: torch.Tensor) -> np.ndarray:
-    return z.float().numpy().round(4)

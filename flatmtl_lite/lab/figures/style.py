@@ -2,6 +2,7 @@
 
 import plotly.graph_objects as go
 
+WHITE, INK = "#FFFFFF", "#222222"
 BLACK, GREY, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = (
     *("#000000", "#777777", "#E69F00", "#56B4E9"),
     *("#009E73", "#0072B2", "#D55E00", "#CC79A7"),
@@ -20,6 +21,21 @@ PARTS = {
     "sam": dict(color=SAM, dash="dot"),
 }
 PATH = ORANGE
+# the ground of a landscape, from low to high
+GROUND = ((0.0, "#8fa9c4"), (0.5, "#cdd9e5"), (1.0, "#fbfcfd"))
+# dark pages swap these colours for others of the same meaning and enough contrast
+DARK = {
+    **{BLACK: "#f4f4f4", WHITE: "#111111", INK: "#e4e4e4", GREY: "#9a9a9a"},
+    **{BLUE: "#58b4e8", VERMILLION: "#ff8f4a", GREEN: "#2fd0a0", PURPLE: "#eda3cc", SKY: "#9ad8ff"},
+    **{
+        "#E5E5E5": "#333333",
+        "#444444": "#b0b0b0",
+        "#BBBBBB": "#555555",
+        "#bbbbbb": "#555555",
+        "#f7f7f7": "#1c1c1c",
+    },
+    **dict(zip((color for _, color in GROUND), ("#3b5a7d", "#24384e", "#121a23"), strict=True)),
+}
 METHODS = {
     "LS": dict(color=BLACK, dash="solid", symbol="circle"),
     "LS + weight decay": dict(color=GREY, dash="dash", symbol="square"),
@@ -39,9 +55,9 @@ RULES = {
 
 TEMPLATE = go.layout.Template(
     layout=go.Layout(
-        font=dict(family="DejaVu Sans, Helvetica, Arial, sans-serif", size=15, color="#222222"),
-        paper_bgcolor="white",
-        plot_bgcolor="white",
+        font=dict(family="DejaVu Sans, Helvetica, Arial, sans-serif", size=15, color=INK),
+        paper_bgcolor=WHITE,
+        plot_bgcolor=WHITE,
         colorway=[BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK],
         xaxis=dict(showline=True, linecolor="#444444", ticks="outside", gridcolor="#E5E5E5", zeroline=False),
         yaxis=dict(showline=True, linecolor="#444444", ticks="outside", gridcolor="#E5E5E5", zeroline=False),

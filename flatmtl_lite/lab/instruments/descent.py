@@ -11,7 +11,8 @@ from ...aggregation import Mean, PCGrad
 from ...decomposition import Decomposition, erm
 from ...diagnostics import cosines
 from ...toy import Method, Problem, descend
-from ..figures.landscape import arrow, front, grid
+from ..figures.arrows import arrow
+from ..figures.landscape import front, grid
 from ..figures.style import BLACK, GREY, PATH, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
@@ -20,7 +21,8 @@ from .parts.angles import conflict_text
 from .parts.marks import add_edged_line, add_handle, edged_marker
 from .parts.opening import POSITIONS, find_problem, open_stage, position
 from .parts.panels import DEGREES, RIGHT, UNIT, Axes, landscape_panels
-from .parts.points import arrow_points, growing_curve
+from .parts.arrows import arrow_points
+from .parts.points import growing_curve
 
 # Each table makes a new method, so that an aggregator with random draws begins with the same seed.
 DESCENTS = {"mean": lambda: Method(Mean(), "erm"), "PCGrad": lambda: Method(PCGrad(), "erm")}

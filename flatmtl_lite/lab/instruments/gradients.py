@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...aggregation import weighted_sum
 from ...diagnostics import angles
-from ..figures.landscape import arrow
+from ..figures.arrows import arrow
 from ..figures.style import BLACK, GREY, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
@@ -19,7 +19,7 @@ from .parts.angles import conflict_text
 from .parts.marks import add_handle
 from .parts.opening import open_stage, position
 from .parts.panels import panel_figure
-from .parts.points import arrow_points
+from .parts.arrows import arrow_points
 from .parts.rows import ROOM, add_rows, row_panels, row_traces
 from .parts.weighing import METHODS, slopes, verdict, weigh_all
 

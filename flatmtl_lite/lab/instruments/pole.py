@@ -5,14 +5,14 @@ import torch
 from torch import Tensor
 
 from ...aggregation import IMTLG, weighted_sum
-from ..figures.landscape import arrow
+from ..figures.arrows import arrow
 from ..figures.style import BLACK, PURPLE
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.opening import open_stage, position
 from .parts.panels import panel_figure
-from .parts.points import arrow_points
+from .parts.arrows import arrow_points
 from .parts.rows import ROOM
 from .parts.space import SPACE, add_space, find_independent, project, space_traces
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...aggregation import Mean
 from ...decomposition import RULES
 from ...toy import PROBLEMS, Method, descend
-from ..figures.landscape import contours
+from ..figures.landscape import ground
 from ..figures.style import BLACK
 from ..figures.style import RULES as LOOKS
 from ..predictions.predict import Prediction
@@ -147,7 +147,7 @@ def _panels(side: int) -> tuple[go.Figure, Axes]:
 
 def _add_valleys(figure: go.Figure, axes: dict, named: bool) -> None:
     """Add the landscape of the mean loss and a ring round the bottom of each valley."""
-    figure.add_trace(contours(PROBLEMS["valleys"])[0].update(**axes))
+    figure.add_trace(ground(PROBLEMS["valleys"]).update(**axes))
     for bottom, (name, dash) in zip(valley_bottoms(), VALLEYS.items(), strict=True):
         x, y = (bottom + NEAR * circle()).T.tolist()
         ring = dict(mode="lines", line=dict(color=BLACK, dash=dash, width=2), name=name)

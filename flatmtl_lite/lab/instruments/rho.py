@@ -1,26 +1,29 @@
-"""The ρ instrument: one ρ moves perturbed points, parts of gradients, angles and the path."""
+"""The ρ instrument: one ρ moves steps, the points where the tasks look, angles and the path."""
 
 from collections.abc import Sequence
-from functools import partial
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ...aggregation import Mean, PCGrad
-from ...decomposition import Decomposition
+from ...decomposition import combine
 from ...toy import Method, Problem, decompose, descend, epsilon
-from ..figures.landscape import arrow
-from ..figures.style import BLACK, PARTS, SAM, TASKS
+from ..figures.landscape import grid
+from ..figures.style import PARTS, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.angles import degrees_text, flat_part, part_angles
-from .parts.dial import DIAL, add_dial, needles, title_dial_legends
-from .parts.marks import add_path
+from .parts.arrows import Arrows
+from .parts.curve import DEGREES, Curves
+from .parts.cut import Cut
+from .parts.labels import Labels
+from .parts.landscape import Landscape
+from .parts.lens import Lens
+from .parts.looks import Ball, Looks
 from .parts.opening import POSITIONS, find_problem, open_stage, position
-from .parts.panels import DEGREES, RIGHT, UNIT, Axes, landscape_panels
-from .parts.points import arrow_points, circle, curve_points, thin_path
+from .parts.path import Path, draw_handle
+from .parts.picture import Picture
 
 # Each table makes a new method, so that an aggregator with random draws begins with the same seed.
 FLAT_DESCENTS = {
@@ -30,6 +33,8 @@ FLAT_DESCENTS = {
     "PCGrad, direct": lambda: Method(PCGrad(), "direct"),
     "PCGrad, decomposed": lambda: Method(PCGrad()),
 }
+REACH = 0.3  # length of the longest step at θ, as a share of the landscape's height
+BETWEEN = {"loss": "loss parts", "flat": "flat parts", "sam": "SAM gradients"}
 
 
 def rho_instrument(
@@ -39,7 +44,7 @@ def rho_instrument(
     method: str = "mean, ε per task",
     after: Prediction | None = None,
 ) -> Stage:
-    """Move the perturbed points, the loss, flat and SAM arrows, the angles and the whole path with one ρ.
+    """Move the steps, the points where the tasks look, the angles and the whole path with one ρ.
 
     Args:
         problem: key of ``flatmtl_lite.toy.PROBLEMS``.
@@ -53,9 +58,10 @@ def rho_instrument(
     """
     landscape = find_problem(problem)
     rhos = torch.linspace(0, landscape.rho, POSITIONS, dtype=torch.float64)
+    view = _View(landscape, rhos)
     return open_stage(
-        _figure(landscape),
-        partial(_table, landscape, rhos),
+        view.picture.figure(),
+        view.table,
         recipe=f"lab.rho_instrument({problem!r}, rho={{value}}, start={{point}}, method={{choice}})",
         title="ρ instrument",
         label="ρ",
@@ -68,108 +74,70 @@ def rho_instrument(
     )
 
 
-def _table(landscape: Problem, rhos: Tensor, choice: str, point: tuple[float, float]) -> Table:
-    method = FLAT_DESCENTS[choice]()
-    theta = torch.tensor(point, dtype=torch.float64).expand(len(rhos), 2)
-    d = decompose(landscape, theta, rhos, method)
-    path = descend(landscape, theta, rhos, [method])[0]
-    eps = epsilon(d.loss, theta, rhos, method).expand_as(d.loss)
-    traces = {
-        "path-edge": thin_path(path),
-        "path": thin_path(path),
-        "end": path[:, -1:],
-        "ball": theta[:1] + rhos[:, None, None] * circle(theta[0] if method.adaptive else None),
-    }
-    for k in range(landscape.tasks):
-        traces[f"perturbed-{k}"] = torch.stack([theta, theta + eps[:, k]], 1)
-    degrees = part_angles(d)
-    for uid, angle in degrees.items():
-        traces[f"{uid}-needle"] = needles(angle)
-        traces[f"{uid}-curve"], traces[f"{uid}-here"] = curve_points(rhos, angle)
+class _View:
+    """The picture of the instrument, and the table that fills it."""
+
+    def __init__(self, landscape: Problem, rhos: Tensor):
+        self.landscape, self.rhos = landscape, rhos
+        colors = {f"task {k + 1}": TASKS[k] for k in range(landscape.tasks)}
+        rho_axis = dict(range=[0, landscape.rho], title="ρ")
+        self.plane = Landscape(landscape)
+        self.lenses = [Lens(name, color, narrow=landscape.tasks > 2) for name, color in colors.items()]
+        self.cut = Cut(colors, landscape.rho, grid(landscape)[2])
+        between = {f"between-{part}": (name, PARTS[part]) for part, name in BETWEEN.items()}
+        self.between = Curves("angle between the tasks (above 90°: conflict)", rho_axis, DEGREES, between)
+        within = {f"within-{k}": (name, dict(color=color)) for k, (name, color) in enumerate(colors.items())}
+        self.within = Curves("angle between loss and flat part", rho_axis, DEGREES, within)
+        self.picture = Picture(self.plane, [self.lenses, [self.cut], [self.between]], [self.within])
+        self.ball, self.path = Ball(self.plane), Path(self.plane)
+        self.steps = Arrows(self.plane, {part: PARTS[part]["color"] for part in ("sam", "loss", "flat")})
+        self.looks = Looks(self.plane, {f"looks {name}": color for name, color in colors.items()})
+        draw_handle(self.plane)
+        steps = {name: PARTS[part]["color"] for part, name in (("loss",) * 2, ("flat",) * 2, ("sam", "SAM"))}
+        stars = {name if k else f"{name} looks here": c for k, (name, c) in enumerate(colors.items())}
+        self.labels = Labels(self.plane, steps | stars)
+
+    def table(self, choice: str, point: tuple[float, float]) -> Table:
+        """Return the table for a method and a start."""
+        method, rhos = FLAT_DESCENTS[choice](), self.rhos
+        theta = torch.tensor(point, dtype=torch.float64).expand(len(rhos), 2)
+        d = decompose(self.landscape, theta, rhos, method)
+        path = descend(self.landscape, theta, rhos, [method])[0]
+        eps = epsilon(d.loss, theta, rhos, method).expand_as(d.loss)
+        degrees = part_angles(d)
+        traces = self.ball.at(theta[0], rhos, method.adaptive) | self.path.at(path)
+        loss, sam = (-combine(d, FLAT_DESCENTS[choice]().aggregate, rule) for rule in ("erm", method.combine))
+        scale = REACH * self.plane.height / sam.norm(dim=-1).amax().clamp_min(1e-12)
+        loss, flat = scale * loss, scale * (sam - loss)  # flat: what flatness adds to the step
+        traces |= self.steps.at(
+            {"loss": (theta, loss), "flat": (theta + loss, flat), "sam": (theta, loss + flat)}
+        )
+        looks = list((theta.unsqueeze(1) + eps).unbind(1))
+        traces |= self.looks.at(theta[0], {f"looks task {k + 1}": look for k, look in enumerate(looks)})
+        things = [theta + loss / 2, theta + loss + flat / 2, theta + loss + flat, *looks]
+        # at ρ = 0 there is neither a flat part nor a place to look
+        hidden = (rhos < 1e-9).unsqueeze(-1)
+        things = [things[0], things[1].masked_fill(hidden, torch.nan), things[2]] + [
+            look.masked_fill(hidden, torch.nan) for look in things[3:]
+        ]
+        traces |= self.labels.at(things, torch.cat([path[:, ::2], traces["ball"][:, ::4]], 1))
+        for k, lens in enumerate(self.lenses):
+            traces |= lens.at(-d.loss[:, k], -flat_part(d)[:, k])
+        traces |= self.cut.at(self.landscape.losses, theta[0], eps[-1], eps.norm(dim=-1)[:, 0])
+        traces |= self.between.at(rhos, degrees) | self.within.at(rhos, degrees)
+        return Table(traces, _states(rhos, degrees, path, self.landscape))
+
+
+def _states(rhos: Tensor, degrees: dict[str, Tensor], path: Tensor, landscape: Problem) -> list[str]:
     mean_losses = landscape.losses(path[:, -1:]).mean(-1)
-    states = [
-        f"ρ = {value:.4g}, {choice}: SAM gradients {degrees_text(sams)} apart, "
-        f"loss parts {degrees_text(losses)}, flat parts {degrees_text(flats)}. "
-        f"The path ends at ({x:.2f}, {y:.2f}), mean loss {mean:.3f}."
-        for value, sams, losses, flats, (x, y), mean in zip(
+    return [
+        f"ρ = {value:.4g}: loss parts {degrees_text(losses)} apart, flat parts {degrees_text(flats)}, "
+        f"SAM {degrees_text(sams)}; the path ends at ({x:.2f}, {y:.2f}), mean loss {mean:.3f}."
+        for value, losses, flats, sams, (x, y), mean in zip(
             rhos.tolist(),
-            *(degrees[f"between-{part}"].tolist() for part in ("sam", "loss", "flat")),
+            *(degrees[f"between-{part}"].tolist() for part in BETWEEN),
             path[:, -1].tolist(),
             mean_losses.tolist(),
             strict=True,
         )
     ]
-    return Table(traces | _arrows(d), states)
-
-
-def _arrows(d: Decomposition) -> dict[str, Tensor]:
-    """Return the arrows of each task: the loss part, the flat part from its tip, and their sum."""
-    longest = torch.cat([d.loss, d.sam], 1).norm(dim=-1).amax()
-    loss, flat, sam = (rows / longest for rows in (d.loss, flat_part(d), d.sam))
-    traces = {}
-    for k in range(loss.shape[1]):
-        traces[f"loss-{k}"] = arrow_points(loss[:1, k])
-        traces[f"flat-{k}"] = arrow_points(flat[:, k], loss[:, k])
-        traces[f"sam-{k}"] = arrow_points(sam[:, k])
-    return traces
-
-
-def _figure(landscape: Problem) -> go.Figure:
-    figure, axes = _panels(landscape)
-    add_path(figure, axes["landscape"])
-    dotted = dict(mode="lines", line=dict(color=SAM, width=2, dash="dot"), showlegend=False)
-    figure.add_scatter(uid="ball", **dotted, **axes["landscape"])
-    for k in range(landscape.tasks):
-        _add_task(figure, axes, k)
-    add_dial(figure, axes["dial"])
-    title_dial_legends(figure, "between tasks: " if landscape.tasks == 2 else "largest between: ")
-    for part, look in PARTS.items():
-        _add_angle(figure, axes, f"between-{part}", "SAM" if part == "sam" else part, look, "legend3")
-    for k in range(landscape.tasks):
-        look = dict(color=TASKS[k], dash="dashdot")
-        _add_angle(figure, axes, f"within-{k}", f"task {k + 1}", look, "legend4")
-    return figure
-
-
-def _panels(landscape: Problem) -> tuple[go.Figure, Axes]:
-    width = (1 - RIGHT) / landscape.tasks
-    arrows = {
-        f"task {k + 1}": dict(
-            x=(RIGHT + k * width, RIGHT + (k + 1) * width), y=(0.57, 1), title=f"task {k + 1}", **UNIT
-        )
-        for k in range(landscape.tasks)
-    }
-    return landscape_panels(
-        landscape,
-        **arrows,
-        dial=dict(x=(RIGHT, 0.74), y=(0.08, 0.47), title="angles at this ρ", **DIAL),
-        curve=dict(
-            x=(0.81, 1),
-            y=(0.08, 0.47),
-            title="angle against ρ",
-            xaxis=dict(range=[0, landscape.rho], title="ρ"),
-            yaxis=DEGREES,
-        ),
-    )
-
-
-def _add_task(figure: go.Figure, axes: Axes, k: int) -> None:
-    """Add the perturbed point of task k in the landscape, and its three arrows in its own panel."""
-    marker = dict(size=[0, 11], color=TASKS[k], symbol="star", line=dict(width=1, color=BLACK))
-    look = dict(mode="lines+markers", line=dict(color=TASKS[k], width=2), marker=marker)
-    figure.add_scatter(uid=f"perturbed-{k}", name="θ+ε", showlegend=k == 0, **look, **axes["landscape"])
-    legend = dict(showlegend=k == 0, legend="legend2")
-    for part, colors in PARTS.items():
-        name = "SAM = loss + flat" if part == "sam" else part
-        trace = arrow(f"{part}-{k}", colors["color"], colors["dash"])
-        figure.add_trace(trace.update(name=name, **legend, **axes[f"task {k + 1}"]))
-
-
-def _add_angle(figure: go.Figure, axes: Axes, uid: str, name: str, look: dict, legend: str) -> None:
-    """Add one angle: a needle on the dial, its curve against ρ, and a dot on the curve at this ρ."""
-    line = look | dict(width=3)
-    figure.add_scatter(uid=f"{uid}-needle", mode="lines", line=line, showlegend=False, **axes["dial"])
-    figure.add_scatter(uid=f"{uid}-curve", mode="lines", line=line, name=name, legend=legend, **axes["curve"])
-    marker = dict(size=9, color=look["color"], line=dict(width=1.5, color=BLACK))
-    here = dict(mode="markers", marker=marker, cliponaxis=False, showlegend=False)
-    figure.add_scatter(uid=f"{uid}-here", **here, **axes["curve"])

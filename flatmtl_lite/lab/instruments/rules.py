@@ -10,7 +10,7 @@ from torch import Tensor
 from ...aggregation import IMTLG, MGDA, CAGrad, Mean, PCGrad
 from ...decomposition import RULES, combine
 from ...toy import Method, Problem, decompose, descend
-from ..figures.landscape import arrow
+from ..figures.arrows import arrow
 from ..figures.parting import degrees
 from ..figures.style import BLACK
 from ..figures.style import RULES as LOOKS
@@ -21,7 +21,8 @@ from .parts.angles import degrees_text
 from .parts.marks import add_handle
 from .parts.opening import find_problem, open_stage, position
 from .parts.panels import DEGREES, RIGHT, UNIT, Axes, landscape_panels
-from .parts.points import arrow_points, curve_points, growing_curve, thin_path
+from .parts.arrows import arrow_points
+from .parts.points import curve_points, growing_curve, thin_path
 
 # The two rules that the learner compares are drawn last, so that no other rule hides them.
 DRAWN = ("second", "each", "erm", "direct", "decomposed")

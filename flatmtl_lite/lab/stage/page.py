@@ -8,7 +8,7 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
-from .stage import HERE, Stage
+from .stage import HERE, Stage, javascript
 
 
 def page(*stages: Stage, title: str = "flatmtl-lite") -> str:
@@ -39,9 +39,8 @@ def data_script(data: Mapping, text: str) -> str:
 
 
 def stage_js() -> str:
-    """Return stage.js as a plain script, since a browser loads no modules from a folder."""
-    text = _text(HERE / "stage.js")
-    return f"window.flatmtlStage = (() => {{\n{text.replace('export default', 'return')}\n}})();\n"
+    """Return the stage's JavaScript as a plain script, since a browser loads no modules from a folder."""
+    return f"window.flatmtlStage = (() => {{\n{javascript().replace('export default', 'return')}\n}})();\n"
 
 
 def filled(**parts: str) -> str:

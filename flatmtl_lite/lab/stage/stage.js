@@ -1,6 +1,7 @@
 // A stage: a plotly figure whose moving traces follow a slider through a table that lies in the page.
 // It asks the kernel only when a draggable point moves, or when the table of a choice is missing.
 
+const NO_KERNEL = "This needs a running kernel, and the kernel of this cell is gone. Run the cell again.";
 const NO_ANSWER = "The kernel has not answered yet: it is busy, or was restarted; then run this cell again.";
 
 // Jupyter's widgets and pages without a kernel (page.py) call this with a model. It has the methods get,
@@ -8,54 +9,143 @@ const NO_ANSWER = "The kernel has not answered yet: it is busy, or was restarted
 function render({ model, el }) {
   const stage = build(model, el);
   const stop = new AbortController();
-  const listen = (node, event, react) => node?.addEventListener(event, react);
+  const { signal } = stop;
+  const listen = (node, event, react) => node?.addEventListener(event, react, { signal });
   const changed = (name, react) => {
     model.on(`change:${name}`, react);
-    stop.signal.addEventListener("abort", () => model.off(`change:${name}`, react));
+    signal.addEventListener("abort", () => model.off(`change:${name}`, react));
   };
 
   // The page reacts to the learner at once. The kernel hears of it a little later.
   let pending;
-  const save = (delay) => {
+  const send = (delay) => {
     clearTimeout(pending);
     pending = setTimeout(() => model.save_changes(), delay);
   };
-  listen(stage.slider, "input", () => {
-    model.set("index", Number(stage.slider.value));
-    save(150);
-  });
-  listen(stage.choice, "change", () => {
-    model.set("choice", stage.choice.selectedIndex);
-    save(0);
-  });
+  const say = (note) => {
+    stage.note = note;
+    showState(model, stage);
+  };
+  const hasKernel = () => {
+    if (model.comm_live !== false) return true;
+    say(NO_KERNEL);
+    return false;
+  };
+  const turn = (index) => {
+    stage.note = "";
+    model.set("index", index);
+    send(150);
+  };
+  const choose = (choice) => {
+    if (!model.get("tables")[choice].byteLength && !hasKernel()) return;
+    model.set("choice", choice);
+    send(0);
+  };
+  const movePoints = (points, index) => {
+    if (JSON.stringify(points) === JSON.stringify(model.get("points")) || !hasKernel()) return; // no news, no table
+    stage.note = "";
+    stage.stale = index !== model.get("index");
+    model.set("index", index);
+    model.set("points", points);
+    model.save_changes();
+    clearTimeout(stage.waiting);
+    stage.waiting = setTimeout(() => say(NO_ANSWER), 2000);
+  };
   const move = (k, ...to) => {
     const within = (value, [low, high]) => Math.min(Math.max(Math.round(1e3 * value) / 1e3, low), high);
     const point = to.map((value, axis) => within(value, model.get("bounds")[axis]));
-    if (point.every((value, axis) => value === model.get("points")[k][axis])) return; // the kernel would send no table
-    if (rides(model, k)) model.set("index", 0);
-    model.set("points", model.get("points").with(k, point));
-    model.save_changes();
-    clearTimeout(stage.waiting);
-    stage.waiting = setTimeout(() => (stage.state.textContent = NO_ANSWER), 4000);
+    movePoints(model.get("points").with(k, point), rides(model, k) ? 0 : model.get("index"));
   };
-  for (const [k, [x, y]] of stage.points.entries()) {
+  const past = recorder(model, stage, ({ index, choice, points }) => {
+    choose(choice);
+    if (stage.points.length) movePoints(points, index);
+    turn(index);
+  });
+  const { pause, toggle } = player(model, stage, turn);
+
+  listen(stage.slider, "input", () => (pause(), turn(Number(stage.slider.value)), past.note()));
+  listen(stage.choice, "change", () => {
+    choose(stage.choice.selectedIndex);
+    showState(model, stage);
+    past.note();
+  });
+  for (const [k, inputs] of stage.points.entries()) {
     const typed = () => {
-      const to = [x.valueAsNumber, y.valueAsNumber];
+      const to = inputs.map((input) => input.valueAsNumber);
       if (to.every(Number.isFinite)) move(k, ...to);
-      [x.value, y.value] = model.get("points")[k]; // within bounds; the old point if the text is not a number
+      const taken = model.get("points")[k]; // within bounds; the old point if the text is not a number
+      const wrong = inputs.findIndex((input, axis) => !(Math.abs(to[axis] - taken[axis]) < 1e-3));
+      if (wrong >= 0 && model.comm_live !== false) {
+        const [low, high] = model.get("bounds")[wrong];
+        say(`Got ${inputs[wrong].value || "no number"}; expected a number from ${low} to ${high}. Took ${taken[wrong]}.`);
+      }
+      inputs.forEach((input, axis) => (input.value = taken[axis]));
+      past.note();
     };
-    for (const input of [x, y]) {
+    for (const input of inputs) {
       listen(input, "change", typed);
       listen(input, "keydown", (event) => event.key === "Enter" && typed());
     }
   }
-  listen(stage.copy, "click", () => copyRecipe(model, stage));
   changed("locked", () => showState(model, stage));
 
   // plotly can draw only after the page has given the figure a width
-  draw(model, stage, changed, stop.signal).then(() => {
-    if (stage.drawn && stage.points.length) letDrag(model, stage, move);
-  });
+  draw(model, stage, signal).then((drawn) => drawn && open(drawn));
+  const open = (drawn) => {
+    const show = animated(model, stage, drawn, signal);
+    const read = () => {
+      drawn.tables = decode(model);
+      drawn.texts = JSON.parse(inTheme(JSON.stringify(model.get("texts"))));
+    };
+    changed("index", () => show(false));
+    changed("choice", () => show(true));
+    changed("tables", () => {
+      clearTimeout(stage.waiting);
+      Object.assign(stage, { stale: false, note: stage.note === NO_ANSWER ? "" : stage.note });
+      read();
+      show(true);
+    });
+    changed("points", () => {
+      showState(model, stage);
+      if (stage.held !== undefined) follow(model, stage, drawn);
+    });
+    read();
+    show(true);
+    keepFitting(stage, drawn, () => (read(), show(true)), signal);
+    listen(stage.view, "change", () => setView(stage, drawn));
+    if (stage.points.length) {
+      stage.at = (k) => placeOf(model, stage, drawn, k);
+      letDrag(model, stage, move, signal);
+      listen(stage.moving, "pointerup", past.note);
+    }
+    letRead(stage, signal);
+    const actions = {
+      ...{ play: () => (toggle(), past.note()), reset: past.reset, undo: past.undo, redo: past.redo },
+      pin: () => pin(stage, drawn),
+      solid: () => toggleSolid(stage, drawn),
+      png: () => save(stage, drawn, "png", model.get("title")),
+      svg: () => save(stage, drawn, "svg", model.get("title")),
+      copy: () => copyRecipe(model, stage),
+      more: () => {
+        stage.shows.more = !stage.shows.more;
+        stage.more.setAttribute("aria-pressed", String(stage.shows.more));
+        scaleTo(stage, drawn.arrangement);
+      },
+      full: () => (document.fullscreenElement ? document.exitFullscreen() : stage.root.requestFullscreen()),
+      help: () => (stage.keys.hidden = !stage.keys.hidden),
+    };
+    for (const [name, button] of Object.entries(stage.tools)) listen(button, "click", actions[name]);
+    listen(stage.root, "keydown", (event) => {
+      const { key, target, ctrlKey, metaKey, altKey } = event;
+      if (ctrlKey || metaKey || altKey || target.type === "number" || target.tagName === "SELECT") return;
+      const name = Object.keys(TOOLS).find((tool) => TOOLS[tool][1] === key);
+      if (!stage.tools[name] || stage.tools[name].disabled) return;
+      event.preventDefault();
+      stage.tools[name].click();
+    });
+    signal.addEventListener("abort", pause);
+  };
+  showState(model, stage);
   return () => {
     stop.abort();
     clearTimeout(pending); // the model keeps the change and sends it with the next one
@@ -63,270 +153,80 @@ function render({ model, el }) {
   };
 }
 
-async function draw(model, stage, changed, signal) {
-  const Plotly = await plotly(model, signal);
-  if (signal.aborted) return;
-  const { still, resting, moving, places } = layers(
-    JSON.parse(model.get("figure")),
-    model.get("resting"),
-    model.get("moving"),
-  );
-  const plots = [stage.still, stage.resting, stage.moving];
-  const width = await new Promise((resolve) => {
-    const observer = new ResizeObserver(() => {
-      const width = stage.figure.clientWidth;
-      if (!width) return;
-      if (stage.drawn) for (const plot of plots) Plotly.relayout(plot, { width });
-      resolve(width);
-    });
-    observer.observe(stage.figure);
-    signal.addEventListener("abort", () => observer.disconnect());
-  });
-  const contents = [still, resting, moving];
-  const purge = () => plots.forEach((plot) => Plotly.purge(plot));
-  for (const [k, { data, layout }] of contents.entries()) {
-    await Plotly.newPlot(plots[k], data, { ...layout, width }, { staticPlot: true });
-    if (signal.aborted) return purge();
-  }
-  stage.drawn = true;
-  signal.addEventListener("abort", () => setTimeout(purge)); // a frame that is still being drawn needs its plot
-
-  const animate = (plot, traces, data) => {
-    const options = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
-    if (!traces.length || signal.aborted) return;
-    const frame = { data, traces: traces.map(([trace]) => places.get(trace)) };
-    Plotly.animate(plot, frame, options).catch(() => {}); // a later frame replaced it
-  };
-  let tables;
-  const show = (withResting) => {
-    const table = tables[model.get("choice")];
+// Return what brings the layers to the present slider position; with true the traces that rest too.
+function animated(model, stage, drawn, signal) {
+  return (withResting) => {
+    const { Plotly, places, tables } = drawn;
+    const [index, choice] = [model.get("index"), model.get("choice")];
     showState(model, stage);
-    if (table === null) return;
+    const table = tables[choice];
+    if (table === null || signal.aborted) return;
+    const texts = drawn.texts[choice];
+    const animate = (plot, traces, data) => {
+      const options = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
+      if (!traces.length) return;
+      traces.forEach(([trace], k) => texts[trace] && (data[k].text = texts[trace][index]));
+      const frame = { data, traces: traces.map(([trace]) => places.get(trace)) };
+      Plotly.animate(plot, frame, options).catch(() => {}); // a later frame replaced it
+    };
     const [resting, moving] = [model.get("resting"), model.get("moving")];
     if (withResting) animate(stage.resting, resting, points(table.resting, resting, 0));
-    animate(stage.moving, moving, points(table.rows, moving, model.get("index") * table.width));
-  };
-  const newTables = () => {
-    clearTimeout(stage.waiting);
-    tables = decode(model);
-    show(true);
-  };
-  changed("index", () => show(false));
-  changed("choice", () => show(true));
-  changed("tables", newTables);
-  const layer = (k) => (rides(model, k) ? stage.moving : stage.resting);
-  stage.at = (k) => {
-    const { x, y } = layer(k).data[places.get(model.get("handles")[k])];
-    return [x[0], y[0]];
-  };
-  changed("points", () => {
-    showState(model, stage);
-    const k = stage.held;
-    if (k === undefined) return;
-    // The handle must follow the pointer at once. The rest comes with the kernel's answer.
-    const [x, y] = model.get("points")[k];
-    requestAnimationFrame(() => animate(layer(k), [[model.get("handles")[k]]], [{ x: [x], y: [y] }]));
-  });
-  newTables();
-}
-
-// Load plotly once per page: from the page, else from a model that carries it, else from a kernel. Every
-// waiting stage asks its own kernel, since another kernel may be gone. The first answer serves all stages.
-function plotly(model, signal) {
-  const run = (bytes) => {
-    const script = document.createElement("script");
-    script.textContent = new TextDecoder().decode(bytes);
-    const define = window.define; // with an AMD loader the library would not become window.Plotly
-    window.define = undefined;
-    document.head.append(script);
-    window.define = define;
-    window.dispatchEvent(new Event("flatmtl-plotly"));
-  };
-  if (!window.Plotly && model.get("plotly_js")?.byteLength) run(model.get("plotly_js"));
-  if (window.Plotly) return window.Plotly;
-  return new Promise((resolve) => {
-    const answer = (content, buffers) => content === "plotly" && run(buffers[0]);
-    const leave = () => model.off("msg:custom", answer);
-    const served = () => {
-      leave();
-      resolve(window.Plotly);
-    };
-    window.addEventListener("flatmtl-plotly", served, { once: true, signal });
-    signal.addEventListener("abort", leave);
-    model.on("msg:custom", answer);
-    model.send("plotly");
-  });
-}
-
-// Split a figure into three plots with the same axes, one in front of the other. When one trace of a plot
-// moves, plotly computes all of its traces again, and contours are slow. `still` has the axes, titles, the
-// legend and the traces without a uid; `resting` and `moving` have the traces that the table calls so. Each
-// holds data and layout. `places` gives the place of each trace of the figure in its plot.
-function layers({ data, layout }, resting, moving) {
-  const clear = {
-    ...structuredClone(layout),
-    ...{ annotations: [], shapes: [], showlegend: false },
-    ...{ paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" },
-  };
-  for (const name of Object.keys(clear)) if (/^[xy]axis/.test(name)) clear[name].visible = false;
-  const names = data
-    .filter(({ uid, showlegend }) => showlegend ?? uid)
-    .map(({ uid, z, contours, ...look }) => ({ ...look, type: "scatter", mode: look.mode ?? "lines", x: [null], y: [null] }));
-  const still = data.filter((trace) => !trace.uid).map((trace) => ({ ...trace, showlegend: false }));
-  const places = new Map();
-  const pick = (traces) => traces.map(([trace], place) => (places.set(trace, place), data[trace]));
-  return {
-    still: { data: [...still, ...names], layout: { ...layout, showlegend: true } },
-    resting: { data: pick(resting), layout: clear },
-    moving: { data: pick(moving), layout: structuredClone(clear) },
-    places,
+    animate(stage.moving, moving, points(table.rows, moving, index * table.width));
+    if (stage.shows.solid) moveSolid(stage, drawn);
   };
 }
 
-// Decode a table: first the traces that rest while the slider moves, then one row per slider position.
-// Each trace has its x first and then its y.
-function decode(model) {
-  const resting = 2 * model.get("resting").reduce((sum, [, n]) => sum + n, 0);
-  const width = 2 * model.get("moving").reduce((sum, [, n]) => sum + n, 0);
-  return model.get("tables").map((view) => {
-    if (!view.byteLength) return null;
-    const numbers = new Float64Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
-    return { resting: numbers.subarray(0, resting), rows: numbers.subarray(resting), width };
-  });
+const layerOf = (model, stage, k) => (rides(model, k) ? stage.moving : stage.resting);
+
+function placeOf(model, stage, { places }, k) {
+  const { x, y } = layerOf(model, stage, k).data[places.get(model.get("handles")[k])];
+  return [x[0], y[0]];
 }
 
-function points(numbers, traces, at) {
-  return traces.map(([, n]) => {
-    const x = numbers.subarray(at, at + n);
-    const y = numbers.subarray(at + n, at + 2 * n);
-    at += 2 * n;
-    return { x, y };
-  });
+// The handle must follow the pointer at once. The rest comes with the kernel's answer.
+function follow(model, stage, { Plotly, places }) {
+  const k = stage.held;
+  const [x, y] = model.get("points")[k];
+  const options = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
+  const frame = { data: [{ x: [x], y: [y] }], traces: [places.get(model.get("handles")[k])] };
+  requestAnimationFrame(() => Plotly.animate(layerOf(model, stage, k), frame, options).catch(() => {}));
 }
 
-function build(model, el) {
-  const id = `stage-${Math.random().toString(36).slice(2)}`;
-  const add = (parent, tag, properties = {}, attributes = {}) => {
-    const node = Object.assign(document.createElement(tag), properties);
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-    parent.append(node);
-    return node;
-  };
-  // without this JupyterLab takes the arrow keys for itself
-  const ours = { "data-lm-suppress-shortcuts": "true" };
-
-  const root = add(el, "div", { className: "flatmtl-stage" }, { role: "group", "aria-label": model.get("title") });
-  const controls = add(root, "div", { className: "controls" });
-  const stage = {};
-
-  const field = (name, text, tag, properties) => {
-    const pair = add(controls, "span", { className: name }); // a label and its control stay together
-    add(pair, "label", { textContent: text, htmlFor: `${id}-${name}` });
-    return add(pair, tag, { ...properties, id: `${id}-${name}` }, ours);
-  };
-  const last = model.get("values").length - 1;
-  stage.slider = field("slider", model.get("label"), "input", { type: "range", min: 0, max: last, step: 1 });
-  // not an <output>, since the slider's aria-valuetext already tells a screen reader
-  stage.value = add(stage.slider.parentElement, "span", { className: "value" });
-
-  const choices = model.get("choices");
-  if (choices.length > 1) {
-    stage.choice = field("choice", model.get("choice_label"), "select", {});
-    for (const name of choices) add(stage.choice, "option", { textContent: name });
-  }
-  stage.points = (model.get("live") ? model.get("point_labels") : []).map((name) => {
-    const pair = add(controls, "span", { className: "point" }, { role: "group", "aria-label": name });
-    add(pair, "span", { textContent: name });
-    return ["x", "y"].map((axis, k) => {
-      const [min, max] = model.get("bounds")[k];
-      const label = { "aria-label": `${name} ${axis}` };
-      return add(pair, "input", { type: "number", min, max, step: 0.1 }, { ...ours, ...label });
-    });
-  });
-  if (model.get("recipe")) {
-    stage.copy = add(controls, "button", { type: "button", textContent: "Copy this state" }, ours);
-    stage.recipe = add(root, "code", { className: "recipe", hidden: true });
-  }
-  stage.lock = add(root, "p", { className: "lock" }, { role: "status" });
-  stage.state = add(root, "output", { className: "state" }, { "aria-live": "polite" });
-  stage.figure = add(root, "div", { className: "figure" }, { role: "img" });
-  for (const layer of ["still", "resting", "moving"]) stage[layer] = add(stage.figure, "div", { className: layer });
-  return stage;
+// Colour the landscape by the chosen loss.
+async function setView(stage, drawn) {
+  const grounds = stage.still.data.map(({ meta }, k) => [k, meta?.view]).filter(([, view]) => view);
+  const visible = grounds.map(([, view]) => view === stage.view.value);
+  await drawn.Plotly.restyle(stage.still, { visible }, grounds.map(([k]) => k));
+  if (stage.shows.solid) await showSolid(stage, drawn);
 }
 
-function showState(model, stage) {
-  const [index, choice, locked] = ["index", "choice", "locked"].map((name) => model.get(name));
-  const text = model.get("states")[choice][index] ?? "computing …";
-  stage.state.textContent = text;
-  stage.figure.setAttribute("aria-label", text);
-  stage.slider.value = index;
-  stage.value.textContent = model.get("values")[index];
-  stage.slider.setAttribute("aria-valuetext", model.get("values")[index]);
-  if (stage.choice) stage.choice.selectedIndex = choice;
-  for (const [k, inputs] of stage.points.entries())
-    for (const [axis, input] of inputs.entries())
-      if (input !== document.activeElement) input.value = model.get("points")[k][axis]; // but not while the learner types
-  for (const control of [stage.slider, stage.choice, ...stage.points.flat()]) if (control) control.disabled = !!locked;
-  stage.lock.textContent = locked;
-  stage.lock.hidden = !locked;
-  if (stage.recipe) stage.recipe.hidden = true;
-}
-
-// True if the handle of a point moves along with the slider.
-const rides = (model, k) => model.get("moving").some(([trace]) => trace === model.get("handles")[k]);
-
-// Let the learner press near a point and pull it. The axes of the first panel turn pixels into data.
-function letDrag(model, stage, move) {
-  const plot = stage.moving;
-  const axes = () => [plot._fullLayout.xaxis, plot._fullLayout.yaxis];
-  const pixels = (event) => {
-    const box = plot.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
+// Scale to the window whenever it changes, and draw again for another arrangement or theme.
+function keepFitting(stage, drawn, show, signal) {
+  let painting;
+  const paint = async () => {
+    await painting;
+    await drawn.paint();
+    if (signal.aborted) return;
+    stage.ghosts = 0;
+    stage.tools.pin.setAttribute("aria-pressed", "false");
+    if (stage.view) await setView(stage, drawn);
+    show();
   };
-  const near = (event) => {
-    if (model.get("locked")) return undefined;
-    const [x, y] = pixels(event);
-    const away = stage.points.map((_, k) => {
-      const [left, top] = axes().map((axis, side) => axis._offset + axis.d2p(stage.at(k)[side]));
-      return Math.hypot(x - left, y - top);
-    });
-    const nearest = Math.min(...away);
-    return nearest < 20 ? away.indexOf(nearest) : undefined;
+  const fit = () => {
+    if (!stage.figure.clientWidth) return;
+    const wanted = arrange(stage, drawn.arrangements);
+    const same = wanted.width === drawn.arrangement.width;
+    drawn.arrangement = wanted;
+    scaleTo(stage, wanted);
+    if (!same) painting = paint();
+    else if (stage.shows.solid) showSolid(stage, drawn);
   };
-  const pull = (event) => move(stage.held, ...axes().map((axis, side) => axis.p2d(pixels(event)[side] - axis._offset)));
-  plot.addEventListener(
-    "pointerdown",
-    (event) => {
-      stage.held = near(event);
-      if (stage.held === undefined) return;
-      plot.setPointerCapture(event.pointerId);
-      event.preventDefault();
-      event.stopPropagation();
-    },
-    { capture: true },
-  );
-  plot.addEventListener("pointermove", (event) => {
-    const held = stage.held !== undefined;
-    if (held) pull(event);
-    plot.style.cursor = held ? "grabbing" : near(event) === undefined ? "" : "grab";
-  });
-  plot.addEventListener("pointerup", () => (stage.held = undefined));
-  plot.addEventListener("pointercancel", () => (stage.held = undefined));
-}
-
-// Copy the call that opens the stage as it stands. Show it too, since a page may not be allowed to copy.
-function copyRecipe(model, stage) {
-  const pairs = model.get("points").map((point) => `(${point.join(", ")})`);
-  const parts = {
-    value: model.get("values")[model.get("index")],
-    choice: JSON.stringify(model.get("choices")[model.get("choice")]),
-    point: pairs[0],
-    points: `[${pairs.join(", ")}]`,
-  };
-  const text = model.get("recipe").replace(/\{(\w+)\}/g, (_, part) => parts[part]);
-  stage.recipe.textContent = text;
-  stage.recipe.hidden = false;
-  navigator.clipboard?.writeText(text).catch(() => {});
+  const observer = new ResizeObserver(fit);
+  observer.observe(stage.root);
+  signal.addEventListener("abort", () => observer.disconnect());
+  window.addEventListener("resize", fit, { signal });
+  document.addEventListener("fullscreenchange", fit, { signal });
+  onTheme(() => isDark() !== stage.theme && ((stage.theme = isDark()), (painting = paint())), signal);
 }
 
 export default { render };

@@ -1,6 +1,7 @@
 """A stage: a plotly figure whose moving traces follow a slider, with or without a kernel."""
 
 import asyncio
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,9 +12,20 @@ import traitlets
 from plotly.offline import get_plotlyjs
 
 from ..figures.display import static_picture
+from ..figures.style import DARK
 from .table import Table, pack, unpack
 
 HERE = Path(__file__).parent
+Packed = tuple[bytes, list[str], dict[str, list]]  # the table's bytes, its states and its texts
+
+
+SCRIPTS = ("theme.js", "plots.js", "controls.js", "pointer.js", "tools.js", "solid.js", "stage.js")
+
+
+def javascript() -> str:
+    """Return the stage's JavaScript as one module."""
+    texts = [(HERE / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    return "\n".join([f"const DARK = {json.dumps(DARK)};", *texts])
 
 
 class Stage(anywidget.AnyWidget):
@@ -44,7 +56,7 @@ class Stage(anywidget.AnyWidget):
             figure's traces or the ``values``.
     """
 
-    _esm = HERE / "stage.js"
+    _esm = javascript()
     _css = HERE / "stage.css"
 
     figure = traitlets.Unicode().tag(sync=True)
@@ -52,6 +64,7 @@ class Stage(anywidget.AnyWidget):
     resting: traitlets.List = traitlets.List().tag(sync=True)
     tables = traitlets.List(traitlets.Bytes()).tag(sync=True)
     states: traitlets.List = traitlets.List().tag(sync=True)
+    texts: traitlets.List = traitlets.List().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
     values = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -152,6 +165,8 @@ class Stage(anywidget.AnyWidget):
         block = self.tables[self.choice]
         for trace, points in unpack(block, self.resting, self.moving, len(self.values), self.index):
             figure.data[trace].update(x=points[0], y=points[1])
+        for trace, texts in self.texts[self.choice].items():
+            figure.data[int(trace)].update(text=texts[self.index])
         return figure
 
     @property
@@ -192,20 +207,22 @@ class Stage(anywidget.AnyWidget):
             return
         self._filling = loop.call_later(0.4, self.fill)
 
-    def _table(self, choice: int) -> tuple[bytes, list[str]]:
+    def _table(self, choice: int) -> Packed:
         table = self._compute(self.choices[choice], *map(tuple, self.points))
         handles = {f"point-{k}": [[point]] for k, point in enumerate(self.points)}
         block, self._resting, self._moving = pack(table, handles, self._traces, len(self.values))
-        return block, list(table.states)
+        texts = {str(self._traces[uid]): rows for uid, rows in table.texts.items()}
+        return block, list(table.states), texts
 
-    def _keep(self, computed: Mapping[int, tuple[bytes, list[str]]], forget: bool = False) -> None:
+    def _keep(self, computed: Mapping[int, Packed], forget: bool = False) -> None:
         """Send computed tables in one message; ``forget`` drops all other tables."""
-        empty: list[tuple[bytes, list[str]]] = [(b"", [])] * len(self.choices)
-        old = empty if forget else list(zip(self.tables, self.states, strict=True))
-        tables, states = zip(*(computed.get(k, old[k]) for k in range(len(self.choices))), strict=True)
+        empty: list[Packed] = [(b"", [], {})] * len(self.choices)
+        old = empty if forget else list(zip(self.tables, self.states, self.texts, strict=True))
+        tables, states, texts = zip(*(computed.get(k, old[k]) for k in range(len(self.choices))), strict=True)
         with self.hold_sync():
             self.resting, self.moving = self._resting, self._moving
             self.states = list(states)
+            self.texts = list(texts)
             self.tables = list(tables)
 
     def _answer(self, _, content, buffers) -> None:

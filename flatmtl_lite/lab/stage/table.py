@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+Text = tuple[Tensor, list[list[str]]]  # points of a trace, and the texts at them at each slider position
 Layout = list[list[int]]  # for each trace its place in the figure and its number of points
 
 
@@ -17,11 +18,17 @@ class Table:
     Attributes:
         traces: ``uid`` of a trace -> its points (positions, n, 2). A trace that rests while the slider
             moves has (1, n, 2). NaN leaves a gap. A handle rests on its point if it is not among the traces.
+            A pair of points and texts moves the texts too: for each position, one text per point.
         states: one line of text per position.
     """
 
-    traces: Mapping[str, Tensor]
+    traces: Mapping[str, Tensor | Text]
     states: Sequence[str]
+
+    @property
+    def texts(self) -> dict[str, list[list[str]]]:
+        """``uid`` -> the texts at the trace's points at each position."""
+        return {uid: trace[1] for uid, trace in self.traces.items() if isinstance(trace, tuple)}
 
 
 def pack(
@@ -52,7 +59,8 @@ def pack(
         raise ValueError(f"Got a table without {sorted(missing)}; expected every trace that has a uid.")
     parts: dict[bool, list[tuple[int, np.ndarray]]] = {True: [], False: []}
     for uid, place in places.items():
-        points = np.asarray(traces[uid], dtype="<f8")
+        trace = traces[uid]
+        points = np.asarray(trace[0] if isinstance(trace, tuple) else trace, dtype="<f8")
         if points.ndim != 3 or points.shape[2] != 2 or len(points) not in (1, positions):
             raise ValueError(f"Got {uid!r} of shape {points.shape}; expected (1 or {positions}, n, 2).")
         parts[len(points) == 1].append((place, points))

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from .points import arrow_points
+from .arrows import arrow_points
 
 DIAL = dict(
     xaxis=dict(range=[-1.3, 1.3], visible=False), yaxis=dict(range=[-0.15, 1.3], visible=False), equal=True

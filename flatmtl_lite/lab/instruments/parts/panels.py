@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from ....toy import Problem
-from ...figures.landscape import contours
+from ...figures.landscape import ground
 from ...figures.style import TEMPLATE
 
 RIGHT = 0.54  # where the panels to the right of a landscape begin
@@ -28,7 +28,7 @@ def landscape_panels(problem: Problem, **panels: Mapping) -> tuple[go.Figure, Ax
         xaxis=dict(range=[left, right]),
         yaxis=dict(range=[bottom, top]),
     )
-    return panel_figure(contours(problem), landscape=landscape, **panels)
+    return panel_figure([ground(problem)], landscape=landscape, **panels)
 
 
 def panel_figure(traces: Sequence[go.Scatter], **panels: Mapping) -> tuple[go.Figure, Axes]:

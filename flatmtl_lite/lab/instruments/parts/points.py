@@ -1,4 +1,4 @@
-"""Points of traces: arrows, circles, curves that grow with the slider."""
+"""Points of traces: circles, curves that grow with the slider."""
 
 import math
 
@@ -13,16 +13,6 @@ def circle(scale: Tensor | None = None) -> Tensor:
     turn = torch.linspace(0, 2 * math.pi, 49, dtype=torch.float64)
     circle = torch.stack([turn.cos(), turn.sin()], -1)
     return circle if scale is None else circle * scale.abs()
-
-
-def arrow_points(tips: Tensor, tails: Tensor | None = None) -> Tensor:
-    """Return arrows (N, 2, 2) by ``tips`` (N, 2) from ``tails``, by default the origin.
-
-    An arrow without length is NaN, so it is not drawn.
-    """
-    tails = torch.zeros_like(tips) if tails is None else tails
-    ends = torch.stack([tails, tails + tips], 1)
-    return ends.masked_fill((tips.norm(dim=-1) < 1e-9)[:, None, None], torch.nan)
 
 
 def curve_points(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,10 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ...figures.landscape import arrow
+from ...figures.arrows import arrow
 from ...figures.style import GREY, TASK_DASHES, TASKS
-from .points import arrow_points, lines_with_gaps
+from .arrows import arrow_points
+from .points import lines_with_gaps
 
 SPACE = dict(
     x=(0, 0.46),

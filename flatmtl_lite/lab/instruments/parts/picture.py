@@ -1,0 +1,177 @@
+"""A picture: one large panel, smaller panels beside it, and the rest below, behind "more".
+
+A panel is a pair of axes with the parts drawn in it. The picture gives every panel its place, once for wide
+and once for small windows. ``stage.js`` takes the arrangement that fits and scales it to the window.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import plotly.graph_objects as go
+from plotly.basedatatypes import BaseTraceType
+
+from ...figures.style import TEMPLATE
+
+Box = tuple[float, float, float, float]  # left, top, width, height in pixels
+
+FONT = 14  # pixels
+LINE = 19  # height of a line of text
+BELOW, BESIDE = 42, 52  # room for the ticks and the name of an axis
+GAP = 14
+WIDE, SMALL = (1180, 540), (860, 400)  # width and height of the picture without "more"
+MORE = 240  # height of a row of panels behind "more"
+
+
+class Panel:
+    """A pair of axes and what is drawn in them.
+
+    Args:
+        title: text above the panel; None for none. A part may write a title of its own into ``room`` lines.
+        x, y: options for plotly's axes; None hides an axis.
+        room: lines of text above the panel.
+        share: height of the panel compared with its neighbours in a column.
+        ratio: width of the plotting area divided by its height; None to fill the place.
+    """
+
+    axes: dict[str, str]  # the names of the axes, given by the picture
+    sizes: list[tuple[float, float]]  # pixels of the plotting area in each arrangement
+
+    def __init__(
+        self,
+        title: str | None = None,
+        x: dict | None = None,
+        y: dict | None = None,
+        room: int = 1,
+        share: float = 1.0,
+        ratio: float | None = None,
+    ):
+        self.title, self.room, self.share, self.ratio = title, room, share, ratio
+        self.x, self.y = (dict(visible=False) if axis is None else axis for axis in (x, y))
+        self.parts: list[BaseTraceType] = []
+        self.fixed: list[tuple[float, float]] = []  # points that labels should leave free
+
+    def add(self, *traces: BaseTraceType) -> None:
+        """Draw traces in this panel. A later trace lies over an earlier one."""
+        self.parts.extend(traces)
+
+    @property
+    def unit(self) -> tuple[float, float]:
+        """Pixels per unit of x and of y, in the arrangement where they are fewest."""
+        ranges = (self.x["range"], self.y["range"])
+        (left, right), (low, high) = ranges
+        width, height = (min(sizes) for sizes in zip(*self.sizes, strict=True))
+        return width / abs(right - left), height / abs(high - low)
+
+    def plot_area(self, cell: Box) -> Box:
+        """Return the part of a cell that is left for the axes."""
+        left, top, width, height = cell
+        above = LINE * self.room + 4 if self.room else 0
+        below = BELOW if self.x.get("title") else 24 if self.x.get("visible", True) else 6
+        beside = BESIDE if self.y.get("visible", True) and self.y.get("showticklabels", True) else 6
+        width, height = width - beside, height - above - below
+        if self.ratio is not None:
+            width, height = min(width, self.ratio * height), min(height, width / self.ratio)
+        return left + beside, top + above, width, height
+
+
+class Picture:
+    """A figure of panels.
+
+    Args:
+        main: the large panel at the left, or None.
+        side: the panels beside it, as rows from top to bottom.
+        more: further panels, shown on request.
+    """
+
+    def __init__(
+        self,
+        main: Panel | None,
+        side: Sequence[Sequence[Panel]],
+        more: Sequence[Panel] = (),
+    ):
+        self.main, self.side, self.more = main, [list(row) for row in side], list(more)
+        self.panels = [p for p in (main, *(p for row in self.side for p in row), *self.more) if p is not None]
+        for k, panel in enumerate(self.panels, 1):
+            number = "" if k == 1 else str(k)
+            panel.axes = dict(xaxis=f"x{number}", yaxis=f"y{number}")
+            panel.sizes = []
+        self.arrangements = [self._arranged(wide) for wide in (True, False)]
+
+    def figure(self) -> go.Figure:
+        """Return the figure in its wide arrangement. Its ``meta`` holds all arrangements for the page."""
+        figure = go.Figure()
+        wide = self.arrangements[0]
+        for panel in self.panels:
+            for trace in panel.parts:
+                figure.add_trace(trace.update(panel.axes))
+            # plotly draws axes only if a trace uses them
+            figure.add_scatter(x=[None], y=[None], showlegend=False, **panel.axes)
+            x, y = ("axis".join(("", name[1:])) if len(name) > 1 else "axis" for name in panel.axes.values())
+            figure.update_layout(
+                {
+                    f"x{x}": dict(anchor=panel.axes["yaxis"]) | panel.x,
+                    f"y{y}": dict(anchor=panel.axes["xaxis"]) | panel.y,
+                }
+            )
+            if panel.title is not None:
+                figure.add_annotation(text=panel.title, showarrow=False, font_size=FONT, **self._top(panel))
+        figure.update_xaxes(title_standoff=4, title_font_size=FONT, tickfont_size=13)
+        figure.update_yaxes(title_standoff=4, title_font_size=FONT, tickfont_size=13)
+        figure.update_layout(
+            template=TEMPLATE,
+            font_size=FONT,
+            margin=dict(l=0, r=0, t=0, b=0, autoexpand=False),
+            dragmode=False,
+            hovermode=False,
+            showlegend=False,
+            meta=dict(arrangements=self.arrangements),
+        )
+        return figure.update_layout(wide["layout"])
+
+    def _top(self, panel: Panel) -> dict:
+        x, y = panel.axes.values()
+        place = dict(xref=f"{x} domain", yref=f"{y} domain", x=0, y=1, yshift=2)
+        return place | dict(xanchor="left", yanchor="bottom", align="left")
+
+    def _arranged(self, wide: bool) -> dict:
+        """Return the places of all panels in a window: plotly's layout, and the height without "more"."""
+        width, fold = WIDE if wide else SMALL
+        cells = dict(self._cells(width, fold, wide))
+        height = max([fold, *(top + tall for _, top, _, tall in cells.values())])
+        layout = dict(width=width, height=height)
+        for panel, cell in cells.items():
+            left, top, w, h = panel.plot_area(cell)
+            panel.sizes.append((w, h))
+            x, y = (name.replace(name[0], f"{name[0]}axis") for name in panel.axes.values())
+            layout[x] = dict(domain=[left / width, (left + w) / width])
+            layout[y] = dict(domain=[1 - (top + h) / height, 1 - top / height])
+        return dict(width=width, fold=fold, layout=layout)
+
+    def _cells(self, width: float, fold: float, wide: bool) -> Iterator[tuple[Panel, Box]]:
+        left, rows, more = 0.0, self.side, self.more
+        if self.main is not None:
+            cell = (0, 0, 0.6 * width, fold)
+            yield self.main, cell
+            x, _, across, _ = self.main.plot_area(cell)
+            left = x + across + 2.5 * GAP
+        if not wide and self.main is not None:
+            first, *others = rows
+            rows, more = [[panel] for panel in first], [p for row in others for p in row] + self.more
+        yield from _stacked(rows, (left, 0, width - left - GAP, fold))
+        across = 3 if wide else 2
+        for k, panel in enumerate(more):
+            wide_cell = (width - GAP) / across
+            top = fold + GAP + (k // across) * (MORE + GAP)
+            yield panel, (k % across * wide_cell, top, wide_cell - 2 * GAP, MORE)
+
+
+def _stacked(rows: Sequence[Sequence[Panel]], cell: Box) -> Iterator[tuple[Panel, Box]]:
+    """Give each row its share of the height, and each panel of a row the same width."""
+    left, top, width, height = cell
+    shares = [max(panel.share for panel in row) for row in rows]
+    free = height - GAP * (len(rows) - 1)
+    for row, share in zip(rows, shares, strict=True):
+        tall = free * share / sum(shares)
+        each = (width - 2 * GAP * (len(row) - 1)) / len(row)
+        for k, panel in enumerate(row):
+            yield panel, (left + k * (each + 2 * GAP), top, each, tall)
+        top += tall + GAP

@@ -1,0 +1,141 @@
+// The plots of a stage: three layers with the same axes, drawn at a fixed size and scaled to the window.
+
+// Load plotly once per page: from the page, else from a model that carries it, else from a kernel. Every
+// waiting stage asks its own kernel, since another kernel may be gone. The first answer serves all stages.
+function plotly(model, signal) {
+  const start = (script) => {
+    if (window.Plotly) return;
+    const define = window.define; // with an AMD loader on the page plotly would register there
+    window.define = undefined;
+    new Function(new TextDecoder().decode(script))();
+    window.define = define;
+    window.dispatchEvent(new Event("flatmtl-plotly"));
+  };
+  const carried = model.get("plotly_js");
+  if (!window.Plotly && carried?.byteLength) start(carried);
+  if (window.Plotly) return Promise.resolve(window.Plotly);
+  return new Promise((resolve) => {
+    const answer = (name, buffers) => name === "plotly" && start(buffers[0]);
+    const leave = () => {
+      model.off("msg:custom", answer);
+      window.removeEventListener("flatmtl-plotly", served);
+    };
+    const served = () => {
+      leave();
+      resolve(window.Plotly);
+    };
+    window.addEventListener("flatmtl-plotly", served, { once: true, signal });
+    signal.addEventListener("abort", leave);
+    model.on("msg:custom", answer);
+    model.send("plotly");
+  });
+}
+
+// Split a figure into three plots, one in front of the other. When one trace of a plot moves, plotly computes
+// all of its traces again, and contours are slow. `still` has the axes, titles and the traces without a uid;
+// `resting` and `moving` have the traces that the table calls so. `places` gives the place of each trace of
+// the figure in its plot.
+function layers({ data, layout }, resting, moving) {
+  const clear = { ...structuredClone(layout), annotations: [], shapes: [] };
+  Object.assign(clear, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" });
+  Object.assign(clear, { font: layout.template?.layout?.font, template: undefined }); // a template costs time per frame
+  for (const name of Object.keys(clear)) if (/^[xy]axis/.test(name)) clear[name].visible = false;
+  const places = new Map();
+  const pick = (traces) => traces.map(([trace], place) => (places.set(trace, place), data[trace]));
+  return {
+    still: { data: data.filter((trace) => !trace.uid), layout },
+    resting: { data: pick(resting), layout: clear },
+    moving: { data: pick(moving), layout: structuredClone(clear) },
+    places,
+  };
+}
+
+// Decode a table: first the traces that rest while the slider moves, then one row per slider position.
+// Each trace has its x first and then its y.
+function decode(model) {
+  const resting = 2 * model.get("resting").reduce((sum, [, n]) => sum + n, 0);
+  const width = 2 * model.get("moving").reduce((sum, [, n]) => sum + n, 0);
+  return model.get("tables").map((view) => {
+    if (!view.byteLength) return null;
+    const numbers = new Float64Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+    return { resting: numbers.subarray(0, resting), rows: numbers.subarray(resting), width };
+  });
+}
+
+function points(numbers, traces, at) {
+  return traces.map(([, n]) => {
+    const x = numbers.subarray(at, at + n);
+    const y = numbers.subarray(at + n, at + 2 * n);
+    at += 2 * n;
+    return { x, y };
+  });
+}
+
+// The arrangement of the panels that suits the window, and the scale at which it fills it: the first that
+// needs no small print, else the one with the largest print.
+function arrange(stage, arrangements) {
+  const scroll = stage.root.closest(".jp-WindowedPanel-outer");
+  const room = document.fullscreenElement ? innerHeight : (scroll?.clientHeight ?? innerHeight);
+  const above = stage.figure.getBoundingClientRect().top - stage.root.getBoundingClientRect().top;
+  const [width, height] = [stage.figure.clientWidth, Math.max(room - above - 20, 200)];
+  const fits = arrangements.map((a) => ({ ...a, scale: Math.min(width / a.width, height / a.fold) }));
+  return fits.find(({ scale }) => scale >= 0.8) ?? fits.reduce((a, b) => (b.scale > a.scale ? b : a));
+}
+
+// Give the canvas its scale, and the figure its height: the fold, or all of it with "more".
+function scaleTo(stage, { width, fold, layout, scale }) {
+  const { style } = stage.canvas;
+  [style.width, style.height] = [`${width}px`, `${layout.height}px`];
+  const left = Math.max(0, (stage.figure.clientWidth - scale * width) / 2);
+  style.transform = `translate(${left}px, 0) scale(${scale})`;
+  stage.figure.style.height = `${Math.round(scale * (stage.shows.more ? layout.height : fold))}px`;
+  Object.assign(stage, { scale, left, tall: layout.height, fold });
+  if (stage.more) stage.more.hidden = layout.height === fold;
+}
+
+const placed = (layout, places) => {
+  const merged = { ...layout };
+  for (const [name, value] of Object.entries(places))
+    merged[name] = typeof value === "object" ? { ...layout[name], ...value } : value;
+  return merged;
+};
+
+// Draw the layers in the colours and the arrangement of the page, and again when either changes. Returns what
+// moves them, or undefined if the stage was closed before.
+async function draw(model, stage, signal) {
+  const Plotly = await plotly(model, signal);
+  if (signal.aborted) return undefined;
+  const plots = [stage.still, stage.resting, stage.moving];
+  const purge = () => plots.forEach((plot) => Plotly.purge(plot));
+  const state = { Plotly, plots };
+  const paint = async () => {
+    stage.root.dataset.theme = isDark() ? "dark" : "light";
+    const figure = JSON.parse(inTheme(model.get("figure")));
+    const { width = 1000, height = 540, meta } = figure.layout;
+    const arrangements = meta?.arrangements ?? [{ width, fold: height, layout: { width, height } }];
+    const arrangement = arrange(stage, arrangements);
+    Object.assign(state, { arrangements, arrangement });
+    const { still, resting, moving, places } = layers(figure, model.get("resting"), model.get("moving"));
+    state.places = places;
+    scaleTo(stage, arrangement);
+    for (const [k, { data, layout }] of [still, resting, moving].entries()) {
+      await Plotly.newPlot(plots[k], data, placed(layout, arrangement.layout), { staticPlot: true });
+      if (signal.aborted) return purge();
+    }
+  };
+  await wideEnough(stage.figure, signal);
+  await paint();
+  if (signal.aborted) return undefined;
+  signal.addEventListener("abort", () => setTimeout(purge)); // a frame that is still being drawn needs its plot
+  state.paint = paint;
+  return state;
+}
+
+// Resolve once the page has given the figure a width.
+function wideEnough(figure, signal) {
+  return new Promise((resolve) => {
+    const observer = new ResizeObserver(() => figure.clientWidth && (observer.disconnect(), resolve()));
+    observer.observe(figure);
+    signal.addEventListener("abort", () => (observer.disconnect(), resolve()));
+  });
+}

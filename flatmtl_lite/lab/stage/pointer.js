@@ -1,0 +1,90 @@
+// The pointer: pulling handles, and the values under it.
+
+// True if the handle of a point moves along with the slider.
+const rides = (model, k) => model.get("moving").some(([trace]) => trace === model.get("handles")[k]);
+
+const bySide = ({ _fullLayout }) => [_fullLayout.xaxis, _fullLayout.yaxis];
+
+// The place of an event on the canvas, in its own pixels.
+function pixels(stage, event) {
+  const box = stage.canvas.getBoundingClientRect();
+  return [(event.clientX - box.left) / stage.scale, (event.clientY - box.top) / stage.scale];
+}
+
+// Let the learner press near a point and pull it. The axes of the first panel turn pixels into data.
+function letDrag(model, stage, move, signal) {
+  const plot = stage.moving;
+  const near = (event) => {
+    if (model.get("locked")) return undefined;
+    const [x, y] = pixels(stage, event);
+    const away = stage.points.map((_, k) => {
+      const [left, top] = bySide(plot).map((axis, side) => axis._offset + axis.d2p(stage.at(k)[side]));
+      return Math.hypot(x - left, y - top) * stage.scale;
+    });
+    const nearest = Math.min(...away);
+    return nearest < (event.pointerType === "mouse" ? 20 : 32) ? away.indexOf(nearest) : undefined;
+  };
+  const pull = (event) => {
+    const at = pixels(stage, event);
+    move(stage.held, ...bySide(plot).map((axis, side) => axis.p2d(at[side] - axis._offset)));
+  };
+  const listen = (event, react, options) => plot.addEventListener(event, react, { signal, ...options });
+  listen(
+    "pointerdown",
+    (event) => {
+      stage.held = near(event);
+      if (stage.held === undefined) return;
+      plot.setPointerCapture(event.pointerId);
+      event.preventDefault();
+      event.stopPropagation();
+    },
+    { capture: true },
+  );
+  // a finger on a handle pulls it; elsewhere it scrolls the page
+  listen("touchstart", (event) => near(event.touches[0]) !== undefined && event.preventDefault(), { passive: false });
+  listen("pointermove", (event) => {
+    const held = stage.held !== undefined;
+    if (held) pull(event);
+    plot.style.cursor = held ? "grabbing" : near(event) === undefined ? "" : "grab";
+  });
+  listen("pointerup", () => (stage.held = undefined));
+  listen("pointercancel", () => (stage.held = undefined));
+}
+
+// The height of a grid at a point, between its nodes too.
+function heightAt({ x, y, z }, px, py) {
+  const place = (axis, value) => {
+    const at = ((value - axis[0]) / (axis.at(-1) - axis[0])) * (axis.length - 1);
+    const low = Math.min(Math.max(Math.floor(at), 0), axis.length - 2);
+    return [low, Math.min(Math.max(at - low, 0), 1)];
+  };
+  const [[i, u], [j, v]] = [place(x, px), place(y, py)];
+  const row = (r) => z[r][i] * (1 - u) + z[r][i + 1] * u;
+  return row(j) * (1 - v) + row(j + 1) * v;
+}
+
+// Write the values under the pointer into the corner of the figure: the losses, or the nearest curve.
+function letRead(stage, signal) {
+  const number = (value) => Number(value.toPrecision(3)).toString().replace("-", "−");
+  const read = (event) => {
+    const [x, y] = pixels(stage, event);
+    const { _subplots, ...full } = stage.still._fullLayout;
+    const within = ({ _offset, _length }, at) => at >= _offset && at <= _offset + _length;
+    const axes = _subplots.cartesian
+      .map((name) => name.match(/[xy]\d*/g).map((axis) => full[axis.replace(/([xy])/, "$1axis")]))
+      .find(([across, up]) => within(across, x) && within(up, y));
+    if (!axes || !axes.every((axis) => axis.visible)) return "";
+    const [px, py] = [axes[0].p2d(x - axes[0]._offset), axes[1].p2d(y - axes[1]._offset)];
+    const grounds = stage.still._fullData.filter(({ meta, xaxis }) => meta?.view && xaxis === axes[0]._id);
+    const names = axes.map((axis) => axis.title?.text ?? "");
+    const heights = grounds.map((ground) => `${ground.meta.view} ${number(heightAt(ground, px, py))}`);
+    return [...[px, py].map((value, k) => `${names[k]} ${number(value)}`.trim()), ...heights].join(" · ");
+  };
+  const show = (event) => {
+    const text = event.pointerType === "touch" ? "" : read(event);
+    stage.readout.textContent = text;
+    stage.readout.hidden = !text;
+  };
+  stage.moving.addEventListener("pointermove", show, { signal });
+  stage.moving.addEventListener("pointerleave", () => (stage.readout.hidden = true), { signal });
+}

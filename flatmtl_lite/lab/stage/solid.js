@@ -1,0 +1,64 @@
+// The landscape in 3-D, with the path on it. It lies over the large panel and is turned with the mouse.
+
+// The traces that stand on the ground: the same points, lifted to the height of the loss.
+function lifted(stage, ground, range) {
+  const traces = [...stage.resting.data, ...stage.moving.data].filter(({ meta }) => meta?.solid);
+  return traces.map(({ x, y, mode, line, marker }) => ({
+    type: "scatter3d",
+    mode,
+    x: [...x],
+    y: [...y],
+    z: [...x].map((px, k) => (Number.isFinite(px) ? heightAt(ground, px, y[k]) + 0.015 * range : NaN)),
+    line: { color: line?.color, width: 7 },
+    marker: { color: marker?.color, size: 6, symbol: "diamond", line: { width: 1, color: "#000000" } },
+    hoverinfo: "skip",
+  }));
+}
+
+function groundOf(stage) {
+  return stage.still._fullData.find(({ meta, visible }) => meta?.view && visible === true);
+}
+
+async function showSolid(stage, { Plotly }) {
+  const ground = groundOf(stage);
+  const { x, y, z, colorscale, zmin, zmax } = ground;
+  const [across, up] = bySide(stage.still);
+  stage.relief ??= add(stage.figure, "div", { className: "relief" });
+  const [width, height] = [stage.scale * (across._offset + across._length), stage.scale * stage.fold];
+  const box = { left: stage.left, top: 0, width, height };
+  for (const [name, value] of Object.entries(box)) stage.relief.style[name] = `${value}px`;
+  const { font, paper_bgcolor } = stage.still._fullLayout;
+  const heights = z.map((row) => Array.from(row, (value) => Math.min(value, zmax)));
+  const surface = { type: "surface", x, y, z: heights, colorscale, cmin: zmin, cmax: zmax, showscale: false };
+  const axis = (text) => ({ title: { text }, showspikes: false, nticks: 4, color: font.color });
+  const scene = {
+    xaxis: axis("θ₁"),
+    yaxis: axis("θ₂"),
+    zaxis: axis("loss"),
+    aspectmode: "manual",
+    aspectratio: { x: 1.25 * (across._length / up._length), y: 1.25, z: 0.7 },
+    camera: stage.relief._fullLayout?.scene?.camera ?? { eye: { x: -0.9, y: -1.5, z: 1.1 } },
+  };
+  const layout = { scene, paper_bgcolor, font, showlegend: false, margin: { l: 0, r: 0, t: 0, b: 0 } };
+  const { start, end, size } = ground.contours;
+  const contours = { z: { show: true, start, end, size, color: paper_bgcolor, width: 1 } };
+  const data = [{ ...surface, contours, opacity: 0.92, hoverinfo: "skip" }, ...lifted(stage, ground, zmax - zmin)];
+  Object.assign(layout, { width, height });
+  await Plotly.newPlot(stage.relief, data, layout, { displayModeBar: false });
+}
+
+function moveSolid(stage, { Plotly }) {
+  const ground = groundOf(stage);
+  const traces = lifted(stage, ground, ground.zmax - ground.zmin);
+  const points = Object.fromEntries(["x", "y", "z"].map((side) => [side, traces.map((trace) => trace[side])]));
+  Plotly.restyle(stage.relief, points, traces.map((_, k) => k + 1));
+}
+
+async function toggleSolid(stage, state) {
+  stage.shows.solid = !stage.shows.solid;
+  stage.tools.solid.setAttribute("aria-pressed", String(stage.shows.solid));
+  if (stage.shows.solid) return showSolid(stage, state);
+  state.Plotly.purge(stage.relief);
+  stage.relief.remove();
+  stage.relief = undefined;
+}

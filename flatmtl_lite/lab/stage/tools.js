@@ -1,0 +1,120 @@
+// What a lecturer reaches for: play, undo, pin, save, full screen, and a key for each.
+
+const SWEEP = 4000; // milliseconds from the first slider position to the last
+
+// Sweep the slider to its end, or pause. With reduced motion it goes on in eight steps.
+function player(model, stage, turn) {
+  let frame;
+  const pause = () => {
+    cancelAnimationFrame(frame);
+    frame = undefined;
+    stage.tools.play.setAttribute("aria-pressed", "false");
+  };
+  const play = () => {
+    const last = model.get("values").length - 1;
+    const steps = matchMedia("(prefers-reduced-motion: reduce)").matches ? 8 : last;
+    if (model.get("index") === last) turn(0);
+    const from = model.get("index") / last;
+    const begin = performance.now();
+    stage.tools.play.setAttribute("aria-pressed", "true");
+    const next = (now) => {
+      const share = Math.min(1, from + (now - begin) / SWEEP);
+      const index = Math.round((Math.floor(share * steps) / steps) * last);
+      if (index !== model.get("index")) turn(index);
+      if (share < 1) frame = requestAnimationFrame(next);
+      else pause();
+    };
+    frame = requestAnimationFrame(next);
+  };
+  return { pause, toggle: () => (frame === undefined ? play() : pause()) };
+}
+
+// Remember what the learner set, a moment after it comes to rest.
+function recorder(model, stage, restore) {
+  const names = ["index", "choice", "points"];
+  const now = () => JSON.stringify(names.map((name) => model.get(name)));
+  const past = [now()];
+  const future = [];
+  let resting;
+  const settle = () => {
+    clearTimeout(resting);
+    if (now() === past.at(-1)) return;
+    past.push(now());
+    future.length = 0;
+  };
+  const go = (state) => restore(Object.fromEntries(names.map((name, k) => [name, JSON.parse(state)[k]])));
+  return {
+    note: () => {
+      clearTimeout(resting);
+      resting = setTimeout(settle, 300);
+    },
+    undo: () => {
+      settle();
+      if (past.length < 2) return;
+      future.push(past.pop());
+      go(past.at(-1));
+    },
+    redo: () => {
+      settle();
+      if (!future.length) return;
+      past.push(future.pop());
+      go(past.at(-1));
+    },
+    reset: () => go(past[0]),
+  };
+}
+
+// Keep the present state as a grey ghost behind the moving traces, or remove it.
+async function pin(stage, { Plotly }) {
+  const { resting, moving } = stage;
+  if (stage.ghosts) await Plotly.deleteTraces(resting, [...Array(stage.ghosts).keys()].map((k) => -1 - k));
+  const grey = "#8a8a8a";
+  const ghosts = stage.ghosts ? [] : moving.data.filter(({ uid, mode }) => mode !== "text" && !/edge$|^point/.test(uid));
+  await Plotly.addTraces(
+    resting,
+    ghosts.map(({ uid, line, marker, fillcolor, ...trace }) => ({
+      ...trace,
+      ...{ x: [...trace.x], y: [...trace.y], opacity: 0.75, fillcolor: "rgba(0,0,0,0)" },
+      line: { ...line, color: grey },
+      marker: { ...marker, color: grey },
+    })),
+  );
+  stage.ghosts = ghosts.length;
+  stage.tools.pin.setAttribute("aria-pressed", String(ghosts.length > 0));
+}
+
+// Save what the stage shows as a picture: one plot of all layers, cut at the fold unless "more" is open.
+async function save(stage, { Plotly, plots }, format, name) {
+  const data = plots.flatMap((plot) => plot.data);
+  const { width } = stage.still.layout;
+  const [tall, shown] = [stage.tall, stage.shows.more ? stage.tall : stage.fold];
+  const figure = { data, layout: { ...stage.still.layout, showlegend: false } };
+  let url = await Plotly.toImage(figure, { format: "svg", width, height: tall });
+  const svg = decodeURIComponent(url.slice(url.indexOf(",") + 1))
+    .replace(`height="${tall}"`, `height="${shown}"`)
+    .replace(`viewBox="0 0 ${width} ${tall}"`, `viewBox="0 0 ${width} ${shown}"`);
+  url = `data:image/svg+xml,${encodeURIComponent(svg)}`;
+  if (format === "png") {
+    const image = Object.assign(new Image(), { src: url });
+    await image.decode();
+    const canvas = Object.assign(document.createElement("canvas"), { width: 2 * width, height: 2 * shown });
+    canvas.getContext("2d").drawImage(image, 0, 0, 2 * width, 2 * shown);
+    url = canvas.toDataURL("image/png");
+  }
+  Object.assign(document.createElement("a"), { href: url, download: `${name}.${format}` }).click();
+}
+
+// Copy the call that opens the stage as it stands. Show it too, since a page may not be allowed to copy.
+function copyRecipe(model, stage) {
+  const pairs = model.get("points").map((point) => `(${point.join(", ")})`);
+  const parts = {
+    value: model.get("values")[model.get("index")],
+    choice: JSON.stringify(model.get("choices")[model.get("choice")]),
+    point: pairs[0],
+    points: `[${pairs.join(", ")}]`,
+  };
+  const text = model.get("recipe").replace(/\{(\w+)\}/g, (_, part) => parts[part]);
+  stage.recipe.textContent = text;
+  stage.recipe.hidden = false;
+  navigator.clipboard?.writeText(text).catch(() => {});
+}
