@@ -58,8 +58,8 @@ class Title:
 
     def at(self, titles: Sequence[str]) -> dict[str, Text]:
         """Return the title at each slider position."""
-        corner = [self.panel.x["range"][0], self.panel.y["range"][1]]
-        return {self.uid: (torch.tensor([[corner]], dtype=torch.float64), [[title] for title in titles])}
+        corner = torch.tensor([[[self.panel.x["range"][0], self.panel.y["range"][1]]]], dtype=torch.float64)
+        return {self.uid: (self.panel.data(corner), [[title] for title in titles])}
 
 
 def place(
@@ -73,12 +73,13 @@ def place(
     """
     unit = np.array(panel.unit)
     low, high = np.sort([panel.x["range"], panel.y["range"]], -1).T * unit
-    things = anchors.double().numpy() * unit
+    things = panel.paper(anchors.double()).numpy() * unit
     N, n, _ = things.shape
-    fixed = np.array(panel.fixed, dtype=float).reshape(-1, 2) * unit
+    fixed = panel.paper(torch.tensor(panel.fixed, dtype=torch.float64).reshape(-1, 2)).numpy() * unit
     dots = things
     if obstacles is not None:
-        dots = np.concatenate([things, obstacles.double().expand(N, -1, 2).numpy() * unit], 1)
+        way = panel.paper(obstacles.double()).expand(N, -1, 2).numpy() * unit
+        dots = np.concatenate([things, way], 1)
     centres = np.full((N, n, 2), np.nan)
     for k, label in enumerate(texts):
         half = np.array([WIDTH * len(label) / 2, LINE / 2])
@@ -92,7 +93,7 @@ def place(
             cost += (np.nan_to_num(overlap, nan=-1.0) > 0).all(-1) * 120
         cost += 80 * ((options - half < low) | (options + half > high)).sum(-1)
         centres[:, k] = options[np.arange(N), _steady(cost)]
-    return torch.from_numpy(centres / unit)
+    return panel.data(torch.from_numpy(centres / unit))
 
 
 def _steady(cost: np.ndarray) -> list[int]:

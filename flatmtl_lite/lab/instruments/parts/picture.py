@@ -7,7 +7,9 @@ and once for small windows. ``stage.js`` takes the arrangement that fits and sca
 from collections.abc import Iterator, Sequence
 
 import plotly.graph_objects as go
+import torch
 from plotly.basedatatypes import BaseTraceType
+from torch import Tensor
 
 from ...figures.style import TEMPLATE
 
@@ -32,8 +34,12 @@ class Panel:
         ratio: width of the plotting area divided by its height; None to fill the place.
     """
 
+    x: dict  # options for plotly's axes
+    y: dict
     axes: dict[str, str]  # the names of the axes, given by the picture
     sizes: list[tuple[float, float]]  # pixels of the plotting area in each arrangement
+    before: float | None = None  # pixels for the ticks and the name of y; None for the usual room
+    after = 0.0  # pixels for names at the right
 
     def __init__(
         self,
@@ -55,11 +61,33 @@ class Panel:
 
     @property
     def unit(self) -> tuple[float, float]:
-        """Pixels per unit of x and of y, in the arrangement where they are fewest."""
+        """Pixels per unit of x and of y, in the arrangement where they are fewest.
+
+        The unit of a logarithmic axis is a power of ten.
+        """
         ranges = (self.x["range"], self.y["range"])
         (left, right), (low, high) = ranges
         width, height = (min(sizes) for sizes in zip(*self.sizes, strict=True))
         return width / abs(right - left), height / abs(high - low)
+
+    def paper(self, points: Tensor) -> Tensor:
+        """Return points (..., 2) in the units of the axes: powers of ten on a logarithmic axis."""
+        return torch.where(self._logarithmic, points.log10(), points)
+
+    def data(self, places: Tensor) -> Tensor:
+        """Return the points (..., 2) at places in the units of the axes. It undoes :meth:`paper`."""
+        return torch.where(self._logarithmic, 10.0**places, places)
+
+    @property
+    def _logarithmic(self) -> Tensor:
+        return torch.tensor([axis.get("type") == "log" for axis in (self.x, self.y)])
+
+    def width_for(self, height: float) -> float:
+        """Return the width that a cell of this height needs; infinite for a panel that fills any place."""
+        if self.ratio is None:
+            return float("inf")
+        left, _, across, _ = self.plot_area((0, 0, float("inf"), height))
+        return left + across
 
     def plot_area(self, cell: Box) -> Box:
         """Return the part of a cell that is left for the axes."""
@@ -67,10 +95,11 @@ class Panel:
         above = LINE * self.room + 4 if self.room else 0
         below = BELOW if self.x.get("title") else 24 if self.x.get("visible", True) else 6
         beside = BESIDE if self.y.get("visible", True) and self.y.get("showticklabels", True) else 6
-        width, height = width - beside, height - above - below
+        before = beside if self.before is None else self.before
+        width, height = width - before - self.after, height - above - below
         if self.ratio is not None:
             width, height = min(width, self.ratio * height), min(height, width / self.ratio)
-        return left + beside, top + above, width, height
+        return left + before, top + above, width, height
 
 
 class Picture:
@@ -137,7 +166,7 @@ class Picture:
         width, fold = WIDE if wide else SMALL
         cells = dict(self._cells(width, fold, wide))
         height = max([fold, *(top + tall for _, top, _, tall in cells.values())])
-        layout = dict(width=width, height=height)
+        layout: dict = dict(width=width, height=height)
         for panel, cell in cells.items():
             left, top, w, h = panel.plot_area(cell)
             panel.sizes.append((w, h))
@@ -154,8 +183,9 @@ class Picture:
             x, _, across, _ = self.main.plot_area(cell)
             left = x + across + 2.5 * GAP
         if not wide and self.main is not None:
-            first, *others = rows
-            rows, more = [[panel] for panel in first], [p for row in others for p in row] + self.more
+            beside = max(len(rows[0]), 2)
+            panels = [panel for row in rows for panel in row]
+            rows, more = [[panel] for panel in panels[:beside]], panels[beside:] + self.more
         yield from _stacked(rows, (left, 0, width - left - GAP, fold))
         across = 3 if wide else 2
         for k, panel in enumerate(more):
@@ -165,13 +195,26 @@ class Picture:
 
 
 def _stacked(rows: Sequence[Sequence[Panel]], cell: Box) -> Iterator[tuple[Panel, Box]]:
-    """Give each row its share of the height, and each panel of a row the same width."""
+    """Give each row its share of the height, and each panel of a row its width."""
     left, top, width, height = cell
     shares = [max(panel.share for panel in row) for row in rows]
     free = height - GAP * (len(rows) - 1)
     for row, share in zip(rows, shares, strict=True):
         tall = free * share / sum(shares)
-        each = (width - 2 * GAP * (len(row) - 1)) / len(row)
-        for k, panel in enumerate(row):
-            yield panel, (left + k * (each + 2 * GAP), top, each, tall)
+        x = left
+        for panel, wide in zip(row, _widths(row, width - 2 * GAP * (len(row) - 1), tall), strict=True):
+            yield panel, (x, top, wide, tall)
+            x += wide + 2 * GAP
         top += tall + GAP
+
+
+def _widths(row: Sequence[Panel], width: float, tall: float) -> list[float]:
+    """Give each panel of a row the same width; panels that fill any place share what others leave over."""
+    each = width / len(row)
+    needed = [min(each, panel.width_for(tall)) for panel in row]
+    greedy = sum(panel.ratio is None for panel in row)
+    over = (width - sum(needed)) / max(greedy, 1)
+    return [
+        n + over if panel.ratio is None else n if greedy else each
+        for n, panel in zip(needed, row, strict=True)
+    ]
