@@ -1,65 +1,91 @@
 """Curves against the slider, with a line and dots at its present position."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ...figures.style import BLACK, GREY
-from .labels import text
+from .labels import WIDTH, text
 from .picture import LINE, Panel
+from .points import growing_curve
+from .spread import last_seen, spread
 
 DEGREES = dict(range=[0, 180], tickvals=[0, 45, 90, 135, 180], ticksuffix="°")
+BESIDE = 12  # pixels from a dot to its name
 
 
 class Curves(Panel):
-    """Curves with their names at their right ends.
+    """Curves with their names to the right of their ends.
 
     Args:
         title: above the panel.
         x, y: options for plotly's axes, with a "range" each.
-        looks: uid -> name, and the colour and dash of the line.
+        looks: uid -> name ("" for none), and the colour and dash of the line.
+        origin: the slider position from which the curves grow with the slider, their names next to the
+            dots. By default the whole curves rest.
         options: of :class:`Panel`.
     """
 
-    def __init__(self, title: str, x: dict, y: dict, looks: Mapping[str, tuple[str, dict]], **options):
+    def __init__(
+        self,
+        title: str | None,
+        x: dict,
+        y: dict,
+        looks: Mapping[str, tuple[str, dict]],
+        origin: int | None = None,
+        **options,
+    ):
         super().__init__(title, x=x, y=y, **options)
-        self.uids = list(looks)
-        names, lines = zip(*looks.values(), strict=True)
-        colors = [line["color"] for line in lines]
+        self.uids, self.origin = list(looks), origin
+        self.named = [k for k, (name, _) in enumerate(looks.values()) if name]
         cursor = dict(color=GREY, width=1.5, dash="dot")
         self.add(go.Scatter(uid=f"{self.uids[0]}-cursor", mode="lines", line=cursor))
-        for uid, line in zip(looks, lines, strict=True):
-            self.add(go.Scatter(uid=uid, mode="lines", line=line | dict(width=3)))
+        for uid, (_, line) in looks.items():
+            self.add(go.Scatter(uid=uid, mode="lines", line=dict(width=3) | line))
+        colors = [line["color"] for _, line in looks.values()]
         dots = dict(size=10, color=colors, line=dict(width=1.5, color=BLACK))
         self.add(go.Scatter(uid=f"{self.uids[0]}-here", mode="markers", marker=dots, cliponaxis=False))
-        self.add(text(f"{self.uids[0]}-names", names, colors, textposition="middle left"))
+        self.names = [name for name, _ in looks.values() if name]
+        if self.names:
+            colors = [colors[k] for k in self.named]
+            side = "middle right" if origin is None else "middle center"
+            self.add(text(f"{self.uids[0]}-names", self.names, colors, textposition=side))
+        if self.names and origin is None:
+            self.after = WIDTH * max(map(len, self.names))
 
     def at(self, x: Tensor, curves: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the points of the curves, uid -> heights (N,), over the slider's values ``x`` (N,)."""
         first, values = self.uids[0], torch.stack([curves[uid] for uid in self.uids], -1)
-        low, high = self.y["range"]
         points = torch.stack([x[:, None].expand_as(values), values], -1)
-        traces = {uid: points[None, :, k] for k, uid in enumerate(self.uids)}
-        ends = torch.tensor([low, high], dtype=x.dtype).expand(len(x), 2)
-        traces[f"{first}-cursor"] = torch.stack([x[:, None].expand(-1, 2), ends], -1)
-        traces[f"{first}-here"] = points
-        heights = _spread([_last(column) for column in values.unbind(-1)], LINE / self.unit[1], high)
-        traces[f"{first}-names"] = torch.stack([x[-1].expand(len(heights)), heights], -1)[None]
-        return traces
+        if self.origin is None:
+            traces = {uid: points[None, :, k] for k, uid in enumerate(self.uids)}
+        else:
+            traces = {uid: growing_curve(points[:, k], self.origin) for k, uid in enumerate(self.uids)}
+        if self.names:
+            beside = self._names_beside if self.origin is None else self._names_ahead
+            traces[f"{first}-names"] = beside(points[:, self.named])
+        across = self.paper(points)[:, :1, 0].expand(-1, 2)
+        ends = torch.tensor(self.y["range"], dtype=x.dtype).expand(len(x), 2)
+        cursor = self.data(torch.stack([across, ends], -1))
+        return traces | {f"{first}-cursor": cursor, f"{first}-here": points}
 
+    def _names_beside(self, points: Tensor) -> Tensor:
+        """Return places (1, n, 2) for the names, at the right edge of the panel."""
+        ends = torch.stack([self.paper(last_seen(line, self)) for line in points.unbind(1)])
+        ends[:, 0] = max(self.x["range"])
+        ends[:, 1] = spread(ends[:, 1], self)
+        return self.data(ends)[None]
 
-def _last(values: Tensor) -> float:
-    drawn = values[values.isfinite()]
-    return drawn[-1].item() if len(drawn) else 0.0
-
-
-def _spread(heights: Sequence[float], apart: float, most: float) -> Tensor:
-    """Return heights above the curves' ends that lie at least ``apart`` from one another."""
-    order = sorted(range(len(heights)), key=lambda k: heights[k])
-    places, floor = [0.0] * len(heights), -float("inf")
-    for k in order:
-        places[k] = floor = max(heights[k] + 0.7 * apart, floor + apart)
-    over = max(0.0, floor - most + apart / 2)
-    return torch.tensor([place - over for place in places], dtype=torch.float64)
+    def _names_ahead(self, points: Tensor) -> Tensor:
+        """Return places (N, n, 2) for the names, ahead of the growing curves and within the panel."""
+        places, (low, high) = self.paper(points), sorted(self.x["range"])
+        half = torch.tensor([WIDTH * len(name) / 2 for name in self.names]).double() / self.unit[0]
+        ahead = 1.0 - 2.0 * (torch.arange(len(points))[:, None] < (self.origin or 0))
+        wanted = places[..., 0] + ahead * (half + BESIDE / self.unit[0])
+        x = torch.minimum(torch.maximum(wanted, low + half), high - half)
+        # a name that finds no room ahead lies above its curve
+        lift = 0.7 * LINE / self.unit[1] * (x != wanted)
+        y = torch.stack([spread(row, self) for row in places[..., 1] + lift])
+        return self.data(torch.stack([x, y], -1))
