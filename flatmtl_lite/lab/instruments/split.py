@@ -1,6 +1,5 @@
 """The split instrument: the flat part next to the Hessian's prediction, on nets with and without kinks."""
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
@@ -12,22 +11,23 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.angles import degrees_text, flat_part, part_angles
-from .parts.dial import DIAL, add_dial, needles, title_dial_legends
-from .parts.marks import edged_marker
+from .parts.curve import Curves
+from .parts.dial import Dial
+from .parts.lines import Lines, draw_line
 from .parts.opening import POSITIONS, open_stage, position
-from .parts.panels import RIGHT, Axes, panel_figure
-from .parts.points import curve_points
+from .parts.picture import Panel, Picture
 
 DECADES = (-3, 0.5)
 RHOS = torch.logspace(*DECADES, POSITIONS, dtype=torch.float64)
 # points of the step between two slider positions, and the number of points that the zoom shows
 FINER, SHOWN = 3, 120
 SHARES = {"0.01%": 1e-4, "0.1%": 1e-3, "1%": 1e-2, "10%": 0.1, "100%": 1}
+SUBSCRIPTS = "₁₂"
 GREYS = {"tanh": "dash", "softplus": "dot"}  # not ReLU: the picture must not give the prediction away
-# uid of a needle -> its name, its look and its legend
-NEEDLES: dict[str, tuple[str, dict, str]] = {
-    **{f"between-{part}": (part, PARTS[part], "legend3") for part in ("loss", "flat")},
-    **{f"within-{k}": (f"task {k + 1}", dict(color=TASKS[k], dash="dashdot"), "legend4") for k in range(2)},
+# uid of a needle -> its name and its look
+NEEDLES = {
+    **{f"between-{part}": (f"{part} parts", PARTS[part]) for part in ("loss", "flat")},
+    **{f"within-{k}": (f"task {k + 1}", dict(color=TASKS[k], dash="dashdot")) for k in range(2)},
 }
 
 
@@ -44,9 +44,10 @@ def split_instrument(rho: float = 0.001, activation: str = "ReLU", after: Predic
     Raises:
         ValueError: the activation is unknown, or ρ lies outside the range.
     """
+    view = _View()
     return open_stage(
-        _figure(),
-        _table,
+        view.picture.figure(),
+        view.table,
         recipe="lab.split_instrument(rho={value}, activation={choice})",
         title="Split instrument",
         label="ρ",
@@ -95,95 +96,60 @@ def zoom(
     return slope, torch.stack([torch.tensor([0.0, 1.0]).expand_as(line), line], -1)
 
 
-def _table(choice: str) -> Table:
-    net = TinyNet(choice)
-    d, predicted, errors = split(net, RHOS)
-    direction = worst_case(d.loss[0], 1.0)
-    slope, straight = zoom(net, d.loss[0], direction, (predicted * direction).sum(-1), RHOS)
-    ends = net.theta + RHOS[:, None, None] * direction
-    crossed = (net.sides(ends) != net.sides(net.theta.expand(1, -1))).sum(-1)
-    lengths = flat_part(d).norm(dim=-1) / d.loss.norm(dim=-1)
-    degrees = part_angles(d)
-    traces = {uid: needles(degrees[uid]) for uid in NEEDLES}
-    for k in range(2):
-        for uid, values in ((f"error-{k}", errors[:, k]), (f"length-{k}", lengths[:, k])):
-            traces[uid], traces[f"{uid}-here"] = curve_points(RHOS, values)
-        traces[f"slope-{k}"], traces[f"straight-{k}"] = slope[:, k], straight[:, k]
-    states = [
-        f"ρ = {value:.3g}, {choice}: missed by {_percent(e[0])} and {_percent(e[1])}"
-        + (f" ({kinks[0]} and {kinks[1]} of {net.pairs} kinks)" if choice == "ReLU" else "")
-        + f"; loss parts {degrees_text(losses)} apart, flat parts {degrees_text(flats)}."
-        for value, e, kinks, losses, flats in zip(
-            RHOS.tolist(),
-            errors.tolist(),
-            crossed.tolist(),
-            degrees["between-loss"].tolist(),
-            degrees["between-flat"].tolist(),
-            strict=True,
-        )
-    ]
-    return Table(traces, states)
+class _View:
+    """The picture of the instrument, and the table that fills it."""
+
+    def __init__(self) -> None:
+        looks = {k: dict(color=TASKS[k], dash=TASK_DASHES[k]) for k in range(2)}
+        x = dict(type="log", range=list(DECADES), title="ρ", dtick=1)
+        y = dict(type="log", range=[-4, 0.8], tickvals=list(SHARES.values()), ticktext=list(SHARES))
+        curves = {f"error-{k}": (f"task {k + 1}", look) for k, look in looks.items()}
+        self.errors = Curves("ρHg/‖g‖ misses the flat part by ...", x, y, curves)
+        for name, dash in GREYS.items():
+            worst = split(TinyNet(name), RHOS)[2].amax(-1).tolist()
+            draw_line(self.errors, name, RHOS.tolist(), worst, dict(color=GREY, dash=dash, width=1.5), 36)
+        ends = dict(range=[0, 1], tickvals=[0, 0.5, 1], ticktext=["θ", "half way", "θ+ε"], title="along ε")
+        heights: dict = dict(range=[-1.2, 1.7], tickvals=[0])
+        self.zoom = Panel("growth of the slope (H₁, H₂: as predicted)", ends, heights, share=1.4)
+        slopes = {f"slope-{k}": (f"task {k + 1}", look) for k, look in looks.items()}
+        thin = {f"straight-{k}": (f"H{SUBSCRIPTS[k]}", dict(color=TASKS[k], width=1.2)) for k in looks}
+        self.slopes = Lines(self.zoom, slopes | thin)
+        self.dial = Dial("angles between tasks, and within a task", NEEDLES)
+        lengths = {f"length-{k}": (f"task {k + 1}", look) for k, look in looks.items()}
+        heights = dict(type="log", range=[-3.5, 1.5], dtick=1, tickformat="~g")
+        self.lengths = Curves("‖flat‖ / ‖loss‖", x, heights, lengths)
+        self.picture = Picture(self.errors, [[self.zoom], [self.dial], [self.lengths]])
+
+    def table(self, choice: str) -> Table:
+        """Return the table for an activation."""
+        net = TinyNet(choice)
+        d, predicted, errors = split(net, RHOS)
+        direction = worst_case(d.loss[0], 1.0)
+        slope, straight = zoom(net, d.loss[0], direction, (predicted * direction).sum(-1), RHOS)
+        ends = net.theta + RHOS[:, None, None] * direction
+        crossed = (net.sides(ends) != net.sides(net.theta.expand(1, -1))).sum(-1)
+        lengths = flat_part(d).norm(dim=-1) / d.loss.norm(dim=-1)
+        degrees = part_angles(d)
+        traces = self.dial.at(degrees)
+        traces |= self.errors.at(RHOS, {f"error-{k}": errors[:, k] for k in range(2)})
+        traces |= self.lengths.at(RHOS, {f"length-{k}": lengths[:, k] for k in range(2)})
+        lines = {f"slope-{k}": slope[:, k] for k in range(2)}
+        traces |= self.slopes.at(lines | {f"straight-{k}": straight[:, k] for k in range(2)})
+        states = [
+            f"ρ = {value:.3g}, {choice}: missed by {_percent(e[0])} and {_percent(e[1])}"
+            + (f" ({kinks[0]} and {kinks[1]} of {net.pairs} kinks)" if choice == "ReLU" else "")
+            + f"; loss {degrees_text(losses)} apart, flat {degrees_text(flats)}."
+            for value, e, kinks, losses, flats in zip(
+                RHOS.tolist(),
+                errors.tolist(),
+                crossed.tolist(),
+                degrees["between-loss"].tolist(),
+                degrees["between-flat"].tolist(),
+                strict=True,
+            )
+        ]
+        return Table(traces, states)
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share < 1 else f"{100 * share:.0f} %"
-
-
-def _figure() -> go.Figure:
-    figure, axes = _panels()
-    for name, dash in GREYS.items():
-        worst = split(TinyNet(name), RHOS)[2].amax(-1).tolist()
-        grey = dict(mode="lines", line=dict(color=GREY, dash=dash, width=1.5), name=name, showlegend=True)
-        figure.add_scatter(x=RHOS.tolist(), y=worst, **grey, **axes["error"])
-    for k in range(2):
-        _add_task(figure, axes, k)
-    add_dial(figure, axes["dial"])
-    for uid, (name, look, legend) in NEEDLES.items():
-        line = look | dict(width=3)
-        figure.add_scatter(uid=uid, mode="lines", line=line, name=name, legend=legend, **axes["dial"])
-    title_dial_legends(figure, "between tasks: ")
-    return figure
-
-
-def _add_task(figure: go.Figure, axes: Axes, k: int) -> None:
-    """Add the curves of task k: the error, the length of the flat part, and the zoom."""
-    line = dict(color=TASKS[k], dash=TASK_DASHES[k], width=3)
-    quiet = dict(mode="lines", line=line, showlegend=False)
-    figure.add_scatter(uid=f"error-{k}", mode="lines", line=line, name=f"task {k + 1}", **axes["error"])
-    figure.add_scatter(uid=f"length-{k}", **quiet, **axes["length"])
-    marker = edged_marker(TASKS[k], ("circle", "square")[k])
-    here = dict(mode="markers", marker=marker, cliponaxis=False, showlegend=False)
-    figure.add_scatter(uid=f"error-{k}-here", **here, **axes["error"])
-    figure.add_scatter(uid=f"length-{k}-here", **here, **axes["length"])
-    figure.add_scatter(uid=f"slope-{k}", **quiet, **axes["zoom"])
-    thin = dict(color=TASKS[k], width=1.2)
-    figure.add_scatter(uid=f"straight-{k}", mode="lines", line=thin, showlegend=False, **axes["zoom"])
-
-
-def _panels() -> tuple[go.Figure, Axes]:
-    rho_axis = dict(type="log", range=list(DECADES), title="ρ", dtick=1)
-    return panel_figure(
-        [],
-        error=dict(
-            x=(0.02, 0.45),
-            y=(0, 0.93),
-            title="ρHg/‖g‖ misses the flat part by ... (grey: smooth nets)",
-            xaxis=rho_axis,
-            yaxis=dict(type="log", range=[-4, 0.8], tickvals=list(SHARES.values()), ticktext=list(SHARES)),
-        ),
-        zoom=dict(
-            x=(RIGHT, 0.98),
-            y=(0.62, 1),
-            title="growth of the slope from θ to θ+ε; thin: as H predicts",
-            xaxis=dict(range=[0, 1], tickvals=[0, 0.5, 1], ticktext=["θ", "", "θ+ε"]),
-            yaxis=dict(range=[-1.1, 1.1], tickvals=[0]),
-        ),
-        dial=dict(x=(RIGHT, 0.74), y=(0.08, 0.47), title="angles at this ρ", **DIAL),
-        length=dict(
-            x=(0.81, 1),
-            y=(0.08, 0.47),
-            title="‖flat‖ / ‖loss‖",
-            xaxis=rho_axis | dict(tickvals=[0.01, 0.1, 1], dtick=None),
-            yaxis=dict(type="log", range=[-3.5, 1.5], dtick=1, tickformat="~g"),
-        ),
-    )
