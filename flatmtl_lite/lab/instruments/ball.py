@@ -1,9 +1,7 @@
 """The ball instrument: sharpness is the rise of the loss within a ball."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
@@ -11,14 +9,19 @@ from ...diagnostics import ascent
 from ...perturbation import worst_case
 from ...toy import Problem
 from ..figures.landscape import grid
-from ..figures.style import BLACK, FLAT, GREY, SAM
+from ..figures.style import BLACK, FLAT, SAM
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
-from .parts.marks import add_handle, edged_marker
+from ..stage.table import Table, Text
+from .parts.climb import Climb
+from .parts.curve import Curves
+from .parts.cut import Cut
+from .parts.labels import Labels
+from .parts.landscape import Landscape
+from .parts.looks import Ball, Looks
 from .parts.opening import POSITIONS, find_problem, open_stage, position
-from .parts.panels import landscape_panels
-from .parts.points import circle, curve_points
+from .parts.path import draw_handle
+from .parts.picture import Picture
 
 # name of a choice -> the task whose loss it is (None: the mean of all), and True for adaptive SAM's ellipse
 BALLS = {
@@ -27,12 +30,7 @@ BALLS = {
     "task 2": (1, False),
     "mean loss, adaptive": (None, True),
 }
-LINES = {
-    "ball": ("ball of radius ρ", dict(color=GREY, dash="dot", width=2)),
-    "one": ("one step", dict(color=SAM, width=3)),
-    "ten": ("ten steps", dict(color=FLAT, width=3, dash="dash")),
-}
-MARKERS = {"one": edged_marker(SAM, "star", size=13), "ten": edged_marker(FLAT, "diamond", size=13)}
+STEPS = {"one step": SAM, "ten steps": FLAT}
 
 
 def ball_instrument(
@@ -56,9 +54,10 @@ def ball_instrument(
     """
     landscape = find_problem(problem, tasks=2)
     rhos = torch.linspace(0, landscape.rho, POSITIONS, dtype=torch.float64)
+    view = _View(landscape, rhos)
     return open_stage(
-        _figure(landscape),
-        partial(_table, landscape, rhos),
+        view.picture.figure(),
+        view.table,
         recipe=f"lab.ball_instrument({problem!r}, rho={{value}}, point={{point}}, loss={{choice}})",
         title="Ball instrument",
         label="ρ",
@@ -97,76 +96,52 @@ def worst_points(
     return visited, visited[torch.arange(len(theta)), value(visited).argmax(1)]
 
 
-def _table(landscape: Problem, rhos: Tensor, choice: str, point: tuple[float, float]) -> Table:
-    task, adaptive = BALLS[choice]
+class _View:
+    """The picture of the instrument, and the table that fills it."""
 
-    def of_task(rows: Tensor, dim: int) -> Tensor:
-        return rows.mean(dim) if task is None else rows.select(dim, task)
+    def __init__(self, landscape: Problem, rhos: Tensor):
+        self.landscape, self.rhos = landscape, rhos
+        losses = grid(landscape)[2]
+        low, high = losses.min().item(), losses.quantile(0.95).item()
+        self.plane = Landscape(landscape)
+        self.cut = Cut({"loss": BLACK}, landscape.rho, losses)
+        rises = {"one-rise": ("one step", dict(color=SAM)), "ten-rise": ("ten steps", dict(color=FLAT))}
+        rises["ten-rise"][1]["dash"] = "dash"
+        x, y = dict(range=[0, landscape.rho], title="ρ"), dict(range=[0, 0.6 * (high - low)], title="rise")
+        self.rise = Curves("sharpness: the rise within the ball", x, y, rises)
+        self.picture = Picture(self.plane, [[self.cut], [self.rise]])
+        self.ball, self.climb = Ball(self.plane), Climb(self.plane, "ten", FLAT)
+        self.looks = Looks(self.plane, {"one": SAM})
+        draw_handle(self.plane)
+        self.labels = Labels(self.plane, STEPS)
 
-    def value(points: Tensor) -> Tensor:
-        return of_task(landscape.losses(points.unsqueeze(-2)), -1)
+    def table(self, choice: str, point: tuple[float, float]) -> Table:
+        """Return the table for a loss and a centre of the ball."""
+        (task, adaptive), rhos = BALLS[choice], self.rhos
 
-    def slope(points: Tensor) -> Tensor:
-        return of_task(landscape.gradients(points.unsqueeze(-2)), -2)
+        def of_task(rows: Tensor, dim: int) -> Tensor:
+            return rows.mean(dim) if task is None else rows.select(dim, task)
 
-    theta = torch.tensor(point, dtype=torch.float64).expand(len(rhos), 2)
-    step = worst_case(slope(theta), rhos.unsqueeze(-1), theta if adaptive else None)
-    scale = theta.abs() if adaptive else torch.ones_like(theta)
-    visited, worst = worst_points(slope, value, theta, rhos, scale)
-    ends = {"one": theta + step, "ten": worst}
-    rises = {uid: value(end) - value(theta) for uid, end in ends.items()}
-    along = torch.linspace(-1, 1, 121, dtype=torch.float64)
-    section = value(theta[:1] + landscape.rho * along.unsqueeze(-1) * (step[-1] / landscape.rho))
-    traces = {
-        "ball": theta[:1] + rhos[:, None, None] * circle(theta[0] if adaptive else None),
-        "one": torch.stack([theta, ends["one"]], 1),
-        "ten": visited,
-        "section": torch.stack([landscape.rho * along, section], -1)[None],
-    }
-    for uid, end in ends.items():
-        traces[f"{uid}-at"] = end.unsqueeze(1)
-        distance = (end - theta).norm(dim=-1)
-        traces[f"{uid}-loss"] = torch.stack([distance, value(end)], -1).unsqueeze(1)
-        traces[f"{uid}-rise"], traces[f"{uid}-here"] = curve_points(rhos, rises[uid])
-    states = [
-        f"ρ = {rho:.4g}, {choice} at ({point[0]:.2f}, {point[1]:.2f}): it rises by {one:.3f} after one step, "
-        f"by {ten:.3f} at the worst point that ten steps find."
-        for rho, one, ten in zip(rhos.tolist(), rises["one"].tolist(), rises["ten"].tolist(), strict=True)
-    ]
-    return Table(traces, states)
+        def value(points: Tensor) -> Tensor:
+            return of_task(self.landscape.losses(points.unsqueeze(-2)), -1)
 
+        def slope(points: Tensor) -> Tensor:
+            return of_task(self.landscape.gradients(points.unsqueeze(-2)), -2)
 
-def _figure(landscape: Problem) -> go.Figure:
-    values = grid(landscape)[2]
-    low, high = values.min().item(), values.quantile(0.95).item()
-    figure, axes = landscape_panels(
-        landscape,
-        line=dict(
-            x=(0.6, 1),
-            y=(0.62, 1),
-            title="the loss through θ, along the one step",
-            xaxis=dict(range=[-1.05 * landscape.rho, 1.05 * landscape.rho], title="distance from θ"),
-            yaxis=dict(range=[low, high], title="loss"),
-        ),
-        rise=dict(
-            x=(0.6, 1),
-            y=(0.02, 0.42),
-            title="sharpness: rise within the ball, against ρ",
-            xaxis=dict(range=[0, landscape.rho], title="ρ"),
-            yaxis=dict(range=[0, 0.6 * (high - low)], title="rise"),
-        ),
-    )
-    add_handle(figure, axes["landscape"])
-    for uid, (name, line) in LINES.items():
-        figure.add_scatter(uid=uid, name=name, mode="lines", line=line, legend="legend2", **axes["landscape"])
-    figure.add_scatter(
-        uid="section", mode="lines", line=dict(color=BLACK, width=2.5), showlegend=False, **axes["line"]
-    )
-    for uid, marker in MARKERS.items():
-        look = dict(mode="markers", marker=marker, cliponaxis=False, showlegend=False)
-        figure.add_scatter(uid=f"{uid}-at", **look, **axes["landscape"])
-        figure.add_scatter(uid=f"{uid}-loss", **look, **axes["line"])
-        curve = dict(mode="lines", line=LINES[uid][1], showlegend=False)
-        figure.add_scatter(uid=f"{uid}-rise", **curve, **axes["rise"])
-        figure.add_scatter(uid=f"{uid}-here", **look, **axes["rise"])
-    return figure
+        theta = torch.tensor(point, dtype=torch.float64).expand(len(rhos), 2)
+        step = worst_case(slope(theta), rhos.unsqueeze(-1), theta if adaptive else None)
+        scale = theta.abs() if adaptive else torch.ones_like(theta)
+        visited, worst = worst_points(slope, value, theta, rhos, scale)
+        one, ten = (value(end) - value(theta) for end in (theta + step, worst))
+        ball = self.ball.at(theta[0], rhos, adaptive)
+        traces: dict[str, Tensor | Text] = {**ball, **self.looks.at(theta[0], {"one": theta + step})}
+        traces |= self.climb.at(visited, worst) | self.rise.at(rhos, {"one-rise": one, "ten-rise": ten})
+        traces |= self.cut.at(value, theta[0], step[-1:], step.norm(dim=-1))
+        # at ρ = 0 there is no step
+        ends = [end.masked_fill(rhos[:, None] < 1e-9, torch.nan) for end in (theta + step, worst)]
+        traces |= self.labels.at(ends, torch.cat([ball["ball"][:, ::4], visited], 1))
+        states = [
+            f"ρ = {rho:.4g}, {choice}: it rises by {a:.3f} after one step, by up to {b:.3f} within ten steps."
+            for rho, a, b in zip(rhos.tolist(), one.tolist(), ten.tolist(), strict=True)
+        ]
+        return Table(traces, states)

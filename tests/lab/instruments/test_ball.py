@@ -20,17 +20,21 @@ def test_the_ball_instrument_measures_sharpness(loss):
         return losses.mean() if loss == "mean loss" else losses[int(loss[-1]) - 1]
 
     rho = float(stage.values[stage.index])
-    for uid, steps in (("one", 1), ("ten", 10)):
-        rise = shown(stage, f"{uid}-here")[0]
+    ends = shown(stage, "one")[1], shown(stage, "ten-at")[0]
+    for rise, end, steps in zip(shown(stage, "one-rise-here"), ends, (1, 10), strict=True):
         assert rise.tolist() == pytest.approx([rho, fm.diagnostics.sharpness(value, [w], rho, steps)])
-        assert (shown(stage, f"{uid}-at")[0] - w.detach()).norm() <= rho + 1e-9
+        assert (end - w.detach()).norm() <= rho + 1e-9
+    one = shown(stage, "one-rise-here")[0, 1].item()
+    foot, star = shown(stage, "cut-rise loss")
+    assert (star - foot).tolist() == pytest.approx([0, one])  # the cut shows the same rise
+    assert f"it rises by {one:.3f} after one step" in stage.state
 
 
 def test_the_adaptive_ball_is_an_ellipse():
     point = (-0.5, 1.5)
     stage = lab.ball_instrument(rho=0.4, point=point, loss="mean loss, adaptive")
     theta = torch.tensor(point, dtype=torch.float64)
-    for uid in ("ball", "one-at", "ten-at"):
+    for uid in ("ball", "one", "ten-at"):
         size = ((shown(stage, uid) - theta) / theta).norm(dim=-1)
         assert (size <= 0.4 + 1e-9).all()
     assert torch.allclose(((shown(stage, "ball") - theta) / theta).norm(dim=-1), torch.tensor(0.4).double())
