@@ -30,9 +30,13 @@ def test_the_portrait_counts_the_ends(whole_portrait):
         counts[rule] = (sharp, flat, 100 - sharp - flat)
         curve = shown(whole_portrait, f"flat-{rule}")
         assert curve[whole_portrait.index].tolist() == pytest.approx([0.4, flat])
+    titles = {trace.uid: trace.text for trace in whole_portrait.drawn().data}
     for rule, (sharp, flat, neither) in counts.items():
-        assert f"{rule} {sharp}/{flat}/{neither}" in whole_portrait.state
-    assert shown(whole_portrait, "cursor").tolist() == [[pytest.approx(0.4), 0], [pytest.approx(0.4), 100]]
+        words = f"<b>{rule}</b>: {sharp} sharp,<br>{flat} flat, {neither} neither"
+        assert titles[f"title-{rule}"] == (words,)
+        assert f"{rule} {flat}" in whole_portrait.state
+    cursor = shown(whole_portrait, "flat-erm-cursor").tolist()
+    assert cursor == [[pytest.approx(0.4), 0], [pytest.approx(0.4), 100]]
 
 
 def test_the_portrait_draws_every_other_start_of_both_sides(whole_portrait):
