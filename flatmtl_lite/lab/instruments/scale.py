@@ -5,9 +5,7 @@ The network and its measures stand at the head of the file, the instrument after
 
 import functools
 from collections.abc import Callable
-from functools import partial
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
@@ -17,21 +15,22 @@ from ..figures.style import BLACK, FLAT, GREY, ORANGE, SAM, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.marks import edged_marker
+from .parts.curve import Curves
+from .parts.lines import Lines, draw_dots
 from .parts.opening import POSITIONS, open_stage, position
-from .parts.panels import RIGHT, Axes, panel_figure
-from .parts.points import growing_curve
+from .parts.picture import Panel, Picture
+from .parts.stems import Stems
 
 UNITS = 8
 RHO, RHO_ADAPTIVE = 0.1, 0.1
 # name of a choice -> the task whose loss it is; None: the mean of both
 SCALED = {"mean loss": None, "task 1": 0, "task 2": 1}
-# uid of a measure -> its name, colour, dash and symbol
+# uid of a measure -> its name and its look
 MEASURES = {
-    "sharpness": ("sharpness", SAM, "solid", "star"),
-    "adaptive": ("adaptive sharpness", FLAT, "solid", "diamond"),
-    "top": ("top eigenvalue", ORANGE, "dash", "square"),
-    "trace": ("trace", GREY, "dot", "circle"),
+    "sharpness": ("sharpness", dict(color=SAM, dash="solid")),
+    "adaptive": ("adaptive sharpness", dict(color=FLAT, dash="solid")),
+    "top": ("top eigenvalue", dict(color=ORANGE, dash="dash")),
+    "trace": ("trace", dict(color=GREY, dash="dot")),
 }
 ALPHAS = torch.logspace(-1, 1, POSITIONS, dtype=torch.float64)
 UNSCALED = int(ALPHAS.log().abs().argmin())  # the position of α = 1
@@ -147,9 +146,10 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
     Raises:
         ValueError: ``loss`` is unknown, or α lies outside 1/10 to 10.
     """
+    view = _View()
     return open_stage(
-        _figure(),
-        partial(_table, rescaled(trained(), ALPHAS)),
+        view.picture.figure(),
+        view.table,
         recipe="lab.scale_instrument(alpha={value}, loss={choice})",
         title="Scale instrument",
         label="α",
@@ -162,100 +162,67 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
     )
 
 
-def _table(theta: Tensor, choice: str) -> Table:
-    task = SCALED[choice]
+class _View:
+    """The picture of the instrument, and the table that fills it."""
 
-    def value(weights: Tensor) -> Tensor:
-        return losses(weights).mean(-1) if task is None else losses(weights)[..., task]
+    def __init__(self) -> None:
+        self.theta = rescaled(trained(), ALPHAS)
+        x, y = dict(range=[-2.1, 2.1], title="input"), dict(range=[-1.6, 1.6], nticks=4)
+        self.function = Panel("what the network computes, and the data", x, y)
+        inputs, targets = points()
+        for k, symbol in enumerate(("circle", "square")):
+            draw_dots(self.function, inputs.tolist(), targets[:, k].tolist(), TASKS[k], symbol)
+        tasks = {f"task-{k}": (f"task {k + 1}", dict(color=TASKS[k], dash=TASK_DASHES[k])) for k in range(2)}
+        self.computed = Lines(self.function, tasks)
+        ticks: dict = dict(tickvals=[UNITS - 0.5, 3 * UNITS - 0.5], ticktext=["first layer", "heads"])
+        place = ticks | dict(range=[-1, 4 * UNITS], ticks="", showgrid=False)
+        self.weights = Panel("size of each weight", place, dict(range=[-3, 2], **decades(-3, 1)))
+        self.first = Stems(self.weights, "first", BLACK)
+        self.heads = Stems(self.weights, "heads", GREY, "square")
+        x = dict(range=[-1.5 * RHO, 1.5 * RHO], title="distance from θ")
+        self.section = Panel("the loss from θ along the worst direction", x, dict(range=[0, 0.5]))
+        looks = {
+            "before": ("at α = 1", dict(color=GREY, dash="dot")),
+            "now": ("at this α", dict(color=BLACK)),
+        }
+        self.lines = Lines(self.section, looks)
+        x = dict(range=[-1, 1], tickvals=[0.1, 0.2, 0.5, 1, 2, 5, 10], type="log", title="α")
+        y = dict(range=[-1, 2.5], **decades(-1, 2))
+        self.measures = Curves("measures, relative to α = 1", x, y, MEASURES, origin=UNSCALED)
+        self.picture = Picture(None, [[self.function, self.section], [self.weights, self.measures]])
 
-    measures = measured(theta, value)
-    ratios = {uid: measures[uid] / measures[uid][UNSCALED] for uid in MEASURES}
-    section = value(theta[:, None] + ALONG[:, None] * measures["direction"][:, None])
-    computed = outputs(theta, INPUTS)
-    place = torch.arange(4 * UNITS, dtype=theta.dtype).expand(POSITIONS, -1)
-    sizes = torch.stack([place, theta[:, : 4 * UNITS].abs()], -1)
-    traces = {
-        "first": sizes[:, : 2 * UNITS],
-        "heads": sizes[:, 2 * UNITS :],
-        "now": torch.stack([ALONG.expand_as(section), section], -1),
-        "before": torch.stack([ALONG, section[UNSCALED]], -1)[None],
-    }
-    for k in range(2):
-        traces[f"task-{k}"] = torch.stack([INPUTS.expand(POSITIONS, -1), computed[..., k]], -1)
-    for uid, ratio in ratios.items():
-        curve = torch.stack([ALPHAS, ratio], -1)
-        traces[f"{uid}-curve"], traces[uid] = growing_curve(curve, origin=UNSCALED), curve.unsqueeze(1)
-    states = [
-        f"α = {a:.3g}: {choice} {here:.4f}; sharpness ×{s:.2g}, top eigenvalue ×{t:.2g}, trace ×{r:.2g}, "
-        f"adaptive sharpness ×{d:.2g}."
-        for a, here, s, t, r, d in zip(
-            ALPHAS.tolist(),
-            value(theta).tolist(),
-            *(ratios[uid].tolist() for uid in ("sharpness", "top", "trace", "adaptive")),
-            strict=True,
+    def table(self, choice: str) -> Table:
+        """Return the table for a loss."""
+        task, theta = SCALED[choice], self.theta
+
+        def value(weights: Tensor) -> Tensor:
+            return losses(weights).mean(-1) if task is None else losses(weights)[..., task]
+
+        measures = measured(theta, value)
+        ratios = {uid: measures[uid] / measures[uid][UNSCALED] for uid in MEASURES}
+        section = value(theta[:, None] + ALONG[:, None] * measures["direction"][:, None])
+        computed = outputs(theta, INPUTS)
+        place = torch.arange(4 * UNITS, dtype=theta.dtype).expand(POSITIONS, -1)
+        sizes = torch.stack([place, theta[:, : 4 * UNITS].abs()], -1)
+        feet = torch.stack([place, torch.full_like(place, 1e-3)], -1)
+        first, heads = slice(2 * UNITS), slice(2 * UNITS, None)
+        traces = self.first.at(sizes[:, first], feet[:, first])
+        traces |= self.heads.at(sizes[:, heads], feet[:, heads])
+        sections = {"now": section, "before": section[UNSCALED][None]}
+        traces |= self.lines.at(
+            {uid: torch.stack([ALONG.expand_as(s), s], -1) for uid, s in sections.items()}
         )
-    ]
-    return Table(traces, states)
-
-
-def _figure() -> go.Figure:
-    figure, axes = _panels()
-    x, targets = points()
-    for k, symbol in enumerate(("circle", "square")):
-        look = dict(mode="markers", marker=dict(color=TASKS[k], symbol=symbol, size=7), showlegend=False)
-        figure.add_scatter(x=x.numpy(), y=targets[:, k].numpy(), **look, **axes["function"])
-        line = dict(color=TASKS[k], dash=TASK_DASHES[k], width=3)
-        figure.add_scatter(uid=f"task-{k}", name=f"task {k + 1}", mode="lines", line=line, **axes["function"])
-    for uid, color, symbol in (("first", BLACK, "circle"), ("heads", GREY, "square")):
-        marker = dict(color=color, symbol=symbol, size=8)
-        figure.add_scatter(uid=uid, mode="markers", marker=marker, showlegend=False, **axes["weights"])
-    for uid, name, color, dash in (
-        ("before", "loss at α = 1", GREY, "dot"),
-        ("now", "loss at this α", BLACK, "solid"),
-    ):
-        line = dict(color=color, dash=dash, width=3)
-        figure.add_scatter(uid=uid, name=name, mode="lines", line=line, legend="legend2", **axes["line"])
-    for uid, (name, color, dash, symbol) in MEASURES.items():
-        curve = dict(mode="lines", line=dict(color=color, dash=dash, width=3), legend="legend3")
-        figure.add_scatter(uid=f"{uid}-curve", name=name, **curve, **axes["measures"])
-        here = dict(mode="markers", marker=edged_marker(color, symbol, size=13), cliponaxis=False)
-        figure.add_scatter(uid=uid, showlegend=False, **here, **axes["measures"])
-    return figure.update_layout(legend_y=1.05, legend3_x=0.45)
-
-
-def _panels() -> tuple[go.Figure, Axes]:
-    return panel_figure(
-        [],
-        function=dict(
-            x=(0.02, 0.42),
-            y=(0.6, 1),
-            title="what the network computes, and the data",
-            xaxis=dict(range=[-2.1, 2.1], title="input"),
-            yaxis=dict(range=[-1.6, 1.6]),
-        ),
-        weights=dict(
-            x=(0.02, 0.42),
-            y=(0.1, 0.43),
-            title="size of each weight",
-            xaxis=dict(
-                range=[-1, 4 * UNITS],
-                tickvals=[UNITS - 0.5, 3 * UNITS - 0.5],
-                ticktext=["first layer", "heads"],
-            ),
-            yaxis=dict(range=[-3, 2], **decades(-3, 1)),
-        ),
-        line=dict(
-            x=(RIGHT, 1),
-            y=(0.6, 1),
-            title="the loss from θ along the worst direction",
-            xaxis=dict(range=[-1.5 * RHO, 1.5 * RHO], title="distance from θ"),
-            yaxis=dict(range=[0, 0.5], title="loss"),
-        ),
-        measures=dict(
-            x=(RIGHT, 1),
-            y=(0.1, 0.43),
-            title="measures against α, relative to α = 1",
-            xaxis=dict(range=[-1, 1], tickvals=[0.1, 0.2, 0.5, 1, 2, 5, 10], type="log", title="α"),
-            yaxis=dict(range=[-1, 2.5], **decades(-1, 2)),
-        ),
-    )
+        curves = torch.stack([INPUTS[:, None].expand_as(computed), computed], -1)
+        traces |= self.computed.at({f"task-{k}": curves[:, :, k] for k in range(2)})
+        traces |= self.measures.at(ALPHAS, ratios)
+        states = [
+            f"α = {a:.3g}: {choice} {here:.4f}; sharpness ×{s:.2g}, top eigenvalue ×{t:.2g}, trace ×{r:.2g}, "
+            f"adaptive ×{d:.2g}."
+            for a, here, s, t, r, d in zip(
+                ALPHAS.tolist(),
+                value(theta).tolist(),
+                *(ratios[uid].tolist() for uid in ("sharpness", "top", "trace", "adaptive")),
+                strict=True,
+            )
+        ]
+        return Table(traces, states)
