@@ -1,30 +1,28 @@
 """The bound instrument: what Theorem 1 promises at real sizes."""
 
 import math
-from collections.abc import Sequence
-from functools import partial
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ..figures.axes import decades
-from ..figures.style import BLACK, GREY, ORANGE, PATH, SKY
+from ..figures.style import BLACK, GREEN, GREY, ORANGE, SKY
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
+from ..stage.table import Table, Text
 from ..theorem import bound_terms
-from .parts.marks import edged_marker
+from .parts.curve import Curves
+from .parts.lines import Dots, Lines, draw_line
 from .parts.opening import POSITIONS, open_stage, position
-from .parts.panels import RIGHT, Axes, panel_figure
-from .parts.points import growing_curve
+from .parts.picture import Panel, Picture
+from .parts.shares import Shares
 
 CHANCE = math.log(10)  # the loss of a guess at random among ten classes, in nats
 # number of weights of the trunk and both heads
 NETWORKS = {"LeNet": 31_910, "MLP": 402_964, "ResNet-18": 11_223_560}
 LOOKS = {
     "LeNet": dict(color=SKY, dash="dot"),
-    "MLP": dict(color=GREY, dash="solid"),
+    "MLP": dict(color=GREEN, dash="solid"),
     "ResNet-18": dict(color=ORANGE, dash="dash"),
 }
 SIZES = torch.logspace(1, 8, 61, dtype=torch.float64)
@@ -47,9 +45,10 @@ def bound_instrument(
     """
     counts = torch.logspace(3, 15, POSITIONS, dtype=torch.float64).tolist()
     N = torch.tensor([float(f"{n:.2g}") for n in counts], dtype=torch.float64)
+    view = _View(N, norm_squared)
     return open_stage(
-        _figure(list(bound_terms(1, 1))),
-        partial(_table, N, norm_squared),
+        view.picture.figure(),
+        view.table,
         recipe="lab.bound_instrument(images={value}, network={choice}, "
         f"norm_squared={float(norm_squared)!r})",
         title="Bound instrument",
@@ -63,79 +62,49 @@ def bound_instrument(
     )
 
 
-def _table(N: Tensor, norm_squared: float, choice: str) -> Table:
-    weights = NETWORKS[choice]
+class _View:
+    """The picture of the instrument, and the table that fills it."""
 
-    def f(T: float | Tensor, N: Tensor) -> Tensor:
+    def __init__(self, N: Tensor, norm_squared: float):
+        self.N, self.norm_squared = N, norm_squared
+        x = dict(range=[3, 15], title="training images N", **decades(3, 12, 3))
+        y = dict(range=[-3, 7], **decades(-2, 6, 2))
+        curves = {f"{name}-curve": (name, look) for name, look in LOOKS.items()}
+        self.images = Curves("f, in nats: how far the test loss may rise", x, y, curves, origin=0)
+        chance = dict(color=BLACK, dash="dashdot", width=2)
+        draw_line(self.images, "a guess at random", [1e3, 1e15], [CHANCE] * 2, chance, 1)
+        self.shares = Shares("the terms of f: nats, share of f", "terms", list(bound_terms(1, 1)))
+        x = dict(range=[1, 8], title="number of weights T", **decades(2, 8, 2))
+        self.sizes = Panel("f against the number of weights", x, dict(range=[-6, 9.5], **decades(-6, 9, 3)))
+        draw_line(self.sizes, "", [10, 1e8], [CHANCE] * 2, chance, 1)
+        self.curve = Lines(self.sizes, {"sizes": ("", dict(color=GREY))})
+        self.networks = Dots(self.sizes, "size", {name: look["color"] for name, look in LOOKS.items()})
+        self.picture = Picture(self.images, [[self.shares], [self.sizes]])
+
+    def table(self, choice: str) -> Table:
+        """Return the table for a network."""
+        N, weights = self.N, NETWORKS[choice]
+        f = {name: self._bound(T, N) for name, T in NETWORKS.items()}
+        traces: dict[str, Tensor | Text] = {}
+        traces |= self.images.at(N, {f"{name}-curve": values for name, values in f.items()})
+        terms = torch.stack(list(bound_terms(weights, N, self.norm_squared).values()), -1)
+        traces |= self.shares.at(terms)
+        by_size = self._bound(SIZES, N.unsqueeze(-1))
+        curve = torch.stack([SIZES.expand_as(by_size), by_size], -1)
+        traces |= self.curve.at({"sizes": curve})
+        dots = [torch.stack([torch.full_like(N, T), f[name]], -1) for name, T in NETWORKS.items()]
+        traces |= self.networks.at(torch.stack(dots, 1), curve)
+        states = [
+            f"{n:,.0f} images, {choice}: " if n < 1e6 else f"{n:.2g} images, {choice}: " for n in N.tolist()
+        ]
+        states = [
+            state
+            + f"f = {value:,.{0 if value >= 100 else 2}f} nats; a guess at random has {CHANCE:.2f}. "
+            + ("It promises nothing." if value >= CHANCE else "Here it says something.")
+            for state, value in zip(states, f[choice].tolist(), strict=True)
+        ]
+        return Table(traces, states)
+
+    def _bound(self, T: float | Tensor, N: Tensor) -> Tensor:
         total = torch.zeros((), dtype=torch.float64)
-        return sum(bound_terms(T, N, norm_squared).values(), total)
-
-    traces = {f"{name}-curve": growing_curve(torch.stack([N, f(T, N)], -1)) for name, T in NETWORKS.items()}
-    traces["chance"] = torch.tensor([[[1e3, CHANCE], [1e15, CHANCE]]], dtype=torch.float64)
-    traces["here"] = torch.stack([N, f(weights, N)], -1).unsqueeze(1)
-    traces["terms"] = _bars(torch.stack(list(bound_terms(weights, N, norm_squared).values()), -1))
-    by_size = f(SIZES, N.unsqueeze(-1))
-    traces["sizes"] = torch.stack([SIZES.expand_as(by_size), by_size], -1)
-    traces["size"] = torch.stack([torch.full_like(N, weights), f(weights, N)], -1).unsqueeze(1)
-    states = [
-        f"{n:,.0f} images, {choice}: f = {value:,.{0 if value >= 100 else 2}f} nats; "
-        f"a guess at random has {CHANCE:.2f}. "
-        + ("It promises nothing." if value >= CHANCE else "Here it says something.")
-        for n, value in zip(N.tolist(), f(weights, N).tolist(), strict=True)
-    ]
-    return Table(traces, states)
-
-
-def _bars(values: Tensor) -> Tensor:
-    """Return one bar per term as lines with gaps, (N, 3 terms, 2), on a logarithmic axis."""
-    rows = torch.arange(values.shape[-1]).expand_as(values)
-    left, gap = torch.full_like(values, 1e-8), torch.full_like(values, torch.nan)
-    x, y = torch.stack([left, values, gap], -1), torch.stack([rows, rows, rows], -1)
-    return torch.stack([x, y], -1).flatten(1, 2)
-
-
-def _figure(terms: Sequence[str]) -> go.Figure:
-    figure, axes = _panels(terms)
-    chance = dict(mode="lines", line=dict(color=BLACK, dash="dashdot", width=2.5), name="a guess at random")
-    figure.add_scatter(x=[1e3, 1e15], y=[CHANCE] * 2, uid="chance", **chance, **axes["images"])
-    figure.add_scatter(x=[CHANCE] * 2, y=[-0.5, len(terms)], showlegend=False, **chance, **axes["terms"])
-    figure.add_scatter(x=[10, 1e8], y=[CHANCE] * 2, showlegend=False, **chance, **axes["sizes"])
-    for name, look in LOOKS.items():
-        line = dict(mode="lines", line=look | dict(width=2.5))
-        figure.add_scatter(uid=f"{name}-curve", name=name, **line, **axes["images"])
-    marker = edged_marker(PATH, size=13, edge=2)
-    dot = dict(mode="markers", marker=marker, cliponaxis=False, showlegend=False)
-    figure.add_scatter(uid="here", **dot, **axes["images"])
-    bars = dict(mode="lines", line=dict(color=GREY, width=13), showlegend=False)
-    figure.add_scatter(uid="terms", **bars, **axes["terms"])
-    curve = dict(mode="lines", line=dict(color=GREY, width=2.5), showlegend=False)
-    figure.add_scatter(uid="sizes", **curve, **axes["sizes"])
-    figure.add_scatter(uid="size", **dot, **axes["sizes"])
-    return figure.update_layout(legend_y=1.05)
-
-
-def _panels(terms: Sequence[str]) -> tuple[go.Figure, Axes]:
-    return panel_figure(
-        [],
-        images=dict(
-            x=(0.02, 0.46),
-            y=(0.02, 1),
-            title="f, in nats, against the number of training images",
-            xaxis=dict(range=[3, 15], title="training images N", **decades(3, 12, 3)),
-            yaxis=dict(range=[-3, 7], **decades(-2, 6, 2)),
-        ),
-        terms=dict(
-            x=(0.68, 1),
-            y=(0.62, 1),
-            title="the terms of f, each divided by √N",
-            xaxis=dict(range=[-8, 6], **decades(-8, 6, 4)),
-            yaxis=dict(range=[len(terms) - 0.5, -0.5], tickvals=list(range(len(terms))), ticktext=terms),
-        ),
-        sizes=dict(
-            x=(RIGHT + 0.03, 1),
-            y=(0.02, 0.42),
-            title="f against the number of weights, at this N",
-            xaxis=dict(range=[1, 8], title="weights T", **decades(2, 6, 2)),
-            yaxis=dict(range=[-6, 7], **decades(-6, 6, 3)),
-        ),
-    )
+        return sum(bound_terms(T, N, self.norm_squared).values(), total)

@@ -15,10 +15,15 @@ def test_the_bound_instrument_shows_the_formula(network):
     T, N = bound.NETWORKS[network], 2000
     bracket = 0.5 + T / 2 * math.log(1 + 100 / 0.14**2 * (1 + math.sqrt(math.log(N) / T)) ** 2)
     bracket += math.log(2 / 0.05) + 6 * math.log(N + T) + 100 / 8
-    assert shown(stage, "here")[0].tolist() == pytest.approx([N, bracket / math.sqrt(N)])
-    assert shown(stage, "size")[0].tolist() == pytest.approx([T, bracket / math.sqrt(N)])
+    k = list(bound.NETWORKS).index(network)
+    assert shown(stage, "LeNet-curve-here")[k].tolist() == pytest.approx([N, bracket / math.sqrt(N)])
+    assert shown(stage, "size")[k].tolist() == pytest.approx([T, bracket / math.sqrt(N)])
     bars = shown(stage, "terms")[1::3, 0]
-    assert bars.sum().item() == pytest.approx(bracket / math.sqrt(N))
+    assert bars.sum().item() == pytest.approx(1)
+    (names,) = (trace for trace in stage.drawn().data if trace.uid == "terms-names")
+    for text, share in zip(names.text, bars.tolist(), strict=True):
+        value = float(text.split(": ")[-1].split(", ")[0].replace(",", ""))
+        assert value == pytest.approx(share * bracket / math.sqrt(N), rel=0.01)
     assert "promises nothing" in stage.state
 
 
