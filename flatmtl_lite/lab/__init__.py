@@ -23,6 +23,7 @@ from .instruments import (
     scale_instrument,
     snapshot_instrument,
     split_instrument,
+    valley_instrument,
 )
 from .predictions.calibration import calibration
 from .predictions.classroom import class_view, export_predictions
@@ -69,6 +70,7 @@ __all__ = [
     "snapshot_instrument",
     "split_instrument",
     "unlock",
+    "valley_instrument",
     "where_starts_end",
     "write_report_page",
     "zoo",

@@ -7,7 +7,7 @@ import os
 import plotly.graph_objects as go
 from IPython.display import display
 
-from .style import COLORS
+from .style import COLORS, GROUND
 
 
 def show(figure: go.Figure, text: str) -> None:
@@ -43,10 +43,13 @@ def _small_png(figure: go.Figure, own_colors: bool) -> bytes:
     """
     from PIL import Image  # for ``make notebooks`` only; learners do not need it
 
-    drawn = figure.to_image(format="png", width=960, height=figure.layout.height or 450)
+    width, height = figure.layout.width or 960, figure.layout.height or 450
+    drawn = figure.to_image(format="png", width=width, height=height, scale=960 / width)
     palette = Image.new("P", (1, 1))
     palette.putpalette([value for color in _tints() for value in color])
     picture = Image.open(io.BytesIO(drawn)).convert("RGB")
+    if arrangements := (figure.layout.meta or {}).get("arrangements"):  # a stage: without the panels of "more"
+        picture = picture.crop((0, 0, picture.width, round(arrangements[0]["fold"] * 960 / width)))
     if own_colors:
         picture = picture.quantize()
     else:
@@ -57,7 +60,18 @@ def _small_png(figure: go.Figure, own_colors: bool) -> bytes:
 
 
 def _tints() -> list[tuple[int, ...]]:
-    """Return 64 greys, and each colour of the course in eight steps towards white."""
+    """Return 64 greys, each colour of the course in eight steps towards white, and the ground."""
     greys = [(level, level, level) for level in (round(255 * k / 63) for k in range(64))]
-    pure = [tuple(int(color[k : k + 2], 16) for k in (1, 3, 5)) for color in COLORS]
-    return greys + [tuple(round(255 - (255 - v) * k / 8) for v in c) for c in pure for k in range(1, 9)]
+    tints = [tuple(round(255 - (255 - v) * k / 8) for v in _rgb(c)) for c in COLORS for k in range(1, 9)]
+    return greys + tints + _between(_rgb(GROUND[0][1]), _rgb(GROUND[-1][1]), 32)
+
+
+def _rgb(color: str) -> tuple[int, ...]:
+    return tuple(int(color[k : k + 2], 16) for k in (1, 3, 5))
+
+
+def _between(low: tuple[int, ...], high: tuple[int, ...], steps: int) -> list[tuple[int, ...]]:
+    return [
+        tuple(round(a + (b - a) * k / steps) for a, b in zip(low, high, strict=True))
+        for k in range(steps)
+    ]

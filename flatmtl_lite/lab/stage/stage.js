@@ -229,4 +229,4 @@ function keepFitting(stage, drawn, show, signal) {
   onTheme(() => isDark() !== stage.theme && ((stage.theme = isDark()), (painting = paint())), signal);
 }
 
-export default { render };
+export default { render, inTheme, onTheme };
