@@ -123,6 +123,7 @@ keeps_scale = Exercise(
     cases=[
         (_mean, torch.stack([vector(1, 2), vector(3, -4)])),
         (_mean, ROWS),
+        (_mean, torch.stack([vector(1, 2), vector(1, 2)])),
         (_sum, ROWS),
         (_mgda, ROWS),
         (_weighted, ROWS),

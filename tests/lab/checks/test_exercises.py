@@ -138,6 +138,7 @@ CLASSIC = [
     ("mean_step", lambda theta, G, lr: theta - lr * (G[0] + G[1]), "sum"),
     ("mean_step", lambda theta, G, lr: theta + lr * G.mean(0), "climbs"),
     ("pcgrad", lambda g1, g2: (g1 - g1 @ g2 / (g2 @ g2) * g2 + g2 - g1 @ g2 / (g1 @ g1) * g1) / 2, "always"),
+    ("pcgrad", lambda g1, g2: 2 * WRITTEN["pcgrad"](g1, g2), "you add the two"),
     ("perturbation", lambda g, rho: rho * g, "divided by its own length"),
     ("perturbation", lambda g, rho: rho * g / g.norm(), "NaN"),
     ("perturbation", lambda g, rho: rho * g / g.norm() ** 2, "squared"),
@@ -156,6 +157,8 @@ CLASSIC = [
     ("predicted_flat", slope_of_twice, "counts H twice"),
     ("conflicts", lambda M: [M[0, 1], M[2, 3], M[0, 2], M[1, 3]], "both lengths"),
     ("unmoved", lambda theta, epsilon: (theta + epsilon == theta).float().mean(), "float32"),
+    ("unmoved", lambda t, e: ((t + e.bfloat16()) == t).float().mean(), "before you add"),
+    ("additive", lambda A, G, H: torch.allclose(A(3 * G), 3 * A(G)), "every aggregator"),
     ("rescale", lambda W1, b1, W2, b2, alpha: [alpha * W1, b1, W2 / alpha, b2], "must grow with it"),
     ("union_bound", lambda tasks, delta: -math.log(delta), "δ/m"),
     ("rayleigh", lambda product, v: v @ product(v), "how long v is"),
@@ -201,6 +204,30 @@ def test_an_empty_answer_is_missing_and_nonsense_is_told_to_keep_working(name):
         assert len(feedback.message) > 20
 
 
+def constants(exercise):
+    """Answers that pay no attention to the arguments, and those that give one of them back."""
+    first, *others = [exercise.right(*copy.deepcopy(case)) for case in exercise.cases]
+    for value in (first, others[0], True, False, 0, 0.0, 1.0, [0.0, 0.0]):
+        yield lambda *_, value=value: value
+    zeros = tuple(map(torch.zeros_like, first)) if isinstance(first, tuple) else 0 * torch.as_tensor(first)
+    yield lambda *_: zeros
+    if isinstance(first, torch.Tensor):
+        yield lambda *case: 0 * exercise.right(*case)
+    for k in range(len(exercise.arguments)):
+        yield lambda *case, k=k: case[k]
+
+
+@EACH
+def test_a_constant_answer_and_an_argument_given_back_are_refused_and_told_why(name):
+    exercise = EXERCISES[name]
+    for answer in constants(exercise):
+        feedback = exercise(answer)
+        value = answer(*copy.deepcopy(exercise.cases[0]))
+        assert feedback.state == "keep working"
+        if isinstance(value, (torch.Tensor, bool, float)):
+            assert "in every case" in feedback.message or "gives back" in feedback.message, value
+
+
 def test_weights_that_come_back_by_subtraction_are_only_almost_right():
     def subtracts(w, losses, rho, A):
         clean = torch.stack([torch.autograd.grad(loss(), w)[0] for loss in losses])
@@ -217,13 +244,7 @@ def test_weights_that_come_back_by_subtraction_are_only_almost_right():
     assert "w is not bit for bit what it was" in feedback.message
 
 
-def test_an_error_is_told_and_a_known_one_is_named():
-    def moves_a_leaf(w, losses, rho, A):
-        w += 1
-
-    feedback = checks.f_method(moves_a_leaf)
-    assert feedback.state == "keep working"
-    assert "RuntimeError" in feedback.message
+def test_a_mistake_may_be_known_by_its_error():
     nan = next(message for message in checks.f_method.mistakes if "NaN" in message)
     with pytest.raises(ValueError, match="NaN"):  # the mistake is known by its error
         checks.f_method.mistakes[nan](*copy.deepcopy(checks.f_method.cases[-1]))
