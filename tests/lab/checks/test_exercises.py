@@ -18,10 +18,10 @@ def test_there_are_at_least_three_a_notebook():
     assert set(EXERCISES) == {
         *("angle", "mean_step", "pcgrad"),
         *("perturbation", "sam_gradient", "shared_epsilon", "adaptive_epsilon"),
-        *("good_for_all", "mgda", "keeps_scale"),
+        *("good_for_all", "mgda", "pcgrad_in_order", "keeps_scale"),
         *("flat_part", "predicted_flat", "conflicts", "unmoved"),
         *("rescale", "union_bound", "rayleigh", "expected_calibration_error"),
-        *("decomposed_rule", "additive", "f_method"),
+        *("decomposed_rule", "rule_weights", "additive", "f_method"),
         *("pulls", "depth_error", "delta_m"),
     }
     assert min(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 4
@@ -40,6 +40,22 @@ def f_method(w, losses, rho, A):
     return A(torch.stack(clean)) + A(torch.stack(flat))
 
 
+def pcgrad_in_order(G, order):
+    total = torch.zeros_like(G[0])
+    for i, v in enumerate(G):
+        for g in (G[j] for j in order if j != i):
+            v = v - torch.clamp(v @ g, max=0) / g.norm() ** 2 * g
+        total += v / len(G)
+    return total
+
+
+def rule_weights(M, A):
+    T = len(M) // 2
+    add = torch.cat([torch.eye(T)] * 2, 1).double()  # the sums are add @ [loss; flat]
+    direct = A.weights(add @ M @ add.T)
+    return torch.stack([direct @ add, torch.cat([A.weights(M[:T, :T]), A.weights(M[T:, T:])])])
+
+
 def depth_error(pred, depth):
     total, count = 0, 0
     for p, d in zip(pred, depth):
@@ -50,6 +66,8 @@ def depth_error(pred, depth):
 
 # written as a learner would, without the core
 WRITTEN = {
+    "pcgrad_in_order": pcgrad_in_order,
+    "rule_weights": rule_weights,
     "decomposed_rule": lambda loss, flat, A: A(loss) + A(flat),
     "additive": lambda A, G, H: bool((A(G + H) - A(G) - A(H)).norm() < 1e-9),
     "f_method": f_method,
@@ -122,6 +140,32 @@ def test_a_right_answer_is_correct_and_each_classic_mistake_gets_its_own_hint(na
 TASKS = slice(0, 2), slice(2, 4), slice(4, 9)
 
 
+def pcgrad_in_place(G, order):
+    vectors = []
+    for i in range(len(G)):
+        v = G[i]
+        for j in order:
+            if j != i and v @ G[j] < 0:
+                v -= v @ G[j] / (G[j] @ G[j]) * G[j]
+        vectors.append(v)
+    return torch.stack(vectors).mean(0)
+
+
+def pcgrad_of_originals(G, order):
+    V = G.clone()
+    for i in order:
+        for j in order:
+            if G[i] @ G[j] < 0:
+                V[i] -= (G[i] @ G[j]) / (G[j] @ G[j]) * G[j]
+    return V.sum(0) / len(G)
+
+
+def weights_of_two_blocks(M, A):
+    T = len(M) // 2
+    loss, flat = M[:T, :T], M[T:, T:]
+    return torch.stack([A.weights(loss + flat).repeat(2), torch.cat([A.weights(loss), A.weights(flat)])])
+
+
 def step(gradient, theta, epsilon):
     return gradient(theta + epsilon) - gradient(theta)
 
@@ -147,6 +191,9 @@ CLASSIC = [
     ("adaptive_epsilon", lambda g, theta, rho: rho * theta.abs() * g / (theta * g).norm(), "twice"),
     ("good_for_all", lambda G, d: (G @ d).sum() > 0, "every row of G"),
     ("mgda", lambda g1, g2: g2 - ((g2 - g1) @ g2) / ((g1 - g2) @ (g1 - g2)) * (g2 - g1), "not yet cut"),
+    ("pcgrad_in_order", pcgrad_in_place, "already changed"),
+    ("pcgrad_in_order", pcgrad_of_originals, "present"),
+    ("rule_weights", weights_of_two_blocks, "four terms"),
     ("keeps_scale", lambda A, G: torch.allclose(A(3 * G), 3 * A(G)), "equal gradients come back"),
     ("flat_part", lambda gradient, theta, rho: step(gradient, theta, rho * gradient(theta)), "own length"),
     (
