@@ -166,6 +166,11 @@ def weights_of_two_blocks(M, A):
     return torch.stack([A.weights(loss + flat).repeat(2), torch.cat([A.weights(loss), A.weights(flat)])])
 
 
+def one_weighting_for_both_parts(M, A):
+    T = len(M) // 2
+    return torch.stack([rule_weights(M, A)[0], A.weights(M[:T, :T]).repeat(2)])
+
+
 def step(gradient, theta, epsilon):
     return gradient(theta + epsilon) - gradient(theta)
 
@@ -194,6 +199,7 @@ CLASSIC = [
     ("pcgrad_in_order", pcgrad_in_place, "already changed"),
     ("pcgrad_in_order", pcgrad_of_originals, "present"),
     ("rule_weights", weights_of_two_blocks, "four terms"),
+    ("rule_weights", one_weighting_for_both_parts, "asks A twice"),
     ("keeps_scale", lambda A, G: torch.allclose(A(3 * G), 3 * A(G)), "equal gradients come back"),
     ("flat_part", lambda gradient, theta, rho: step(gradient, theta, rho * gradient(theta)), "own length"),
     (
