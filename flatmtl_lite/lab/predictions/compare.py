@@ -24,6 +24,7 @@ class Comparison:
 
     def __init__(self, measured: Mapping[Prediction, str], partly: Partly):
         self._measured, self._partly = measured, partly
+        self._place: Any = None  # where the table is displayed
         for prediction in measured:
             wait(prediction.key, self._refresh)
 
@@ -68,8 +69,6 @@ class Comparison:
 
     def _bundle(self, html: str) -> dict[str, Any]:
         return {"text/plain": repr(self), "text/html": html}
-
-    _place: Any = None  # where the table is displayed
 
     def _refresh(self) -> bool:
         """Record the measured answers that a learner may know now, and show them."""
