@@ -1,10 +1,10 @@
 """Exercises that answer at once: missing, keep working, almost (with the likely mistake), correct.
 
 Read ``exercise`` first, then one file per notebook: ``conflict`` (01), ``sharpness`` (02), ``splitting``
-(03), ``aggregators`` (04), ``rules`` (05), ``generalising`` (06), ``scenes`` (08).
+(03), ``aggregators`` (04), ``rules`` and ``weights`` (05), ``generalising`` (06), ``scenes`` (08).
 """
 
-from .aggregators import good_for_all, keeps_scale, mgda
+from .aggregators import good_for_all, keeps_scale, mgda, pcgrad_in_order
 from .conflict import angle, mean_step, pcgrad
 from .exercise import Exercise, Feedback
 from .generalising import expected_calibration_error, rayleigh, rescale, union_bound
@@ -12,6 +12,7 @@ from .rules import additive, decomposed_rule, f_method
 from .scenes import delta_m, depth_error, pulls
 from .sharpness import adaptive_epsilon, perturbation, sam_gradient, shared_epsilon
 from .splitting import conflicts, flat_part, predicted_flat, unmoved
+from .weights import rule_weights
 
 __all__ = [
     "Exercise",
@@ -31,11 +32,13 @@ __all__ = [
     "mean_step",
     "mgda",
     "pcgrad",
+    "pcgrad_in_order",
     "perturbation",
     "predicted_flat",
     "pulls",
     "rayleigh",
     "rescale",
+    "rule_weights",
     "sam_gradient",
     "shared_epsilon",
     "union_bound",

@@ -3,6 +3,8 @@
 import base64
 import io
 import os
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import plotly.graph_objects as go
 from IPython.display import display
@@ -10,17 +12,43 @@ from IPython.display import display
 from .style import COLORS, GROUND
 
 
-def show(figure: go.Figure, text: str) -> None:
+class Reveals(Protocol):
+    """A prediction: what it reveals is displayed when it is recorded."""
+
+    def reveals(self, bundle: Mapping[str, Any]) -> None:
+        """Display a bundle of MIME types when the prediction is recorded."""
+
+
+def show(figure: go.Figure, text: str, after: Reveals | None = None) -> None:
     """Display a plotly figure. Its one-line ``text`` stands for it where no picture can be drawn.
 
     A PNG may be stored with the live figure, see :func:`static_picture`.
+
+    Args:
+        figure: the figure.
+        text: what it shows, in one line. With ``after`` it must not say the answer: readers see the code.
+        after: a prediction, the result of :func:`~flatmtl_lite.lab.predict`. The figure appears when it is
+            recorded; at once in CI, in notebooks that a program executes, and after
+            :func:`~flatmtl_lite.lab.unlock`.
     """
     bundle = {"application/vnd.plotly.v1+json": figure.to_plotly_json(), "text/plain": text}
     bundle["application/vnd.plotly.v1+json"]["config"] = {"displaylogo": False, "responsive": True}
     has_picture = any(trace.type in ("image", "heatmap") for trace in figure.data)
     if picture := static_picture(figure, own_colors=has_picture):
         bundle["image/png"] = picture
-    display(bundle, raw=True)
+    if after is None:
+        display(bundle, raw=True)
+    else:
+        after.reveals(bundle)
+
+
+def behind_click(html: str) -> str:
+    """Return HTML that appears after a click: a result after a prediction, on a page without a kernel.
+
+    Figures in it take their size when it opens: plotly fits them to the page when the window is resized.
+    """
+    opening = "<details ontoggle=\"dispatchEvent(new Event('resize'))\">"
+    return f"{opening}<summary>Predict first. Then click to see the result.</summary>\n{html}\n</details>"
 
 
 def static_picture(figure: go.Figure, own_colors: bool = False) -> str:
