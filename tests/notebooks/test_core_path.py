@@ -23,7 +23,7 @@ HIDDEN = r"\$\$.*?\$\$|\$[^$]*\$|```.*?```|`[^`]*`|<[^>]*>|(?<=\])\([^)]*\)"  # 
 def mark(page: str) -> tuple[str, int]:
     """Return "core" or "deeper", and the minutes that the first cell of a page states."""
     marks = MARK.findall(PAGES[page].cells[0].source)
-    assert len(marks) == 1, f"{FILES[page]}: expected one mark such as **Core path · 30 minutes.**; got {marks}"
+    assert len(marks) == 1, f"{FILES[page]}: expected a mark such as **Core path · 30 minutes.**; got {marks}"
     path, minutes = marks[0]
     return path.split()[0].lower(), int(minutes)
 
