@@ -113,9 +113,7 @@ def test_02_the_sharp_valley_is_about_four_times_as_sharp(bottoms):
     says("02_sharp_and_flat.ipynb", "about four times as sharp")
     ten = [rise(bottom + 0.02, steps=10) for bottom in bottoms]
     assert 3.5 < ten[0] / ten[1] < 4.5
-    says(
-        "02_sharp_and_flat.ipynb", "this is less than 1 %. In the flat valley it is 9 %."
-    )
+    says("02_sharp_and_flat.ipynb", "this is less than 1 %. In the flat valley it is 9 %.")
     missed = [1 - rise(bottom + 0.02, steps=1) / best for bottom, best in zip(bottoms, ten, strict=True)]
     assert missed[0] < 0.01
     assert missed[1] == pytest.approx(0.09, abs=0.005)
