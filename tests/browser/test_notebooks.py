@@ -14,13 +14,14 @@ def _errors(page) -> list[str]:
 def test_start_here_draws_its_arrows(run_notebook, page):
     run_notebook("00_start_here.ipynb")
     assert _errors(page) == []
-    plot = page.locator(".js-plotly-plot")
-    plot.first.wait_for()
-    ends = "_fullData.map(trace => [trace.name, trace.x[1], trace.y[1]])"
-    drawn = page.evaluate(f"() => document.querySelector('.js-plotly-plot').{ends}")
+    plot = ".js-plotly-plot:not(.flatmtl-stage *)"
+    page.locator(plot).first.wait_for()
+    tips = "_fullData.map(trace => [trace.name, trace.x[1], trace.y[1]])"
+    drawn = page.evaluate(f"() => document.querySelector('{plot}').{tips}")
     loss, flat, sam = ({name: (x, y) for name, x, y in drawn[:3]}[part] for part in ("loss", "flat", "sam"))
-    assert loss == (0.0, -4.0)
-    assert sam == pytest.approx((loss[0] + flat[0], loss[1] + flat[1]), abs=1e-3)
+    assert loss == (0.0, 4.0)
+    assert sam == flat != loss  # the flat step begins at the tip of the loss step
+    assert page.locator(".flatmtl-stage").count() == 1  # the ball in its two valleys
 
 
 @pytest.mark.slow
