@@ -130,8 +130,8 @@ def _panels(terms: Sequence[str]) -> tuple[go.Figure, Axes]:
         terms=dict(
             x=(0.68, 1),
             y=(0.62, 1),
-            title="the share of each term in f",
-            xaxis=dict(range=[0, 100], tickvals=[0, 25, 50, 75, 100], ticksuffix=" %"),
+            title="the share of each term in f, %",
+            xaxis=dict(range=[0, 100], tickvals=[0, 25, 50, 75, 100]),
             yaxis=dict(range=[len(terms) - 0.5, -0.5], tickvals=list(range(len(terms))), ticktext=terms),
         ),
         sizes=dict(
