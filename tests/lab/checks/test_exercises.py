@@ -22,8 +22,8 @@ def test_there_are_at_least_three_a_notebook():
         *("flat_part", "predicted_flat", "conflicts", "unmoved"),
         *("rescale", "union_bound", "rayleigh", "expected_calibration_error"),
         *("decomposed_rule", "additive", "f_method"),
-        *("paired_difference", "noisy_accuracy"),
         *("pulls", "depth_error", "delta_m"),
+        *("paired_difference", "noisy_accuracy"),
     }
     assert min(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 4
 
