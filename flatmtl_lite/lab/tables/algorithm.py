@@ -116,7 +116,7 @@ def algorithm() -> Algorithm:
 
 
 def _block(name: str, lines: Sequence[str]) -> str:
-    """Return one line of code as it is, and several lines behind a click: they stem from a longer function."""
+    """Return one line of code as it is, and several lines behind a click, as they are parts of a whole."""
     text = f"<pre style='{BLOCK}'>{escape(chr(10).join(lines))}</pre>"
     if len(lines) == 1:
         return f"<div><small>{escape(name)}</small></div>{text}"
