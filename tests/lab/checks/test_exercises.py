@@ -23,6 +23,7 @@ def test_there_are_at_least_three_a_notebook():
         *("rescale", "union_bound", "rayleigh", "expected_calibration_error"),
         *("decomposed_rule", "rule_weights", "additive", "f_method"),
         *("pulls", "depth_error", "delta_m"),
+        *("paired_difference", "noisy_accuracy"),
     }
     assert min(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 4
 
@@ -110,6 +111,13 @@ WRITTEN = {
     "rayleigh": lambda product, v: v @ product(v) / (v @ v),
     "expected_calibration_error": lambda count, confidence, accuracy: sum(
         n / sum(count) * abs(a - c) for n, c, a in zip(count, confidence, accuracy)
+    ),
+    "paired_difference": lambda one, other: [
+        sum(one - other) / len(one),
+        (((one - other) - sum(one - other) / len(one)) ** 2).sum().div(len(one) - 1).sqrt(),
+    ],
+    "noisy_accuracy": lambda accuracy, noise, classes: (
+        accuracy - accuracy * noise + noise * (1 - accuracy) / (classes - 1)
     ),
     "pulls": lambda M: [
         sum(row) / len(M) / row[i].sqrt() / (M.sum() / len(M) ** 2).sqrt() for i, row in enumerate(M)
