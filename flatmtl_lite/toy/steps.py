@@ -1,7 +1,7 @@
 """Steps of SGD and of Adam by torch's functional forms.
 
-The classes of ``torch.optim`` load torch's compiler when they are first used. That takes a second or more, which
-a learner would wait for the first picture.
+The classes of ``torch.optim`` load torch's compiler when they are first used. That takes a second or more,
+which a learner would wait for the first picture.
 """
 
 from collections.abc import Callable

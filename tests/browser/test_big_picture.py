@@ -1,4 +1,4 @@
-"""The large picture in a real browser: it fits, nothing overlaps, it follows the theme, and its tools work."""
+"""The large picture in a real browser: it fits, nothing overlaps, themes and tools work."""
 
 import itertools
 
@@ -131,7 +131,7 @@ def test_the_landscape_turns_to_3d_and_the_path_lies_on_it(opened):
 
 def test_a_pinned_state_stays_as_a_ghost(opened):
     page = opened(lab.rho_instrument("valleys", rho=0.25), (1280, 720))
-    path = "layer => [...document.querySelector(layer)._fullData.find(t => t.line?.width === 3.5).x].slice(-1)[0]"
+    path = "layer => document.querySelector(layer)._fullData.find(t => t.line?.width === 3.5).x.at(-1)"
     pinned = page.evaluate(path, ".moving")
     pin = page.get_by_role("button", name="Pin")
     pin.click()

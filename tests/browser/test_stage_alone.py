@@ -132,7 +132,7 @@ def test_a_handle_that_rides_on_the_slider_never_leaves_an_old_line_under_it(bla
         const field = stage.el.querySelector('input[type=number]');
         field.value = 3;
         field.dispatchEvent(new Event('change'));
-        const line = () => [stage.el.querySelector('.value'), stage.el.querySelector('.state')].map(n => n.textContent);
+        const line = () => ['.value', '.state'].map(name => stage.el.querySelector(name).textContent);
         const during = line();
         return until(() => stage.drawn() === 3).then(() => {
             stage.model.set('tables', stage.model.get('tables'));

@@ -76,7 +76,9 @@ def _small_png(figure: go.Figure, own_colors: bool) -> bytes:
     palette = Image.new("P", (1, 1))
     palette.putpalette([value for color in _tints() for value in color])
     picture = Image.open(io.BytesIO(drawn)).convert("RGB")
-    if arrangements := (figure.layout.meta or {}).get("arrangements"):  # a stage: without the panels of "more"
+    if arrangements := (figure.layout.meta or {}).get(
+        "arrangements"
+    ):  # a stage: without the panels of "more"
         picture = picture.crop((0, 0, picture.width, round(arrangements[0]["fold"] * 960 / width)))
     if own_colors:
         picture = picture.quantize()
@@ -100,6 +102,5 @@ def _rgb(color: str) -> tuple[int, ...]:
 
 def _between(low: tuple[int, ...], high: tuple[int, ...], steps: int) -> list[tuple[int, ...]]:
     return [
-        tuple(round(a + (b - a) * k / steps) for a, b in zip(low, high, strict=True))
-        for k in range(steps)
+        tuple(round(a + (b - a) * k / steps) for a, b in zip(low, high, strict=True)) for k in range(steps)
     ]

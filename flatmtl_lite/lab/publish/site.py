@@ -19,8 +19,8 @@ from ..stage.stage import Stage
 
 PLOTLY = "application/vnd.plotly.v1+json"
 NO_KERNEL = """```{note}
-Sliders, choices and tools work on this page. Dragging points, exercises and predictions need a kernel: install the
-kit and run `flatmtl-lite lab`.
+Sliders, choices and tools work on this page. Dragging points, exercises and predictions need a kernel:
+install the kit and run `flatmtl-lite lab`.
 ```"""
 
 

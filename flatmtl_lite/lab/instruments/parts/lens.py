@@ -32,7 +32,9 @@ class Lens(Panel):
         super().__init__(x=x, y=y, room=2, share=1.5, ratio=RATIO)
         self.name, self.narrow, self.uid = name, narrow, name.replace(" ", "-")
         self.arrows = Arrows(self, {f"{self.uid}-{part}": PARTS[part]["color"] for part in NAMES}, width=5.5)
-        self.labels = Labels(self, {NAMES[part]: PARTS[part]["color"] for part in NAMES}, f"{self.uid}-labels", 4)
+        self.labels = Labels(
+            self, {NAMES[part]: PARTS[part]["color"] for part in NAMES}, f"{self.uid}-labels", 4
+        )
         self.head = Title(self, f"{self.uid}-title")
 
     def at(self, loss: Tensor, flat: Tensor) -> dict[str, Tensor | Text]:
