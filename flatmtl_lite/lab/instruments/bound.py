@@ -72,9 +72,9 @@ class _View:
         curves = {f"{name}-curve": (name, look) for name, look in LOOKS.items()}
         self.images = Curves("f, in nats: how far the test loss may rise", x, y, curves, origin=0)
         chance = dict(color=BLACK, dash="dashdot", width=2)
-        draw_line(self.images, "a guess at random", [1e3, 1e15], [CHANCE] * 2, chance, 1)
+        draw_line(self.images, f"a guess at random: {CHANCE:.2f} nats", [1e3, 1e15], [CHANCE] * 2, chance, 1)
         self.shares = Shares("the terms of f: nats, share of f", "terms", list(bound_terms(1, 1)))
-        x = dict(range=[1, 8], title="number of weights T", **decades(2, 8, 2))
+        x = dict(range=[1, 8], title="number of weights P", **decades(2, 8, 2))
         self.sizes = Panel("f against the number of weights", x, dict(range=[-6, 9.5], **decades(-6, 9, 3)))
         draw_line(self.sizes, "", [10, 1e8], [CHANCE] * 2, chance, 1)
         self.curve = Lines(self.sizes, {"sizes": ("", dict(color=GREY))})
@@ -83,28 +83,29 @@ class _View:
 
     def table(self, choice: str) -> Table:
         """Return the table for a network."""
-        N, weights = self.N, NETWORKS[choice]
-        f = {name: self._bound(T, N) for name, T in NETWORKS.items()}
+        N = self.N
+        f = {name: self._bound(P, N) for name, P in NETWORKS.items()}
         traces: dict[str, Tensor | Text] = {}
         traces |= self.images.at(N, {f"{name}-curve": values for name, values in f.items()})
-        terms = torch.stack(list(bound_terms(weights, N, self.norm_squared).values()), -1)
+        terms = torch.stack(list(bound_terms(NETWORKS[choice], N, self.norm_squared).values()), -1)
         traces |= self.shares.at(terms)
         by_size = self._bound(SIZES, N.unsqueeze(-1))
         curve = torch.stack([SIZES.expand_as(by_size), by_size], -1)
-        traces |= self.curve.at({"sizes": curve})
-        dots = [torch.stack([torch.full_like(N, T), f[name]], -1) for name, T in NETWORKS.items()]
-        traces |= self.networks.at(torch.stack(dots, 1), curve)
+        dots = [torch.stack([torch.full_like(N, P), f[name]], -1) for name, P in NETWORKS.items()]
+        traces |= self.curve.at({"sizes": curve}) | self.networks.at(torch.stack(dots, 1), curve)
+        rests = 100 * (1 - terms.amax(-1) / terms.sum(-1))
         states = [
-            f"{n:,.0f} images, {choice}: " if n < 1e6 else f"{n:.2g} images, {choice}: " for n in N.tolist()
-        ]
-        states = [
-            state
-            + f"f = {value:,.{0 if value >= 100 else 2}f} nats; a guess at random has {CHANCE:.2f}. "
-            + ("It promises nothing." if value >= CHANCE else "Here it says something.")
-            for state, value in zip(states, f[choice].tolist(), strict=True)
+            f"{_count(n)} images, {choice}: f = {value:,.{0 if value >= 100 else 2}f} nats. "
+            + ("It promises nothing. " if value >= CHANCE else "Here it says something. ")
+            + f"All terms but one make {rest:.1g} % of it."
+            for n, value, rest in zip(N.tolist(), f[choice].tolist(), rests.tolist(), strict=True)
         ]
         return Table(traces, states)
 
-    def _bound(self, T: float | Tensor, N: Tensor) -> Tensor:
+    def _bound(self, P: float | Tensor, N: Tensor) -> Tensor:
         total = torch.zeros((), dtype=torch.float64)
-        return sum(bound_terms(T, N, self.norm_squared).values(), total)
+        return sum(bound_terms(P, N, self.norm_squared).values(), total)
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}" if number < 1e6 else f"{number:.2g}"

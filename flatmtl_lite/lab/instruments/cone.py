@@ -13,9 +13,9 @@ from ..figures.style import BLACK, GREY
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
+from .parts.arrows import arrow_points
 from .parts.opening import open_stage, position
 from .parts.panels import panel_figure
-from .parts.arrows import arrow_points
 from .parts.rows import ROOM, add_rows, row_panels, row_traces
 from .parts.space import SPACE, add_space, find_independent, project, space_traces
 from .parts.weighing import METHODS, slopes, verdict, weigh_all

@@ -18,10 +18,10 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.angles import conflict_text
+from .parts.arrows import arrow_points
 from .parts.marks import add_edged_line, add_handle, edged_marker
 from .parts.opening import POSITIONS, find_problem, open_stage, position
 from .parts.panels import DEGREES, RIGHT, UNIT, Axes, landscape_panels
-from .parts.arrows import arrow_points
 from .parts.points import growing_curve
 
 # Each table makes a new method, so that an aggregator with random draws begins with the same seed.

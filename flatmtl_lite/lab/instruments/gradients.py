@@ -16,10 +16,10 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.angles import conflict_text
+from .parts.arrows import arrow_points
 from .parts.marks import add_handle
 from .parts.opening import open_stage, position
 from .parts.panels import panel_figure
-from .parts.arrows import arrow_points
 from .parts.rows import ROOM, add_rows, row_panels, row_traces
 from .parts.weighing import METHODS, slopes, verdict, weigh_all
 

@@ -10,9 +10,9 @@ from ..figures.style import BLACK, PURPLE
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
+from .parts.arrows import arrow_points
 from .parts.opening import open_stage, position
 from .parts.panels import panel_figure
-from .parts.arrows import arrow_points
 from .parts.rows import ROOM
 from .parts.space import SPACE, add_space, find_independent, project, space_traces
 

@@ -18,10 +18,10 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.angles import degrees_text
+from .parts.arrows import arrow_points
 from .parts.marks import add_handle
 from .parts.opening import find_problem, open_stage, position
 from .parts.panels import DEGREES, RIGHT, UNIT, Axes, landscape_panels
-from .parts.arrows import arrow_points
 from .parts.points import curve_points, growing_curve, thin_path
 
 # The two rules that the learner compares are drawn last, so that no other rule hides them.

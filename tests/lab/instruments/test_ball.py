@@ -25,7 +25,7 @@ def test_the_ball_instrument_measures_sharpness(loss):
         assert rise.tolist() == pytest.approx([rho, fm.diagnostics.sharpness(value, [w], rho, steps)])
         assert (end - w.detach()).norm() <= rho + 1e-9
     one = shown(stage, "one-rise-here")[0, 1].item()
-    foot, star = shown(stage, "cut-rise loss")
+    foot, star = shown(stage, "cut-rise-0")
     assert (star - foot).tolist() == pytest.approx([0, one])  # the cut shows the same rise
     assert f"it rises by {one:.3f} after one step" in stage.state
 

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from ...figures.style import ORANGE, PARTS
 from .curve import DEGREES
-from .labels import WIDTH, Labels
+from .labels import Labels
 from .lines import shade
-from .picture import Panel
+from .picture import WIDTH, Panel
 from .stems import Stems
 
 APART = 0.17  # rows between the angle of the loss parts and the angle of the flat parts

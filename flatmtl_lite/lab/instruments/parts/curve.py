@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ...figures.style import BLACK, GREY
-from .labels import WIDTH, text
-from .picture import LINE, Panel
+from .labels import text
+from .picture import LINE, WIDTH, Panel
 from .points import growing_curve
 from .spread import last_seen, spread
 

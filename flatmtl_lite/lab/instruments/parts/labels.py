@@ -11,7 +11,6 @@ from ...figures.style import INK, WHITE
 from ...stage.table import Text
 from .picture import FONT, LINE, Panel
 
-WIDTH = 8.2  # pixels of a character
 APART = 9  # pixels between a thing and its label
 SAVED = 2.0  # covered points that justify a change of sides
 # left to right first: a label beside a thing reads best
@@ -58,8 +57,9 @@ class Title:
 
     def at(self, titles: Sequence[str]) -> dict[str, Text]:
         """Return the title at each slider position."""
-        corner = torch.tensor([[[self.panel.x["range"][0], self.panel.y["range"][1]]]], dtype=torch.float64)
-        return {self.uid: (self.panel.data(corner), [[title] for title in titles])}
+        corner = torch.tensor([self.panel.x["range"][0], self.panel.y["range"][1]], dtype=torch.float64)
+        places = self.panel.data(corner).expand(len(titles), 1, 2)  # texts change in traces that move
+        return {self.uid: (places, [[title] for title in titles])}
 
 
 def place(
@@ -82,18 +82,24 @@ def place(
         dots = np.concatenate([things, way], 1)
     centres = np.full((N, n, 2), np.nan)
     for k, label in enumerate(texts):
-        half = np.array([WIDTH * len(label) / 2, LINE / 2])
+        half = _half(label)
         options = things[:, k, None] + TURNS * (half + apart + FARTHER)  # (N, 16, 2)
         covered = (np.abs(options[:, :, None] - dots[:, None]) < half + 3).all(-1).sum(-1)
         cost = covered + np.arange(16) / 20
         cost += 10 * (np.abs(options[:, :, None] - fixed) < half + 10).all(-1).sum(-1)
         for other, beside in enumerate(texts[:k]):
-            both = half + np.array([WIDTH * len(beside) / 2, LINE / 2])
+            both = half + _half(beside)
             overlap = both - np.abs(options - centres[:, None, other])
             cost += (np.nan_to_num(overlap, nan=-1.0) > 0).all(-1) * 120
         cost += 80 * ((options - half < low) | (options + half > high)).sum(-1)
         centres[:, k] = options[np.arange(N), _steady(cost)]
     return panel.data(torch.from_numpy(centres / unit))
+
+
+def _half(label: str) -> np.ndarray:
+    """Return half the width and the height of a bold label, in pixels."""
+    wide = sum(letter.isupper() for letter in label)
+    return np.array([8.2 * len(label) + 3.4 * wide, LINE]) / 2
 
 
 def _steady(cost: np.ndarray) -> list[int]:

@@ -17,6 +17,7 @@ Box = tuple[float, float, float, float]  # left, top, width, height in pixels
 
 FONT = 14  # pixels
 LINE = 19  # height of a line of text
+WIDTH = 8.2  # width of a character
 BELOW, BESIDE = 42, 52  # room for the ticks and the name of an axis
 GAP = 14
 WIDE, SMALL = (1180, 540), (860, 400)  # width and height of the picture without "more"

@@ -35,24 +35,22 @@ class Shares(Panel):
         """Return the bars and the words for the parts (N, n) of each whole."""
         shares = values / values.sum(-1, keepdim=True)
         rows = torch.arange(shares.shape[1], dtype=shares.dtype).expand_as(shares)
-        ends = torch.stack(
-            [torch.stack([torch.zeros_like(shares), shares], -1), rows[..., None].expand(-1, -1, 2)], -1
-        )
-        places = torch.stack([torch.full_like(rows[0], 0.01), rows[0] - 0.38], -1)[None]
+        # the words stand above their bar
+        ends = [torch.stack([x, rows + 0.12], -1) for x in (torch.zeros_like(shares), shares)]
+        places = torch.stack([torch.full_like(rows, 0.01), rows - 0.38], -1)
         words = [
-            [f"{name}: {number(v)}, {_percent(s)}" for name, v, s in zip(self.names, vs, ss, strict=True)]
+            [f"{name}: {_number(v)}, {_percent(s)}" for name, v, s in zip(self.names, vs, ss, strict=True)]
             for vs, ss in zip(values.tolist(), shares.tolist(), strict=True)
         ]
-        bars = ends + torch.tensor([0, 0.12], dtype=ends.dtype)
-        return {self.uid: lines_with_gaps(bars), f"{self.uid}-names": (places, words)}
+        return {self.uid: lines_with_gaps(torch.stack(ends, 2)), f"{self.uid}-names": (places, words)}
 
 
-def number(value: float) -> str:
+def _number(value: float) -> str:
     """Write a number with three digits, or with all digits before the point."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 1e-4 else f"{value:.0e}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _percent(share: float) -> str:
-    return (
-        "under 0.01 %" if share < 1e-4 else f"{100 * share:.4g} %" if share > 0.99 else f"{100 * share:.2g} %"
-    )
+    if share < 1e-4:
+        return "under 0.01 %"
+    return f"{100 * share:.5g} %" if share > 0.99 else f"{100 * share:.2g} %"
