@@ -72,11 +72,13 @@ class _View:
         curves = {f"{name}-curve": (name, look) for name, look in LOOKS.items()}
         self.images = Curves("f, in nats: how far the test loss may rise", x, y, curves, origin=0)
         chance = dict(color=BLACK, dash="dashdot", width=2)
-        draw_line(self.images, f"a guess at random: {CHANCE:.2f} nats", [1e3, 1e15], [CHANCE] * 2, chance, 1)
+        draw_line(
+            self.images, f"a guess at random: {CHANCE:.2f} nats", [1e3, 1.1e3, 1e15], [CHANCE] * 3, chance, 1
+        )
         self.shares = Shares("the terms of f: nats, share of f", "terms", list(bound_terms(1, 1)))
         x = dict(range=[1, 8], title="number of weights P", **decades(2, 8, 2))
         self.sizes = Panel("f against the number of weights", x, dict(range=[-6, 9.5], **decades(-6, 9, 3)))
-        draw_line(self.sizes, "", [10, 1e8], [CHANCE] * 2, chance, 1)
+        draw_line(self.sizes, "", [10, 1e8], [CHANCE] * 2, chance)
         self.curve = Lines(self.sizes, {"sizes": ("", dict(color=GREY))})
         self.networks = Dots(self.sizes, "size", {name: look["color"] for name, look in LOOKS.items()})
         self.picture = Picture(self.images, [[self.shares], [self.sizes]])

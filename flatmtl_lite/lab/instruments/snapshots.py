@@ -159,7 +159,7 @@ class _View:
 
 
 def _rho_axis(rhos: Tensor) -> dict:
-    ticks = rhos[torch.linspace(0, len(rhos) - 1, min(len(rhos), 5)).round().long()].tolist()
+    ticks = rhos[torch.linspace(0, len(rhos) - 1, min(len(rhos), 3)).round().long()].tolist()
     low, high = rhos[[0, -1]].log10().tolist()
     axis = dict(type="log", range=[low - 0.05, high + 0.05], title="ρ")
     return axis | dict(tickvals=ticks, ticktext=[f"{rho:.2g}" for rho in ticks])

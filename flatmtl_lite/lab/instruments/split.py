@@ -107,7 +107,9 @@ class _View:
         self.errors = Curves("ρHg/‖g‖ misses the flat part by ...", x, y, curves)
         for name, dash in GREYS.items():
             worst = split(TinyNet(name), RHOS)[2].amax(-1).tolist()
-            draw_line(self.errors, name, RHOS.tolist(), worst, dict(color=GREY, dash=dash, width=1.5), 36)
+            draw_line(
+                self.errors, name, RHOS.tolist(), worst, dict(color=GREY, dash=dash, width=1.5), 36, "left"
+            )
         ends = dict(range=[0, 1], tickvals=[0, 0.5, 1], ticktext=["θ", "half way", "θ+ε"], title="along ε")
         heights: dict = dict(range=[-1.2, 1.7], tickvals=[0])
         self.zoom = Panel("growth of the slope (H₁, H₂: as predicted)", ends, heights, share=1.4)

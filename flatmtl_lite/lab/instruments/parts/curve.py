@@ -50,10 +50,12 @@ class Curves(Panel):
         self.names = [name for name, _ in looks.values() if name]
         if self.names:
             colors = [colors[k] for k in self.named]
-            side = "middle right" if origin is None else "middle center"
-            self.add(text(f"{self.uids[0]}-names", self.names, colors, textposition=side))
-        if self.names and origin is None:
-            self.after = WIDTH * max(map(len, self.names))
+            uid, beside = f"{self.uids[0]}-names", [f"\u2003{name}" for name in self.names]  # off the dots
+            if origin is None:
+                self.add(text(uid, beside, colors, textposition="middle right"))
+                self.after = WIDTH * max(map(len, beside))
+            else:
+                self.add(text(uid, self.names, colors))
 
     def at(self, x: Tensor, curves: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the points of the curves, uid -> heights (N,), over the slider's values ``x`` (N,)."""
@@ -72,7 +74,7 @@ class Curves(Panel):
         return traces | {f"{first}-cursor": cursor, f"{first}-here": points}
 
     def _names_beside(self, points: Tensor) -> Tensor:
-        """Return places (1, n, 2) for the names, at the right edge of the panel."""
+        """Return places (1, n, 2) for the names, to the right of the panel."""
         ends = torch.stack([self.paper(last_seen(line, self)) for line in points.unbind(1)])
         ends[:, 0] = max(self.x["range"])
         ends[:, 1] = spread(ends[:, 1], self)

@@ -50,10 +50,18 @@ class Lines:
         return self.panel.data(dense.transpose(1, 2))
 
 
-def draw_line(panel: Panel, name: str, x: Sequence[float], y: Sequence[float], look: dict, k: int) -> None:
-    """Draw a line that never moves, with its name above and left of its ``k``-th point."""
+def draw_line(
+    panel: Panel,
+    name: str,
+    x: Sequence[float],
+    y: Sequence[float],
+    look: dict,
+    k: int = 0,
+    side: str = "right",
+) -> None:
+    """Draw a line that never moves, with its name above its ``k``-th point, to the right or left of it."""
     panel.add(go.Scatter(x=x, y=y, mode="lines", line=look))
-    panel.add(text(None, [name], look["color"], x=[x[k]], y=[y[k]], textposition="top left"))
+    panel.add(text(None, [name], look["color"], x=[x[k]], y=[y[k]], textposition=f"top {side}"))
 
 
 def shade(panel: Panel, x: Sequence[float], y: Sequence[float], color: str = CONFLICT) -> None:
