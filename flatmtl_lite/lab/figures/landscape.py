@@ -8,7 +8,7 @@ import torch
 from plotly.subplots import make_subplots
 
 from ...toy import Method, Problem, descend
-from .style import GROUND, PATH, TASKS, TEMPLATE, WHITE
+from .style import BLACK, GROUND, PATH, TASKS, TEMPLATE, WHITE
 
 GRID = 80
 
@@ -65,7 +65,7 @@ def front(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
 def where_starts_end(
     problem: Problem, methods: Mapping[str, Method], starts: torch.Tensor, **options
 ) -> go.Figure:
-    """Draw starts as dots and their ends as markers, one panel per method.
+    """Draw starts as dots and their ends as diamonds, one panel per method, with each task's minima.
 
     Args:
         problem: the landscape.
@@ -77,21 +77,23 @@ def where_starts_end(
     ends = descend(problem, starts, methods=list(methods.values()), **options)[..., -1, :]
     figure = make_subplots(1, len(methods), subplot_titles=list(methods), horizontal_spacing=0.06)
     for k, end in enumerate(ends, 1):
-        figure.add_traces([ground(problem), minima(problem)], rows=1, cols=k)
-        line = dict(color="black", dash="dot", width=3)
+        figure.add_trace(ground(problem), 1, k)
+        line = dict(color=BLACK, dash="dot", width=3)
         x, y = front(problem)[0].T
         figure.add_scatter(
             x=x, y=y, mode="lines", line=line, name="Pareto front", showlegend=k == 1, row=1, col=k
         )
         looks = {
             "start": (starts, dict(size=5, color="#444444")),
-            "end": (end, dict(size=10, color=PATH, symbol="diamond", line=dict(width=1, color="black"))),
+            "end": (end, dict(size=10, color=PATH, symbol="diamond", line=dict(width=1, color=BLACK))),
         }
         for name, (points, marker) in looks.items():
             x, y = np.asarray(points).round(3).T
             figure.add_trace(
                 go.Scatter(x=x, y=y, mode="markers", name=name, marker=marker, showlegend=k == 1), 1, k
             )
+        figure.add_trace(minima(problem), 1, k)
     (left, right), (bottom, top) = problem.window
-    figure.update_xaxes(range=[left, right]).update_yaxes(range=[bottom, top])
-    return figure.update_layout(template=TEMPLATE, height=520, margin=dict(t=90, b=40))
+    figure.update_xaxes(range=[left, right], title_text="θ₁")
+    figure.update_yaxes(range=[bottom, top]).update_yaxes(title_text="θ₂", col=1)
+    return figure.update_layout(template=TEMPLATE, height=540, margin=dict(t=90, b=60))

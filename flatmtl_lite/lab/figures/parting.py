@@ -11,8 +11,8 @@ from torch import Tensor
 from ...aggregation import Aggregator
 from ...decomposition import combine
 from ...toy import Method, Problem, decompose
-from .landscape import grid
-from .style import BLACK, PURPLE, TASK_SYMBOLS, TASKS, TEMPLATE
+from .landscape import grid, minima
+from .style import BLACK, PURPLE, TEMPLATE, WHITE
 
 POINTS = 80
 
@@ -43,14 +43,14 @@ def parting(problem: Problem, aggregate: Aggregator, rho: float, points: int = P
 
 
 def parting_map(problem: Problem, aggregates: Mapping[str, Aggregator], rho: float) -> go.Figure:
-    """Draw :func:`parting`, one panel per aggregator, with the minimum of each task. Grey: no angle.
+    """Draw :func:`parting`, one panel per aggregator, with the minima of each task. Grey: no angle.
 
     Args:
         problem: the landscape.
         aggregates: name -> aggregator.
         rho: radius, >= 0.
     """
-    x, y, losses = grid(problem, POINTS)
+    x, y, _ = grid(problem, POINTS)
     figure = make_subplots(1, len(aggregates), subplot_titles=list(aggregates), horizontal_spacing=0.04)
     for column, aggregate in enumerate(aggregates.values(), 1):
         angles = parting(problem, aggregate, rho)
@@ -60,23 +60,18 @@ def parting_map(problem: Problem, aggregates: Mapping[str, Aggregator], rho: flo
             z=angles.float().numpy().round(1),
             zmin=0,
             zmax=90,
-            colorscale=[(0, "#ffffff"), (0.5, PURPLE), (1, BLACK)],
-            colorbar=dict(tickvals=[0, 45, 90], ticktext=["0°", "45°", "90° and more"]),
+            colorscale=[(0, WHITE), (0.5, PURPLE), (1, BLACK)],
+            colorbar=dict(title="angle", tickvals=[0, 45, 90], ticktext=["0°", "45°", "90° and more"]),
             showscale=column == len(aggregates),
             hoverinfo="skip",
         )
-        figure.add_trace(heat, 1, column)
-        for k in range(problem.tasks):
-            row, at = divmod(int(losses[..., k].argmin()), POINTS)
-            marker = dict(color=TASKS[k], symbol=TASK_SYMBOLS[k], size=12, line=dict(width=1, color="black"))
-            minimum = go.Scatter(x=[x[at]], y=[y[row]], mode="markers", marker=marker)
-            minimum.update(name=f"minimum of task {k + 1}", showlegend=column == 1)
-            figure.add_trace(minimum, 1, column)
+        figure.add_traces([heat, minima(problem)], rows=1, cols=column)
     (left, right), (bottom, top) = problem.window
-    figure.update_xaxes(range=[left, right]).update_yaxes(range=[bottom, top], showticklabels=False)
-    figure.update_yaxes(showticklabels=True, col=1)
+    figure.update_xaxes(range=[left, right], title_text="θ₁")
+    figure.update_yaxes(range=[bottom, top], showticklabels=False)
+    figure.update_yaxes(showticklabels=True, title_text="θ₂", col=1)
     figure.update_layout(plot_bgcolor="#9a9a9a").update_xaxes(showgrid=False).update_yaxes(showgrid=False)
-    return figure.update_layout(template=TEMPLATE, height=400, margin=dict(t=90, b=40), legend_y=1.1)
+    return figure.update_layout(template=TEMPLATE, height=400, margin=dict(t=50, b=60))
 
 
 def degrees(first: Tensor, second: Tensor) -> Tensor:
