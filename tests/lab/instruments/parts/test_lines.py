@@ -1,0 +1,68 @@
+"""Named lines, dots and areas."""
+
+import torch
+
+from flatmtl_lite.lab.instruments.parts.lines import CONFLICT, Dots, Lines, draw_dots, draw_line, shade
+from flatmtl_lite.lab.instruments.parts.picture import Panel
+from tests.lab.instruments.parts.pictures import drawn, pixels, resting
+
+LOOKS = {
+    "up": ("up", dict(color="#000000")),
+    "down": ("down", dict(color="#777777")),
+    "thin": ("", dict(color="#777777", width=1)),
+}
+
+
+def panel():
+    return Panel(x=dict(range=[0, 1]), y=dict(range=[-1, 1]))
+
+
+def test_lines_carry_their_names_off_the_lines():
+    place = panel()
+    lines = Lines(place, LOOKS)
+    traces = drawn(place)
+    assert [traces[uid].line.width for uid in LOOKS] == [3, 3, 1]
+    assert list(traces["up-names"].text) == ["<b>up</b>", "<b>down</b>"]
+    x = torch.linspace(0, 1, 11, dtype=torch.float64)
+    moving = torch.stack([torch.stack([x, k * x], -1) for k in (0.2, 0.9)])
+    still = torch.stack([x, -0.5 * x], -1)[None]
+    points = lines.at({"up": moving, "down": still, "thin": still[:, [0, -1]]})
+    assert torch.equal(points["up"], moving)
+    assert torch.equal(points["thin"], still[:, [0, -1]])
+    names = points["up-names"]
+    assert names.shape == (2, 2, 2)
+    for k in range(2):
+        for line in (moving[k], still[0]):
+            away = (pixels(place, line)[:, None] - pixels(place, names[k])).abs()
+            assert ((away[..., 0] > 8) | (away[..., 1] > 9)).all()
+
+
+def test_lines_without_names_need_none():
+    place = panel()
+    lines = Lines(place, {"thin": LOOKS["thin"]}, fill="tozeroy")
+    assert drawn(place)["thin"].fill == "tozeroy"
+    assert list(lines.at({"thin": torch.zeros(1, 2, 2)})) == ["thin"]
+
+
+def test_dots_carry_their_names():
+    place = panel()
+    dots = Dots(place, "size", {"small": "#000000", "large": "#777777"})
+    trace = drawn(place)["size"]
+    assert list(trace.marker.color) == ["#000000", "#777777"]
+    points = torch.tensor([[[0.2, 0.0], [0.8, 0.5]]], dtype=torch.float64)
+    shown = dots.at(points)
+    assert torch.equal(shown["size"], points)
+    away = (pixels(place, shown["size-names"]) - pixels(place, points)).norm(dim=-1)
+    assert (away < 60).all()
+
+
+def test_resting_things_stay_where_they_are_drawn():
+    place = panel()
+    draw_line(place, "chance", [0, 0.5, 1], [0.1, 0.2, 0.3], dict(color="#000000"), 1, "left")
+    draw_dots(place, [0.3], [0.4], "#777777", "square")
+    shade(place, [0, 1, 1], [0, 0, 1])
+    line, name, dots, area = resting(place)
+    assert list(line.y) == [0.1, 0.2, 0.3]
+    assert (name.text, name.x, name.y, name.textposition) == (("chance",), (0.5,), (0.2,), "top left")
+    assert (dots.x, dots.y, dots.marker.symbol) == ((0.3,), (0.4,), "square")
+    assert (area.fill, area.fillcolor) == ("toself", CONFLICT)
