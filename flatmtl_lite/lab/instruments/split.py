@@ -23,7 +23,8 @@ RHOS = torch.logspace(*DECADES, POSITIONS, dtype=torch.float64)
 FINER, SHOWN = 3, 120
 SHARES = {"0.01%": 1e-4, "0.1%": 1e-3, "1%": 1e-2, "10%": 0.1, "100%": 1}
 SUBSCRIPTS = "₁₂"
-GREYS = {"tanh": "dash", "softplus": "dot"}  # not ReLU: the picture must not give the prediction away
+# smooth nets -> the dash of the curve and the side of its name. ReLU would give the prediction away.
+GREYS = {"tanh": ("dash", "top left"), "softplus": ("dot", "bottom right")}
 # uid of a needle -> its name and its look
 NEEDLES = {
     **{f"between-{part}": (f"{part} parts", PARTS[part]) for part in ("loss", "flat")},
@@ -105,11 +106,10 @@ class _View:
         y = dict(type="log", range=[-4, 0.8], tickvals=list(SHARES.values()), ticktext=list(SHARES))
         curves = {f"error-{k}": (f"task {k + 1}", look) for k, look in looks.items()}
         self.errors = Curves("ρHg/‖g‖ misses the flat part by ...", x, y, curves)
-        for name, dash in GREYS.items():
+        for name, (dash, side) in GREYS.items():
             worst = split(TinyNet(name), RHOS)[2].amax(-1).tolist()
-            draw_line(
-                self.errors, name, RHOS.tolist(), worst, dict(color=GREY, dash=dash, width=1.5), 36, "left"
-            )
+            look = dict(color=GREY, dash=dash, width=1.5)
+            draw_line(self.errors, name, RHOS.tolist(), worst, look, POSITIONS // 2, side)
         ends = dict(range=[0, 1], tickvals=[0, 0.5, 1], ticktext=["θ", "half way", "θ+ε"], title="along ε")
         heights: dict = dict(range=[-1.2, 1.7], tickvals=[0])
         self.zoom = Panel("growth of the slope (H₁, H₂: as predicted)", ends, heights, share=1.4)

@@ -57,11 +57,11 @@ def draw_line(
     y: Sequence[float],
     look: dict,
     k: int = 0,
-    side: str = "right",
+    side: str = "top right",
 ) -> None:
-    """Draw a line that never moves, with its name above its ``k``-th point, to the right or left of it."""
+    """Draw a line that never moves, with its name beside its ``k``-th point."""
     panel.add(go.Scatter(x=x, y=y, mode="lines", line=look))
-    panel.add(text(None, [name], look["color"], x=[x[k]], y=[y[k]], textposition=f"top {side}"))
+    panel.add(text(None, [name], look["color"], x=[x[k]], y=[y[k]], textposition=side))
 
 
 def shade(panel: Panel, x: Sequence[float], y: Sequence[float], color: str = CONFLICT) -> None:

@@ -58,7 +58,7 @@ def test_dots_carry_their_names():
 
 def test_resting_things_stay_where_they_are_drawn():
     place = panel()
-    draw_line(place, "chance", [0, 0.5, 1], [0.1, 0.2, 0.3], dict(color="#000000"), 1, "left")
+    draw_line(place, "chance", [0, 0.5, 1], [0.1, 0.2, 0.3], dict(color="#000000"), 1, "top left")
     draw_dots(place, [0.3], [0.4], "#777777", "square")
     shade(place, [0, 1, 1], [0, 0, 1])
     line, name, dots, area = resting(place)
