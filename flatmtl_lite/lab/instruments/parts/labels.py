@@ -17,6 +17,7 @@ SAVED = 2.0  # covered points that justify a change of sides
 # left to right first: a label beside a thing reads best
 TURNS = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)] * 2, dtype=float)
 FARTHER = np.repeat([0, LINE], 8)[:, None]  # the second eight places are a line farther away
+FAR = 2.5  # covered points that justify one of these
 
 
 def text(uid: str | None, texts: Sequence[str], colors: Sequence[str] | str, **options) -> go.Scatter:
@@ -84,7 +85,7 @@ def place(
         half = np.array([WIDTH * len(label) / 2, LINE / 2])
         options = things[:, k, None] + TURNS * (half + apart + FARTHER)  # (N, 16, 2)
         covered = (np.abs(options[:, :, None] - dots[:, None]) < half + 3).all(-1).sum(-1)
-        cost = covered + np.arange(16) / 20
+        cost = covered + np.arange(16) / 20 + FAR * (FARTHER[:, 0] > 0)
         cost += 10 * (np.abs(options[:, :, None] - fixed) < half + 10).all(-1).sum(-1)
         for other, beside in enumerate(texts[:k]):
             both = half + np.array([WIDTH * len(beside) / 2, LINE / 2])
