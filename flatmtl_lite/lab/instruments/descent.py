@@ -12,7 +12,7 @@ from ...toy import Method, Problem, descend
 from ..figures.style import BLACK, GREY, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
+from ..stage.table import Table, Text
 from .parts.angles import conflict_text
 from .parts.arrows import Arrows
 from .parts.curve import DEGREES, Curves
@@ -103,14 +103,14 @@ class _View:
         longest = wanted.norm(dim=-1, keepdim=True).amax(-2, keepdim=True).clamp_min(1e-12)
         ways = dict(zip(STEPS, (wanted / longest).unbind(1), strict=True))
         losses = self.landscape.losses(path.unsqueeze(-2))
-        traces = (
-            self.trail.at(path) | self.losses.at(losses) | self.angle.at(steps.double(), {"angle": degrees})
-        )
+        traces: dict[str, Tensor | Text] = {}
+        trail = self.trail.at(path)
+        obstacles = trail["here-trail"][:, ::4].nan_to_num(1e9)  # what is not drawn is not in the way
+        traces |= trail | self.losses.at(losses) | self.angle.at(steps.double(), {"angle": degrees})
         traces |= self.lens.at({f"lens {name}": way for name, way in ways.items()})
         ways = {name: REACH * self.plane.height * way for name, way in ways.items()}
         traces |= self.arrows.at({name: (path, way) for name, way in ways.items()})
-        trail = traces["here-trail"][:, ::4].nan_to_num(1e9)  # what is not drawn is not in the way
-        obstacles = torch.cat([trail, along(path, list(ways.values()))], 1)
+        obstacles = torch.cat([obstacles, along(path, list(ways.values()))], 1)
         traces |= self.labels.at([path + way for way in ways.values()], obstacles)
         return Table(traces, _states(choice, steps, path, degrees, losses))
 
