@@ -32,6 +32,7 @@ class Panel:
         ratio: width of the plotting area divided by its height; None to fill the place.
     """
 
+    joined = False  # True keeps the panel at its left neighbour in small windows too, since they share rows
     axes: dict[str, str]  # the names of the axes, given by the picture
     sizes: list[tuple[float, float]]  # pixels of the plotting area in each arrangement
 
@@ -155,7 +156,8 @@ class Picture:
             left = x + across + 2.5 * GAP
         if not wide and self.main is not None:
             first, *others = rows
-            rows, more = [[panel] for panel in first], [p for row in others for p in row] + self.more
+            rows = [first] if first[-1].joined else [[panel] for panel in first]
+            more = [p for row in others for p in row] + self.more
         yield from _stacked(rows, (left, 0, width - left - GAP, fold))
         across = 3 if wide else 2
         for k, panel in enumerate(more):
