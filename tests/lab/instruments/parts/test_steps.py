@@ -49,9 +49,9 @@ def test_a_step_of_nothing_is_not_drawn():
     assert points["a"].isfinite().all()
 
 
-def test_along_goes_from_the_origin_to_the_tip():
+def test_along_goes_to_the_tip():
     points = along(torch.tensor([[1.0, 1.0]]), [torch.tensor([[2.0, 0.0]])])
-    assert points[0, 0].tolist() == [1, 1]
+    assert points[0, :, 1].tolist() == [1] * points.shape[1]
     assert points[0, -1].tolist() == [3, 1]
 
 
