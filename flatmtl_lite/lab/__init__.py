@@ -23,11 +23,14 @@ from .instruments import (
     scale_instrument,
     snapshot_instrument,
     split_instrument,
+    valley_instrument,
 )
 from .predictions.calibration import calibration
 from .predictions.classroom import class_view, export_predictions
 from .predictions.compare import compare
-from .predictions.predict import predict, unlock
+from .predictions.predict import predict
+from .predictions.reveal import reveal
+from .predictions.waiting import unlock
 from .publish.report_page import write_report_page
 from .stage.page import page
 from .stage.stage import Stage
@@ -62,6 +65,7 @@ __all__ = [
     "pole_instrument",
     "portrait_instrument",
     "predict",
+    "reveal",
     "rho_instrument",
     "rules_instrument",
     "scale_instrument",
@@ -69,6 +73,7 @@ __all__ = [
     "snapshot_instrument",
     "split_instrument",
     "unlock",
+    "valley_instrument",
     "where_starts_end",
     "write_report_page",
     "zoo",

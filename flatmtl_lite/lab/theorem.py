@@ -22,12 +22,12 @@ def bound_terms(
     grows with ‖θ‖². Its appendix with the constants was not available to us. **So the constants are
     uncertain.** The shape is the one of Foret et al., with a loss bounded by L,
 
-        f = (½ + ½ T log(1 + ‖θ‖²/ρ² (1 + √(log N / T))²) + log(m/δ) + 6 log(N + T) + L²/8) / √N,
+        f = (½ + ½ P log(1 + ‖θ‖²/ρ² (1 + √(log N / P))²) + log(m/δ) + 6 log(N + P) + L²/8) / √N,
 
     It has log(m/δ) for m tasks (a union bound) where the paper has log(1/δ).
 
     Args:
-        weights: T, the number of weights; a number or a tensor.
+        weights: P, the number of weights; a number or a tensor.
         images: N, the number of training images; a number or a tensor.
         norm_squared: ‖θ‖².
         rho: radius of the perturbation.
@@ -45,18 +45,18 @@ def bound_terms(
         >>> round(sum(bound_terms(weights=402964, images=2000).values()).item(), -3)
         43000.0
     """
-    T, N = (torch.as_tensor(value, dtype=torch.float64) for value in (weights, images))
-    numbers: dict[str, float | Tensor] = dict(weights=T, images=N, norm_squared=norm_squared, rho=rho)
+    P, N = (torch.as_tensor(value, dtype=torch.float64) for value in (weights, images))
+    numbers: dict[str, float | Tensor] = dict(weights=P, images=N, norm_squared=norm_squared, rho=rho)
     numbers |= dict(tasks=tasks, delta=delta, largest_loss=largest_loss)
     for name, value in numbers.items():
         if not torch.all(torch.as_tensor(value) > 0) or (name == "delta" and value >= 1):
             raise ValueError(
                 f"Got {name}={value}; expected a number above 0{' and below 1' * (name == 'delta')}."
             )
-    growth = norm_squared / rho**2 * (1 + (N.log() / T).sqrt()) ** 2
+    growth = norm_squared / rho**2 * (1 + (N.log() / P).sqrt()) ** 2
     terms = {
-        "½ T log(1 + ‖θ‖²/ρ² …)": T / 2 * torch.log1p(growth),
-        "6 log(N + T)": 6 * (N + T).log(),
+        "½ P log(1 + ‖θ‖²/ρ² …)": P / 2 * torch.log1p(growth),
+        "6 log(N + P)": 6 * (N + P).log(),
         "L²/8": torch.full_like(growth, largest_loss**2 / 8),
         "confidence": torch.full_like(growth, math.log(tasks / delta)),
         "½": torch.full_like(growth, 0.5),

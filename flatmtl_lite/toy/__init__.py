@@ -2,6 +2,16 @@
 
 from .descent import Method, decompose, descend, epsilon
 from .nets import ACTIVATIONS, TinyNet
-from .problems import PROBLEMS, Problem
+from .problems import LINE, PROBLEMS, Problem
 
-__all__ = ["ACTIVATIONS", "PROBLEMS", "Method", "Problem", "TinyNet", "decompose", "descend", "epsilon"]
+__all__ = [
+    "ACTIVATIONS",
+    "LINE",
+    "PROBLEMS",
+    "Method",
+    "Problem",
+    "TinyNet",
+    "decompose",
+    "descend",
+    "epsilon",
+]

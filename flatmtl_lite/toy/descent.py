@@ -100,15 +100,14 @@ def descend(
     starts = torch.as_tensor(starts, dtype=torch.float64)
     shape = _family_shape(starts, rho, methods)
     theta = starts.expand(len(methods), *shape, 2).clone()
-    optimizer = problem.optimizer([theta], lr=problem.lr if lr is None else lr)
+    step_against = problem.optimizer(theta, problem.lr if lr is None else lr)
     steps = problem.steps if steps is None else steps
     path = theta.new_empty(steps + 1, *theta.shape)
     directions = _Family(problem, methods)
     with torch.inference_mode():
         path[0] = theta
         for step in range(steps):
-            theta.grad = directions(theta, rho)
-            optimizer.step()
+            step_against(directions(theta, rho))
             path[step + 1] = theta
     return path.movedim(0, -2)
 
@@ -213,7 +212,7 @@ def _family_shape(starts: Tensor, rho: Tensor, methods: Sequence[Method]) -> tor
         )
     check_radius(rho)
     try:
-        return torch.broadcast_shapes(starts.shape[:-1], rho.shape)
+        return torch.broadcast_tensors(starts[..., 0], rho)[0].shape
     except RuntimeError as error:
         raise ValueError(
             f"Got starts of shape {tuple(starts.shape)} and rho of shape {tuple(rho.shape)}; expected shapes "

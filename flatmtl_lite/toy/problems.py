@@ -6,6 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from .steps import Step, adam_steps, sgd_steps
+
 
 class Problem:
     """T losses of a point in the plane. Each task has its own point, because SAM moves the tasks apart.
@@ -16,7 +18,7 @@ class Problem:
         window: ((left, right), (bottom, top)), the part of the plane to draw.
         starts: points (x, y) to start from, the most telling first.
         basins: (T, K, 2), a point in the basin of each local minimum of each task.
-        optimizer: makes a ``torch.optim`` optimizer from parameters and a learning rate.
+        optimizer: makes from parameters and a learning rate what steps them, see ``steps.py``.
         lr: that learning rate.
         steps: step count that ends at rest, or on the Pareto front, from every start.
         rho: the largest radius worth trying.
@@ -27,7 +29,7 @@ class Problem:
     window: tuple[tuple[float, float], tuple[float, float]]
     starts: tuple[tuple[float, float], ...]
     basins: Tensor
-    optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.SGD
+    optimizer: Callable[[Tensor, float], Step] = staticmethod(sgd_steps)
     lr: float
     steps: int
     rho: float
@@ -71,7 +73,7 @@ class Ridges(Problem):
     window = ((-11.0, 11.0), (-11.0, 11.0))
     starts = ((-8.5, 7.5), (0.0, 0.0), (9.0, 9.0), (-7.5, -0.5), (9.0, -1.0))
     # the walls of the valleys are steep, and Adam must forget them soon to take long steps in the bowls
-    optimizer = partial(torch.optim.Adam, betas=(0.5, 0.9))
+    optimizer = staticmethod(partial(adam_steps, betas=(0.5, 0.9)))
     lr = 0.3
     steps = 160
     rho = 2.0
@@ -228,4 +230,28 @@ class Triangle(Wells):
     )
 
 
+class Line(Wells):
+    """One task on a line: a sharp valley at x = -1 and a flat one at x = 1.1. The second coordinate rests.
+
+    The optimizer has momentum, like a ball that rolls. From its start plain descent ends in the sharp valley,
+    and SAM with ρ = 0.5 ends in the flat one. Without momentum SAM stops just beyond the sharp valley, where
+    it looks back at its bottom.
+    """
+
+    name = "line"
+    tasks = 1
+    window = ((-2.6, 2.9), (-1.0, 1.0))
+    starts = ((-2.3, 0.0),)
+    optimizer = staticmethod(partial(sgd_steps, momentum=0.8))
+    lr = 0.03
+    steps = 80
+    rho = 1.0
+
+    bowls = torch.tensor([[(0.5, 0.5), (1.0, 0.0)]], dtype=torch.float64)
+    wells = torch.tensor(
+        [[[(-1.0, 0.0), (0.12, 1.0), (0.6, 0.6)], [(1.2, 0.0), (0.9, 1.0), (0.6, 0.6)]]], dtype=torch.float64
+    )
+
+
+LINE = Line()
 PROBLEMS = {cls.name: cls() for cls in (Ridges, Valleys, Triangle)}

@@ -31,13 +31,16 @@ function open(model) {
 }
 const library = {
     async newPlot(plot, data) {
-        plot.data = data;
+        Object.assign(plot, {data, layout: {}, _fullData: data, _fullLayout: {_subplots: {cartesian: []}}});
         plot.classList.add('drawn');
         await window.hold;
     },
     purge: plot => plot.classList.remove('drawn'),
     animate: async () => {},
     relayout: async () => {},
+    restyle: async () => {},
+    deleteTraces: async () => {},
+    addTraces: async () => {},
 };
 const carried = new DataView(new TextEncoder().encode('window.Plotly = library').buffer);
 const pause = () => new Promise(resolve => setTimeout(resolve, 100));
@@ -89,16 +92,128 @@ def test_a_model_that_carries_plotly_serves_those_that_wait(blank):
     assert blank.evaluate(run) == [[3, 3], 0]
 
 
-def test_a_point_that_stays_where_it_is_asks_no_kernel(blank):
+def test_a_typed_point_asks_the_kernel_once_and_out_of_range_is_answered(blank):
     blank.clock.install()
     blank.evaluate("() => { window.stage = open(new Model({plotly_js: carried})); }")
-    field, state = blank.get_by_label("start y"), blank.locator(".state")
-    for typed, at, saves in (("2", 2, 0), ("9", 2, 0), ("1.5", 1.5, 1)):
+    field, note = blank.get_by_label("start y"), blank.locator(".lock")
+    for typed, at, saves, said in (
+        ("2", 2, 0, ""),
+        ("9", 2, 0, "Got 9; expected a number from -2 to 2. Took 2."),
+        ("1.5", 1.5, 1, "not answered"),
+    ):
         field.fill(typed)
         field.press("Enter")
         blank.clock.run_for(5000)
         assert blank.evaluate("[stage.model.get('points'), stage.model.saves]") == [[[1, at]], saves]
-        assert ("not answered" in state.text_content()) is (saves > 0)
+        assert said in note.text_content()
+        assert note.is_visible() is bool(said)
+
+
+def test_without_a_kernel_a_point_stays_and_the_stage_says_why_at_once(blank):
+    blank.evaluate(
+        "() => { window.stage = open(new Model({plotly_js: carried})); stage.model.comm_live = false; }"
+    )
+    field = blank.get_by_label("start y")
+    field.fill("1.5")
+    field.press("Enter")
+    assert "kernel of this cell is gone. Run the cell again." in blank.locator(".lock").text_content()
+    assert field.input_value() == "2"
+    assert blank.evaluate("[stage.model.get('points'), stage.model.saves]") == [[[1, 2]], 0]
+    blank.get_by_label("method").select_option("far")  # its table is not in the page
+    assert blank.get_by_label("method").input_value() == "near"
+    blank.get_by_role("slider").press("ArrowRight")  # the table of the slider is
+    assert blank.locator(".state").text_content() == "second"
+    assert not blank.locator(".lock").is_visible()
+
+
+def test_a_handle_that_rides_on_the_slider_never_leaves_an_old_line_under_it(blank):
+    run = """() => {
+        const stage = open(new Model({plotly_js: carried, moving: [[0, 2], [1, 1]], resting: [], index: 1}));
+        const field = stage.el.querySelector('input[type=number]');
+        field.value = 3;
+        field.dispatchEvent(new Event('change'));
+        const line = () => ['.value', '.state'].map(name => stage.el.querySelector(name).textContent);
+        const during = line();
+        return until(() => stage.drawn() === 3).then(() => {
+            stage.model.set('tables', stage.model.get('tables'));
+            return [during, line()];
+        });
+    }"""
+    assert blank.evaluate(run) == [["0", "computing …"], ["0", "first"]]
+
+
+def test_undo_redo_and_reset(blank):
+    blank.clock.install()
+    blank.evaluate("() => { window.stage = open(new Model({plotly_js: carried})); }")
+    blank.locator(".moving.drawn").wait_for(state="attached")
+    slider, value = blank.get_by_role("slider"), blank.locator(".value")
+    slider.press("ArrowRight")
+    blank.clock.run_for(400)
+    field = blank.get_by_label("start y")
+    field.fill("1.5")
+    field.press("Enter")
+    blank.clock.run_for(400)
+
+    def now() -> list:
+        return [value.text_content(), *blank.evaluate("stage.model.get('points')")[0]]
+
+    assert now() == ["1", 1, 1.5]
+    for key, state in (
+        ("z", ["1", 1, 2]),
+        ("z", ["0", 1, 2]),
+        ("z", ["0", 1, 2]),
+        ("y", ["1", 1, 2]),
+        ("y", ["1", 1, 1.5]),
+        ("r", ["0", 1, 2]),
+    ):
+        slider.press(key)
+        blank.clock.run_for(400)
+        assert now() == state, key
+    blank.get_by_role("button", name="Undo").dispatch_event("click")
+    assert now() == ["1", 1, 1.5]
+
+
+@pytest.mark.parametrize(("motion", "stops"), [("no-preference", 81), ("reduce", 9)])
+def test_play_sweeps_the_slider_and_pauses(blank, motion, stops):
+    blank.emulate_media(reduced_motion=motion)
+    run = """async () => {
+        const values = [...Array(81).keys()].map(String);
+        const stage = open(new Model({plotly_js: carried, values, states: [values, []], tables: [rows, []]}));
+        await until(() => stage.drawn() === 3);
+        const seen = new Set(['0']);
+        stage.model.on('change:index', () => seen.add(stage.el.querySelector('.state').textContent));
+        const play = stage.el.querySelector('[aria-label^=Play]');
+        play.click();
+        const pressed = play.getAttribute('aria-pressed');
+        await until(() => play.getAttribute('aria-pressed') === 'false');
+        const swept = [seen.size, stage.model.get('index')];
+        play.click();
+        await until(() => stage.model.get('index') > 0);
+        play.click();
+        const paused = stage.model.get('index');
+        await pause();
+        await pause();
+        return {pressed, swept, stays: stage.model.get('index') === paused, paused};
+    }"""
+    blank.evaluate("() => { window.rows = Array(4 + 81 * 4).fill(0); }")
+    result = blank.evaluate(run)
+    assert result["pressed"] == "true"
+    assert result["swept"][1] == 80
+    assert result["swept"][0] <= stops  # a busy machine skips some
+    assert result["swept"][0] >= min(stops, 9)
+    assert result["stays"]
+    assert 0 < result["paused"] < 80
+
+
+def test_a_locked_stage_keeps_its_tools_locked(blank):
+    blank.evaluate(
+        "() => { window.stage = open(new Model({plotly_js: carried, locked: 'Predict first.'})); }"
+    )
+    blank.locator(".moving.drawn").wait_for(state="attached")
+    for name in ("Play or pause", "Undo", "Redo", "Reset"):
+        assert blank.get_by_role("button", name=name).is_disabled()
+    blank.locator(".flatmtl-stage").press("p")
+    assert blank.evaluate("stage.model.get('index')") == 0
 
 
 @pytest.mark.parametrize("after", ["at once", "while it draws", "drawn"])
@@ -133,7 +248,7 @@ def test_a_choice_without_a_table_says_so_whatever_else_changes(blank):
 def test_a_key_press_changes_one_live_region(blank):
     blank.evaluate("() => { window.stage = open(new Model({plotly_js: carried, locked: 'Wait.'})); }")
     live = blank.locator("output, [role=status], [aria-live]")
-    assert live.evaluate_all("nodes => nodes.map(node => node.className)") == ["lock", "state"]
+    assert live.evaluate_all("nodes => nodes.map(node => node.className)") == ["state", "lock"]
     for axis, ends in (("x", ["-5", "5"]), ("y", ["-2", "2"])):
         field = blank.get_by_label(f"start {axis}")
         assert [field.get_attribute(end) for end in ("min", "max")] == ends

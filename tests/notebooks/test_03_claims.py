@@ -42,10 +42,6 @@ def split(net, batch, rho: float, **options) -> fm.Decomposition:
     return fm.decompose(*runs.task_closures(net, *batch), list(net.trunk.parameters()), heads, rho, **options)
 
 
-def off(found: torch.Tensor, true: torch.Tensor) -> float:
-    return ((found.double() - true).norm(dim=-1) / true.norm(dim=-1)).mean().item()
-
-
 def shown(stage, uid: str) -> torch.Tensor:
     """The points of a trace as drawn now, (n, 2)."""
     trace = next(trace for trace in stage.drawn().data if trace.uid == uid)
@@ -122,15 +118,15 @@ def test_the_flat_part_grows_by_three_to_four_a_decade(batch):
 
 
 def test_recorded_conflict():
-    for label, kind, quoted in (
-        ("F-LS", "loss parts", "0.38, 0.32, 0.49"),
-        ("F-LS", "flat parts", "with SAM 0.10, 0.18, 0.25"),
-        ("LS", "flat parts", "without it 0.15, 0.30, 0.41"),
+    for kind, quoted in (
+        ("loss parts", "between the loss parts does not fall: 0.38, 0.32, 0.49"),
+        ("flat parts", "Conflict between the flat parts grows: 0.10, 0.18, 0.25"),
     ):
         says(quoted)
-        assert ", ".join(f"{share:.2f}" for share in SEEN[label][kind]) in quoted
+        assert ", ".join(f"{share:.2f}" for share in SEEN["F-LS"][kind]) in quoted
     with_sam, without = ([SEEN[label][f"within task {k}"] for k in (1, 2)] for label in ("F-LS", "LS"))
-    says("with SAM it starts high (0.66 and 0.41) and falls to nearly 0; without SAM it is rare")
+    says("conflict within a task starts high: 0.66 and 0.41 of the steps in the first third")
+    says("Then it falls to nearly 0. Without SAM it is rare from the start")
     assert [f"{thirds[0]:.2f}" for thirds in with_sam] == ["0.66", "0.41"]
     assert max(thirds[-1] for thirds in with_sam) < 0.02
     assert max(map(max, without)) < 0.07
@@ -145,28 +141,3 @@ def test_recorded_conflict_within_a_task_falls_with_every_seed():
             for k in (1, 2):
                 assert shares[f"within task {k}"][0] > 5 * max(shares[f"within task {k}"][1:])
             assert shares["flat parts"][0] < shares["flat parts"][-1] < shares["loss parts"][-1]
-
-
-def test_bf16_spoils_the_flat_part_of_a_small_step(batch):
-    says("At ρ = 0.001 the error of the flat part in bf16 is as long as the flat part")
-    says("At 0.1 it is still off by more than a tenth")
-    says("The ReLU net is off by more than ten times that")
-    says("The flat part at ρ = 0.001 has a twentieth of the loss part's length")
-    says("its error is below one part in a thousand at every ρ here")
-
-    def in_bf16(net, rho):
-        with torch.autocast("cpu", torch.bfloat16):
-            return split(net.float(), batch, rho)
-
-    for rho, low, high in ((0.001, 0.8, 1.5), (0.1, 0.1, 0.3)):
-        true = split(network(), batch, rho)
-        assert off(split(network().float(), batch, rho).flat, true.flat) < 1e-3
-        assert low < off(in_bf16(network(), rho).flat, true.flat) < high
-        assert low < off(split(network().bfloat16(), batch, rho).flat, true.flat) < high
-        if rho == 0.001:
-            length = true.flat.norm(dim=-1) / true.loss.norm(dim=-1)
-            assert ((length > 0.03) & (length < 0.08)).all()
-            assert 0.04 < off(in_bf16(network(), rho).loss, true.loss) < 0.07
-    smooth = network(torch.nn.Softplus)
-    clean = split(smooth, batch, 0.01).loss
-    assert 0.002 < off(in_bf16(smooth, 0.01).loss, clean) < 0.006

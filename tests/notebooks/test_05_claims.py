@@ -37,6 +37,26 @@ def gaps(aggregate, rhos, start=TRIANGLE.starts[0]):
     return (ends[0] - ends[1]).norm(dim=-1)
 
 
+def test_the_examples_with_two_tasks(says):
+    says("| SAM gradient, their sum | (2, 2) | (-1, 1) | (-0.4, 1.2) |")
+    loss, flat = torch.tensor([[[2, 0], [-1, 0]], [[0, 2], [0, 1]]], dtype=torch.float64)
+    d = fm.Decomposition(loss, flat, losses=torch.ones(2, dtype=torch.float64))
+    answers = {rule: getattr(fm, rule)(d, fm.MGDA()).tolist() for rule in ("erm", "direct", "decomposed")}
+    assert answers["erm"] == pytest.approx([0, 0])
+    assert answers["direct"] == pytest.approx([-0.4, 1.2])
+    assert answers["decomposed"] == pytest.approx([0, 1])
+    says("Their sum is (0.5, 1.5). The mean of the SAM gradients is (0.5, 1.5) too")
+    assert fm.direct(d, fm.Mean()).tolist() == fm.decomposed(d, fm.Mean()).tolist() == [0.5, 1.5]
+
+
+def test_the_example_of_each_with_two_parts(says):
+    says("(0.8, 1.6), and twice that is (1.6, 3.2). The loss part has shrunk from 4 to 1.6")
+    says("Take the rows (4, 0) and (0, 0.02): twice MGDA's answer is about (0, 0.04)")
+    for flat, twice in ((2, [1.6, 3.2]), (0.02, [0, 0.04])):
+        parts = torch.tensor([[4, 0], [0, flat]], dtype=torch.float64)
+        assert (2 * fm.MGDA()(parts)).tolist() == pytest.approx(twice, abs=1e-3)
+
+
 def test_the_ends_part_though_the_directions_at_the_start_do_not(says):
     says("directions at the start never differ by more than 1.2°")
     says("the ends begin to move apart at ρ ≈ 0.2. From ρ = 0.4 on they lie about one unit apart")

@@ -94,7 +94,7 @@ def test_the_size_of_the_bound(prose):
     f = sum(lab.bound_terms(402_964, 2000).values()).item()
     assert f"a loss of {round(f, -3):,.0f} on new data" in prose
     assert 18_000 < f / math.log(10) < 20_000  # "nearly 20,000", "four orders of magnitude"
-    largest = lab.bound_terms(402_964, 2000)["½ T log(1 + ‖θ‖²/ρ² …)"].item() * math.sqrt(2000)
+    largest = lab.bound_terms(402_964, 2000)["½ P log(1 + ‖θ‖²/ρ² …)"].item() * math.sqrt(2000)
     assert 4.5 < largest / 402_964 < 5  # "nearly five nats for every weight"
     assert largest == pytest.approx(1.9e6, rel=0.03)
     images = torch.logspace(3, 16, 10_000, dtype=torch.float64)
@@ -103,11 +103,28 @@ def test_the_size_of_the_bound(prose):
     assert means("norm_squared")[2] == pytest.approx(289, rel=0.03)
 
 
+def test_examples_in_numbers(prose):
+    assert "the loss rises there by 3 · 0.1² = 0.03" in prose
+    w = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    H = torch.autograd.functional.hessian(lambda w: 3 * w[0] ** 2 + w[1] ** 2, w)
+    assert torch.linalg.eigvalsh(H).max() == 6
+    assert H.trace() == 8
+    assert "(60 · 0.2 + 40 · 0)/100 = 0.12" in prose
+    count, confidence, accuracy = torch.tensor([[60, 40], [0.9, 0.5], [42 / 60, 20 / 40]])
+    ece = lab.checks.expected_calibration_error.right(count, confidence, accuracy)
+    assert ece.item() == pytest.approx(0.12)
+
+
 def test_the_rescaled_network(prose):
     assert "85 at α = 0.1" in prose
     alphas = torch.logspace(-1, 1, 81, dtype=torch.float64)
     theta = scale.rescaled(scale.trained(), alphas)
     found = scale.measured(theta, lambda weights: scale.losses(weights).mean(-1))
     assert found["sharpness"][0] / found["sharpness"][40] == pytest.approx(85, abs=1)
-    for name in ("sharpness", "top", "trace"):  # "did not even find the flattest network"
-        assert found[name].min() < 0.9 * found[name][40]
+    assert "α = 1.41 is flatter by all three numbers" in prose
+    wider = scale.measured(
+        scale.rescaled(scale.trained(), torch.tensor([1.41], dtype=torch.float64)),
+        lambda weights: scale.losses(weights).mean(-1),
+    )
+    for name in ("sharpness", "top", "trace"):
+        assert wider[name][0] < 0.95 * found[name][40]

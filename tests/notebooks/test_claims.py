@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
 import nbformat
 import pytest
 
+from flatmtl_lite.runs import mlp
 from flatmtl_lite.runs.records import teaching
 
 RECORD = teaching.recorded()
@@ -55,7 +56,7 @@ CLAIMS = {
 
 @pytest.fixture(scope="module")
 def prose() -> str:
-    path = Path(__file__).parents[2] / "notebooks" / "07_multimnist.ipynb"
+    path = Path(__file__).parents[2] / "notebooks" / "instructor" / "07_multimnist.ipynb"
     cells = nbformat.read(path, as_version=4).cells
     return re.sub(r"[*\s]+", " ", " ".join(cell.source for cell in cells if cell.cell_type == "markdown"))
 
@@ -77,6 +78,39 @@ def test_claims_in_words():
     )
     assert len(agreement) == 10
     assert all(0.995 <= cosine <= 0.997 for cosine in agreement)
+
+
+def test_the_gain_has_one_source(prose):
+    assert "Each of them changes the mean by less than half a point" in prose
+    for one, other in (("F-CAGrad", "direct CAGrad"), ("F-CAGrad", "F-LS"), ("F-LS", "SAM on the mean loss")):
+        assert abs(teaching.paired_difference(NOISY, one, other)[0]) < 0.5
+    assert "Over five seeds it beats LS by about 15 points" in prose
+    assert 14.5 < teaching.paired_difference(NOISY, "F-CAGrad", "LS")[0] < 15.5
+
+
+def test_a_large_radius_learns_nothing(prose):
+    assert "At ρ = 0.05 F-LS is far below its best, and at ρ = 0.4 it has not learnt anything" in prose
+    test = {e["rho"]: mean(e["test"]) for e in RECORD["selection"] if e["label"] == "F-LS"}
+    assert 69 < test[0.14] < 71
+    assert test[0.05] < test[0.14] - 5
+    assert 9 < test[0.4] < 11.5
+
+
+def test_examples_in_numbers(prose):
+    assert "F-LS has 70, 72 and 68, and LS has 55, 58 and 52. The differences are 15, 14 and 16" in prose
+    assert (
+        "their mean is 15, and their standard deviation is 1. The methods themselves spread by 2 and 3"
+        in prose
+    )
+    one, other = (70, 72, 68), (55, 58, 52)
+    differences = [a - b for a, b in zip(one, other, strict=True)]
+    assert (mean(differences), stdev(differences), stdev(one), stdev(other)) == (15, 1, 2, 3)
+    assert "30 · 0.4 / 9 = 1.3 more agree by luck. Together that is about 43 %" in prose
+    assert round(70 * 0.6 + 30 * 0.4 / 9) == 43
+    assert "1/\\sqrt{P}$, which is 0.0016 for this trunk" in prose
+    weights = sum(weight.numel() for weight in mlp().trunk.parameters())
+    assert f"{weights**-0.5:.4f}" == "0.0016"
+    assert f"{1.645 * weights**-0.5:.3f}" == "0.003"  # nine in ten lie within 1.645 standard deviations
 
 
 def test_radius_and_decay_are_what_validation_picked():

@@ -19,6 +19,7 @@ LEARNERS, INSTRUCTORS = sorted(FOLDER.glob("*.ipynb")), sorted(FOLDER.glob("inst
 NOTEBOOKS = LEARNERS + INSTRUCTORS
 PLOTLY = "application/vnd.plotly.v1+json"
 MOST_PICTURE_BYTES = 60_000
+PLUMBING, FOLDED_ON_THE_SITE = "plumbing", "hide-input"
 
 
 def edition(path: Path) -> str:
@@ -113,6 +114,38 @@ def test_teachers_find_notes(path):
         assert part in notes
 
 
+def wrongly_folded(notebook: nbformat.NotebookNode) -> list[str]:
+    """Cells that are folded in one place only, and folded cells that a learner must see."""
+    found = []
+    for cell in notebook.cells:
+        signs = (
+            PLUMBING in tags(cell),
+            FOLDED_ON_THE_SITE in tags(cell),
+            cell.metadata.get("jupyter", {}).get("source_hidden", False),
+        )
+        needed = EXERCISE in tags(cell) or re.search(r"^lab\.(?!show)", cell.source, re.MULTILINE)
+        if any(signs) and (needed or not all(signs)):
+            found.append(cell.source)
+    return found
+
+
+@pytest.mark.parametrize("path", INSTRUCTORS, ids=edition)
+def test_plumbing_is_folded_in_jupyterlab_and_on_the_site(path):
+    assert wrongly_folded(read(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "cell_tags", "hidden"),
+    [("x = 1", ["plumbing"], True), ("x = 1", ["hide-input", "plumbing"], False), ("x = 1", [], True)]
+    + [("lab.compare({})", ["hide-input", "plumbing"], True)],
+)
+def test_a_wrong_fold_is_found(source, cell_tags, hidden):
+    cell = nbformat.v4.new_code_cell(
+        source, metadata={"tags": cell_tags, "jupyter": {"source_hidden": hidden}}
+    )
+    assert wrongly_folded(nbformat.v4.new_notebook(cells=[cell])) == [source]
+
+
 def spoil_order(notebook):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     code[0].execution_count, code[1].execution_count = code[1].execution_count, code[0].execution_count
@@ -144,7 +177,8 @@ def test_the_guard_can_fail(spoil):
 
 
 def rows_of_equations() -> list[str]:
-    text = next(c.source for c in read(NOTEBOOKS[0]).cells if c.source.startswith("## From equation to code"))
+    cells = read(FOLDER / "90_reference.ipynb").cells
+    text = next(cell.source for cell in cells if cell.source.startswith("## From equation to code"))
     return [line for line in text.splitlines() if line.startswith("|")][2:]
 
 

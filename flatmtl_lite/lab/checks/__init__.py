@@ -1,17 +1,20 @@
 """Exercises that answer at once: missing, keep working, almost (with the likely mistake), correct.
 
 Read ``exercise`` first, then one file per notebook: ``conflict`` (01), ``sharpness`` (02), ``splitting``
-(03), ``aggregators`` (04), ``rules`` (05), ``generalising`` (06), ``scenes`` (08).
+(03), ``aggregators`` (04), ``rules`` and ``weights`` (05), ``generalising`` (06), ``multimnist`` (07),
+``scenes`` (08).
 """
 
-from .aggregators import good_for_all, keeps_scale, mgda
+from .aggregators import good_for_all, keeps_scale, mgda, pcgrad_in_order
 from .conflict import angle, mean_step, pcgrad
 from .exercise import Exercise, Feedback
 from .generalising import expected_calibration_error, rayleigh, rescale, union_bound
+from .multimnist import noisy_accuracy, paired_difference
 from .rules import additive, decomposed_rule, f_method
 from .scenes import delta_m, depth_error, pulls
 from .sharpness import adaptive_epsilon, perturbation, sam_gradient, shared_epsilon
 from .splitting import conflicts, flat_part, predicted_flat, unmoved
+from .weights import rule_weights
 
 __all__ = [
     "Exercise",
@@ -30,12 +33,16 @@ __all__ = [
     "keeps_scale",
     "mean_step",
     "mgda",
+    "noisy_accuracy",
+    "paired_difference",
     "pcgrad",
+    "pcgrad_in_order",
     "perturbation",
     "predicted_flat",
     "pulls",
     "rayleigh",
     "rescale",
+    "rule_weights",
     "sam_gradient",
     "shared_epsilon",
     "union_bound",

@@ -1,9 +1,12 @@
-"""Exercises of notebook 04: the cone of common descent, MGDA for two tasks, the laws of scale."""
+"""Exercises of notebook 04: the cone of common descent, MGDA, PCGrad for many tasks, the laws of scale."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from ...aggregation import MGDA
+from ...aggregation import MGDA, PCGrad
+from ...aggregation.unit_rows import identity
 from .exercise import Exercise
 from .vectors import PAIRS, unit, vector
 
@@ -83,6 +86,83 @@ mgda = Exercise(
 )
 
 
+class InOrder(PCGrad):
+    """PCGrad whose tasks all go through the others in a given order instead of a random one."""
+
+    def __init__(self, order: Sequence[int]):
+        super().__init__()
+        self.order = order
+
+    def others(self, T: int) -> Tensor:
+        rounds = [[j for j in self.order if j != i] for i in range(T)]
+        return identity(T)[torch.tensor(rounds).T]
+
+
+def _projected(
+    G: Tensor,
+    order: Sequence[int],
+    always: bool = False,
+    at_once: bool = False,
+    with_itself: bool = False,
+    by_own: bool = False,
+    against_changed: bool = False,
+) -> Tensor:
+    """Return the vector v of every task as a learner writes it. The options make the classic mistakes."""
+    V = G.clone()
+    for i in range(len(G)):
+        for j in order:
+            if j == i and not with_itself:
+                continue
+            g = V[j] if against_changed else G[j]
+            dot = (G if at_once else V)[i] @ g
+            if always or dot < 0 or (j == i and with_itself):
+                V[i] = V[i] - dot / (V[i] @ V[i] if by_own else g @ g) * g
+    return V
+
+
+PULLED = torch.stack([vector(1, 0), vector(-1, 1), vector(0, -2)])
+SPREAD = torch.stack([vector(1, 0, 2), vector(-1, 1, -0.3), vector(0.2, -2, -1), vector(-1, 0.5, 1)])
+
+pcgrad_in_order = Exercise(
+    arguments=("G", "order"),
+    cases=[
+        (PULLED, [1, 2, 0]),
+        (PULLED, [0, 2, 1]),
+        (PULLED[:2], [1, 0]),
+        (SPREAD, [2, 0, 3, 1]),
+        (SPREAD, [0, 1, 2, 3]),
+        (LIKE, [0, 1, 2]),
+    ],
+    right=lambda G, order: InOrder(order)(G),
+    mistakes={
+        "you always project. Project only where the inner product is below 0.": (
+            lambda G, order: _projected(G, order, always=True).mean(0)
+        ),
+        "compare the *present* v with the next gradient. You use the original gradient each time, so a later "
+        "step does not know what an earlier one removed.": (
+            lambda G, order: _projected(G, order, at_once=True).mean(0)
+        ),
+        "project against the original gradients. You project against rows that are already changed.": (
+            lambda G, order: _projected(G, order, against_changed=True).mean(0)
+        ),
+        "divide the inner product by the squared length of the other gradient, the one you remove.": (
+            lambda G, order: _projected(G, order, by_own=True).mean(0)
+        ),
+        "leave a task itself out of its own round: its gradient has no conflict with itself.": (
+            lambda G, order: _projected(G, order, with_itself=True).mean(0)
+        ),
+        "you go through the tasks as 0, 1, 2, ... and pay no attention to order.": (
+            lambda G, order: _projected(G, sorted(order)).mean(0)
+        ),
+        "you add the T vectors. Take their mean, so that equal gradients stay as they are.": (
+            lambda G, order: _projected(G, order).sum(0)
+        ),
+        "you return all T vectors. Return their mean.": _projected,
+    },
+    praise="this is PCGrad. It draws a random order for each task, so with three tasks its step is random.",
+)
+
+
 def _mean(G: Tensor) -> Tensor:
     return G.mean(0)
 
@@ -123,6 +203,7 @@ keeps_scale = Exercise(
     cases=[
         (_mean, torch.stack([vector(1, 2), vector(3, -4)])),
         (_mean, ROWS),
+        (_mean, torch.stack([vector(1, 2), vector(1, 2)])),
         (_sum, ROWS),
         (_mgda, ROWS),
         (_weighted, ROWS),

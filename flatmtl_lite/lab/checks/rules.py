@@ -11,7 +11,7 @@ from ...decomposition import Decomposition, decomposed, second
 from ...passes import decompose
 from ...perturbation import worst_case
 from .exercise import Exercise
-from .vectors import vector
+from .vectors import unit, vector
 
 THREE = torch.stack([vector(1, 0, 2), vector(-1, 1, 0.3), vector(0.2, -2, 1)])
 FLAT = torch.stack([vector(0.3, 1, -0.5), vector(0.4, 0.1, 0.9), vector(-1, 0.7, 0.2)])
@@ -44,6 +44,10 @@ decomposed_rule = Exercise(
 )
 
 
+def unit_mean(G: Tensor) -> Tensor:
+    return unit(G.mean(0))
+
+
 def _same(first: Tensor, second: Tensor) -> bool:
     return torch.allclose(first, second)
 
@@ -57,15 +61,16 @@ additive = Exercise(
         (MGDA(), THREE, 2 * THREE),
         (PCGrad(), THREE[:2], FLAT[:2]),
         (PCGrad(), THREE[:2].abs(), FLAT[:2].abs()),
+        (Mean(), THREE, 0 * THREE),
+        (unit_mean, THREE, FLAT),
     ],
     right=lambda A, G, H: _same(A(G + H), A(G) + A(H)),
     mistakes={
         "== is False if numbers differ only by rounding. Compare with torch.allclose.": (
             lambda A, G, H: torch.equal(A(G + H), A(G) + A(H))
         ),
-        "yours holds for every aggregator, as A(2G) = 2A(G) does: compare A(G + H) with A(G) + A(H).": (
-            lambda A, G, H: _same(A(2 * G), 2 * A(G))
-        ),
+        "yours holds for every aggregator of this course, as A(2G) = 2A(G) does. Compare A(G + H) with "
+        "A(G) + A(H).": (lambda A, G, H: _same(A(2 * G), 2 * A(G))),
         "the other way round: True where the sum of the answers is the answer to the sum.": (
             lambda A, G, H: not _same(A(G + H), A(G) + A(H))
         ),

@@ -154,11 +154,16 @@ unmoved = Exercise(
     cases=[
         (torch.tensor([1.0, 1.0, -3.0, 0.5, 8.0]).bfloat16(), torch.tensor([0.001, 0.01, 0.002, -0.001, 0])),
         (torch.tensor([1.9, 0.0, -0.25, 2.0, 7.0]).bfloat16(), torch.tensor([0.0038, 1e-6, 0.0, 0.1, -0.01])),
+        # the first step is a little more than half a gap, and rounded to bf16 it is half a gap
+        (torch.tensor([1.0, 1.0, -3.0]).bfloat16(), torch.tensor([2**-8 + 2**-18, 0.5, 0.001])),
     ],
     right=lambda theta, epsilon: _stays(theta, epsilon).mean(),
     mistakes={
         "θ + ε is float32 here, so it keeps the small step. Round the sum back to bf16, the format of "
         "the weights.": (lambda theta, epsilon: (theta.float() + epsilon == theta).double().mean()),
+        "you round ε to bf16 before you add it. Add ε as it is, and round only the sum.": (
+            lambda theta, epsilon: _stays(theta, epsilon.bfloat16()).mean()
+        ),
         "you return the share of weights that move. Return the share that stays.": lambda theta, epsilon: (
             1 - _stays(theta, epsilon).mean()
         ),

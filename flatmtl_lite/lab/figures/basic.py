@@ -28,24 +28,47 @@ def image_row(images, titles: Sequence[str]) -> go.Figure:
 
 
 def arrows(vectors: Mapping[str, Mapping[str, Sequence[float]]], reach: float) -> go.Figure:
-    """Draw gradients in the plane of two weights from the origin, one panel per group.
+    """Draw steps in the plane of two weights, one panel per group, each step with its name.
 
     Args:
-        vectors: panel title -> part ("loss", "flat" or "sam") -> (x, y), numbers or a tensor.
+        vectors: panel title -> part ("loss", "flat" or "sam") -> (x, y), numbers or a tensor. The flat part
+            begins at the tip of the loss part, and the others begin at the origin.
         reach: half the height of each panel. It is the same in all panels, so lengths compare.
     """
     figure = make_subplots(1, len(vectors), subplot_titles=list(vectors))
     for column, parts in enumerate(vectors.values(), 1):
-        for part, (x, y) in parts.items():
+        steps = {part: np.array([float(x), float(y)]) for part, (x, y) in parts.items()}
+        tails = {"flat": steps.get("loss", np.zeros(2))}
+        ends = {part: (tails.get(part, np.zeros(2)), step) for part, step in steps.items()}
+        center = np.mean([tail + step / 2 for tail, step in ends.values()], 0)
+        for part, (tail, step) in ends.items():
+            if not step.any():
+                continue
             look = PARTS[part]
-            trace = arrow(f"{part}-{column}", look["color"], look["dash"])
-            trace.update(name=part, legendgroup=part, showlegend=column == 1)
-            trace.update(x=[0, round(float(x), 4)], y=[0, round(float(y), 4)])
+            trace = arrow(f"{part}-{column}", look["color"], look["dash"], name=part, showlegend=False)
+            trace.update(x=[round(v, 4) for v in (tail[0], tail[0] + step[0])])
+            trace.update(y=[round(v, 4) for v in (tail[1], tail[1] + step[1])])
             figure.add_trace(trace, 1, column)
+            figure.add_annotation(_name_beside(part, tail, step, center), row=1, col=column)
         figure.update_yaxes(scaleanchor=f"x{column if column > 1 else ''}", row=1, col=column)
     figure.update_yaxes(range=[-reach, reach]).update_xaxes(range=[-reach, reach])
-    figure.update_xaxes(title_text="first weight").update_yaxes(title_text="second weight", col=1)
-    return figure.update_layout(template=TEMPLATE, height=470, margin_t=90)
+    figure.update_xaxes(title_text="θ₁").update_yaxes(title_text="θ₂", col=1)
+    return figure.update_layout(template=TEMPLATE, height=470, margin_t=50)
+
+
+def _name_beside(part: str, tail: np.ndarray, step: np.ndarray, center: np.ndarray) -> go.layout.Annotation:
+    """Return the name of an arrow, next to its middle, on the side away from the other arrows."""
+    middle = tail + step / 2
+    side = np.array([-step[1], step[0]]) / np.linalg.norm(step)
+    outward = side @ (middle - center)
+    if outward < -1e-9 or (part == "sam" and outward < 1e-9):  # loss and SAM may be one line
+        side = -side
+    name = "SAM" if part == "sam" else part
+    x, y = (round(float(v), 4) for v in middle)
+    shift = dict(xshift=26 * side[0], yshift=16 * side[1])
+    return go.layout.Annotation(
+        x=x, y=y, text=f"<b>{name}</b>", showarrow=False, font_color=PARTS[part]["color"], **shift
+    )
 
 
 def curves(

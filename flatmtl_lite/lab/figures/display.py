@@ -3,24 +3,52 @@
 import base64
 import io
 import os
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import plotly.graph_objects as go
 from IPython.display import display
 
-from .style import COLORS
+from .style import COLORS, GROUND
 
 
-def show(figure: go.Figure, text: str) -> None:
+class Reveals(Protocol):
+    """A prediction: what it reveals is displayed when it is recorded."""
+
+    def reveals(self, bundle: Mapping[str, Any]) -> None:
+        """Display a bundle of MIME types when the prediction is recorded."""
+
+
+def show(figure: go.Figure, text: str, after: Reveals | None = None) -> None:
     """Display a plotly figure. Its one-line ``text`` stands for it where no picture can be drawn.
 
     A PNG may be stored with the live figure, see :func:`static_picture`.
+
+    Args:
+        figure: the figure.
+        text: what it shows, in one line. With ``after`` it must not say the answer: readers see the code.
+        after: a prediction, the result of :func:`~flatmtl_lite.lab.predict`. The figure appears when it is
+            recorded; at once in CI, in notebooks that a program executes, and after
+            :func:`~flatmtl_lite.lab.unlock`.
     """
     bundle = {"application/vnd.plotly.v1+json": figure.to_plotly_json(), "text/plain": text}
     bundle["application/vnd.plotly.v1+json"]["config"] = {"displaylogo": False, "responsive": True}
     has_picture = any(trace.type in ("image", "heatmap") for trace in figure.data)
     if picture := static_picture(figure, own_colors=has_picture):
         bundle["image/png"] = picture
-    display(bundle, raw=True)
+    if after is None:
+        display(bundle, raw=True)
+    else:
+        after.reveals(bundle)
+
+
+def behind_click(html: str) -> str:
+    """Return HTML that appears after a click: a result after a prediction, on a page without a kernel.
+
+    Figures in it take their size when it opens: plotly fits them to the page when the window is resized.
+    """
+    opening = "<details ontoggle=\"dispatchEvent(new Event('resize'))\">"
+    return f"{opening}<summary>Predict first. Then click to see the result.</summary>\n{html}\n</details>"
 
 
 def static_picture(figure: go.Figure, own_colors: bool = False) -> str:
@@ -43,10 +71,15 @@ def _small_png(figure: go.Figure, own_colors: bool) -> bytes:
     """
     from PIL import Image  # for ``make notebooks`` only; learners do not need it
 
-    drawn = figure.to_image(format="png", width=960, height=figure.layout.height or 450)
+    width, height = figure.layout.width or 960, figure.layout.height or 450
+    drawn = figure.to_image(format="png", width=width, height=height, scale=960 / width)
     palette = Image.new("P", (1, 1))
     palette.putpalette([value for color in _tints() for value in color])
     picture = Image.open(io.BytesIO(drawn)).convert("RGB")
+    if arrangements := (figure.layout.meta or {}).get(
+        "arrangements"
+    ):  # a stage: without the panels of "more"
+        picture = picture.crop((0, 0, picture.width, round(arrangements[0]["fold"] * 960 / width)))
     if own_colors:
         picture = picture.quantize()
     else:
@@ -57,7 +90,17 @@ def _small_png(figure: go.Figure, own_colors: bool) -> bytes:
 
 
 def _tints() -> list[tuple[int, ...]]:
-    """Return 64 greys, and each colour of the course in eight steps towards white."""
+    """Return 64 greys, each colour of the course in eight steps towards white, and the ground."""
     greys = [(level, level, level) for level in (round(255 * k / 63) for k in range(64))]
-    pure = [tuple(int(color[k : k + 2], 16) for k in (1, 3, 5)) for color in COLORS]
-    return greys + [tuple(round(255 - (255 - v) * k / 8) for v in c) for c in pure for k in range(1, 9)]
+    tints = [tuple(round(255 - (255 - v) * k / 8) for v in _rgb(c)) for c in COLORS for k in range(1, 9)]
+    return greys + tints + _between(_rgb(GROUND[0][1]), _rgb(GROUND[-1][1]), 32)
+
+
+def _rgb(color: str) -> tuple[int, ...]:
+    return tuple(int(color[k : k + 2], 16) for k in (1, 3, 5))
+
+
+def _between(low: tuple[int, ...], high: tuple[int, ...], steps: int) -> list[tuple[int, ...]]:
+    return [
+        tuple(round(a + (b - a) * k / steps) for a, b in zip(low, high, strict=True)) for k in range(steps)
+    ]

@@ -25,15 +25,20 @@ PATH = ORANGE
 GROUND = ((0.0, "#8fa9c4"), (0.5, "#cdd9e5"), (1.0, "#fbfcfd"))
 # dark pages swap these colours for others of the same meaning and enough contrast
 DARK = {
-    **{BLACK: "#f4f4f4", WHITE: "#111111", INK: "#e4e4e4", GREY: "#9a9a9a"},
-    **{BLUE: "#58b4e8", VERMILLION: "#ff8f4a", GREEN: "#2fd0a0", PURPLE: "#eda3cc", SKY: "#9ad8ff"},
-    **{
-        "#E5E5E5": "#333333",
-        "#444444": "#b0b0b0",
-        "#BBBBBB": "#555555",
-        "#bbbbbb": "#555555",
-        "#f7f7f7": "#1c1c1c",
-    },
+    BLACK: "#f4f4f4",
+    WHITE: "#111111",
+    INK: "#e4e4e4",
+    GREY: "#9a9a9a",
+    BLUE: "#58b4e8",
+    VERMILLION: "#ff8f4a",
+    GREEN: "#2fd0a0",
+    PURPLE: "#eda3cc",
+    SKY: "#9ad8ff",
+    "#E5E5E5": "#333333",
+    "#444444": "#b0b0b0",
+    "#BBBBBB": "#555555",
+    "#bbbbbb": "#555555",
+    "#f7f7f7": "#1c1c1c",
     **dict(zip((color for _, color in GROUND), ("#3b5a7d", "#24384e", "#121a23"), strict=True)),
 }
 METHODS = {

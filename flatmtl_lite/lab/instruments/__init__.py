@@ -17,6 +17,7 @@ from .rules import rules_instrument
 from .scale import scale_instrument
 from .snapshots import snapshot_instrument
 from .split import split_instrument
+from .valley import valley_instrument
 
 __all__ = [
     "ball_instrument",
@@ -32,4 +33,5 @@ __all__ = [
     "scale_instrument",
     "snapshot_instrument",
     "split_instrument",
+    "valley_instrument",
 ]

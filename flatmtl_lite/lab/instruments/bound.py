@@ -66,30 +66,34 @@ def bound_instrument(
 def _table(N: Tensor, norm_squared: float, choice: str) -> Table:
     weights = NETWORKS[choice]
 
-    def f(T: float | Tensor, N: Tensor) -> Tensor:
+    def f(P: float | Tensor, N: Tensor) -> Tensor:
         total = torch.zeros((), dtype=torch.float64)
-        return sum(bound_terms(T, N, norm_squared).values(), total)
+        return sum(bound_terms(P, N, norm_squared).values(), total)
 
-    traces = {f"{name}-curve": growing_curve(torch.stack([N, f(T, N)], -1)) for name, T in NETWORKS.items()}
+    traces = {f"{name}-curve": growing_curve(torch.stack([N, f(P, N)], -1)) for name, P in NETWORKS.items()}
     traces["chance"] = torch.tensor([[[1e3, CHANCE], [1e15, CHANCE]]], dtype=torch.float64)
     traces["here"] = torch.stack([N, f(weights, N)], -1).unsqueeze(1)
-    traces["terms"] = _bars(torch.stack(list(bound_terms(weights, N, norm_squared).values()), -1))
+    terms = torch.stack(list(bound_terms(weights, N, norm_squared).values()), -1)
+    shares = 100 * terms / terms.sum(-1, keepdim=True)
+    rests = shares.sort(-1).values[..., :-1].sum(-1)
+    traces["terms"] = _bars(shares)
     by_size = f(SIZES, N.unsqueeze(-1))
     traces["sizes"] = torch.stack([SIZES.expand_as(by_size), by_size], -1)
     traces["size"] = torch.stack([torch.full_like(N, weights), f(weights, N)], -1).unsqueeze(1)
     states = [
         f"{n:,.0f} images, {choice}: f = {value:,.{0 if value >= 100 else 2}f} nats; "
         f"a guess at random has {CHANCE:.2f}. "
-        + ("It promises nothing." if value >= CHANCE else "Here it says something.")
-        for n, value in zip(N.tolist(), f(weights, N).tolist(), strict=True)
+        + ("It promises nothing. " if value >= CHANCE else "Here it says something. ")
+        + f"All terms but one make {rest:.1g} % of it."
+        for n, value, rest in zip(N.tolist(), f(weights, N).tolist(), rests.tolist(), strict=True)
     ]
     return Table(traces, states)
 
 
 def _bars(values: Tensor) -> Tensor:
-    """Return one bar per term as lines with gaps, (N, 3 terms, 2), on a logarithmic axis."""
+    """Return one bar per term as lines with gaps, (N, 3 terms, 2)."""
     rows = torch.arange(values.shape[-1]).expand_as(values)
-    left, gap = torch.full_like(values, 1e-8), torch.full_like(values, torch.nan)
+    left, gap = torch.zeros_like(values), torch.full_like(values, torch.nan)
     x, y = torch.stack([left, values, gap], -1), torch.stack([rows, rows, rows], -1)
     return torch.stack([x, y], -1).flatten(1, 2)
 
@@ -98,7 +102,6 @@ def _figure(terms: Sequence[str]) -> go.Figure:
     figure, axes = _panels(terms)
     chance = dict(mode="lines", line=dict(color=BLACK, dash="dashdot", width=2.5), name="a guess at random")
     figure.add_scatter(x=[1e3, 1e15], y=[CHANCE] * 2, uid="chance", **chance, **axes["images"])
-    figure.add_scatter(x=[CHANCE] * 2, y=[-0.5, len(terms)], showlegend=False, **chance, **axes["terms"])
     figure.add_scatter(x=[10, 1e8], y=[CHANCE] * 2, showlegend=False, **chance, **axes["sizes"])
     for name, look in LOOKS.items():
         line = dict(mode="lines", line=look | dict(width=2.5))
@@ -127,15 +130,15 @@ def _panels(terms: Sequence[str]) -> tuple[go.Figure, Axes]:
         terms=dict(
             x=(0.68, 1),
             y=(0.62, 1),
-            title="the terms of f, each divided by √N",
-            xaxis=dict(range=[-8, 6], **decades(-8, 6, 4)),
+            title="the share of each term in f, %",
+            xaxis=dict(range=[0, 100], tickvals=[0, 25, 50, 75, 100]),
             yaxis=dict(range=[len(terms) - 0.5, -0.5], tickvals=list(range(len(terms))), ticktext=terms),
         ),
         sizes=dict(
             x=(RIGHT + 0.03, 1),
             y=(0.02, 0.42),
             title="f against the number of weights, at this N",
-            xaxis=dict(range=[1, 8], title="weights T", **decades(2, 6, 2)),
+            xaxis=dict(range=[1, 8], title="weights P", **decades(2, 6, 2)),
             yaxis=dict(range=[-6, 7], **decades(-6, 6, 3)),
         ),
     )

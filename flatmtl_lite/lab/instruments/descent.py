@@ -28,8 +28,8 @@ from .parts.trail import Trail
 # Each table makes a new method, so that an aggregator with random draws begins with the same seed.
 DESCENTS = {"mean": lambda: Method(Mean(), "erm"), "PCGrad": lambda: Method(PCGrad(), "erm")}
 REACH = 0.25  # length of the longest step on the landscape, as a share of its height
-# name of a step -> its colour
-STEPS = {"task 1": TASKS[0], "task 2": TASKS[1], "step": BLACK}
+# uid of a step -> its name and colour
+STEPS = {"task-1": ("task 1", TASKS[0]), "task-2": ("task 2", TASKS[1]), "step": ("step", BLACK)}
 
 
 def descent_instrument(
@@ -80,15 +80,15 @@ class _View:
         self.landscape, self.steps = landscape, steps
         step_axis = dict(range=[0, landscape.steps], title="step")
         self.plane = Landscape(landscape)
-        self.lens = Steps("the steps here", {f"lens {name}": (name, color) for name, color in STEPS.items()})
+        self.lens = Steps("the steps here", {f"lens-{uid}": look for uid, look in STEPS.items()})
         look = {"angle": ("", dict(color=GREY))}
         self.angle = Curves("angle of the gradients", step_axis, DEGREES, look, grows=True)
         self.losses = Tradeoff(landscape)
         self.picture = Picture(self.plane, [[self.lens, self.angle], [self.losses]])
         self.trail = Trail(self.plane, "here")
-        self.arrows = Arrows(self.plane, STEPS)
+        self.arrows = Arrows(self.plane, {uid: color for uid, (_, color) in STEPS.items()})
         draw_handle(self.plane)
-        self.labels = Labels(self.plane, STEPS)
+        self.labels = Labels(self.plane, dict(STEPS.values()))
 
     def table(self, choice: str, point: tuple[float, float]) -> Table:
         """Return the table for a method and a start."""
@@ -107,9 +107,9 @@ class _View:
         trail = self.trail.at(path)
         obstacles = trail["here-trail"][:, ::4].nan_to_num(1e9)  # what is not drawn is not in the way
         traces |= trail | self.losses.at(losses) | self.angle.at(steps.double(), {"angle": degrees})
-        traces |= self.lens.at({f"lens {name}": way for name, way in ways.items()})
-        ways = {name: REACH * self.plane.height * way for name, way in ways.items()}
-        traces |= self.arrows.at({name: (path, way) for name, way in ways.items()})
+        traces |= self.lens.at({f"lens-{uid}": way for uid, way in ways.items()})
+        ways = {uid: REACH * self.plane.height * way for uid, way in ways.items()}
+        traces |= self.arrows.at({uid: (path, way) for uid, way in ways.items()})
         obstacles = torch.cat([obstacles, along(path, list(ways.values()))], 1)
         traces |= self.labels.at([path + way for way in ways.values()], obstacles)
         return Table(traces, _states(choice, steps, path, degrees, losses))

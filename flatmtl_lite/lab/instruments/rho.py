@@ -91,7 +91,7 @@ class _View:
         self.picture = Picture(self.plane, [self.lenses, [self.cut], [self.between]], [self.within])
         self.ball, self.path = Ball(self.plane), Path(self.plane)
         self.steps = Arrows(self.plane, {part: PARTS[part]["color"] for part in ("sam", "loss", "flat")})
-        self.looks = Looks(self.plane, {f"looks {name}": color for name, color in colors.items()})
+        self.looks = Looks(self.plane, {f"look-{k}": color for k, color in enumerate(colors.values())})
         draw_handle(self.plane)
         steps = {name: PARTS[part]["color"] for part, name in (("loss",) * 2, ("flat",) * 2, ("sam", "SAM"))}
         stars = {name if k else f"{name} looks here": c for k, (name, c) in enumerate(colors.items())}
@@ -113,7 +113,7 @@ class _View:
             {"loss": (theta, loss), "flat": (theta + loss, flat), "sam": (theta, loss + flat)}
         )
         looks = list((theta.unsqueeze(1) + eps).unbind(1))
-        traces |= self.looks.at(theta[0], {f"looks task {k + 1}": look for k, look in enumerate(looks)})
+        traces |= self.looks.at(theta[0], {f"look-{k}": look for k, look in enumerate(looks)})
         things = [theta + loss / 2, theta + loss + flat / 2, theta + loss + flat, *looks]
         # at ρ = 0 there is neither a flat part nor a place to look
         hidden = (rhos < 1e-9).unsqueeze(-1)

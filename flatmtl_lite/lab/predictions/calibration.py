@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from ..figures.display import show
 from ..figures.style import BLACK, BLUE, GREY, TEMPLATE
-from .predict import recorded
+from .record import recorded, score
 
 
 def calibration() -> None:
@@ -20,24 +20,36 @@ def calibration() -> None:
 
 
 def calibration_text(entries: Iterable[Mapping]) -> str:
-    """Write how many predictions held, how sure the learner was on average, and the Brier score."""
-    pairs = [(entry["sure"], entry["answer"] == entry["measured"]) for entry in entries]
+    """Write how many predictions held, how sure the learner was on average, and the Brier score.
+
+    The Brier score is the mean of (sure - outcome)². The outcome is 1 for a right first answer, 0 for a wrong
+    one, and 0.5 for one that is partly right: it costs least for a learner who was 50 % sure.
+    """
+    pairs = [(entry["sure"], outcome(entry)) for entry in entries]
     sure, held = (statistics.mean(column) for column in zip(*pairs, strict=True))
+    outcomes = [right for _, right in pairs]
+    halves = outcomes.count(0.5)
+    partly = f", {halves} partly, which counts half" if halves else ""
     brier = statistics.mean((sure - right) ** 2 for sure, right in pairs)
     return (
-        f"{sum(right for _, right in pairs)} of {len(pairs)} predictions held ({held:.0%}); on average you "
+        f"{outcomes.count(1)} of {len(pairs)} predictions held{partly} ({held:.0%}); on average you "
         f"were {sure:.0%} sure. Brier score {brier:.2f} (0 is perfect, always saying 50 % gives 0.25)."
     )
+
+
+def outcome(entry: Mapping) -> float:
+    """Return how right the first answer of a measured entry was: 1, 0.5 or 0."""
+    return score(entry["answer"], entry["measured"], entry.get("partly", ()))
 
 
 def calibration_figure(entries: Iterable[Mapping]) -> go.Figure:
     """Draw the share of predictions that held at each level of "how sure".
 
-    A learner on the diagonal is well calibrated.
+    A learner on the diagonal is well calibrated. An answer that is partly right counts half.
     """
-    by_level: dict[float, list[bool]] = {}
+    by_level: dict[float, list[float]] = {}
     for entry in entries:
-        by_level.setdefault(entry["sure"], []).append(entry["answer"] == entry["measured"])
+        by_level.setdefault(entry["sure"], []).append(outcome(entry))
     levels = sorted(by_level)
     figure = go.Figure()
     line = dict(color=GREY, dash="dash", width=2)

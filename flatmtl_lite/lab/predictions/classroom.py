@@ -12,14 +12,17 @@ import plotly.graph_objects as go
 
 from ..figures.display import show
 from ..figures.style import BLACK, COLORS, TEMPLATE
-from .predict import record_file, recorded, write
+from .record import record_file, recorded, score, write
 
 LINE = 34  # characters of an answer on one line of its bar
+STARS = {1.0: "★ ", 0.5: "☆ ", 0.0: ""}
 Learners = Sequence[Mapping[str, Mapping]]  # for each learner, key of a question -> the entry
 
 
 def export_predictions(folder: str | Path) -> Path:
     """Copy the predictions to a folder for the class view, without times and under a random name.
+
+    The copy holds the first answers alone.
 
     Returns:
         The new file.
@@ -34,7 +37,13 @@ def export_predictions(folder: str | Path) -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(f"Got folder={str(folder)!r}; expected a folder that exists.")
     file = folder / f"predictions-{secrets.token_hex(4)}.json"
-    write({key: {k: v for k, v in entry.items() if k != "time"} for key, entry in entries.items()}, file)
+    write(
+        {
+            key: {k: v for k, v in entry.items() if k not in ("time", "later")}
+            for key, entry in entries.items()
+        },
+        file,
+    )
     return file
 
 
@@ -57,10 +66,13 @@ def class_view(folder: str | Path) -> None:
 
 
 def class_text(learners: Learners) -> str:
-    """Write the numbers of learners and questions, and the share of predictions that held."""
+    """Write the numbers of learners and questions, and the share of predictions that held.
+
+    A prediction that is partly right counts half.
+    """
     truths = measured_answers(learners)
     held = [
-        entry["answer"] == truths[key]
+        score(entry["answer"], *truths[key])
         for entries in learners
         for key, entry in entries.items()
         if key in truths
@@ -72,18 +84,19 @@ def class_text(learners: Learners) -> str:
 def class_figure(learners: Learners) -> go.Figure:
     """Draw one row per question and one bar per answer: the number of learners who gave it.
 
-    A star marks the measured answer.
+    A star marks the measured answer, a hollow star an answer that is partly right.
     """
     truths = measured_answers(learners)
     figure = go.Figure()
     keys = sorted(set().union(*learners))
     by_question = [[entries[key] for entries in learners if key in entries] for key in keys]
-    most = max(len(entries[0]["answers"]) for entries in by_question)
+    offered = [list(dict.fromkeys(a for e in entries for a in e["answers"])) for entries in by_question]
+    most = max(map(len, offered))
     for row, (key, entries) in enumerate(zip(keys, by_question, strict=True)):
         counts = Counter(entry["answer"] for entry in entries)
-        for k, answer in enumerate(entries[0]["answers"]):
+        for k, answer in enumerate(offered[row]):
             _add_answer_bar(figure, row, k, most, counts[answer] / len(entries))
-            star = "★ " if answer == truths.get(key) else ""
+            star = STARS[score(answer, *truths[key])] if key in truths else ""
             text = f"{star}{_wrapped(answer, LINE)}<br><b>{counts[answer]}</b>"
             figure.add_annotation(
                 x=(k + 0.01) / most, y=row, text=text, xanchor="left", align="left", showarrow=False
@@ -111,11 +124,12 @@ def _wrapped(text: str, width: int) -> str:
     return "<br>".join(map(escape, textwrap.wrap(text, width)))
 
 
-def measured_answers(learners: Iterable[Mapping[str, Mapping]]) -> dict[str, str]:
-    """Return the answer that most learners measured, by question."""
+def measured_answers(learners: Iterable[Mapping[str, Mapping]]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return for each question the answer that most learners measured, and those that are partly right."""
     votes: dict[str, Counter] = {}
     for entries in learners:
         for key, entry in entries.items():
             if "measured" in entry:
-                votes.setdefault(key, Counter())[entry["measured"]] += 1
+                truth = entry["measured"], tuple(entry.get("partly", ()))
+                votes.setdefault(key, Counter())[truth] += 1
     return {key: counter.most_common(1)[0][0] for key, counter in votes.items()}

@@ -1,72 +1,23 @@
-"""Predictions: the learner records one before a slider moves."""
+"""Predictions: the learner records one before a slider moves or a result appears."""
 
-import json
-import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from html import escape
-from pathlib import Path
+from typing import Any
 
 import ipywidgets
 
-from ...files import write_whole
 from ..stage.stage import Stage
+from .record import in_words, keep, record_file, recorded
+from .waiting import LOCKED, is_open, show_when_open, wait, wake
 
-WAITING = "Record your prediction above, then the controls unlock."
 SURE = (0.6, 0.8, 0.95)
-_unlocked = False
-
-
-def unlock() -> None:
-    """Unlock every stage that opens from now on without a prediction, for a lecture hall."""
-    global _unlocked
-    _unlocked = True
-
-
-def record_file() -> Path:
-    """Return the file of predictions: FLATMTL_PREDICTIONS, by default ``my_predictions.json``."""
-    return Path(os.environ.get("FLATMTL_PREDICTIONS", "my_predictions.json"))
-
-
-def recorded(file: Path | None = None) -> dict[str, dict]:
-    """Read all recorded predictions: key -> {"question", "answer", "answers", "sure", ...}.
-
-    "sure" is the probability that the learner gave. "measured" is the right answer, once
-    :func:`~flatmtl_lite.lab.compare` has run.
-
-    Args:
-        file: by default :func:`record_file`. A file that does not exist holds no predictions.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    file = file or record_file()
-    if not file.exists():
-        return {}
-    try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
-        if not all(map(_is_entry, entries.values())):
-            raise ValueError("an entry lacks its question, its answers or how sure the learner was")
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
-        raise ValueError(
-            f"Got a damaged file of predictions, {file} ({error}); expected a file that lab.predict wrote. "
-            "Move it away to start again."
-        ) from error
-    return entries
-
-
-def _is_entry(entry: dict) -> bool:
-    texts = [entry["question"], entry["answer"], *entry["answers"], entry.get("measured", "")]
-    return all(isinstance(text, str) for text in texts) and 0 <= entry["sure"] <= 1
-
-
-def write(entries: Mapping[str, dict], file: Path) -> None:
-    """Write predictions whole, or not at all."""
-    write_whole(file, json.dumps(entries, indent=1, ensure_ascii=False))
+COUNTS = "the first answer counts for your calibration"
 
 
 class Prediction(ipywidgets.VBox):
-    """A question, the answers to choose from, and how sure the learner is. The first record counts.
+    """A question, the answers to choose from, and how sure the learner is.
+
+    The learner may predict again. The first answer counts; the last one stands next to it.
 
     Args:
         key: name of the prediction in the file, such as "02-valley".
@@ -87,33 +38,39 @@ class Prediction(ipywidgets.VBox):
                 "FLATMTL_PREDICTIONS."
             )
         self.key, self.question, self.answers = key, question, list(answers)
-        self._waiting: list[Stage] = []
         wide = ipywidgets.Layout(width="auto")
         self.choice = ipywidgets.RadioButtons(options=self.answers, index=None, layout=wide, description="")
         self.choice.tooltip = question
         self.button = ipywidgets.Button(description="Record my prediction", disabled=True, layout=wide)
+        self.again = ipywidgets.Button(description="Predict again", layout=ipywidgets.Layout(width="auto"))
+        self.again.tooltip = f"Answer once more; {COUNTS}."
         self.note = ipywidgets.HTML()
-        levels = [("a guess", round(1 / len(answers), 2)), *((f"{s:.0%}", s) for s in SURE)]
+        self._levels = [round(1 / len(answers), 2), *SURE]
+        labels = ["a guess", *(f"{sure:.0%}" for sure in SURE)]
         self.sure = ipywidgets.RadioButtons(
-            options=levels, index=None, layout=wide, description="", orientation="horizontal"
+            options=labels, index=None, layout=wide, description="", orientation="horizontal"
         )
         self.sure.tooltip = "How sure are you?"
         for choice in (self.choice, self.sure):
-            choice.observe(self._choose, "index")
-        self.button.on_click(lambda _: self.record(self.choice.value, self.sure.value))
+            choice.observe(lambda _: self._ask(), "index")
+        self.button.on_click(lambda _: self.record(self.choice.value, self._levels[self.sure.index]))
+        self.again.on_click(lambda _: self._ask())
         asked = ipywidgets.HTML(f"<b>{escape(question)}</b>")
         how = ipywidgets.HBox([ipywidgets.HTML("How sure are you?"), self.sure])
         how.layout.align_items = "center"
-        super().__init__([asked, self.choice, how, self.button, self.note])
+        super().__init__([asked, self.choice, how, ipywidgets.HBox([self.button, self.again]), self.note])
+        self._ask()
         self._show()
 
     @property
     def answer(self) -> str | None:
-        """The recorded answer, or None."""
+        """The first recorded answer, or None."""
         return recorded().get(self.key, {}).get("answer")
 
     def record(self, answer: str, sure: float) -> None:
-        """Write the answer to the file, and unlock the stages that wait for it.
+        """Write the answer to the file, and show what waits for it.
+
+        The first answer to a question counts. A later one is kept next to it.
 
         Args:
             answer: one of the answers.
@@ -126,31 +83,41 @@ class Prediction(ipywidgets.VBox):
             raise ValueError(f"Got answer {answer!r}; expected one of {', '.join(map(repr, self.answers))}.")
         if not 0 <= sure <= 1:
             raise ValueError(f"Got sure={sure!r}; expected a probability from 0 to 1, such as 0.8.")
-        entries = recorded()
-        if self.key not in entries:
-            entry = dict(question=self.question, answer=answer, answers=self.answers, sure=sure)
-            time = datetime.now().isoformat(timespec="minutes")
-            write(entries | {self.key: entry | {"time": time}}, record_file())
+        keep(self.key, self.question, self.answers, answer, sure)
         self._show()
+        wake(self.key)
 
     def unlocks(self, stage: Stage) -> None:
         """Lock the stage until this prediction is recorded. In CI and after :func:`unlock` it stays open."""
-        self._waiting.append(stage)
-        self._show()
 
-    def _choose(self, _) -> None:
+        def still_locked() -> bool:
+            stage.locked = "" if is_open(self.key) else LOCKED
+            return bool(stage.locked)
+
+        wait(self.key, still_locked)
+
+    def reveals(self, bundle: Mapping[str, Any]) -> None:
+        """Display a bundle of MIME types when this prediction is recorded; otherwise as :meth:`unlocks`."""
+        show_when_open(self.key, bundle)
+
+    def _ask(self) -> None:
+        """Let the learner choose, and then record."""
+        self.choice.disabled = self.sure.disabled = False
         self.button.disabled = self.choice.index is None or self.sure.index is None
+        self.again.layout.display = "none"
 
     def _show(self) -> None:
-        answer = self.answer
-        open_to_all = _unlocked or bool(os.environ.get("CI"))
-        for stage in self._waiting:
-            stage.locked = "" if answer is not None or open_to_all else WAITING
-        if answer is not None:
-            self.choice.value = answer if answer in self.answers else None
-            self.choice.disabled = self.sure.disabled = self.button.disabled = True
-            place = f"kept in {record_file().name}; the first answer counts"
-            self.note.value = f"Recorded: {escape(answer)} <small>({escape(place)})</small>"
+        """Show what is recorded: the last answer and how sure it was, and in words the first one too."""
+        entry = recorded().get(self.key)
+        if entry is None:
+            return
+        last = entry.get("later", entry)
+        self.choice.value = last["answer"] if last["answer"] in self.answers else None
+        self.sure.index = self._levels.index(last["sure"]) if last["sure"] in self._levels else None
+        self.choice.disabled = self.sure.disabled = self.button.disabled = True
+        self.again.layout.display = None
+        place = f"kept in {record_file().name}; {COUNTS}"
+        self.note.value = f"Recorded: {escape(in_words(entry))} <small>({escape(place)})</small>"
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -160,7 +127,7 @@ class Prediction(ipywidgets.VBox):
 
 
 def predict(key: str, question: str, answers: Sequence[str]) -> Prediction:
-    """Ask for a prediction. Pass the result to an instrument as ``after=``: it unlocks the slider.
+    """Ask for a prediction. Pass the result as ``after=`` to an instrument or to ``lab.show``.
 
     Args:
         key: name of the prediction in the file, such as "02-valley".

@@ -66,7 +66,7 @@ def copy_course(folder: Path, instructor: bool = False) -> CopyReport:
     copied: list[str] = []
     newer: dict[str, str] = {}
     for name in _shipped_names(shipped, instructor):
-        content = (shipped / name).read_bytes()
+        content = _for_learners(shipped / name)
         shipped_hash = hashlib.sha256(content).hexdigest()
         path = folder / name
         if not path.exists():
@@ -138,6 +138,20 @@ def _shipped_names(shipped: Path, instructor: bool) -> list[str]:
     patterns = ["*.ipynb", "images/*", *([f"{INSTRUCTOR}/*.ipynb"] if instructor else [])]
     paths = [path for pattern in patterns for path in sorted(shipped.glob(pattern))]
     return [path.relative_to(shipped).as_posix() for path in paths if path.is_file()]
+
+
+def _for_learners(path: Path) -> bytes:
+    """Return the content of a shipped file; a notebook without the figures that wait for a prediction."""
+    content = path.read_bytes()
+    if path.suffix != ".ipynb" or b'"after"' not in content:
+        return content
+    notebook = json.loads(content)
+    for cell in notebook["cells"]:
+        outputs = cell.get("outputs", [])
+        kept = [output for output in outputs if "after" not in output.get("metadata", {}).get("flatmtl", {})]
+        if len(kept) < len(outputs):
+            cell["outputs"] = kept
+    return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _read_stamp(folder: Path) -> dict[str, str]:

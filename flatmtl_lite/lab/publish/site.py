@@ -13,13 +13,14 @@ from typing import Any
 import nbformat
 
 from .. import instruments
+from ..figures.display import behind_click
 from ..stage.page import data_script, stage_script
 from ..stage.stage import Stage
 
 PLOTLY = "application/vnd.plotly.v1+json"
 NO_KERNEL = """```{note}
-Sliders and choices work on this page. Dragging points, exercises and predictions need a kernel: install the
-kit and run `flatmtl-lite lab`.
+Sliders, choices and tools work on this page. Dragging points, exercises and predictions need a kernel:
+install the kit and run `flatmtl-lite lab`.
 ```"""
 
 
@@ -63,7 +64,9 @@ def _page_data(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str
     if call := metadata.get("flatmtl", {}).get("call"):
         return {"text/html": stage_script(stage_of(call))}
     if PLOTLY in data:
-        return {"text/html": data_script(data[PLOTLY], data["text/plain"])}
+        html = data_script(data[PLOTLY], data["text/plain"])
+        waits = "after" in metadata.get("flatmtl", {})  # for the reader's prediction
+        return {"text/html": behind_click(html) if waits else html}
     return dict(data)
 
 

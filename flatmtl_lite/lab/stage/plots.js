@@ -117,6 +117,7 @@ async function draw(model, stage, signal) {
     Object.assign(state, { arrangements, arrangement });
     const { still, resting, moving, places } = layers(figure, model.get("resting"), model.get("moving"));
     state.places = places;
+    stage.grounds = still.data.filter(({ meta }) => meta?.view).map(gridOf);
     scaleTo(stage, arrangement);
     for (const [k, { data, layout }] of [still, resting, moving].entries()) {
       await Plotly.newPlot(plots[k], data, placed(layout, arrangement.layout), { staticPlot: true });

@@ -51,6 +51,19 @@ function letDrag(model, stage, move, signal) {
   listen("pointercancel", () => (stage.held = undefined));
 }
 
+// A loss on a grid, with plain arrays: plotly.py sends arrays as text in base 64.
+function gridOf(trace) {
+  const plain = (array) => {
+    if (!array.bdata) return array;
+    const { buffer } = Uint8Array.from(atob(array.bdata), (letter) => letter.charCodeAt(0));
+    const flat = array.dtype === "f4" ? new Float32Array(buffer) : new Float64Array(buffer);
+    if (!array.shape) return flat;
+    const [rows, columns] = array.shape.split(",").map(Number);
+    return [...Array(rows).keys()].map((row) => flat.subarray(row * columns, (row + 1) * columns));
+  };
+  return { ...trace, x: plain(trace.x), y: plain(trace.y), z: plain(trace.z) };
+}
+
 // The height of a grid at a point, between its nodes too.
 function heightAt({ x, y, z }, px, py) {
   const place = (axis, value) => {
@@ -75,7 +88,7 @@ function letRead(stage, signal) {
       .find(([across, up]) => within(across, x) && within(up, y));
     if (!axes || !axes.every((axis) => axis.visible)) return "";
     const [px, py] = [axes[0].p2d(x - axes[0]._offset), axes[1].p2d(y - axes[1]._offset)];
-    const grounds = stage.still._fullData.filter(({ meta, xaxis }) => meta?.view && xaxis === axes[0]._id);
+    const grounds = stage.grounds.filter(({ xaxis = "x" }) => xaxis === axes[0]._id);
     const names = axes.map((axis) => axis.title?.text ?? "");
     const heights = grounds.map((ground) => `${ground.meta.view} ${number(heightAt(ground, px, py))}`);
     return [...[px, py].map((value, k) => `${names[k]} ${number(value)}`.trim()), ...heights].join(" · ");

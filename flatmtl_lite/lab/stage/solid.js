@@ -15,9 +15,7 @@ function lifted(stage, ground, range) {
   }));
 }
 
-function groundOf(stage) {
-  return stage.still._fullData.find(({ meta, visible }) => meta?.view && visible === true);
-}
+const groundOf = (stage) => stage.grounds.find(({ meta }) => meta.view === stage.view.value);
 
 async function showSolid(stage, { Plotly }) {
   const ground = groundOf(stage);

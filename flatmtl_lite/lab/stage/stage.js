@@ -47,6 +47,7 @@ function render({ model, el }) {
     stage.stale = index !== model.get("index");
     model.set("index", index);
     model.set("points", points);
+    showState(model, stage);
     model.save_changes();
     clearTimeout(stage.waiting);
     stage.waiting = setTimeout(() => say(NO_ANSWER), 2000);
@@ -164,15 +165,15 @@ function animated(model, stage, drawn, signal) {
     const texts = drawn.texts[choice];
     const animate = (plot, traces, data) => {
       const options = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
-      if (!traces.length) return;
+      if (!traces.length) return Promise.resolve();
       traces.forEach(([trace], k) => texts[trace] && (data[k].text = texts[trace][index]));
       const frame = { data, traces: traces.map(([trace]) => places.get(trace)) };
-      Plotly.animate(plot, frame, options).catch(() => {}); // a later frame replaced it
+      return Plotly.animate(plot, frame, options).catch(() => {}); // a later frame replaced it
     };
     const [resting, moving] = [model.get("resting"), model.get("moving")];
     if (withResting) animate(stage.resting, resting, points(table.resting, resting, 0));
-    animate(stage.moving, moving, points(table.rows, moving, index * table.width));
-    if (stage.shows.solid) moveSolid(stage, drawn);
+    const moved = animate(stage.moving, moving, points(table.rows, moving, index * table.width));
+    if (stage.shows.solid) moved.then(() => stage.shows.solid && moveSolid(stage, drawn));
   };
 }
 
@@ -229,4 +230,4 @@ function keepFitting(stage, drawn, show, signal) {
   onTheme(() => isDark() !== stage.theme && ((stage.theme = isDark()), (painting = paint())), signal);
 }
 
-export default { render };
+export default { render, inTheme, onTheme };

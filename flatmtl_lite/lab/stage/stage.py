@@ -183,9 +183,17 @@ class Stage(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)[0] | {"text/plain": self.state}
-        if picture := static_picture(self.drawn()):
+        if picture := static_picture(self._still()):
             bundle["image/png"] = picture
         return bundle, {"flatmtl": {"call": self.call}}
+
+    def _still(self) -> go.Figure:
+        """Return the figure for a picture that stands where no stage can, with a line that says so."""
+        note = dict(text="A still picture: run this cell to move it.", showarrow=False, bgcolor="#FFF3CD")
+        figure = self.drawn()
+        bottom = (figure.layout.yaxis.domain or [0.0])[0]  # of the large panel
+        place = dict(xref="paper", yref="paper", x=0.06, y=bottom + 0.01, xanchor="left", yanchor="bottom")
+        return figure.add_annotation(**note, **place)
 
     def _show(self, _=None) -> None:
         """Compute a table for new points: at once for the present choice, later for the others."""

@@ -33,6 +33,11 @@ for (const script of document.querySelectorAll("script.flatmtl-data")) {
     el.setAttribute("role", "img");
     el.setAttribute("aria-label", script.dataset.text);
     el.className = "flatmtl-figure";
-    Plotly.newPlot(el, data.data, data.layout, { ...data.config, responsive: true });
+    const draw = () => {
+      const { data, layout, config } = JSON.parse(flatmtlStage.inTheme(script.textContent));
+      Plotly.newPlot(el, data, layout, { ...config, responsive: true });
+    };
+    draw();
+    flatmtlStage.onTheme(draw, new AbortController().signal);
   }
 }

@@ -105,11 +105,7 @@ class Algorithm:
         head = f"<tr><th></th><th {left}>Algorithm 1</th><th {left}>the lines that run</th></tr>"
         rows = []
         for number, (text, code) in enumerate(self.rows, 1):
-            blocks = "".join(
-                f"<div><small>{escape(name)}</small></div>"
-                f"<pre style='{BLOCK}'>{escape(chr(10).join(lines))}</pre>"
-                for name, lines in code
-            )
+            blocks = "".join(_block(name, lines) for name, lines in code)
             rows.append(f"<tr><td {left}>{number}</td><td {left}>{text}</td><td {left}>{blocks}</td></tr>")
         return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
 
@@ -117,6 +113,14 @@ class Algorithm:
 def algorithm() -> Algorithm:
     """Show Algorithm 1 line by line next to the code, read from the installed source."""
     return Algorithm()
+
+
+def _block(name: str, lines: Sequence[str]) -> str:
+    """Return one line of code as it is, and several lines behind a click, as they are parts of a whole."""
+    text = f"<pre style='{BLOCK}'>{escape(chr(10).join(lines))}</pre>"
+    if len(lines) == 1:
+        return f"<div><small>{escape(name)}</small></div>{text}"
+    return f"<details><summary><small>{escape(name)}: {len(lines)} lines</small></summary>{text}</details>"
 
 
 def _name(home: Callable | ModuleType) -> str:

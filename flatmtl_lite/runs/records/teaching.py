@@ -87,6 +87,12 @@ def paired_difference(
     return mean, sd, each
 
 
+def mean_sharpness(record: dict, label: str) -> list[float]:
+    """Return the sharpness of each task at 40 % noise, mean over the recorded seeds."""
+    runs = [run for run in record["runs"] if run["label"] == label and run["label_noise"] == 0.4]
+    return [statistics.mean(column) for column in zip(*(run["sharpness"] for run in runs), strict=True)]
+
+
 def five_seed_table(record: dict) -> list[str]:
     """Return one line per method: means over the recorded seeds at 40 % noise, as notebook 07 quotes them.
 

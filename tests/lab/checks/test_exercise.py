@@ -1,14 +1,16 @@
 """The four answers of an exercise: missing, keep working, almost, correct."""
 
+import pytest
 import torch
 
 from flatmtl_lite.lab import checks
 from flatmtl_lite.lab.checks import Feedback
+from flatmtl_lite.lab.checks.exercise import NEARLY
 
 
 def test_keep_working_shows_the_first_case_that_differs():
-    feedback = checks.perturbation(lambda g, rho: g)
-    text = "for g = [3.0, 4.0], rho = 0.05 your function gives [3.0, 4.0], expected [0.03, 0.04]"
+    feedback = checks.perturbation(lambda g, rho: 2 * g)
+    text = "for g = [3.0, 4.0], rho = 0.05 your function gives [6.0, 8.0], expected [0.03, 0.04]"
     assert text in feedback.message
 
 
@@ -53,11 +55,82 @@ def test_half_an_answer_is_not_missing():
 
 
 def test_keep_working_names_losses_and_aggregator():
-    feedback = checks.f_method(lambda w, losses, rho, A: torch.ones(2))
-    assert "losses = [bowl, wave], rho = 0.3, A = MGDA your function gives [1.0, 1.0]" in feedback.message
+    feedback = checks.f_method(lambda w, losses, rho, A: rho * torch.ones(2))
+    assert "losses = [bowl, wave], rho = 0.3, A = MGDA your function gives [0.3, 0.3]" in feedback.message
 
 
 def test_feedback_is_readable_as_text_and_as_html():
     feedback = Feedback("almost", "a < b")
     assert repr(feedback) == "◑ almost: a < b"
     assert "a &lt; b" in feedback._repr_html_()
+
+
+@pytest.mark.parametrize("added", [1e-6, 1e-5])
+def test_an_answer_that_is_nearly_right_is_told_so(added):
+    feedback = checks.perturbation(lambda g, rho: rho * g / (g.norm() + added))
+    assert feedback == Feedback("almost", NEARLY)
+
+
+def test_two_values_that_differ_read_differently():
+    feedback = checks.perturbation(lambda g, rho: rho * g / (g.norm() + 2e-3))
+    assert "gives [0.029988, 0.039984], expected [0.03, 0.04]" in feedback.message
+
+
+def errs(body):
+    """Return an F-method whose loop over the tasks does this with w, a loss and a step e."""
+
+    def f_method(w, losses, rho, A):
+        flat = [body(w, loss, rho * torch.ones_like(w)) for loss in losses]
+        return A(torch.stack(flat))
+
+    return f_method
+
+
+def moves_a_leaf(w, loss, e):
+    w += e
+    return torch.autograd.grad(loss(), w)[0]
+
+
+def makes_a_new_tensor(w, loss, e):
+    w = w + e
+    return torch.autograd.grad(loss(), w)[0]
+
+
+def makes_a_new_tensor_without_grad(w, loss, e):
+    with torch.no_grad():
+        w = w + e
+    return torch.autograd.grad(loss(), w)[0]
+
+
+def asks_twice(w, loss, e):
+    value = loss()
+    return torch.autograd.grad(value, w)[0] + torch.autograd.grad(value, w)[0]
+
+
+def changes_too_late(w, loss, e):
+    value = loss()
+    with torch.no_grad():
+        w += e
+    return torch.autograd.grad(value, w)[0]
+
+
+PLAIN = [
+    (moves_a_leaf, "cannot be changed in place while PyTorch records", "a leaf Variable"),
+    (makes_a_new_tensor, "w = w + ε makes a new tensor that no loss ever reads", "not have been used"),
+    (makes_a_new_tensor_without_grad, "makes a new, untracked tensor", "does not require grad"),
+    (asks_twice, "Compute the loss again", "a second time"),
+    (changes_too_late, "was changed after the loss was computed", "inplace operation"),
+]
+
+
+@pytest.mark.parametrize(("body", "plain", "torch_says"), PLAIN)
+def test_an_error_of_pytorch_is_explained(body, plain, torch_says):
+    feedback = checks.f_method(errs(body))
+    assert feedback.state == "keep working"
+    assert plain in feedback.message
+    assert torch_says in feedback.message  # to search for
+
+
+def test_another_error_is_told_as_it_is():
+    feedback = checks.angle(lambda g1, g2: g1[7])
+    assert feedback.message.startswith("your function raised IndexError: index 7")

@@ -18,11 +18,12 @@ def test_there_are_at_least_three_a_notebook():
     assert set(EXERCISES) == {
         *("angle", "mean_step", "pcgrad"),
         *("perturbation", "sam_gradient", "shared_epsilon", "adaptive_epsilon"),
-        *("good_for_all", "mgda", "keeps_scale"),
+        *("good_for_all", "mgda", "pcgrad_in_order", "keeps_scale"),
         *("flat_part", "predicted_flat", "conflicts", "unmoved"),
         *("rescale", "union_bound", "rayleigh", "expected_calibration_error"),
-        *("decomposed_rule", "additive", "f_method"),
+        *("decomposed_rule", "rule_weights", "additive", "f_method"),
         *("pulls", "depth_error", "delta_m"),
+        *("paired_difference", "noisy_accuracy"),
     }
     assert min(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 4
 
@@ -40,6 +41,22 @@ def f_method(w, losses, rho, A):
     return A(torch.stack(clean)) + A(torch.stack(flat))
 
 
+def pcgrad_in_order(G, order):
+    total = torch.zeros_like(G[0])
+    for i, v in enumerate(G):
+        for g in (G[j] for j in order if j != i):
+            v = v - torch.clamp(v @ g, max=0) / g.norm() ** 2 * g
+        total += v / len(G)
+    return total
+
+
+def rule_weights(M, A):
+    T = len(M) // 2
+    add = torch.cat([torch.eye(T)] * 2, 1).double()  # the sums are add @ [loss; flat]
+    direct = A.weights(add @ M @ add.T)
+    return torch.stack([direct @ add, torch.cat([A.weights(M[:T, :T]), A.weights(M[T:, T:])])])
+
+
 def depth_error(pred, depth):
     total, count = 0, 0
     for p, d in zip(pred, depth):
@@ -50,6 +67,8 @@ def depth_error(pred, depth):
 
 # written as a learner would, without the core
 WRITTEN = {
+    "pcgrad_in_order": pcgrad_in_order,
+    "rule_weights": rule_weights,
     "decomposed_rule": lambda loss, flat, A: A(loss) + A(flat),
     "additive": lambda A, G, H: bool((A(G + H) - A(G) - A(H)).norm() < 1e-9),
     "f_method": f_method,
@@ -93,6 +112,13 @@ WRITTEN = {
     "expected_calibration_error": lambda count, confidence, accuracy: sum(
         n / sum(count) * abs(a - c) for n, c, a in zip(count, confidence, accuracy)
     ),
+    "paired_difference": lambda one, other: [
+        sum(one - other) / len(one),
+        (((one - other) - sum(one - other) / len(one)) ** 2).sum().div(len(one) - 1).sqrt(),
+    ],
+    "noisy_accuracy": lambda accuracy, noise, classes: (
+        accuracy - accuracy * noise + noise * (1 - accuracy) / (classes - 1)
+    ),
     "pulls": lambda M: [
         sum(row) / len(M) / row[i].sqrt() / (M.sum() / len(M) ** 2).sqrt() for i, row in enumerate(M)
     ],
@@ -122,6 +148,37 @@ def test_a_right_answer_is_correct_and_each_classic_mistake_gets_its_own_hint(na
 TASKS = slice(0, 2), slice(2, 4), slice(4, 9)
 
 
+def pcgrad_in_place(G, order):
+    vectors = []
+    for i in range(len(G)):
+        v = G[i]
+        for j in order:
+            if j != i and v @ G[j] < 0:
+                v -= v @ G[j] / (G[j] @ G[j]) * G[j]
+        vectors.append(v)
+    return torch.stack(vectors).mean(0)
+
+
+def pcgrad_of_originals(G, order):
+    V = G.clone()
+    for i in order:
+        for j in order:
+            if G[i] @ G[j] < 0:
+                V[i] -= (G[i] @ G[j]) / (G[j] @ G[j]) * G[j]
+    return V.sum(0) / len(G)
+
+
+def weights_of_two_blocks(M, A):
+    T = len(M) // 2
+    loss, flat = M[:T, :T], M[T:, T:]
+    return torch.stack([A.weights(loss + flat).repeat(2), torch.cat([A.weights(loss), A.weights(flat)])])
+
+
+def one_weighting_for_both_parts(M, A):
+    T = len(M) // 2
+    return torch.stack([rule_weights(M, A)[0], A.weights(M[:T, :T]).repeat(2)])
+
+
 def step(gradient, theta, epsilon):
     return gradient(theta + epsilon) - gradient(theta)
 
@@ -138,6 +195,7 @@ CLASSIC = [
     ("mean_step", lambda theta, G, lr: theta - lr * (G[0] + G[1]), "sum"),
     ("mean_step", lambda theta, G, lr: theta + lr * G.mean(0), "climbs"),
     ("pcgrad", lambda g1, g2: (g1 - g1 @ g2 / (g2 @ g2) * g2 + g2 - g1 @ g2 / (g1 @ g1) * g1) / 2, "always"),
+    ("pcgrad", lambda g1, g2: 2 * WRITTEN["pcgrad"](g1, g2), "you add the two"),
     ("perturbation", lambda g, rho: rho * g, "divided by its own length"),
     ("perturbation", lambda g, rho: rho * g / g.norm(), "NaN"),
     ("perturbation", lambda g, rho: rho * g / g.norm() ** 2, "squared"),
@@ -146,6 +204,10 @@ CLASSIC = [
     ("adaptive_epsilon", lambda g, theta, rho: rho * theta.abs() * g / (theta * g).norm(), "twice"),
     ("good_for_all", lambda G, d: (G @ d).sum() > 0, "every row of G"),
     ("mgda", lambda g1, g2: g2 - ((g2 - g1) @ g2) / ((g1 - g2) @ (g1 - g2)) * (g2 - g1), "not yet cut"),
+    ("pcgrad_in_order", pcgrad_in_place, "already changed"),
+    ("pcgrad_in_order", pcgrad_of_originals, "present"),
+    ("rule_weights", weights_of_two_blocks, "four terms"),
+    ("rule_weights", one_weighting_for_both_parts, "asks A twice"),
     ("keeps_scale", lambda A, G: torch.allclose(A(3 * G), 3 * A(G)), "equal gradients come back"),
     ("flat_part", lambda gradient, theta, rho: step(gradient, theta, rho * gradient(theta)), "own length"),
     (
@@ -156,6 +218,8 @@ CLASSIC = [
     ("predicted_flat", slope_of_twice, "counts H twice"),
     ("conflicts", lambda M: [M[0, 1], M[2, 3], M[0, 2], M[1, 3]], "both lengths"),
     ("unmoved", lambda theta, epsilon: (theta + epsilon == theta).float().mean(), "float32"),
+    ("unmoved", lambda t, e: ((t + e.bfloat16()) == t).float().mean(), "before you add"),
+    ("additive", lambda A, G, H: torch.allclose(A(3 * G), 3 * A(G)), "every aggregator"),
     ("rescale", lambda W1, b1, W2, b2, alpha: [alpha * W1, b1, W2 / alpha, b2], "must grow with it"),
     ("union_bound", lambda tasks, delta: -math.log(delta), "δ/m"),
     ("rayleigh", lambda product, v: v @ product(v), "how long v is"),
@@ -201,6 +265,30 @@ def test_an_empty_answer_is_missing_and_nonsense_is_told_to_keep_working(name):
         assert len(feedback.message) > 20
 
 
+def constants(exercise):
+    """Answers that pay no attention to the arguments, and those that give one of them back."""
+    first, *others = [exercise.right(*copy.deepcopy(case)) for case in exercise.cases]
+    for value in (first, others[0], True, False, 0, 0.0, 1.0, [0.0, 0.0]):
+        yield lambda *_, value=value: value
+    zeros = tuple(map(torch.zeros_like, first)) if isinstance(first, tuple) else 0 * torch.as_tensor(first)
+    yield lambda *_: zeros
+    if isinstance(first, torch.Tensor):
+        yield lambda *case: 0 * exercise.right(*case)
+    for k in range(len(exercise.arguments)):
+        yield lambda *case, k=k: case[k]
+
+
+@EACH
+def test_a_constant_answer_and_an_argument_given_back_are_refused_and_told_why(name):
+    exercise = EXERCISES[name]
+    for answer in constants(exercise):
+        feedback = exercise(answer)
+        value = answer(*copy.deepcopy(exercise.cases[0]))
+        assert feedback.state == "keep working"
+        if isinstance(value, (torch.Tensor, bool, float)):
+            assert "in every case" in feedback.message or "gives back" in feedback.message, value
+
+
 def test_weights_that_come_back_by_subtraction_are_only_almost_right():
     def subtracts(w, losses, rho, A):
         clean = torch.stack([torch.autograd.grad(loss(), w)[0] for loss in losses])
@@ -217,13 +305,7 @@ def test_weights_that_come_back_by_subtraction_are_only_almost_right():
     assert "w is not bit for bit what it was" in feedback.message
 
 
-def test_an_error_is_told_and_a_known_one_is_named():
-    def moves_a_leaf(w, losses, rho, A):
-        w += 1
-
-    feedback = checks.f_method(moves_a_leaf)
-    assert feedback.state == "keep working"
-    assert "RuntimeError" in feedback.message
+def test_a_mistake_may_be_known_by_its_error():
     nan = next(message for message in checks.f_method.mistakes if "NaN" in message)
     with pytest.raises(ValueError, match="NaN"):  # the mistake is known by its error
         checks.f_method.mistakes[nan](*copy.deepcopy(checks.f_method.cases[-1]))

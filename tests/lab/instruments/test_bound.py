@@ -12,14 +12,16 @@ from tests.lab.traces import shown
 @pytest.mark.parametrize("network", bound.NETWORKS)
 def test_the_bound_instrument_shows_the_formula(network):
     stage = lab.bound_instrument(2000, network, norm_squared=100.0)
-    T, N = bound.NETWORKS[network], 2000
-    bracket = 0.5 + T / 2 * math.log(1 + 100 / 0.14**2 * (1 + math.sqrt(math.log(N) / T)) ** 2)
-    bracket += math.log(2 / 0.05) + 6 * math.log(N + T) + 100 / 8
+    P, N = bound.NETWORKS[network], 2000
+    largest = P / 2 * math.log(1 + 100 / 0.14**2 * (1 + math.sqrt(math.log(N) / P)) ** 2)
+    bracket = 0.5 + largest + math.log(2 / 0.05) + 6 * math.log(N + P) + 100 / 8
     assert shown(stage, "here")[0].tolist() == pytest.approx([N, bracket / math.sqrt(N)])
-    assert shown(stage, "size")[0].tolist() == pytest.approx([T, bracket / math.sqrt(N)])
+    assert shown(stage, "size")[0].tolist() == pytest.approx([P, bracket / math.sqrt(N)])
     bars = shown(stage, "terms")[1::3, 0]
-    assert bars.sum().item() == pytest.approx(bracket / math.sqrt(N))
+    assert bars[0].item() == pytest.approx(100 * largest / bracket)
+    assert bars.sum().item() == pytest.approx(100)
     assert "promises nothing" in stage.state
+    assert f"All terms but one make {100 * (bracket - largest) / bracket:.1g} % of it" in stage.state
 
 
 def test_the_bound_says_something_where_its_curve_crosses_chance():

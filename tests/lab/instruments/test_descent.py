@@ -28,7 +28,7 @@ def test_the_descent_instrument_shows_the_core(method):
     gradients = dict(zip(STEPS, [*G, DESCENTS[method]().aggregate(G)], strict=True))
     longest = max(g.norm() for g in gradients.values())
     arrows = {name: shown(stage, name) for name in gradients}
-    lens = {name: shown(stage, f"lens {name}") for name in gradients}
+    lens = {name: shown(stage, f"lens-{name}") for name in gradients}
     scale = max((tip - tail).norm() for tail, tip in lens.values())
     for name, gradient in gradients.items():
         tail, tip = arrows[name]

@@ -31,6 +31,22 @@ def test_calibration_counts_what_held(file, shown):
     assert text.startswith(expected)
 
 
+def test_an_answer_that_is_partly_right_counts_half_and_a_later_one_does_not_count(file, shown):
+    later = {"answer": "yes", "sure": 0.95}
+    entries = [
+        entry("half", 0.8, "yes", partly=["half"]),
+        entry("no", 0.9, "yes", partly=["half"], later=later),
+    ]
+    file.write_text(json.dumps({f"t-{k}": e for k, e in enumerate(entries)}))
+    lab.calibration()
+    ((figure, text),) = shown
+    assert dict(zip(figure.data[1].x, figure.data[1].y, strict=True)) == {0.9: 0, 0.8: 0.5}
+    assert text.startswith(
+        "0 of 2 predictions held, 1 partly, which counts half (25%); on average you were 85% sure"
+    )
+    assert f"Brier score {(0.3**2 + 0.9**2) / 2:.2f} " in text
+
+
 def test_calibration_before_any_prediction(shown, capsys):
     lab.calibration()
     assert shown == []

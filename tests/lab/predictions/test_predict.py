@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flatmtl_lite import lab
-from flatmtl_lite.lab.predictions import predict as predictions
+from flatmtl_lite.lab.predictions.record import recorded
 
 QUESTION, ANSWERS = "Does it rise?", ["yes", "no"]
 
@@ -28,28 +28,72 @@ def test_a_stage_waits_for_its_prediction(file):
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_the_first_answer_counts(file):
+def test_the_first_answer_counts_and_a_later_one_is_kept(file):
     guess = lab.predict("t-rise", QUESTION, ANSWERS)
     guess.record("yes", 0.8)
-    guess.record("no", 0.8)
+    guess.record("no", 0.6)
+    guess.record("no", 0.95)
     assert guess.answer == "yes"
+    kept = recorded()["t-rise"]
+    assert (kept["answer"], kept["sure"]) == ("yes", 0.8)
+    assert (kept["later"]["answer"], kept["later"]["sure"]) == ("no", 0.95)
+    assert guess.note.value.startswith("Recorded: first: yes, 80 % sure; now: no, 95 % sure <small>")
+
+
+def test_predict_again_asks_once_more():
+    guess = lab.predict("t-rise", QUESTION, ANSWERS)
+    assert guess.again.layout.display == "none"
+    guess.choice.index, guess.sure.index = 0, 1
+    guess.button.click()
     assert guess.button.disabled
     assert guess.choice.disabled
+    assert guess.again.layout.display is None
+    guess.again.click()
+    assert [widget.disabled for widget in (guess.button, guess.choice, guess.sure)] == [False] * 3
+    assert guess.again.layout.display == "none"
+    guess.choice.index = 1
+    guess.button.click()
+    assert recorded()["t-rise"]["later"]["answer"] == "no"
+    assert guess.again.layout.display is None
 
 
-def test_a_recorded_prediction_is_remembered(file):
+def test_a_recorded_prediction_is_remembered_with_its_certainty(file):
     lab.predict("t-rise", QUESTION, ANSWERS).record("yes", 0.8)
     again = lab.predict("t-rise", QUESTION, ANSWERS)
     assert (again.choice.value, again.choice.disabled) == ("yes", True)
+    assert (again.sure.value, again.sure.disabled) == ("80%", True)
+    assert "Recorded: yes, 80 % sure" in again.note.value
     assert lab.rho_instrument(after=again).locked == ""
-    lab.predict("t-other", QUESTION, ANSWERS).record("no", 0.8)
-    assert set(predictions.recorded()) == {"t-rise", "t-other"}
+    lab.predict("t-other", QUESTION, ANSWERS).record("no", 0.5)
+    assert set(recorded()) == {"t-rise", "t-other"}
+    assert lab.predict("t-other", QUESTION, ANSWERS).sure.value == "a guess"
+
+
+def test_an_entry_of_an_older_version_of_the_question_is_shown(file):
+    file.write_text(json.dumps({"t-rise": ENTRY | {"answer": "perhaps", "sure": 0.33}}))
+    guess = lab.predict("t-rise", QUESTION, ANSWERS)
+    assert (guess.choice.index, guess.sure.index) == (None, None)
+    assert "Recorded: perhaps, 33 % sure" in guess.note.value
 
 
 def test_unlock_opens_for_a_lecture_hall(file):
+    before = lab.rho_instrument(after=lab.predict("t-rise", QUESTION, ANSWERS))
     lab.unlock()
-    assert lab.rho_instrument(after=lab.predict("t-rise", QUESTION, ANSWERS)).locked == ""
+    after = lab.rho_instrument(after=lab.predict("t-fall", QUESTION, ANSWERS))
+    assert before.locked == after.locked == ""
     assert not file.exists()
+
+
+def test_a_stage_does_not_hear_of_another_prediction():
+    stage = lab.rho_instrument(after=lab.predict("t-rise", QUESTION, ANSWERS))
+    lab.predict("t-fall", QUESTION, ANSWERS).record("yes", 0.8)
+    assert stage.locked
+
+
+def test_a_question_that_is_asked_twice_opens_what_waits_for_it():
+    stage = lab.rho_instrument(after=lab.predict("t-rise", QUESTION, ANSWERS))
+    lab.predict("t-rise", QUESTION, ANSWERS).record("yes", 0.8)  # its cell ran once more
+    assert stage.locked == ""
 
 
 def test_in_ci_nothing_is_locked(file, monkeypatch):
@@ -75,14 +119,25 @@ def test_a_missing_folder_is_found_before_anything_is_asked(tmp_path, monkeypatc
 
 
 ENTRY = {"question": "q", "answer": "yes", "answers": ["yes", "no"], "sure": 0.8}
-SPOILED = [ENTRY | spoil for spoil in ({"sure": "high"}, {"answers": 5}, {"answer": ["x"]}, {"measured": 1})]
+SPOILED = [
+    ENTRY | spoil
+    for spoil in (
+        {"sure": "high"},
+        {"answers": 5},
+        {"answer": ["x"]},
+        {"measured": 1},
+        {"partly": [1]},
+        {"later": {"answer": "no"}},
+        {"later": {"answer": "no", "sure": 3}},
+    )
+]
 
 
 @pytest.mark.parametrize("entry", SPOILED)
 def test_an_entry_of_another_kind_is_damage(file, entry):
     file.write_text(json.dumps({"t-rise": entry}))
     with pytest.raises(ValueError, match=r"damaged .*mine\.json"):
-        predictions.recorded()
+        recorded()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"t-rise": 3}', '{"t-rise": {"answer": "yes"}}', "null"])

@@ -52,6 +52,17 @@ def test_the_learners_edition_is_copied_with_its_pictures(shipped, folder):
     assert stamp["sha256"] == {name: hashlib.sha256(f"first {name}".encode()).hexdigest() for name in names}
 
 
+def test_figures_that_wait_for_a_prediction_stay_out_of_the_copy(shipped, folder):
+    waiting = {"output_type": "display_data", "data": {}, "metadata": {"flatmtl": {"after": "02-count"}}}
+    shown = waiting | {"metadata": {}}
+    cells = [{"cell_type": "markdown", "source": "ρ"}, {"cell_type": "code", "outputs": [waiting, shown]}]
+    (shipped / NAME).write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    copy_course(folder)
+    copied = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    assert copied == {"cells": [cells[0], cells[1] | {"outputs": [shown]}]}
+    assert copy_course(folder).copied == ()
+
+
 def test_the_instructors_edition_comes_on_demand(shipped, folder):
     copy_course(folder)
     assert copy_course(folder, instructor=True).copied == ("instructor/00_start_here.ipynb",)

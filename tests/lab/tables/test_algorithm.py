@@ -24,6 +24,14 @@ def test_the_page_shows_what_the_text_shows():
     assert "A(loss, &quot;loss&quot;) + A(flat, &quot;flat&quot;)" in page
 
 
+def test_several_lines_of_one_function_open_with_a_click():
+    page = lab.algorithm()._repr_html_()
+    several = [lines for step in STEPS for _, lines in step.code if len(lines) > 1]
+    assert page.count("<details>") == len(several) > 0
+    assert f"passes.py, _perturbed_gradients: {len(several[1])} lines</small></summary>" in page
+    assert "<small>gradients.py, _write</small></div>" in page  # one line needs no click
+
+
 @pytest.mark.parametrize("start", ["no such line", "average("])
 def test_a_line_that_is_gone_or_stands_twice_is_named(start):
     with pytest.raises(ValueError, match="expected one") as error:

@@ -32,14 +32,14 @@ class Cut(Panel):
         self.colors = colors
         band = dict(fill="toself", fillcolor=BALL, line=dict(color=SAM, width=1.5, dash="dot"))
         self.add(go.Scatter(uid="cut-ball", mode="lines", **band))
-        for name, color in colors.items():
-            self.add(go.Scatter(uid=f"cut {name}", mode="lines", line=dict(color=color, width=3)))
-        for name, color in colors.items():
+        for k, color in enumerate(colors.values()):
+            self.add(go.Scatter(uid=f"cut-{k}", mode="lines", line=dict(color=color, width=3)))
+        for k, color in enumerate(colors.values()):
             line = dict(color=color, width=2.5, dash="dot")
-            self.add(go.Scatter(uid=f"cut-rise {name}", mode="lines", line=line))
+            self.add(go.Scatter(uid=f"cut-rise-{k}", mode="lines", line=line))
         stars = edged_marker(BALL, "star", size=14) | dict(color=list(colors.values()))
         self.add(go.Scatter(uid="cut-stars", mode="markers", marker=stars))
-        self.head = Title(self, "cut title")
+        self.head = Title(self, "cut-title")
 
     def at(
         self, value: Callable[[Tensor], Tensor], theta: Tensor, uphill: Tensor, distances: Tensor
@@ -63,9 +63,9 @@ class Cut(Panel):
         edges = torch.stack([-distances, -distances, distances, distances, -distances], -1)
         heights = torch.tensor([low, high, high, low, low], dtype=theta.dtype).expand_as(edges)
         traces: dict[str, Tensor | Text] = {"cut-ball": torch.stack([edges, heights], -1), "cut-stars": stars}
-        for k, name in enumerate(self.colors):
-            traces[f"cut {name}"] = torch.stack([along, curves[:, k]], -1)[None]
-            traces[f"cut-rise {name}"] = torch.stack([feet[:, k], stars[:, k]], 1)
+        for k in range(len(self.colors)):
+            traces[f"cut-{k}"] = torch.stack([along, curves[:, k]], -1)[None]
+            traces[f"cut-rise-{k}"] = torch.stack([feet[:, k], stars[:, k]], 1)
         return traces | self.head.at([self._words(rises) for rises in (ends - here).tolist()])
 
     def _words(self, rises: list[float]) -> str:

@@ -11,7 +11,6 @@ from ...figures.style import INK, WHITE
 from ...stage.table import Text
 from .picture import FONT, LINE, Panel
 
-WIDTH = 8.2  # pixels of a character
 APART = 9  # pixels between a thing and its label
 MOST = 4.0  # covered points at which there is no room for a label
 CLOSE = 8  # pixels within which another thing could be taken for the label's own
@@ -61,8 +60,8 @@ class Title:
 
     def at(self, titles: Sequence[str]) -> dict[str, Text]:
         """Return the title at each slider position."""
-        corner = [self.panel.x["range"][0], self.panel.y["range"][1]]
-        return {self.uid: (torch.tensor([[corner]], dtype=torch.float64), [[title] for title in titles])}
+        corner = torch.tensor([self.panel.x["range"][0], self.panel.y["range"][1]], dtype=torch.float64)
+        return {self.uid: (corner.expand(len(titles), 1, 2), [[title] for title in titles])}
 
 
 def place(
@@ -90,13 +89,13 @@ def place(
         dots = np.concatenate([things, obstacles.double().expand(N, -1, 2).numpy() * unit], 1)
     centres = np.full((N, n, 2), np.nan)
     for k, label in enumerate(texts):
-        half = np.array([WIDTH * len(label) / 2, LINE / 2])
+        half = _half(label)
         options = things[:, k, None] + TURNS * (half + apart + FARTHER)  # (N, 16, 2)
         covered = (np.abs(options[:, :, None] - dots[:, None]) < half + 3).all(-1).sum(-1)
         cost = covered + np.arange(16) / 20 + FAR * (FARTHER[:, 0] > 0)
         cost += 10 * (np.abs(options[:, :, None] - fixed) < half + 10).all(-1).sum(-1)
         for other, beside in enumerate(texts[:k]):
-            both = half + np.array([WIDTH * len(beside) / 2, LINE / 2])
+            both = half + _half(beside)
             overlap = both - np.abs(options - centres[:, None, other])
             cost += (np.nan_to_num(overlap, nan=-1.0) > 0).all(-1) * 120
         cost += 80 * ((options - half < low) | (options + half > high)).sum(-1)
@@ -107,6 +106,12 @@ def place(
         if needed is not None and k >= needed:
             centres[cost[np.arange(N), sides] > MOST, k] = np.nan
     return torch.from_numpy(centres / unit)
+
+
+def _half(label: str) -> np.ndarray:
+    """Return half the width and the height of a bold label, in pixels."""
+    wide = sum(letter.isupper() for letter in label)
+    return np.array([8.2 * len(label) + 3.4 * wide, LINE]) / 2
 
 
 def _steady(cost: np.ndarray) -> list[int]:

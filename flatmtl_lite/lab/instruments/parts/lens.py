@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from ...figures.style import PARTS
-from .arrows import Arrows
 from ...stage.table import Text
+from .arrows import Arrows
 from .labels import Labels, Title
 from .picture import Panel
 
@@ -30,10 +30,12 @@ class Lens(Panel):
         frame |= dict(linecolor=color, linewidth=2)
         x, y = frame | dict(range=[-RATIO, RATIO]), frame | dict(range=[-1, 1])
         super().__init__(x=x, y=y, room=2, share=1.5, ratio=RATIO)
-        self.name, self.narrow = name, narrow
-        self.arrows = Arrows(self, {f"{name} {part}": PARTS[part]["color"] for part in NAMES}, width=5.5)
-        self.labels = Labels(self, {NAMES[part]: PARTS[part]["color"] for part in NAMES}, f"{name} labels", 4)
-        self.head = Title(self, f"{name} title")
+        self.name, self.narrow, self.uid = name, narrow, name.replace(" ", "-")
+        self.arrows = Arrows(self, {f"{self.uid}-{part}": PARTS[part]["color"] for part in NAMES}, width=5.5)
+        self.labels = Labels(
+            self, {NAMES[part]: PARTS[part]["color"] for part in NAMES}, f"{self.uid}-labels", 4
+        )
+        self.head = Title(self, f"{self.uid}-title")
 
     def at(self, loss: Tensor, flat: Tensor) -> dict[str, Tensor | Text]:
         """Return the points and titles for the steps ``loss`` (N or 1, 2) and ``flat`` (N, 2)."""
@@ -42,7 +44,7 @@ class Lens(Panel):
         start, tip, end = corners.unbind(1)
         ways = {"sam": (start, end), "loss": (start, tip), "flat": (tip, end)}
         traces: dict[str, Tensor | Text] = {}
-        traces |= self.arrows.at({f"{self.name} {part}": (a, b - a) for part, (a, b) in ways.items()})
+        traces |= self.arrows.at({f"{self.uid}-{part}": (a, b - a) for part, (a, b) in ways.items()})
         edge = torch.tensor([RATIO, 1.0], dtype=loss.dtype)
         inside = [tuple(end.clamp(-edge, edge) for end in ends) for ends in ways.values()]
         middles = [(a + b) / 2 for a, b in inside]

@@ -1,0 +1,173 @@
+"""The large picture in a real browser: it fits, nothing overlaps, themes and tools work."""
+
+import itertools
+
+import pytest
+
+from flatmtl_lite import lab
+from flatmtl_lite.lab.figures.style import DARK
+from tests.browser import harness
+
+pytestmark = pytest.mark.browser
+# the notebook area of JupyterLab in windows of 1280x720, 1024x768, 1280x720 at 150 %, and 1920x1080
+WINDOWS = [(1130, 604), (880, 652), (740, 364), (1780, 964)]
+OPENED = {
+    "rho": lambda: lab.rho_instrument("valleys"),
+    "rho, three tasks": lambda: lab.rho_instrument("triangle"),
+    "descent": lab.descent_instrument,
+    "rules": lab.rules_instrument,
+    "gradients": lab.gradients_instrument,
+    "ball": lab.ball_instrument,
+    "valley": lambda: lab.valley_instrument(method="SAM, ρ = 0.5"),
+}
+# the boxes of all texts, and of what must hold them, in pixels of the window
+BOXES = """() => {
+    const box = ({left, top, right, bottom}) => [left, top, right, bottom];
+    const seen = node => {
+        const {width, height} = node.getBoundingClientRect();
+        return width > 0 && height > 0 && getComputedStyle(node).visibility !== 'hidden';
+    };
+    const figure = document.querySelector('.flatmtl-stage .figure').getBoundingClientRect();
+    const texts = [...document.querySelectorAll('.flatmtl-stage .figure svg text')]
+        .filter(node => node.textContent.trim() && seen(node))
+        .map(node => [node.textContent, box(node.getBoundingClientRect())])
+        .filter(([, [, top]]) => top < figure.bottom - 2); // the others lie behind "more"
+    const slider = document.querySelector('.flatmtl-stage input[type=range]').getBoundingClientRect();
+    return {texts, figure: box(figure), slider: box(slider)};
+}"""
+TICK = 5  # at most so many characters
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Open a stage as a page without a kernel; errors on the page fail the test."""
+    contexts, wrong = [], []
+
+    def open_page(stage, size, theme="light"):
+        file = tmp_path / "stage.html"
+        file.write_text(lab.page(stage), encoding="utf-8")
+        viewport = {"width": size[0], "height": size[1]}
+        contexts.append(browser.new_context(viewport=viewport, color_scheme=theme, accept_downloads=True))
+        contexts[-1].set_default_timeout(1000 * harness.LIMIT)
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(file.as_uri())
+        page.locator(".moving .main-svg").first.wait_for(state="attached")
+        assert harness.eventually(page, lambda: page.locator(".moving text, .resting text").count() > 0)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def turn(page, index: int) -> None:
+    slider = page.get_by_role("slider")
+    slider.evaluate("(e, i) => { e.value = i; e.dispatchEvent(new Event('input', {bubbles: true})); }", index)
+    page.wait_for_timeout(200)
+
+
+def overlap(one, other) -> bool:
+    """True if two boxes overlap by more than the rims of their letters."""
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    down = min(one[3], other[3]) - max(one[1], other[1])
+    return across > 3 and down > 0.35 * min(one[3] - one[1], other[3] - other[1])
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_slider_and_picture_fit_the_window_and_no_text_is_clipped_or_covered(opened, name):
+    stage = OPENED[name]()
+    page = opened(stage, WINDOWS[0])
+    last = len(stage.values) - 1
+    for width, height in WINDOWS:
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(400)
+        for index in (0, last // 4, last // 2, last):
+            turn(page, index)
+            boxes = page.evaluate(BOXES)
+            left, top, right, bottom = boxes["figure"]
+            place = f"{width}x{height}, position {index}"
+            assert boxes["slider"][1] >= 0
+            assert bottom <= height + 1, place
+            assert bottom - top >= 0.5 * height, place  # it uses the window
+            for text, (x0, y0, x1, y1) in boxes["texts"]:
+                inside = left - 2 <= x0 and x1 <= right + 2 and top - 2 <= y0 and y1 <= bottom + 2
+                assert inside, f"{text!r} is clipped at {place}"
+            for (text, one), (other, two) in itertools.combinations(boxes["texts"], 2):
+                assert not overlap(one, two), f"{text!r} and {other!r} overlap at {place}"
+
+
+def test_colours_follow_the_theme_at_once(opened):
+    page = opened(lab.rho_instrument("valleys", rho=0.5), (1280, 720), "dark")
+    stage = page.locator(".flatmtl-stage")
+    color = "() => document.querySelector('.moving')._fullData.find(t => t.uid === 'loss').line.color"
+    title = "() => document.querySelector('.moving')._fullData.find(t => t.uid === 'cut-title').text[0]"
+    assert stage.get_attribute("data-theme") == "dark"
+    assert page.evaluate(color) == DARK["#000000"]
+    assert DARK["#0072B2"] in page.evaluate(title)
+    page.emulate_media(color_scheme="light")
+    assert harness.eventually(page, lambda: page.evaluate(color) == "#000000")
+    assert stage.get_attribute("data-theme") == "light"
+
+
+def test_the_landscape_turns_to_3d_and_the_path_lies_on_it(opened):
+    page = opened(lab.rho_instrument("valleys"), (1280, 720))
+    page.get_by_role("button", name="3-D view").click()
+    page.locator(".relief canvas").wait_for()
+    path = "() => document.querySelector('.relief').data.filter(t => t.mode === 'lines').at(-1)"
+    turn(page, 0)
+    before = page.evaluate(path)
+    turn(page, 40)
+    assert harness.eventually(page, lambda: page.evaluate(path)["x"] != before["x"])
+    after = page.evaluate(path)
+    flat = page.evaluate("() => document.querySelector('.moving').data.find(t => t.uid === 'path')")
+    assert after["x"] == pytest.approx(list(flat["x"].values()) if isinstance(flat["x"], dict) else flat["x"])
+    assert min(after["z"]) < -0.8  # it ends low, in a valley
+    page.get_by_label("colour").select_option("task 1")
+    page.get_by_role("button", name="3-D view").click()
+    assert page.locator(".relief").count() == 0
+
+
+def test_a_pinned_state_stays_as_a_ghost(opened):
+    page = opened(lab.rho_instrument("valleys", rho=0.25), (1280, 720))
+    path = "layer => document.querySelector(layer)._fullData.find(t => t.line?.width === 3.5).x.at(-1)"
+    pinned = page.evaluate(path, ".moving")
+    pin = page.get_by_role("button", name="Pin")
+    pin.click()
+    turn(page, 60)
+    assert harness.eventually(page, lambda: page.evaluate(path, ".moving") != pinned)
+    assert page.evaluate(path, ".resting") == pinned
+    assert pin.get_attribute("aria-pressed") == "true"
+    pin.click()
+    assert harness.eventually(page, lambda: pin.get_attribute("aria-pressed") == "false")
+    assert not page.evaluate(
+        "() => document.querySelector('.resting')._fullData.some(t => t.line?.width === 3.5)"
+    )
+
+
+@pytest.mark.parametrize(("button", "start"), [("PNG", b"\x89PNG"), ("SVG", b"<svg")])
+def test_the_picture_can_be_saved(opened, button, start):
+    page = opened(lab.rho_instrument("valleys", rho=0.25), (1280, 720))
+    with page.expect_download() as download:
+        page.get_by_role("button", name=f"Save as {button}").click()
+    assert download.value.suggested_filename == f"ρ instrument.{button.lower()}"
+    assert download.value.path().read_bytes().startswith(start)
+
+
+def test_values_stand_under_the_pointer_and_more_shows_the_other_panels(opened):
+    page = opened(lab.rho_instrument("valleys"), (1280, 720))
+    box = page.locator(".moving").bounding_box()
+    page.mouse.move(box["x"] + 300, box["y"] + 300)
+    readout = page.locator(".readout")
+    assert readout.is_visible()
+    for word in ("θ₁", "θ₂", "mean loss", "task 1", "task 2"):
+        assert word in readout.text_content()
+    figure = page.locator(".figure")
+    tall = figure.bounding_box()["height"]
+    page.get_by_role("button", name="More panels").click()
+    assert figure.bounding_box()["height"] > 1.3 * tall
+    page.get_by_role("button", name="Keys").click()
+    assert "Full screen" in page.locator(".keys").text_content()
+    page.get_by_role("slider").press("f")
+    assert harness.eventually(page, lambda: page.evaluate("() => !!document.fullscreenElement"))

@@ -1,0 +1,52 @@
+"""The exercises of notebook 07 agree with the records and with a simulation."""
+
+import pytest
+import torch
+
+from flatmtl_lite.lab import checks
+from flatmtl_lite.runs.records import teaching
+
+
+def test_the_paired_difference_is_the_one_of_the_record():
+    accuracy = teaching.final_accuracy(teaching.recorded(), 0.4)
+    mean, sd, _ = teaching.paired_difference(accuracy, "F-LS", "LS")
+    one, other = (torch.tensor(accuracy[name], dtype=torch.float64) for name in ("F-LS", "LS"))
+    found = checks.paired_difference.right(one, other)
+    assert [value.item() for value in found] == pytest.approx([mean, sd], abs=0.01)
+
+
+def test_the_noisy_accuracy_is_that_of_a_simulation():
+    generator = torch.Generator().manual_seed(0)
+    n, classes, accuracy, noise = 400_000, 10, 0.7, 0.4
+
+    def spoiled(labels, share):
+        """Replace a share of the labels by one of the other classes."""
+        others = (labels + torch.randint(1, classes, (n,), generator=generator)) % classes
+        return torch.where(torch.rand(n, generator=generator) < share, others, labels)
+
+    true = torch.randint(classes, (n,), generator=generator)
+    answers, given = spoiled(true, 1 - accuracy), spoiled(true, noise)
+    agrees = (answers == given).double().mean().item()
+    assert checks.noisy_accuracy.right(accuracy, noise, classes) == pytest.approx(agrees, abs=0.003)
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (lambda one, other: ((one - other).mean(), (one.var() + other.var()).sqrt()), "two variances"),
+        (lambda one, other: ((one - other).mean(), (one - other).std(unbiased=False)), "n - 1"),
+        (lambda one, other: (one - other).mean(), "second number"),
+    ],
+)
+def test_mistakes_in_the_paired_difference_are_named(answer, word):
+    feedback = checks.paired_difference(answer)
+    assert (feedback.state, word in feedback.message) == ("almost", True)
+
+
+def test_mistakes_in_the_noisy_accuracy_are_named():
+    for answer, word in (
+        (lambda accuracy, noise, classes: accuracy * (1 - noise), "by luck"),
+        (lambda a, n, k: a * (1 - n) + (1 - a) * n / k, "classes - 1"),
+    ):
+        feedback = checks.noisy_accuracy(answer)
+        assert (feedback.state, word in feedback.message) == ("almost", True)
