@@ -101,6 +101,7 @@ def place(
         cost += 80 * ((options - half < low) | (options + half > high)).sum(-1)
         if needed is not None and k >= needed:
             cost += 3 * (np.abs(options[:, :, None] - things[:, None]) < half + CLOSE).all(-1).sum(-1)
+            cost += MOST * (FARTHER[:, 0] > 0)
         sides = _steady(cost)
         centres[:, k] = options[np.arange(N), sides]
         if needed is not None and k >= needed:
