@@ -30,7 +30,8 @@ class Directions:
     ):
         self.panel, self.things, self.late = panel, list(things), list(late)
         dots = dict(symbol="circle-open", size=9, color=GREY, line_width=2)
-        panel.add(go.Scatter(uid="others", mode="markers", marker=dots))
+        names = dict(names=METHODS)  # the page shows the names of the dots under the pointer
+        panel.add(go.Scatter(uid="others", mode="markers", marker=dots, meta=names))
         self.arrow = Arrows(panel, {"direction": BLACK})
         colors = [*things.values(), BLACK, *[INK] * (len(METHODS) - 1), *late.values()]
         panel.add(text("names", [""] * len(colors), colors))
