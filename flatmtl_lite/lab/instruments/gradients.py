@@ -37,8 +37,8 @@ def gradients_instrument(
 
     An arrow is the step that a task wants: minus its gradient. If all gradients change their sign, the
     weights stay, and each method's step changes its sign. The shaded wedge holds the steps that are good for
-    all tasks. Dots mark the steps of the methods, the black arrow is the chosen one. The pointer on a dot shows
-    the names of its methods. The dotted line is the rim of the convex hull.
+    all tasks. Dots mark the steps of the methods, the black arrow is the chosen one. The pointer on a dot
+    shows the names of its methods. The dotted line is the rim of the convex hull.
 
     Args:
         gradients: minus the gradient, (x, y), for each of two or three tasks. The learner can drag them.
