@@ -33,6 +33,8 @@ class Panel:
     """
 
     joined = False  # True keeps the panel at its left neighbour in small windows too, since they share rows
+    x: dict
+    y: dict
     axes: dict[str, str]  # the names of the axes, given by the picture
     sizes: list[tuple[float, float]]  # pixels of the plotting area in each arrangement
 
@@ -138,7 +140,7 @@ class Picture:
         width, fold = WIDE if wide else SMALL
         cells = dict(self._cells(width, fold, wide))
         height = max([fold, *(top + tall for _, top, _, tall in cells.values())])
-        layout = dict(width=width, height=height)
+        layout: dict = dict(width=width, height=height)
         for panel, cell in cells.items():
             left, top, w, h = panel.plot_area(cell)
             panel.sizes.append((w, h))
