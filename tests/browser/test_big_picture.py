@@ -189,3 +189,18 @@ def test_a_dot_says_its_names_under_the_pointer(opened):
     assert readout.text_content().startswith("mean, pcgrad, upgrad, gradvac · step in θ₁")
     page.mouse.move(*page.evaluate(place, METHODS.index("aligned_mtl")))
     assert readout.text_content().startswith("aligned_mtl · step in θ₁")
+
+
+def test_a_pull_to_the_side_turns_the_cone_and_its_ends_meet(opened):
+    page = opened(lab.cone_instrument(camera=10), (1280, 720))
+    value, box = page.locator(".slider .value"), page.locator(".moving").bounding_box()
+    scale = page.evaluate("() => document.querySelector('.moving').getBoundingClientRect().width") / 1180
+    page.mouse.move(box["x"] + 300, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 300 - 24 * scale, box["y"] + 200)
+    assert value.text_content() == "30"
+    page.mouse.move(box["x"] + 300 + 24 * scale, box["y"] + 200)
+    assert value.text_content() == "350"
+    page.mouse.up()
+    page.mouse.move(box["x"] + 300, box["y"] + 200)
+    assert value.text_content() == "350"

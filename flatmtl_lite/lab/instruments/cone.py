@@ -30,7 +30,8 @@ def cone_instrument(
 ) -> Stage:
     """Show the steps that three tasks want in space, and the cone of steps that are good for all.
 
-    The slider walks round them. A step along an edge of the cone helps one task and costs no other anything.
+    The slider or a pull with the mouse walks round them. A step along an edge of the cone helps one task and
+    costs no other anything.
 
     Args:
         gradients: minus the gradient, (x, y, z), for each of three tasks, linearly independent.
@@ -65,7 +66,7 @@ class _View:
 
     def __init__(self, steps: Tensor):
         self.steps, self.weighed = steps.expand(len(CAMERAS), 3, 3), weigh_all(steps[None])
-        self.space, self.weights, self.worst = Space(), Weights(3), Worst()
+        self.space, self.weights, self.worst = Space(turns=True), Weights(3), Worst()
         self.picture = Picture(self.space, [[self.weights, self.worst]])
         names = {f"task {k + 1}": TASKS[k] for k in range(3)}
         edges = {f"helps task {k + 1} alone": TASKS[k] for k in range(3)}

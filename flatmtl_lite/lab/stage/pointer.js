@@ -76,6 +76,32 @@ function heightAt({ x, y, z }, px, py) {
   return row(j) * (1 - v) + row(j + 1) * v;
 }
 
+const PER_STEP = 6; // pixels of a pull that move the slider by one position
+
+// Let the learner turn a space: a pull to the side moves the slider, and its ends meet.
+function letTurn(model, stage, turn, signal) {
+  const plot = stage.moving;
+  let held;
+  const listen = (event, react) => plot.addEventListener(event, react, { signal });
+  plot.style.touchAction = "pan-y"; // a finger turns it to the side, and scrolls the page up and down
+  listen("pointerdown", (event) => {
+    const [x] = pixels(stage, event);
+    const [{ _offset, _length }] = bySide(plot);
+    if (model.get("locked") || x < _offset || x > _offset + _length) return;
+    held = { x, index: model.get("index") };
+    plot.setPointerCapture(event.pointerId);
+    event.preventDefault();
+  });
+  listen("pointermove", (event) => {
+    plot.style.cursor = held ? "grabbing" : "grab";
+    if (!held) return;
+    const round = model.get("values").length - 1;
+    const index = held.index - Math.round((pixels(stage, event)[0] - held.x) / PER_STEP);
+    turn(((index % round) + round) % round);
+  });
+  for (const event of ["pointerup", "pointercancel"]) listen(event, () => (held = undefined));
+}
+
 // The names of the points near a place on the canvas, for traces that name their points.
 function namesAt(stage, x, y) {
   const named = [stage.resting, stage.moving].flatMap(({ data, _fullLayout }) =>

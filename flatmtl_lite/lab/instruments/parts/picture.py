@@ -32,6 +32,7 @@ class Panel:
         ratio: width of the plotting area divided by its height; None to fill the place.
     """
 
+    turns = False  # True in the large panel: a pull to its side moves the slider
     joined = False  # True keeps the panel at its left neighbour in small windows too, since they share rows
     x: dict
     y: dict
@@ -126,7 +127,7 @@ class Picture:
             dragmode=False,
             hovermode=False,
             showlegend=False,
-            meta=dict(arrangements=self.arrangements),
+            meta=dict(arrangements=self.arrangements, turns=self.main is not None and self.main.turns),
         )
         return figure.update_layout(wide["layout"])
 

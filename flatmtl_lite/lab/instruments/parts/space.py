@@ -16,11 +16,16 @@ EDGE = 1.6  # drawn length of the cone's edges
 
 
 class Space(Panel):
-    """The steps that three tasks want, with plumb lines to a floor, and the cone that is good for all."""
+    """The steps that three tasks want, with plumb lines to a floor, and the cone that is good for all.
 
-    def __init__(self) -> None:
+    Args:
+        turns: True if the slider walks round them. Then a pull with the mouse does so too.
+    """
+
+    def __init__(self, turns: bool = False):
         x, y = (dict(range=ends, visible=False) for ends in ([-1.5, 1.5], [-1.2, 1.8]))
         super().__init__(x=x, y=y, room=0, ratio=1.0)
+        self.turns = turns
         self.add(go.Scatter(uid="floor", mode="lines", line=dict(color="#bbbbbb", width=1)))
         for k in range(3):
             look = dict(mode="lines", line=dict(color=GREY, width=1), fill="toself", fillcolor=GOOD)
