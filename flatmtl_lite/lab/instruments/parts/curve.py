@@ -9,6 +9,7 @@ from torch import Tensor
 from ...figures.style import BLACK, GREY
 from .labels import text
 from .picture import LINE, Panel
+from .points import growing_curve
 
 DEGREES = dict(range=[0, 180], tickvals=[0, 45, 90, 135, 180], ticksuffix="°")
 
@@ -20,12 +21,21 @@ class Curves(Panel):
         title: above the panel.
         x, y: options for plotly's axes, with a "range" each.
         looks: uid -> name, and the colour and dash of the line.
+        grows: True to draw the curves only up to the slider, so that the learner finds them.
         options: of :class:`Panel`.
     """
 
-    def __init__(self, title: str, x: dict, y: dict, looks: Mapping[str, tuple[str, dict]], **options):
+    def __init__(
+        self,
+        title: str,
+        x: dict,
+        y: dict,
+        looks: Mapping[str, tuple[str, dict]],
+        grows: bool = False,
+        **options,
+    ):
         super().__init__(title, x=x, y=y, **options)
-        self.uids = list(looks)
+        self.uids, self.grows = list(looks), grows
         names, lines = zip(*looks.values(), strict=True)
         colors = [line["color"] for line in lines]
         cursor = dict(color=GREY, width=1.5, dash="dot")
@@ -41,7 +51,8 @@ class Curves(Panel):
         first, values = self.uids[0], torch.stack([curves[uid] for uid in self.uids], -1)
         low, high = self.y["range"]
         points = torch.stack([x[:, None].expand_as(values), values], -1)
-        traces = {uid: points[None, :, k] for k, uid in enumerate(self.uids)}
+        drawn = growing_curve if self.grows else lambda curve: curve[None]
+        traces = {uid: drawn(points[:, k]) for k, uid in enumerate(self.uids)}
         ends = torch.tensor([low, high], dtype=x.dtype).expand(len(x), 2)
         traces[f"{first}-cursor"] = torch.stack([x[:, None].expand(-1, 2), ends], -1)
         traces[f"{first}-here"] = points

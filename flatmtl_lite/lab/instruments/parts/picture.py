@@ -32,6 +32,10 @@ class Panel:
         ratio: width of the plotting area divided by its height; None to fill the place.
     """
 
+    turns = False  # True in the large panel: a pull to its side moves the slider
+    joined = False  # True keeps the panel at its left neighbour in small windows too, since they share rows
+    x: dict
+    y: dict
     axes: dict[str, str]  # the names of the axes, given by the picture
     sizes: list[tuple[float, float]]  # pixels of the plotting area in each arrangement
 
@@ -123,7 +127,7 @@ class Picture:
             dragmode=False,
             hovermode=False,
             showlegend=False,
-            meta=dict(arrangements=self.arrangements),
+            meta=dict(arrangements=self.arrangements, turns=self.main is not None and self.main.turns),
         )
         return figure.update_layout(wide["layout"])
 
@@ -137,7 +141,7 @@ class Picture:
         width, fold = WIDE if wide else SMALL
         cells = dict(self._cells(width, fold, wide))
         height = max([fold, *(top + tall for _, top, _, tall in cells.values())])
-        layout = dict(width=width, height=height)
+        layout: dict = dict(width=width, height=height)
         for panel, cell in cells.items():
             left, top, w, h = panel.plot_area(cell)
             panel.sizes.append((w, h))
@@ -155,7 +159,8 @@ class Picture:
             left = x + across + 2.5 * GAP
         if not wide and self.main is not None:
             first, *others = rows
-            rows, more = [[panel] for panel in first], [p for row in others for p in row] + self.more
+            rows = [first] if first[-1].joined else [[panel] for panel in first]
+            more = [p for row in others for p in row] + self.more
         yield from _stacked(rows, (left, 0, width - left - GAP, fold))
         across = 3 if wide else 2
         for k, panel in enumerate(more):
