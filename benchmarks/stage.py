@@ -1,8 +1,9 @@
 """From a key press to the finished redraw, in the real JupyterLab. ``python -m benchmarks.stage``.
 
 Thirty presses each: in notebook 02 the start (the kernel answers) and the method, then the slider of every
-instrument of the course (the table lies in the page). A redraw is finished when the frame that shows it has
-been painted. Then what the kernel needs for a new start, and for a phase portrait.
+instrument of the course (the table lies in the page), in a window of 1280x720, in full screen at 1920x1080,
+and where there is a 3-D view, in that view too. A redraw is finished when the frame that shows it has been
+painted. Then the pictures per second of "play", and what the kernel needs for a new start.
 """
 
 import datetime
@@ -20,6 +21,7 @@ from flatmtl_lite.toy import PROBLEMS, Method, descend
 from tests.browser import harness
 
 PRESSES = 30
+WINDOW, SCREEN = {"width": 1280, "height": 720}, {"width": 1920, "height": 1080}
 # until the line of text says something else: it changes in the same turn as the figure
 WATCH = """stage => {
     const state = stage.querySelector('.state');
@@ -62,7 +64,7 @@ def in_the_browser() -> None:
         harness.jupyter_lab(Path(home), CI="true", FLATMTL_FAST="1") as url,
         harness.chromium(path) as browser,
     ):
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page = browser.new_page(viewport=WINDOW)
         harness.open_notebook(page, url, "02_sharp_and_flat.ipynb")
         start = time.perf_counter()
         harness.run_all(page)
@@ -92,12 +94,12 @@ def in_the_browser() -> None:
 
 def sliders(browser, url: str, notebook: str) -> None:
     """Print the waits of each slider of a notebook, its table in the page."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = browser.new_page(viewport=WINDOW)
     harness.open_notebook(page, url, notebook)
     harness.run_all(page)
-    harness.wait_until_run(page, 180)
+    harness.wait_until_run(page, 600)
     page.wait_for_timeout(3000)
-    seen, keys = set(), ("ArrowRight", "ArrowLeft")
+    seen = set()
     for stage in page.locator(".flatmtl-stage").all():
         stage.scroll_into_view_if_needed()
         title = stage.get_attribute("aria-label")
@@ -106,14 +108,45 @@ def sliders(browser, url: str, notebook: str) -> None:
         seen.add(title)
         stage.locator(".moving .main-svg").first.wait_for(state="attached", timeout=30_000)
         page.wait_for_timeout(1000)
-        stage.evaluate(WATCH)
-        slider = stage.get_by_role("slider")
-        slider.focus()
-        page.keyboard.press("Home")
-        turns = int(slider.get_attribute("max"))  # to the end and back
-        waits = presses(page, lambda k, turns=turns: page.keyboard.press(keys[k // turns % 2]))
-        print(f"{notebook[:2]} {title:<28} {milliseconds(waits)}")
+        name = f"{notebook[:2]} {title:<22}"
+        print(
+            f"{name} 1280x720    {milliseconds(slid(page, stage))}; play {played(page, stage):.0f} a second"
+        )
+        solid = stage.get_by_role("button", name="3-D view")
+        if solid.count():
+            solid.click()
+            page.wait_for_timeout(2000)
+            print(f"{name} in 3-D      {milliseconds(slid(page, stage))}")
+            solid.click()
+        page.set_viewport_size(SCREEN)
+        stage.get_by_role("slider").press("f")
+        page.wait_for_timeout(2000)
+        print(f"{name} full screen {milliseconds(slid(page, stage))}", flush=True)
+        page.keyboard.press("f")
+        page.set_viewport_size(WINDOW)
+        page.wait_for_timeout(1000)
     page.close()
+
+
+def slid(page, stage) -> list[float]:
+    """Milliseconds of each press of an arrow key on a stage's slider, to its end and back."""
+    stage.evaluate(WATCH)
+    slider, keys = stage.get_by_role("slider"), ("ArrowRight", "ArrowLeft")
+    slider.focus()
+    page.keyboard.press("Home")
+    turns = int(slider.get_attribute("max"))
+    return presses(page, lambda k: page.keyboard.press(keys[k // turns % 2]))
+
+
+def played(page, stage) -> float:
+    """Pictures per second while "play" sweeps the slider."""
+    stage.get_by_role("slider").press("Home")
+    stage.evaluate(WATCH.replace("!pressed || ", ""))
+    play = stage.get_by_role("button", name="Play or pause")
+    start = time.perf_counter()
+    play.click()
+    page.wait_for_function("b => b.getAttribute('aria-pressed') === 'false'", arg=play.element_handle())
+    return page.evaluate("() => window.waits.length") / (time.perf_counter() - start)
 
 
 def in_the_kernel() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from flatmtl_lite import lab
 from flatmtl_lite.lab.figures.style import DARK
+from flatmtl_lite.lab.instruments.parts.weighing import METHODS
 from tests.browser import harness
 
 pytestmark = pytest.mark.browser
@@ -171,3 +172,35 @@ def test_values_stand_under_the_pointer_and_more_shows_the_other_panels(opened):
     assert "Full screen" in page.locator(".keys").text_content()
     page.get_by_role("slider").press("f")
     assert harness.eventually(page, lambda: page.evaluate("() => !!document.fullscreenElement"))
+
+
+def test_a_dot_says_its_names_under_the_pointer(opened):
+    page = opened(lab.gradients_instrument(((2.0, 0.0), (0.5, 0.87))), (1280, 720))
+    place = """(method) => {
+        const plot = document.querySelector('.moving');
+        const {x, y} = plot.data.find(({uid}) => uid === 'others');
+        const {xaxis, yaxis} = plot._fullLayout;
+        const box = plot.getBoundingClientRect(), scale = box.width / plot._fullLayout.width;
+        return [box.left + scale * (xaxis._offset + xaxis.d2p(x[method])),
+                box.top + scale * (yaxis._offset + yaxis.d2p(y[method]))];
+    }"""
+    readout = page.locator(".readout")
+    page.mouse.move(*page.evaluate(place, METHODS.index("mean")))
+    assert readout.text_content().startswith("mean, pcgrad, upgrad, gradvac · step in θ₁")
+    page.mouse.move(*page.evaluate(place, METHODS.index("aligned_mtl")))
+    assert readout.text_content().startswith("aligned_mtl · step in θ₁")
+
+
+def test_a_pull_to_the_side_turns_the_cone_and_its_ends_meet(opened):
+    page = opened(lab.cone_instrument(camera=10), (1280, 720))
+    value, box = page.locator(".slider .value"), page.locator(".moving").bounding_box()
+    scale = page.evaluate("() => document.querySelector('.moving').getBoundingClientRect().width") / 1180
+    page.mouse.move(box["x"] + 300, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 300 - 24 * scale, box["y"] + 200)
+    assert value.text_content() == "30"
+    page.mouse.move(box["x"] + 300 + 24 * scale, box["y"] + 200)
+    assert value.text_content() == "350"
+    page.mouse.up()
+    page.mouse.move(box["x"] + 300, box["y"] + 200)
+    assert value.text_content() == "350"

@@ -1,23 +1,21 @@
-"""Three gradients in space: the cone of common descent, and the point where published IMTL-G turns round."""
+"""Three steps in space: the cone that is good for all, and the step of every method."""
 
 from collections.abc import Sequence
-from functools import partial
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ...aggregation import weighted_sum
-from ..figures.arrows import arrow
-from ..figures.style import BLACK, GREY
+from ..figures.style import TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
-from .parts.arrows import arrow_points
+from ..stage.table import Table, Text
+from .parts.bars import Weights, Worst
+from .parts.directions import Directions
 from .parts.opening import open_stage, position
-from .parts.panels import panel_figure
-from .parts.rows import ROOM, add_rows, row_panels, row_traces
-from .parts.space import SPACE, add_space, find_independent, project, space_traces
+from .parts.picture import Picture
+from .parts.space import Space, find_independent, project
+from .parts.steps import along
 from .parts.weighing import METHODS, slopes, verdict, weigh_all
 
 GRADIENTS = ((1.5, 0.0, 0.1), (0.0, 0.8, 1.3), (-0.5, -0.4, -0.1))
@@ -30,24 +28,29 @@ def cone_instrument(
     method: str = "mean",
     after: Prediction | None = None,
 ) -> Stage:
-    """Show three gradients in space and the cone of common descent. The slider walks round them.
+    """Show the steps that three tasks want in space, and the cone of steps that are good for all.
+
+    The slider or a pull with the mouse walks round them. A step along an edge of the cone helps one task and
+    costs no other anything.
 
     Args:
-        gradients: (x, y, z) for each of three tasks, linearly independent.
+        gradients: minus the gradient, (x, y, z), for each of three tasks, linearly independent.
         camera: degrees round the vertical axis, 0 to 360. The nearest slider position is taken.
-        method: the method whose direction is drawn as an arrow. It is a key of
-            ``flatmtl_lite.AGGREGATORS`` that works on the Gramian.
+        method: the method whose step is drawn as an arrow. It is a key of ``flatmtl_lite.AGGREGATORS`` that
+            works on the Gramian.
         after: a prediction that the learner records before the slider moves.
 
     Raises:
         ValueError: the gradients are not three independent vectors, the method is unknown, or the camera
             lies outside its range.
     """
-    G = find_independent(gradients)
+    steps = find_independent(gradients)
+    view = _View(steps)
+    rows = [tuple(step) for step in steps.tolist()]
     return open_stage(
-        _figure(),
-        partial(_table, G, weigh_all(G[None])),
-        recipe=f"lab.cone_instrument({[tuple(g) for g in G.tolist()]}, camera={{value}}, method={{choice}})",
+        view.picture.figure(),
+        view.table,
+        recipe=f"lab.cone_instrument({rows}, camera={{value}}, method={{choice}})",
         title="Cone instrument",
         label="walk round (°)",
         values=[f"{value:.0f}" for value in CAMERAS.tolist()],
@@ -58,23 +61,28 @@ def cone_instrument(
     )
 
 
-def _table(G: Tensor, weights: Tensor, choice: str) -> Table:
-    d = weighted_sum(weights, G).squeeze(1)
-    cosine, chosen = slopes(G[None], d.unsqueeze(1)), METHODS.index(choice)
-    traces = space_traces(G.expand(len(CAMERAS), 3, 3), CAMERAS)
-    traces["others"] = project(d.expand(len(CAMERAS), *d.shape), CAMERAS)
-    traces["direction"] = arrow_points(traces["others"][:, chosen])
-    traces |= row_traces(chosen, weights, cosine)
-    effect = verdict(weights[chosen, 0].tolist(), cosine[chosen, 0].tolist(), d[chosen].norm().item())
-    return Table(traces, [f"{choice}: {effect} Seen from {angle:.0f}°." for angle in CAMERAS.tolist()])
+class _View:
+    """The picture of the instrument, and the table that fills it."""
 
+    def __init__(self, steps: Tensor):
+        self.steps, self.weighed = steps.expand(len(CAMERAS), 3, 3), weigh_all(steps[None])
+        self.space, self.weights, self.worst = Space(turns=True), Weights(3), Worst()
+        self.picture = Picture(self.space, [[self.weights, self.worst]])
+        names = {f"task {k + 1}": TASKS[k] for k in range(3)}
+        edges = {f"helps task {k + 1} alone": TASKS[k] for k in range(3)}
+        self.directions = Directions(self.space, names | edges)
 
-def _figure() -> go.Figure:
-    figure, axes = panel_figure([], space=SPACE, **row_panels())
-    figure.update_layout(**ROOM)
-    add_space(figure, axes["space"])
-    dots = dict(symbol="circle-open", size=9, color=GREY, line_width=2)
-    figure.add_scatter(uid="others", mode="markers", marker=dots, name="others", **axes["space"])
-    figure.add_trace(arrow("direction", BLACK, name="direction", **axes["space"]))
-    add_rows(figure, axes, 3)
-    return figure
+    def table(self, choice: str) -> Table:
+        """Return the table for a method."""
+        steps, weights = self.steps, self.weighed
+        d = weighted_sum(weights, steps[:1]).squeeze(1)
+        cosine, chosen = slopes(steps[:1], d.unsqueeze(1)), METHODS.index(choice)
+        traces: dict[str, Tensor | Text] = {}
+        traces |= self.space.at(steps, CAMERAS) | self.worst.at(chosen, cosine)
+        traces |= self.weights.at(chosen, weights.expand(-1, len(CAMERAS), -1))
+        tips, edges = project(steps, CAMERAS), self.space.edges(steps, CAMERAS)
+        lines = along(torch.zeros_like(tips[:, 0]), [*tips.unbind(1), *edges.unbind(1)])
+        seen = project(d.expand(len(CAMERAS), *d.shape), CAMERAS).transpose(0, 1)
+        traces |= self.directions.at(chosen, seen, [*tips.unbind(1), *edges.unbind(1)], lines)
+        effect = verdict(weights[chosen, 0].tolist(), cosine[chosen, 0].tolist(), d[chosen].norm().item())
+        return Table(traces, [f"{choice}: {effect} Seen from {angle:.0f}°." for angle in CAMERAS.tolist()])

@@ -1,9 +1,7 @@
 """The descent instrument: one slider walks down a path."""
 
 from collections.abc import Sequence
-from functools import partial
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
@@ -11,27 +9,27 @@ from ...aggregation import Mean, PCGrad
 from ...decomposition import Decomposition, erm
 from ...diagnostics import cosines
 from ...toy import Method, Problem, descend
-from ..figures.arrows import arrow
-from ..figures.landscape import front, grid
-from ..figures.style import BLACK, GREY, PATH, TASKS
+from ..figures.style import BLACK, GREY, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
+from ..stage.table import Table, Text
 from .parts.angles import conflict_text
-from .parts.arrows import arrow_points
-from .parts.marks import add_edged_line, add_handle, edged_marker
+from .parts.arrows import Arrows
+from .parts.curve import DEGREES, Curves
+from .parts.labels import Labels
+from .parts.landscape import Landscape
 from .parts.opening import POSITIONS, find_problem, open_stage, position
-from .parts.panels import DEGREES, RIGHT, UNIT, Axes, landscape_panels
-from .parts.points import growing_curve
+from .parts.path import draw_handle
+from .parts.picture import Picture
+from .parts.steps import Steps, along
+from .parts.tradeoff import Tradeoff
+from .parts.trail import Trail
 
 # Each table makes a new method, so that an aggregator with random draws begins with the same seed.
 DESCENTS = {"mean": lambda: Method(Mean(), "erm"), "PCGrad": lambda: Method(PCGrad(), "erm")}
-# uid of an arrow -> its name in the legend, its colour, its dash
-ARROWS = {
-    "gradient-1": ("task 1", TASKS[0], "solid"),
-    "gradient-2": ("task 2", TASKS[1], "dash"),
-    "direction": ("direction", BLACK, "dot"),
-}
+REACH = 0.25  # length of the longest step on the landscape, as a share of its height
+# uid of a step -> its name and colour
+STEPS = {"task-1": ("task 1", TASKS[0]), "task-2": ("task 2", TASKS[1]), "step": ("step", BLACK)}
 
 
 def descent_instrument(
@@ -41,7 +39,11 @@ def descent_instrument(
     method: str = "mean",
     after: Prediction | None = None,
 ) -> Stage:
-    """Walk down a path with one slider: the gradients, their angle, the losses and the Pareto front.
+    """Walk down a path with one slider: the steps, the angle of the gradients, the losses, the Pareto front.
+
+    A task's step is minus its gradient, the black step is minus the direction of the method. The longest has
+    the same length everywhere. The problem's optimizer moves along the black step: Adam in "ridges", which
+    bends it.
 
     Args:
         problem: key of ``flatmtl_lite.toy.PROBLEMS``, with two tasks.
@@ -55,9 +57,10 @@ def descent_instrument(
     """
     landscape = find_problem(problem, tasks=2)
     steps = torch.linspace(0, landscape.steps, POSITIONS, dtype=torch.float64).round().long()
+    view = _View(landscape, steps)
     return open_stage(
-        _figure(landscape),
-        partial(_table, landscape, steps),
+        view.picture.figure(),
+        view.table,
         recipe=f"lab.descent_instrument({problem!r}, step={{value}}, start={{point}}, method={{choice}})",
         title="Descent instrument",
         label="step",
@@ -70,73 +73,57 @@ def descent_instrument(
     )
 
 
-def _table(landscape: Problem, steps: Tensor, choice: str, point: tuple[float, float]) -> Table:
-    method = DESCENTS[choice]()
-    path = descend(landscape, torch.tensor(point, dtype=torch.float64), 0.0, [method])[0]
-    G = landscape.gradients(path.unsqueeze(-2))
-    direction = erm(Decomposition(G), method.aggregate)
-    degrees = torch.rad2deg(torch.acos(cosines(G)[:, 0, 1]))
-    rows = torch.cat([G, direction.unsqueeze(-2)], -2)[steps]
-    rows = rows / rows.norm(dim=-1, keepdim=True).amax(-2, keepdim=True).clamp_min(1e-12)
-    losses = landscape.losses(path.unsqueeze(-2))
-    angle_by_step = torch.stack([torch.arange(len(path), dtype=path.dtype), degrees], -1)
-    traces = {}
-    for uid, points in (("here", path), ("losses", losses), ("angle", angle_by_step)):
-        traces[uid], traces[f"{uid}-trail"] = points[steps].unsqueeze(1), growing_curve(points[steps])
-    traces |= {f"{uid}-edge": traces[uid] for uid in ("here-trail", "losses-trail")}
-    traces |= {uid: arrow_points(row) for uid, row in zip(ARROWS, rows.unbind(1), strict=True)}
-    states = [
+class _View:
+    """The picture of the instrument, and the table that fills it."""
+
+    def __init__(self, landscape: Problem, steps: Tensor):
+        self.landscape, self.steps = landscape, steps
+        step_axis = dict(range=[0, landscape.steps], title="step")
+        self.plane = Landscape(landscape)
+        self.lens = Steps("the steps here", {f"lens-{uid}": look for uid, look in STEPS.items()})
+        look = {"angle": ("", dict(color=GREY))}
+        self.angle = Curves("angle of the gradients", step_axis, DEGREES, look, origin=0)
+        self.losses = Tradeoff(landscape)
+        self.picture = Picture(self.plane, [[self.lens, self.angle], [self.losses]])
+        self.trail = Trail(self.plane, "here")
+        self.arrows = Arrows(self.plane, {uid: color for uid, (_, color) in STEPS.items()})
+        draw_handle(self.plane)
+        self.labels = Labels(self.plane, dict(STEPS.values()))
+
+    def table(self, choice: str, point: tuple[float, float]) -> Table:
+        """Return the table for a method and a start."""
+        method, steps = DESCENTS[choice](), self.steps
+        whole = descend(self.landscape, torch.tensor(point, dtype=torch.float64), 0.0, [method])[0]
+        # every step in its turn, since an aggregator may draw
+        gradients = self.landscape.gradients(whole.unsqueeze(-2))
+        direction = erm(Decomposition(gradients), method.aggregate)
+        path, G = whole[steps], gradients[steps]
+        degrees = torch.rad2deg(torch.acos(cosines(G)[:, 0, 1]))
+        wanted = -torch.cat([G, direction[steps].unsqueeze(-2)], -2)
+        longest = wanted.norm(dim=-1, keepdim=True).amax(-2, keepdim=True).clamp_min(1e-12)
+        ways = dict(zip(STEPS, (wanted / longest).unbind(1), strict=True))
+        losses = self.landscape.losses(path.unsqueeze(-2))
+        traces: dict[str, Tensor | Text] = {}
+        trail = self.trail.at(path)
+        obstacles = trail["here-trail"][:, ::4].nan_to_num(1e9)  # what is not drawn is not in the way
+        traces |= trail | self.losses.at(losses) | self.angle.at(steps.double(), {"angle": degrees})
+        traces |= self.lens.at({f"lens-{uid}": way for uid, way in ways.items()})
+        ways = {uid: REACH * self.plane.height * way for uid, way in ways.items()}
+        traces |= self.arrows.at({uid: (path, way) for uid, way in ways.items()})
+        obstacles = torch.cat([obstacles, along(path, list(ways.values()))], 1)
+        traces |= self.labels.at([path + way for way in ways.values()], obstacles)
+        return Table(traces, _states(choice, steps, path, degrees, losses))
+
+
+def _states(choice: str, steps: Tensor, path: Tensor, degrees: Tensor, losses: Tensor) -> list[str]:
+    return [
         f"Step {s} of {choice} at ({x:.2f}, {y:.2f}): gradients {a:.0f}° apart{conflict_text(a)}; "
         f"losses {first:.2f} and {second:.2f}."
         for s, (x, y), a, (first, second) in zip(
             steps.tolist(),
-            (path[steps].round(decimals=2) + 0.0).tolist(),
-            degrees[steps].tolist(),
-            losses[steps].tolist(),
+            (path.round(decimals=2) + 0.0).tolist(),
+            degrees.tolist(),
+            losses.tolist(),
             strict=True,
         )
     ]
-    return Table(traces, states)
-
-
-def _figure(landscape: Problem) -> go.Figure:
-    figure, axes = _panels(landscape)
-    for points, panel in zip(front(landscape), ("landscape", "plane"), strict=True):
-        dots = dict(mode="lines", line=dict(color=BLACK, dash="dot", width=3), showlegend=False)
-        figure.add_scatter(x=points[:, 0], y=points[:, 1], **dots, **axes[panel])
-    add_handle(figure, axes["landscape"])
-    add_edged_line(figure, "here-trail", axes["landscape"], name="path")
-    add_edged_line(figure, "losses-trail", axes["plane"], showlegend=False)
-    grey = dict(color=GREY, width=3)
-    figure.add_scatter(uid="angle-trail", mode="lines", line=grey, showlegend=False, **axes["angle"])
-    marker = edged_marker(PATH, size=13, edge=2)
-    here = dict(mode="markers", marker=marker, cliponaxis=False, showlegend=False)
-    for uid, panel in (("here", "landscape"), ("losses", "plane"), ("angle", "angle")):
-        figure.add_scatter(uid=uid, **here, **axes[panel])
-    for uid, (name, color, dash) in ARROWS.items():
-        figure.add_trace(arrow(uid, color, dash, name=name, legend="legend2", **axes["gradients"]))
-    return figure
-
-
-def _panels(landscape: Problem) -> tuple[go.Figure, Axes]:
-    losses = grid(landscape)[2].flatten(0, 1)
-    least, most = losses.amin(0), losses.quantile(0.98, 0)
-    low, high = (least - 0.05 * (most - least)).tolist(), most.tolist()
-    return landscape_panels(
-        landscape,
-        gradients=dict(x=(RIGHT, 0.75), y=(0.56, 1), title="gradients here", **UNIT),
-        angle=dict(
-            x=(0.82, 1),
-            y=(0.62, 1),
-            title="their angle",
-            xaxis=dict(range=[0, landscape.steps], title="step"),
-            yaxis=DEGREES,
-        ),
-        plane=dict(
-            x=(0.6, 1),
-            y=(0.02, 0.42),
-            title="the two losses; dotted: Pareto front",
-            xaxis=dict(range=[low[0], high[0]], title="loss of task 1"),
-            yaxis=dict(range=[low[1], high[1]], title="loss of task 2"),
-        ),
-    )

@@ -1,29 +1,28 @@
-"""The gradients instrument: drag gradients, and watch what every method makes of them."""
+"""The gradients instrument: drag the steps that the tasks want, and watch what every method makes of them."""
 
 import functools
-import math
 from collections.abc import Sequence
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ...aggregation import weighted_sum
 from ...diagnostics import angles
-from ..figures.arrows import arrow
-from ..figures.style import BLACK, GREY, TASK_DASHES, TASKS
+from ..figures.style import GREY, INK, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
+from ..stage.table import Table, Text
 from .parts.angles import conflict_text
-from .parts.arrows import arrow_points
-from .parts.marks import add_handle
+from .parts.arrows import Arrows
+from .parts.bars import Weights, Worst
+from .parts.directions import Directions
 from .parts.opening import open_stage, position
-from .parts.panels import panel_figure
-from .parts.rows import ROOM, add_rows, row_panels, row_traces
+from .parts.path import draw_handle
+from .parts.picture import Panel, Picture
+from .parts.steps import along
+from .parts.wedge import Wedge
 from .parts.weighing import METHODS, slopes, verdict, weigh_all
 
-CONE = "rgba(0, 0, 0, 0.09)"
 REACH = 2.2
 TURNS = torch.arange(0, 361, 5, dtype=torch.float64)
 
@@ -34,16 +33,18 @@ def gradients_instrument(
     method: str = "mean",
     after: Prediction | None = None,
 ) -> Stage:
-    """Drag and turn two or three gradients: see every method's direction and weights, and who pays.
+    """Drag and turn two or three steps: see every method's step and weights, and who pays.
 
-    The shaded wedge holds the directions that descend on every task (the optimizer steps against the
-    direction). Dots mark the directions of the other methods. The dotted line is the rim of the convex hull.
+    An arrow is the step that a task wants: minus its gradient. If all gradients change their sign, the
+    weights stay, and each method's step changes its sign. The shaded wedge holds the steps that are good for
+    all tasks. Dots mark the steps of the methods, the black arrow is the chosen one. The pointer on a dot
+    shows the names of its methods. The dotted line is the rim of the convex hull.
 
     Args:
-        gradients: (x, y) for each of two or three tasks. The learner can drag them.
-        turn: degrees by which the last gradient is turned, 0 to 360. The nearest slider position is taken.
-        method: the method whose direction is drawn as an arrow. It is a key of
-            ``flatmtl_lite.AGGREGATORS`` that works on the Gramian.
+        gradients: minus the gradient, (x, y), for each of two or three tasks. The learner can drag them.
+        turn: degrees by which the last step is turned, 0 to 360. The nearest slider position is taken.
+        method: the method whose step is drawn as an arrow. It is a key of ``flatmtl_lite.AGGREGATORS`` that
+            works on the Gramian.
         after: a prediction that the learner records before the slider moves.
 
     Raises:
@@ -53,9 +54,10 @@ def gradients_instrument(
     tasks = len(gradients)
     if tasks not in (2, 3):
         raise ValueError(f"Got {tasks} gradients; expected two or three pairs (x, y).")
+    view = _View(tasks)
     return open_stage(
-        _figure(tasks),
-        _table,
+        view.picture.figure(),
+        view.table,
         recipe="lab.gradients_instrument({points}, turn={value}, method={choice})",
         title="Gradients instrument",
         label=f"turn task {tasks} by (°)",
@@ -68,76 +70,62 @@ def gradients_instrument(
     )
 
 
+class _View:
+    """The picture of the instrument, and the table that fills it."""
+
+    def __init__(self, tasks: int):
+        axis = dict(range=[-REACH, REACH], tickvals=[-2, -1, 0, 1, 2])
+        x, y = (axis | dict(title=f"step in {name}") for name in ("θ₁", "θ₂"))
+        self.plane, self.weights, self.worst = Panel(x=x, y=y, room=0, ratio=1.0), Weights(tasks), Worst()
+        self.picture = Picture(self.plane, [[self.weights, self.worst]])
+        self.wedge = Wedge(self.plane, REACH)
+        # the arrows rest, but for the last, which moves along with the slider
+        self.resting = Arrows(self.plane, {f"gradient-{k}": TASKS[k] for k in range(tasks - 1)})
+        self.turning = Arrows(self.plane, {f"gradient-{tasks - 1}": TASKS[tasks - 1]})
+        for k in range(tasks):
+            draw_handle(self.plane, k)
+        colors = {f"task {k + 1}": TASKS[k] for k in range(tasks)}
+        self.directions = Directions(self.plane, colors | {"good for all": INK}, {"convex hull": GREY})
+
+    def table(self, choice: str, *points: tuple[float, float]) -> Table:
+        """Return the table for a method and the steps that the tasks want."""
+        S, weights = _turned_weights(points)
+        d = weighted_sum(weights, S)
+        cosine, chosen, last = slopes(S, d), METHODS.index(choice), len(points) - 1
+        traces: dict[str, Tensor | Text] = {}
+        traces |= self.weights.at(chosen, weights) | self.worst.at(chosen, cosine)
+        wedge, origin, steps = self.wedge.at(S), torch.zeros_like(S[:, 0]), list(S.unbind(1))
+        resting = {f"gradient-{k}": (origin[:1], steps[k][:1]) for k in range(last)}
+        traces |= wedge | self.resting.at(resting)
+        traces |= self.turning.at({f"gradient-{last}": (origin, steps[last])})
+        traces[f"point-{last}"] = S[:, last:]
+        middle = wedge["cone"][:, 16]  # of the wedge's rim
+        good = middle * (0.8 * REACH / middle.abs().amax(-1, keepdim=True))
+        things = [*steps, good, (2 * steps[0] + steps[1]) / 3]
+        traces |= self.directions.at(chosen, d, things, along(origin, steps))
+        largest = (angles(S) * (1 - torch.eye(len(points)))).amax((-2, -1))
+        states = [
+            f"{choice}, {'' if len(points) == 2 else 'up to '}{a:.0f}° apart{conflict_text(a)}: "
+            + verdict(w, c, size)
+            for a, w, c, size in zip(
+                largest.tolist(),
+                weights[chosen].tolist(),
+                cosine[chosen].tolist(),
+                d[chosen].norm(dim=-1).tolist(),
+                strict=True,
+            )
+        ]
+        return Table(traces, states)
+
+
 def turned(G: Tensor) -> Tensor:
-    """Return the gradients (T, 2) with the last one turned by each of ``TURNS``: (N, T, 2)."""
+    """Return the steps (T, 2) with the last one turned by each of ``TURNS``: (N, T, 2)."""
     a = torch.deg2rad(TURNS)
     rotation = torch.stack([torch.stack([a.cos(), -a.sin()], -1), torch.stack([a.sin(), a.cos()], -1)], -2)
     return torch.cat([G[:-1].expand(len(a), -1, -1), (rotation @ G[-1]).unsqueeze(1)], 1)
 
 
-def wedges(G: Tensor) -> Tensor:
-    """Return the outline (N, 33, 2) of {d: ⟨gᵢ, d⟩ > 0 for all i} for gradients (N, T, 2).
-
-    It is NaN if no direction is good for all.
-    """
-    angle = torch.atan2(G[..., 1], G[..., 0])
-    away = torch.remainder(angle - angle[:, :1] + math.pi, 2 * math.pi) - math.pi
-    low, high = away.amax(-1) - math.pi / 2, away.amin(-1) + math.pi / 2
-    share = torch.linspace(0, 1, 31, dtype=G.dtype)
-    arc = angle[:, :1] + low[:, None] + (high - low)[:, None] * share
-    rim = 2 * REACH * torch.stack([arc.cos(), arc.sin()], -1)
-    tip = torch.zeros_like(rim[:, :1])
-    empty = (high - low < 1e-9) | (G.norm(dim=-1) == 0).any(-1)
-    return torch.cat([tip, rim, tip], 1).masked_fill(empty[:, None, None], torch.nan)
-
-
 @functools.lru_cache(maxsize=1)  # every choice needs the weights of all methods
 def _turned_weights(points: tuple[tuple[float, float], ...]) -> tuple[Tensor, Tensor]:
-    G = turned(torch.tensor(points, dtype=torch.float64))
-    return G, weigh_all(G)
-
-
-def _table(choice: str, *points: tuple[float, float]) -> Table:
-    G, weights = _turned_weights(points)
-    d = weighted_sum(weights, G)
-    cosine, chosen, last = slopes(G, d), METHODS.index(choice), len(points) - 1
-    traces = row_traces(chosen, weights, cosine)
-    traces |= {"cone": wedges(G), "hull": torch.cat([G, G[:, :1]], 1)}
-    traces |= {"others": d.transpose(0, 1), "direction": arrow_points(d[chosen])}
-    traces |= {f"gradient-{k}": arrow_points(G[:1, k]) for k in range(last)}
-    # the last handle moves along with the slider
-    traces |= {f"gradient-{last}": arrow_points(G[:, last]), f"point-{last}": G[:, last:]}
-    largest = (angles(G) * (1 - torch.eye(len(points)))).amax((-2, -1))
-    states = [
-        f"{'Angle' if len(points) == 2 else 'Largest angle'} {a:.0f}°{conflict_text(a)}. {choice}: "
-        + verdict(w, c, size)
-        for a, w, c, size in zip(
-            largest.tolist(),
-            weights[chosen].tolist(),
-            cosine[chosen].tolist(),
-            d[chosen].norm(dim=-1).tolist(),
-            strict=True,
-        )
-    ]
-    return Table(traces, states)
-
-
-def _figure(tasks: int) -> go.Figure:
-    axis = dict(range=[-REACH, REACH], tickvals=[-2, -1, 0, 1, 2])
-    plane = dict(x=(0, 0.46), y=(0, 1), title="", equal=True, xaxis=axis, yaxis=axis)
-    figure, axes = panel_figure([], plane=plane, **row_panels())
-    figure.update_layout(**ROOM)
-    wedge = dict(mode="lines", line_width=0, fill="toself", fillcolor=CONE)
-    figure.add_scatter(uid="cone", name="good for all", **wedge, **axes["plane"])
-    edge = dict(mode="lines", line=dict(color=GREY, width=1.5, dash="dot"))
-    figure.add_scatter(uid="hull", showlegend=False, **edge, **axes["plane"])
-    for k in range(tasks):
-        look = dict(color=TASKS[k], dash=TASK_DASHES[k], name=f"task {k + 1}")
-        figure.add_trace(arrow(f"gradient-{k}", **look, **axes["plane"]))
-    for k in range(tasks):
-        add_handle(figure, axes["plane"], k)
-    dots = dict(symbol="circle-open", size=9, color=GREY, line_width=2)
-    figure.add_scatter(uid="others", mode="markers", marker=dots, name="others", **axes["plane"])
-    figure.add_trace(arrow("direction", BLACK, name="direction", **axes["plane"]))
-    add_rows(figure, axes, tasks)
-    return figure
+    S = turned(torch.tensor(points, dtype=torch.float64))
+    return S, weigh_all(S)

@@ -1,38 +1,40 @@
 """The pole instrument: published IMTL-G and ours, while the third task's gradient shrinks."""
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ...aggregation import IMTLG, weighted_sum
-from ..figures.arrows import arrow
-from ..figures.style import BLACK, PURPLE
+from ..figures.style import BLACK, INK, PURPLE, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.arrows import arrow_points
+from .parts.arrows import Arrows
+from .parts.curve import Curves
+from .parts.labels import Labels
 from .parts.opening import open_stage, position
-from .parts.panels import panel_figure
-from .parts.rows import ROOM
-from .parts.space import SPACE, add_space, find_independent, project, space_traces
+from .parts.picture import Picture
+from .parts.space import Space, find_independent, project
+from .parts.steps import along
 
 # All three agree, and the third lies a little to the side of the middle of the other two.
 NARROW = ((0.42, 0.0, 0.91), (-0.42, 0.0, 0.91), (0.0, 0.26, 0.97))
 LENGTHS = torch.linspace(0.05, 1.5, 88, dtype=torch.float64)
 CAMERA = 60.0
-# divisor -> colour, dash, name
+RIM = 1.65  # where the dots of the right panel stop
+# divisor -> name, colour and dash; the shorter arrow lies over the longer one
 LOOKS = {
-    "ours": (BLACK, "solid", "divided by Σ|β|"),
-    "published": (PURPLE, "dash", "divided by Σβ"),
+    "published": ("divided by Σβ", dict(color=PURPLE, dash="dash")),
+    "ours": ("divided by Σ|β|", dict(color=BLACK, dash="solid")),
 }
 
 
 def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Stage:
     """Show published IMTL-G and ours while the third task's gradient shrinks. The camera stands still.
 
-    The right panel shows what each method does for every task: the inner product of its direction with
-    each unit gradient. IMTL-G makes it equal for all tasks. Where Σβ changes its sign, the published
-    direction goes to infinity and comes back from the other side. Its arrow and its dot stop at the rim.
+    All arrows are steps. The right panel shows what a method's step does for every task: its inner product
+    with the unit step that the task wants. IMTL-G makes it equal for all tasks. Where Σβ changes its sign,
+    the published step goes to infinity and comes back from the other side. Its arrow and its dot stop at the
+    rim.
 
     Args:
         length: length of the third gradient, 0.05 to 1.5. The nearest slider position is taken.
@@ -41,10 +43,10 @@ def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Sta
     Raises:
         ValueError: the length lies outside its range.
     """
-    table = _table()
+    view = _View()
     return open_stage(
-        _figure(),
-        lambda choice: table,
+        view.picture.figure(),
+        lambda choice: view.table(),
         recipe="lab.pole_instrument({value})",
         title="Pole instrument",
         label="length of task 3's gradient",
@@ -59,9 +61,9 @@ def published_imtl_g(weights: Tensor) -> Tensor:
     return weights / weights.sum(-1, keepdim=True)
 
 
-def gain(G: Tensor, d: Tensor) -> Tensor:
-    """Return ⟨gᵢ, d⟩/‖gᵢ‖ of the first task, (N,), for gradients (N, T, P) and directions (N, P)."""
-    return (G[:, 0] * d).sum(-1) / G[:, 0].norm(dim=-1)
+def gain(steps: Tensor, d: Tensor) -> Tensor:
+    """Return ⟨sᵢ, d⟩/‖sᵢ‖ of the first task, (N,), for steps sᵢ (N, T, P) and the method's step d (N, P)."""
+    return (steps[:, 0] * d).sum(-1) / steps[:, 0].norm(dim=-1)
 
 
 def broken_at_poles(curve: Tensor) -> Tensor:
@@ -70,46 +72,46 @@ def broken_at_poles(curve: Tensor) -> Tensor:
     return curve.masked_fill(jump.unsqueeze(-1), torch.nan)
 
 
-def _table() -> Table:
-    G = find_independent(NARROW).expand(len(LENGTHS), 3, 3).clone()
-    G[:, 2] *= (LENGTHS / G[:, 2].norm(dim=-1)).unsqueeze(-1)
-    weights = IMTLG().weights(G @ G.mT)
-    directions = {"ours": weighted_sum(weights, G), "published": weighted_sum(published_imtl_g(weights), G)}
-    gains = {uid: gain(G, d) for uid, d in directions.items()}
-    camera = torch.full_like(LENGTHS, CAMERA)
-    traces = space_traces(G, camera)
-    for uid, d in directions.items():
-        arrows = project(d.unsqueeze(1), camera)[:, 0]
-        traces[uid] = arrow_points(arrows * (1.15 / arrows.norm(dim=-1, keepdim=True)).clamp_max(1.0))
-        traces[f"{uid}-here"] = torch.stack([LENGTHS, gains[uid].clamp(-1.65, 1.65)], -1).unsqueeze(1)
-        traces[f"{uid}-curve"] = broken_at_poles(torch.stack([LENGTHS, gains[uid]], -1))[None]
-    states = [
-        f"Length {length:.2f}: divided by Σ|β| every task gains {ours:.2f}, divided by Σβ {published:.2f}"
-        f"{' (all get worse)' if published < 0 else ''}."
-        for length, ours, published in zip(
-            LENGTHS.tolist(), gains["ours"].tolist(), gains["published"].tolist(), strict=True
+class _View:
+    """The picture of the instrument, and the table that fills it."""
+
+    def __init__(self) -> None:
+        x = dict(range=[0, 1.55], title="length of task 3's gradient")
+        y = dict(
+            range=[-1.7, 1.7], title="⟨sᵢ, d⟩ / ‖sᵢ‖, the same for all i", zeroline=True, zerolinecolor=BLACK
         )
-    ]
-    return Table(traces, states)
+        curves = {f"{uid}-curve": look for uid, look in LOOKS.items()}
+        self.space, self.gains = Space(), Curves("what each task gains", x, y, curves)
+        self.picture = Picture(self.space, [[self.gains]])
+        self.arrows = Arrows(self.space, {uid: line["color"] for uid, (_, line) in LOOKS.items()})
+        names = {name: line["color"] for name, line in LOOKS.values()}
+        names |= {f"task {k + 1}": TASKS[k] for k in range(3)}
+        self.labels = Labels(self.space, names | {"good for all": INK})
 
-
-def _figure() -> go.Figure:
-    panel = dict(
-        x=(0.6, 1),
-        y=(0.1, 1),
-        title="what each task gains",
-        xaxis=dict(range=[0, 1.55], title="length of task 3's gradient"),
-        yaxis=dict(range=[-1.7, 1.7], title="⟨gᵢ, d⟩ / ‖gᵢ‖, the same for all i"),
-    )
-    figure, axes = panel_figure([], space=SPACE, gain=panel)
-    figure.update_layout(**ROOM)
-    add_space(figure, axes["space"])
-    zero = dict(mode="lines", line=dict(color=BLACK, width=1), showlegend=False)
-    figure.add_scatter(x=[0, 2], y=[0, 0], **zero, **axes["gain"])
-    for uid, (color, dash, name) in LOOKS.items():
-        figure.add_trace(arrow(uid, color, dash, name=name, **axes["space"]))
-        curve = dict(mode="lines", line=dict(color=color, dash=dash, width=3), showlegend=False)
-        figure.add_scatter(uid=f"{uid}-curve", **curve, **axes["gain"])
-        marker = dict(size=11, color=color, line=dict(width=1.5, color=BLACK))
-        figure.add_scatter(uid=f"{uid}-here", mode="markers", marker=marker, showlegend=False, **axes["gain"])
-    return figure
+    def table(self) -> Table:
+        """Return the table."""
+        steps = find_independent(NARROW).expand(len(LENGTHS), 3, 3).clone()
+        steps[:, 2] *= (LENGTHS / steps[:, 2].norm(dim=-1)).unsqueeze(-1)
+        weights = IMTLG().weights(steps @ steps.mT)
+        by_divisor = {"published": published_imtl_g(weights), "ours": weights}
+        taken = {uid: weighted_sum(by_divisor[uid], steps) for uid in LOOKS}
+        gains = {uid: gain(steps, d) for uid, d in taken.items()}
+        camera = torch.full_like(LENGTHS, CAMERA)
+        seen = {uid: project(d.unsqueeze(1), camera)[:, 0] for uid, d in taken.items()}
+        seen = {uid: d * (1.15 / d.norm(dim=-1, keepdim=True)).clamp_max(1.0) for uid, d in seen.items()}
+        tips, origin = project(steps, camera), torch.zeros(len(LENGTHS), 2, dtype=torch.float64)
+        traces = self.space.at(steps, camera) | self.arrows.at({uid: (origin, d) for uid, d in seen.items()})
+        arrows = [*seen.values(), *tips.unbind(1)]
+        face = self.space.edges(steps, camera)[:, :2].mean(1)
+        traces |= self.labels.at([*arrows, face], along(origin, arrows))
+        traces |= self.gains.at(LENGTHS, {f"{uid}-curve": g.clamp(-RIM, RIM) for uid, g in gains.items()})
+        for uid, g in gains.items():
+            traces[f"{uid}-curve"] = broken_at_poles(torch.stack([LENGTHS, g], -1))[None]
+        states = [
+            f"Length {length:.2f}: divided by Σ|β| every task gains {ours:.2f}, divided by Σβ {published:.2f}"
+            f"{' (all get worse)' if published < 0 else ''}."
+            for length, ours, published in zip(
+                LENGTHS.tolist(), gains["ours"].tolist(), gains["published"].tolist(), strict=True
+            )
+        ]
+        return Table(traces, states)

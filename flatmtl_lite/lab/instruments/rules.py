@@ -1,32 +1,33 @@
 """The rules instrument: one ρ, one aggregator, and the five ways to use it."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ...aggregation import IMTLG, MGDA, CAGrad, Mean, PCGrad
 from ...decomposition import RULES, combine
 from ...toy import Method, Problem, decompose, descend
-from ..figures.arrows import arrow
 from ..figures.parting import degrees
-from ..figures.style import BLACK
 from ..figures.style import RULES as LOOKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
+from ..stage.table import Table, Text
+from .parts.along import Along
 from .parts.angles import degrees_text
-from .parts.arrows import arrow_points
-from .parts.marks import add_handle
+from .parts.curve import DEGREES, Curves
+from .parts.landscape import Landscape
 from .parts.opening import find_problem, open_stage, position
-from .parts.panels import DEGREES, RIGHT, UNIT, Axes, landscape_panels
-from .parts.points import curve_points, growing_curve, thin_path
+from .parts.path import draw_handle
+from .parts.paths import Paths
+from .parts.picture import Picture
+from .parts.points import thin_path
+from .parts.steps import Steps
 
 # The two rules that the learner compares are drawn last, so that no other rule hides them.
 DRAWN = ("second", "each", "erm", "direct", "decomposed")
 AGAINST_DECOMPOSED = ("direct", "second", "each")
+ZOOM = 8.0  # the five tips may lie close together
 RADII = 41  # half as many as the other instruments have, since each needs five paths
 # Each rule makes a new aggregator, so that one with random draws begins with the same seed.
 AGGREGATES = {"PCGrad": PCGrad, "MGDA": MGDA, "CAGrad": CAGrad, "IMTL-G": IMTLG, "mean": Mean}
@@ -39,12 +40,12 @@ def rules_instrument(
     aggregate: str = "PCGrad",
     after: Prediction | None = None,
 ) -> Stage:
-    """Show the directions of the five rules at one point, their angles, and the five paths from there.
+    """Show the steps of the five rules at one point, their angles, and the five paths from there.
 
     Args:
         problem: key of ``flatmtl_lite.toy.PROBLEMS``.
         rho: the slider begins at its position nearest to this ρ.
-        point: θ, (x, y): the directions are taken here and the descents begin here. The learner can drag it.
+        point: θ, (x, y): the steps are taken here and the descents begin here. The learner can drag it.
         aggregate: one of ``AGGREGATES``.
         after: a prediction that the learner records before the slider moves.
 
@@ -53,9 +54,10 @@ def rules_instrument(
     """
     landscape = find_problem(problem)
     rhos = torch.linspace(0, landscape.rho, RADII, dtype=torch.float64)
+    view = _View(landscape, rhos)
     return open_stage(
-        _figure(landscape),
-        partial(_table, landscape, rhos),
+        view.picture.figure(),
+        view.table,
         recipe=f"lab.rules_instrument({problem!r}, rho={{value}}, point={{point}}, aggregate={{choice}})",
         title="Rules instrument",
         label="ρ",
@@ -69,109 +71,73 @@ def rules_instrument(
     )
 
 
+class _View:
+    """The picture of the instrument, and the table that fills it."""
+
+    def __init__(self, landscape: Problem, rhos: Tensor):
+        self.landscape, self.rhos = landscape, rhos
+        rho_axis, step_axis = (
+            dict(range=[0, landscape.rho], title="ρ"),
+            dict(range=[0, landscape.steps], title="step"),
+        )
+        (left, right), (bottom, top) = landscape.window
+        farthest = 0.5 * ((right - left) ** 2 + (top - bottom) ** 2) ** 0.5
+        lines = {rule: {key: LOOKS[rule][key] for key in ("color", "dash")} for rule in LOOKS}
+        self.plane = Landscape(landscape)
+        self.lens = Steps(
+            "the steps at θ", {f"arrow-{rule}": (rule, LOOKS[rule]["color"]) for rule in DRAWN}, ZOOM
+        )
+        self.way = Along(
+            "way", "direct to decomposed:<br>angle on the way", step_axis, DEGREES, lines["direct"]
+        )
+        gap = dict(range=[0, farthest], title="distance")
+        ends = {"ends": ("", lines["direct"])}
+        self.ends = Curves(
+            "direct to decomposed:<br>distance of the ends", rho_axis, gap, ends, origin=0, room=2
+        )
+        angles = {f"angle-{rule}": (rule, lines[rule]) for rule in AGAINST_DECOMPOSED}
+        self.angles = Curves("angle with the decomposed step, at θ", rho_axis, DEGREES, angles)
+        self.picture = Picture(self.plane, [[self.lens], [self.way, self.ends]], [self.angles])
+        self.paths = Paths(self.plane, {rule: LOOKS[rule] for rule in DRAWN})
+        draw_handle(self.plane)
+
+    def table(self, choice: str, point: tuple[float, float]) -> Table:
+        """Return the table for an aggregator and a point θ."""
+        landscape, rhos = self.landscape, self.rhos
+        theta = torch.tensor(point, dtype=torch.float64).expand(len(rhos), 2)
+        methods = [Method(AGGREGATES[choice](), rule) for rule in RULES]
+        paths = dict(zip(RULES, descend(landscape, theta, rhos, methods), strict=True))
+        here = directions(landscape, theta, rhos, choice, DRAWN)
+        walk = thin_path(paths["decomposed"])
+        radii = rhos[:, None].expand(walk.shape[:-1])
+        on_the_way = directions(landscape, walk, radii, choice, ("direct", "decomposed"))
+        way = degrees(on_the_way["direct"], on_the_way["decomposed"])
+        steps = torch.linspace(0, landscape.steps, walk.shape[-2], dtype=torch.float64)
+        distance = (paths["direct"][:, -1] - paths["decomposed"][:, -1]).norm(dim=-1)
+        angles = {f"angle-{rule}": degrees(here[rule], here["decomposed"]) for rule in AGAINST_DECOMPOSED}
+        traces: dict[str, Tensor | Text] = {}
+        traces |= self.paths.at(paths | {"erm": paths["erm"][:1]})
+        traces |= self.lens.at({f"arrow-{rule}": -direction for rule, direction in here.items()})
+        traces |= (
+            self.way.at(steps, way) | self.ends.at(rhos, {"ends": distance}) | self.angles.at(rhos, angles)
+        )
+        states = [
+            f"ρ = {value:.4g}: direct and decomposed {degrees_text(angle)} apart at θ, "
+            f"up to {degrees_text(most)} on the way; their ends {gap:.2f} apart."
+            for value, angle, most, gap in zip(
+                rhos.tolist(),
+                angles["angle-direct"].tolist(),
+                way.nan_to_num(0.0).amax(-1).tolist(),
+                distance.tolist(),
+                strict=True,
+            )
+        ]
+        return Table(traces, states)
+
+
 def directions(
     landscape: Problem, points: Tensor, rhos: Tensor, aggregate: str, rules: Sequence[str]
 ) -> dict[str, Tensor]:
     """Return the direction (..., 2) of each rule at points (..., 2) with radii (...)."""
     d = decompose(landscape, points, rhos, Method(AGGREGATES[aggregate](), "decomposed"))
     return {rule: combine(d, AGGREGATES[aggregate](), rule) for rule in rules}
-
-
-def _table(landscape: Problem, rhos: Tensor, choice: str, point: tuple[float, float]) -> Table:
-    theta = torch.tensor(point, dtype=torch.float64).expand(len(rhos), 2)
-    methods = [Method(AGGREGATES[choice](), rule) for rule in RULES]
-    paths = dict(zip(RULES, descend(landscape, theta, rhos, methods), strict=True))
-    here = directions(landscape, theta, rhos, choice, tuple(RULES))
-    walk = thin_path(paths["decomposed"])
-    radii = rhos[:, None].expand(walk.shape[:-1])
-    on_the_way = directions(landscape, walk, radii, choice, ("direct", "decomposed"))
-    way = degrees(on_the_way["direct"], on_the_way["decomposed"])
-    steps = torch.linspace(0, landscape.steps, walk.shape[-2], dtype=torch.float64)
-    distance = (paths["direct"][:, -1] - paths["decomposed"][:, -1]).norm(dim=-1)
-    traces = {
-        "end": torch.stack([paths[rule][:, -1] for rule in DRAWN], 1),
-        "way": torch.stack([steps.expand_as(way), way], -1),
-        "ends": growing_curve(torch.stack([rhos, distance], -1)),
-        "ends-here": torch.stack([rhos, distance], -1).unsqueeze(1),
-    }
-    for rule, path in paths.items():
-        traces[f"path-{rule}"] = thin_path(path[:1] if rule == "erm" else path)
-    states = [
-        f"ρ = {value:.4g}, {choice}: direct and decomposed {degrees_text(angle)} apart at θ, "
-        f"up to {degrees_text(most)} on the way; their ends {gap:.2f} apart."
-        for value, angle, most, gap in zip(
-            rhos.tolist(),
-            degrees(here["direct"], here["decomposed"]).tolist(),
-            way.nan_to_num(0.0).amax(-1).tolist(),
-            distance.tolist(),
-            strict=True,
-        )
-    ]
-    return Table(traces | _at_theta(here, rhos), states)
-
-
-def _at_theta(here: Mapping[str, Tensor], rhos: Tensor) -> dict[str, Tensor]:
-    """Return the arrows of the rules at θ, and their angles with the decomposed direction against ρ."""
-    longest = torch.stack(list(here.values())).norm(dim=-1).amax().clamp_min(1e-12)
-    traces = {f"arrow-{rule}": arrow_points(direction / longest) for rule, direction in here.items()}
-    for rule in AGAINST_DECOMPOSED:
-        curve, dot = curve_points(rhos, degrees(here[rule], here["decomposed"]))
-        traces[f"angle-{rule}"] = curve
-        if rule == "direct":
-            traces["angle-here"] = dot
-    return traces
-
-
-def _figure(landscape: Problem) -> go.Figure:
-    figure, axes = _panels(landscape)
-    figure.update_layout(height=520, margin_b=48, legend2_x=0.38)
-    add_handle(figure, axes["landscape"])
-    for rule in DRAWN:
-        look, place = LOOKS[rule], list(LOOKS).index(rule)
-        line = dict(color=look["color"], dash=look["dash"], width=3)
-        legend = dict(name=rule, legend="legend2", legendrank=place)
-        figure.add_scatter(uid=f"path-{rule}", mode="lines", line=line, **legend, **axes["landscape"])
-        figure.add_trace(
-            arrow(f"arrow-{rule}", look["color"], look["dash"], showlegend=False, **axes["directions"])
-        )
-    for rule in AGAINST_DECOMPOSED:
-        line = dict(color=LOOKS[rule]["color"], dash=LOOKS[rule]["dash"], width=3)
-        quiet = dict(mode="lines", line=line, showlegend=False)
-        figure.add_scatter(uid=f"angle-{rule}", **quiet, **axes["angle"])
-        if rule == "direct":
-            figure.add_scatter(uid="way", **quiet, **axes["way"])
-            figure.add_scatter(uid="ends", **quiet, **axes["ends"])
-    edge = dict(line=dict(width=1.5, color=BLACK))
-    marks = {key: [LOOKS[rule][key] for rule in DRAWN] for key in ("color", "symbol")}
-    ends = dict(mode="markers", marker=marks | edge | dict(size=12), showlegend=False)
-    figure.add_scatter(uid="end", **ends, **axes["landscape"])
-    dot = dict(size=10, color=LOOKS["direct"]["color"]) | edge
-    here = dict(mode="markers", marker=dot, cliponaxis=False, showlegend=False)
-    figure.add_scatter(uid="angle-here", **here, **axes["angle"])
-    figure.add_scatter(uid="ends-here", **here, **axes["ends"])
-    return figure
-
-
-def _panels(landscape: Problem) -> tuple[go.Figure, Axes]:
-    against_rho = dict(range=[0, landscape.rho], title="ρ")
-    (left, right), (bottom, top) = landscape.window
-    farthest = 0.5 * ((right - left) ** 2 + (top - bottom) ** 2) ** 0.5
-    return landscape_panels(
-        landscape,
-        directions=dict(x=(RIGHT, 0.74), y=(0.57, 0.97), title="directions at θ", **UNIT),
-        angle=dict(x=(0.82, 1), y=(0.6, 0.97), title="angles at θ", xaxis=against_rho, yaxis=DEGREES),
-        way=dict(
-            x=(RIGHT + 0.04, 0.74),
-            y=(0.03, 0.4),
-            title="angle on the way",
-            xaxis=dict(range=[0, landscape.steps], title="step"),
-            yaxis=DEGREES,
-        ),
-        ends=dict(
-            x=(0.82, 1),
-            y=(0.03, 0.4),
-            title="distance of the ends",
-            xaxis=against_rho,
-            yaxis=dict(range=[0, farthest]),
-        ),
-    )

@@ -76,7 +76,45 @@ function heightAt({ x, y, z }, px, py) {
   return row(j) * (1 - v) + row(j + 1) * v;
 }
 
-// Write the values under the pointer into the corner of the figure: the losses, or the nearest curve.
+const PER_STEP = 6; // pixels of a pull that move the slider by one position
+
+// Let the learner turn a space: a pull to the side moves the slider, and its ends meet.
+function letTurn(model, stage, turn, signal) {
+  const plot = stage.moving;
+  let held;
+  const listen = (event, react) => plot.addEventListener(event, react, { signal });
+  plot.style.touchAction = "pan-y"; // a finger turns it to the side, and scrolls the page up and down
+  listen("pointerdown", (event) => {
+    const [x] = pixels(stage, event);
+    const [{ _offset, _length }] = bySide(plot);
+    if (model.get("locked") || x < _offset || x > _offset + _length) return;
+    held = { x, index: model.get("index") };
+    plot.setPointerCapture(event.pointerId);
+    event.preventDefault();
+  });
+  listen("pointermove", (event) => {
+    plot.style.cursor = held ? "grabbing" : "grab";
+    if (!held) return;
+    const round = model.get("values").length - 1;
+    const index = held.index - Math.round((pixels(stage, event)[0] - held.x) / PER_STEP);
+    turn(((index % round) + round) % round);
+  });
+  for (const event of ["pointerup", "pointercancel"]) listen(event, () => (held = undefined));
+}
+
+// The names of the points near a place on the canvas, for traces that name their points.
+function namesAt(stage, x, y) {
+  const named = [stage.resting, stage.moving].flatMap(({ data, _fullLayout }) =>
+    data.filter(({ meta }) => meta?.names).map((trace) => [trace, bySide({ _fullLayout })]),
+  );
+  return named.flatMap(([{ meta, x: xs, y: ys }, [across, up]]) =>
+    meta.names.filter(
+      (_, k) => Math.hypot(across._offset + across.d2p(xs[k]) - x, up._offset + up.d2p(ys[k]) - y) < 10,
+    ),
+  );
+}
+
+// Write what is under the pointer into the corner of the figure: names of points, the place, and the losses.
 function letRead(stage, signal) {
   const number = (value) => Number(value.toPrecision(3)).toString().replace("-", "−");
   const read = (event) => {
@@ -86,12 +124,14 @@ function letRead(stage, signal) {
     const axes = _subplots.cartesian
       .map((name) => name.match(/[xy]\d*/g).map((axis) => full[axis.replace(/([xy])/, "$1axis")]))
       .find(([across, up]) => within(across, x) && within(up, y));
-    if (!axes || !axes.every((axis) => axis.visible)) return "";
+    const points = namesAt(stage, x, y).join(", ");
+    if (!axes || !axes.every((axis) => axis.visible)) return points;
     const [px, py] = [axes[0].p2d(x - axes[0]._offset), axes[1].p2d(y - axes[1]._offset)];
     const grounds = stage.grounds.filter(({ xaxis = "x" }) => xaxis === axes[0]._id);
     const names = axes.map((axis) => axis.title?.text ?? "");
     const heights = grounds.map((ground) => `${ground.meta.view} ${number(heightAt(ground, px, py))}`);
-    return [...[px, py].map((value, k) => `${names[k]} ${number(value)}`.trim()), ...heights].join(" · ");
+    const place = [px, py].map((value, k) => `${names[k]} ${number(value)}`.trim());
+    return [...(points ? [points] : []), ...place, ...heights].join(" · ");
   };
   const show = (event) => {
     const text = event.pointerType === "touch" ? "" : read(event);

@@ -119,6 +119,10 @@ function render({ model, el }) {
       letDrag(model, stage, move, signal);
       listen(stage.moving, "pointerup", past.note);
     }
+    if (stage.still.layout.meta?.turns) {
+      letTurn(model, stage, (index) => (pause(), turn(index)), signal);
+      listen(stage.moving, "pointerup", past.note);
+    }
     letRead(stage, signal);
     const actions = {
       ...{ play: () => (toggle(), past.note()), reset: past.reset, undo: past.undo, redo: past.redo },

@@ -5,7 +5,7 @@ import torch
 
 import flatmtl_lite as fm
 from flatmtl_lite import lab
-from flatmtl_lite.lab.instruments.descent import DESCENTS
+from flatmtl_lite.lab.instruments.descent import DESCENTS, REACH, STEPS
 from flatmtl_lite.toy import PROBLEMS, descend
 from tests.lab.traces import shown
 
@@ -23,7 +23,16 @@ def test_the_descent_instrument_shows_the_core(method):
     assert trail[stage.index + 1 :].isnan().all()
     assert torch.allclose(shown(stage, "losses")[0], ridges.losses(path[step][None]))
     G = ridges.gradients(path[step][None])
-    assert shown(stage, "angle")[0, 1].item() == pytest.approx(fm.diagnostics.angles(G)[0, 1].item())
-    direction = DESCENTS[method]().aggregate(G)
-    longest = torch.stack([*G, direction]).norm(dim=-1).max()
-    assert torch.allclose(shown(stage, "direction")[1], direction / longest)
+    assert shown(stage, "angle-here")[0, 1].item() == pytest.approx(fm.diagnostics.angles(G)[0, 1].item())
+    assert shown(stage, "angle")[stage.index + 1 :].isnan().all()
+    gradients = dict(zip(STEPS, [*G, DESCENTS[method]().aggregate(G)], strict=True))
+    longest = max(g.norm() for g in gradients.values())
+    arrows = {name: shown(stage, name) for name in gradients}
+    lens = {name: shown(stage, f"lens-{name}") for name in gradients}
+    scale = max((tip - tail).norm() for tail, tip in lens.values())
+    for name, gradient in gradients.items():
+        tail, tip = arrows[name]
+        assert torch.allclose(tail, path[step])
+        assert torch.allclose(tip - tail, -REACH * 22 * gradient / longest)  # a step goes downhill
+        tail, tip = lens[name]
+        assert torch.allclose(tip - tail, -scale * gradient / longest)

@@ -31,6 +31,8 @@ def test_the_gradients_instrument_shows_the_core(gradients, method):
         assert torch.allclose(shown[f"gradient-{k}"][1], g)
         assert torch.allclose(shown[f"point-{k}"][0], g)
     assert torch.allclose(shown["direction"][1], d, atol=1e-6)
+    if d.norm() > 1e-6:  # the arrow shows the step of the method, from the origin
+        assert not shown["direction"][0].any()
     row = METHODS.index(method)
     assert torch.allclose(shown["others"][row], d, atol=1e-6)
     weights = fm.aggregator(method).weights(G @ G.mT)

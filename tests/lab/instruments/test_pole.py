@@ -14,7 +14,8 @@ def test_the_pole_instrument_shows_both_divisors():
     for index in range(0, len(stage.values), 12):
         stage.index = index
         G, shown = torch.tensor(pole.NARROW, dtype=torch.float64), drawn(stage)
-        length = shown["ours-here"][0, 0].item()
+        dots = dict(zip(pole.LOOKS, shown["published-curve-here"], strict=True))
+        length = dots["ours"][0].item()
         G[2] *= length / G[2].norm()
         norms = G.norm(dim=-1)
         beta = torch.linalg.solve(G @ G.T, norms)
@@ -22,7 +23,7 @@ def test_the_pole_instrument_shows_both_divisors():
             gain = G @ (beta @ G) / total / norms
             assert gain.std() < 1e-9
             at_most = gain[0].clamp(-1.65, 1.65).item()  # the rim of the panel
-            assert shown[f"{uid}-here"][0, 1].item() == pytest.approx(at_most)
+            assert dots[uid][1].item() == pytest.approx(at_most)
             assert shown[uid].diff(dim=0).norm() < 1.15 + 1e-9
         signs.add(bool(beta.sum() > 0))
         assert ("all get worse" in stage.state) == (beta.sum().item() < 0)

@@ -12,10 +12,13 @@ from ...stage.table import Text
 from .picture import FONT, LINE, Panel
 
 APART = 9  # pixels between a thing and its label
+MOST = 4.0  # covered points at which there is no room for a label
+CLOSE = 8  # pixels within which another thing could be taken for the label's own
 SAVED = 2.0  # covered points that justify a change of sides
 # left to right first: a label beside a thing reads best
 TURNS = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)] * 2, dtype=float)
 FARTHER = np.repeat([0, LINE], 8)[:, None]  # the second eight places are a line farther away
+FAR = 2.5  # covered points that justify one of these
 
 
 def text(uid: str | None, texts: Sequence[str], colors: Sequence[str] | str, **options) -> go.Scatter:
@@ -63,13 +66,19 @@ class Title:
 
 
 def place(
-    panel: Panel, anchors: Tensor, texts: Sequence[str], obstacles: Tensor | None = None, apart: float = APART
+    panel: Panel,
+    anchors: Tensor,
+    texts: Sequence[str],
+    obstacles: Tensor | None = None,
+    apart: float = APART,
+    needed: int | None = None,
 ) -> Tensor:
     """Return the centres (N, n, 2) of n labels for things at ``anchors`` (N, n, 2), NaN where there is none.
 
     Each label takes the side of its thing where it covers least: other labels, other things, the points of
     ``obstacles`` (N or 1, m, 2) and the edge of the panel. It stays on the side that it had at the slider's
-    last position as long as that costs little, so that it does not jump.
+    last position as long as that costs little, so that it does not jump. The first ``needed`` labels always
+    have a place, by default all; the others only where there is room.
     """
     unit = np.array(panel.unit)
     low, high = np.sort([panel.x["range"], panel.y["range"]], -1).T * unit
@@ -85,21 +94,27 @@ def place(
         half = _half(label)
         options = things[:, k, None] + TURNS * (half + apart + FARTHER)  # (N, 16, 2)
         covered = (np.abs(options[:, :, None] - dots[:, None]) < half + 3).all(-1).sum(-1)
-        cost = covered + np.arange(16) / 20
+        cost = covered + np.arange(16) / 20 + FAR * (FARTHER[:, 0] > 0)
         cost += 10 * (np.abs(options[:, :, None] - fixed) < half + 10).all(-1).sum(-1)
         for other, beside in enumerate(texts[:k]):
             both = half + _half(beside)
             overlap = both - np.abs(options - centres[:, None, other])
             cost += (np.nan_to_num(overlap, nan=-1.0) > 0).all(-1) * 120
         cost += 80 * ((options - half < low) | (options + half > high)).sum(-1)
-        centres[:, k] = options[np.arange(N), _steady(cost)]
+        if needed is not None and k >= needed:
+            cost += 3 * (np.abs(options[:, :, None] - things[:, None]) < half + CLOSE).all(-1).sum(-1)
+            cost += MOST * (FARTHER[:, 0] > 0)
+        sides = _steady(cost)
+        centres[:, k] = options[np.arange(N), sides]
+        if needed is not None and k >= needed:
+            centres[cost[np.arange(N), sides] > MOST, k] = np.nan
     return panel.data(torch.from_numpy(centres / unit))
 
 
 def _half(label: str) -> np.ndarray:
     """Return half the width and the height of a bold label, in pixels."""
-    wide = sum(letter.isupper() for letter in label)
-    return np.array([8.2 * len(label) + 3.4 * wide, LINE]) / 2
+    narrow, wide = (sum(letter in letters for letter in label) for letters in ("fijlrt |", "mwMW"))
+    return np.array([9.7 * len(label) - 4 * narrow + 4 * wide, LINE]) / 2
 
 
 def _steady(cost: np.ndarray) -> list[int]:

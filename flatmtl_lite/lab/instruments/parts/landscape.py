@@ -28,4 +28,6 @@ class Landscape(Panel):
             x, y = front.T.tolist()
             self.add(go.Scatter(x=x, y=y, mode="lines", line=dict(color=BLACK, dash="dot", width=3)))
             middle = len(x) // 2
-            self.add(text(None, ["Pareto front"], BLACK, x=[x[middle]], y=[y[middle] - 0.05 * self.height]))
+            below = y[middle] - 0.05 * self.height
+            self.add(text(None, ["Pareto front"], BLACK, x=[x[middle]], y=[below]))
+            self.fixed += [(x[middle] + share * self.height, below) for share in (-0.08, 0, 0.08)]

@@ -35,6 +35,8 @@ class Panel:
         ratio: width of the plotting area divided by its height; None to fill the place.
     """
 
+    turns = False  # True in the large panel: a pull to its side moves the slider
+    joined = False  # True keeps the panel at its left neighbour in small windows too, since they share rows
     x: dict  # options for plotly's axes
     y: dict
     axes: dict[str, str]  # the names of the axes, given by the picture
@@ -153,7 +155,7 @@ class Picture:
             dragmode=False,
             hovermode=False,
             showlegend=False,
-            meta=dict(arrangements=self.arrangements),
+            meta=dict(arrangements=self.arrangements, turns=self.main is not None and self.main.turns),
         )
         return figure.update_layout(wide["layout"])
 
@@ -184,9 +186,13 @@ class Picture:
             x, _, across, _ = self.main.plot_area(cell)
             left = x + across + 2.5 * GAP
         if not wide and self.main is not None:
-            beside = max(len(rows[0]), 2)
-            panels = [panel for row in rows for panel in row]
-            rows, more = [[panel] for panel in panels[:beside]], panels[beside:] + self.more
+            if rows[0][-1].joined:
+                shown, rest = [rows[0]], [panel for row in rows[1:] for panel in row]
+            else:
+                beside = max(len(rows[0]), 2)
+                panels = [panel for row in rows for panel in row]
+                shown, rest = [[panel] for panel in panels[:beside]], panels[beside:]
+            rows, more = shown, rest + self.more
         yield from _stacked(rows, (left, 0, width - left - GAP, fold))
         across = 3 if wide else 2
         for k, panel in enumerate(more):

@@ -1,25 +1,57 @@
-"""Gradients in space: a floor, the cone of common descent, and what a camera sees of them."""
+"""Steps in space: a floor, the cone of the steps that are good for all, and what a camera sees of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ...figures.arrows import arrow
-from ...figures.style import GREY, TASK_DASHES, TASKS
-from .arrows import arrow_points
+from ...figures.style import GREY, TASKS
+from .arrows import Arrows
+from .picture import Panel
 from .points import lines_with_gaps
+from .wedge import GOOD
 
-SPACE = dict(
-    x=(0, 0.46),
-    y=(0, 1),
-    title="",
-    equal=True,
-    xaxis=dict(range=[-1.5, 1.5], visible=False),
-    yaxis=dict(range=[-1.2, 1.8], visible=False),
-)
-FACE = "rgba(0, 0, 0, 0.08)"
+EDGE = 1.6  # drawn length of the cone's edges
+
+
+class Space(Panel):
+    """The steps that three tasks want, with plumb lines to a floor, and the cone that is good for all.
+
+    Args:
+        turns: True if the slider walks round them. Then a pull with the mouse does so too.
+    """
+
+    def __init__(self, turns: bool = False):
+        x, y = (dict(range=ends, visible=False) for ends in ([-1.5, 1.5], [-1.2, 1.8]))
+        super().__init__(x=x, y=y, room=0, ratio=1.0)
+        self.turns = turns
+        self.add(go.Scatter(uid="floor", mode="lines", line=dict(color="#bbbbbb", width=1)))
+        for k in range(3):
+            look = dict(mode="lines", line=dict(color=GREY, width=1), fill="toself", fillcolor=GOOD)
+            self.add(go.Scatter(uid=f"face-{k}", **look))
+        for k in range(3):
+            plumb = dict(color=TASKS[k], width=1.5, dash="dot")
+            self.add(go.Scatter(uid=f"plumb-{k}", mode="lines", line=plumb))
+        self.arrows = Arrows(self, {f"gradient-{k}": TASKS[k] for k in range(3)})
+
+    def at(self, steps: Tensor, cameras: Tensor) -> dict[str, Tensor]:
+        """Return the points for the steps (N, 3, 3) that the tasks want and cameras (N,), in degrees."""
+        traces = {"floor": lines_with_gaps(_floor(cameras))}
+        rays = EDGE * cone_rays(steps)
+        for k in range(3):
+            face = torch.stack([torch.zeros_like(rays[:, 0]), rays[:, k], rays[:, (k + 1) % 3]], 1)
+            traces[f"face-{k}"] = project(torch.cat([face, face[:, :1]], 1), cameras)
+            shadow = steps[:, k] * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)
+            traces[f"plumb-{k}"] = project(torch.stack([steps[:, k], shadow], 1), cameras)
+        tips = project(steps, cameras)
+        origin = torch.zeros_like(tips[:, 0])
+        return traces | self.arrows.at({f"gradient-{k}": (origin, tips[:, k]) for k in range(3)})
+
+    def edges(self, steps: Tensor, cameras: Tensor) -> Tensor:
+        """Return the ends of the cone's edges (N, 3, 2), moved into the panel: places for names."""
+        low, high = torch.tensor([self.x["range"], self.y["range"]], dtype=torch.float64).T
+        return project(EDGE * cone_rays(steps), cameras).clamp(low + 0.1, high - 0.1)
 
 
 def find_independent(gradients: Sequence[Sequence[float]]) -> Tensor:
@@ -33,12 +65,12 @@ def find_independent(gradients: Sequence[Sequence[float]]) -> Tensor:
     return G
 
 
-def cone_rays(G: Tensor) -> Tensor:
-    """Return the edges of {d: ⟨gᵢ, d⟩ >= 0 for all i} as unit rows (..., 3, 3).
+def cone_rays(steps: Tensor) -> Tensor:
+    """Return the edges of {d: ⟨sᵢ, d⟩ >= 0 for all i} as unit rows (..., 3, 3), for steps sᵢ as rows.
 
     A step along edge k helps task k and costs no other task anything.
     """
-    rays = torch.linalg.inv(G).mT
+    rays = torch.linalg.inv(steps).mT
     return rays / rays.norm(dim=-1, keepdim=True)
 
 
@@ -53,34 +85,11 @@ def project(points: Tensor, cameras: Tensor) -> Tensor:
     return points @ torch.stack([right, above], -1)
 
 
-def add_space(figure: go.Figure, axes: Mapping) -> None:
-    """Add a floor, the cone, and the three gradients with plumb lines down to the floor."""
-    thin = dict(mode="lines", line=dict(color="#bbbbbb", width=1), showlegend=False)
-    figure.add_scatter(uid="floor", **thin, **axes)
-    for k in range(3):
-        name = dict(name="good for all") if k == 0 else dict(showlegend=False)
-        look = dict(mode="lines", line=dict(color=GREY, width=1), fill="toself", fillcolor=FACE)
-        figure.add_scatter(uid=f"face-{k}", **look, **name, **axes)
-    for k in range(3):
-        plumb = dict(mode="lines", line=dict(color=TASKS[k], width=1, dash="dot"), showlegend=False)
-        figure.add_scatter(uid=f"plumb-{k}", **plumb, **axes)
-        figure.add_trace(arrow(f"gradient-{k}", TASKS[k], TASK_DASHES[k], name=f"task {k + 1}", **axes))
-
-
-def space_traces(G: Tensor, cameras: Tensor) -> dict[str, Tensor]:
-    """Return the points of these traces for gradients (N, 3, 3) and cameras (N,), in degrees."""
-    n = len(cameras)
+def _floor(cameras: Tensor) -> Tensor:
+    """Return the lines (N, 10, 2, 2) of a grid at height 0."""
     grid = torch.linspace(-1, 1, 5, dtype=torch.float64)
     ends = torch.tensor([-1.0, 1.0], dtype=torch.float64)
     along = torch.cartesian_prod(grid, ends).reshape(5, 2, 2)
     floor = torch.cat([along, along.flip(-1)])
-    floor = torch.cat([floor, torch.zeros(10, 2, 1)], -1).expand(n, 10, 2, 3)
-    traces = {"floor": lines_with_gaps(project(floor.flatten(1, 2), cameras).unflatten(1, (10, 2)))}
-    rays = 1.6 * cone_rays(G)
-    for k in range(3):
-        face = torch.stack([torch.zeros_like(rays[:, 0]), rays[:, k], rays[:, (k + 1) % 3]], 1)
-        traces[f"face-{k}"] = project(torch.cat([face, face[:, :1]], 1), cameras)
-        shadow = G[:, k] * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)
-        traces[f"plumb-{k}"] = project(torch.stack([G[:, k], shadow], 1), cameras)
-        traces[f"gradient-{k}"] = arrow_points(project(G[:, k : k + 1], cameras)[:, 0])
-    return traces
+    floor = torch.cat([floor, torch.zeros(10, 2, 1)], -1).expand(len(cameras), 10, 2, 3)
+    return project(floor.flatten(1, 2), cameras).unflatten(1, (10, 2))

@@ -40,4 +40,4 @@ def verdict(weights: Sequence[float], cosines: Sequence[float], length: float) -
         return numbers + "direction 0: it stops."
     worse = [f"{k + 1}" for k, c in enumerate(cosines) if c < -1e-6]
     effect = f"makes task {' and '.join(worse)} worse" if worse else "makes no task worse"
-    return f"{numbers}length {length:.2f}; it {effect}."
+    return f"{numbers}length {length:.2f}; {effect}."

@@ -1,13 +1,33 @@
-"""The cone of common descent in space."""
+"""Steps in space, and the cone that is good for all."""
 
 import torch
 
-from flatmtl_lite.lab.instruments.parts.space import cone_rays
+from flatmtl_lite.lab.instruments.parts.picture import Picture
+from flatmtl_lite.lab.instruments.parts.space import EDGE, Space, cone_rays, project
 
 
 def test_the_rays_bound_the_cone():
-    G = torch.randn(50, 3, 3, dtype=torch.float64)
-    inner = G @ cone_rays(G).mT
+    steps = torch.randn(50, 3, 3, dtype=torch.float64)
+    inner = steps @ cone_rays(steps).mT
     off = inner - torch.diag_embed(inner.diagonal(dim1=-2, dim2=-1))
     assert off.abs().max() < 1e-9
     assert (inner.diagonal(dim1=-2, dim2=-1) > 0).all()
+
+
+def test_the_space_shows_steps_plumb_lines_and_faces():
+    panel = Space()
+    figure = Picture(panel, [[Space()]]).figure()
+    steps = torch.tensor([[[1.0, 0, 0.5], [0, 1, 0.2], [0.1, 0.1, 1]]]).double().expand(2, 3, 3)
+    cameras = torch.tensor([0.0, 90.0]).double()
+    points = panel.at(steps, cameras)
+    uids = [trace.uid for trace in figure.data if trace.uid]
+    assert set(uids) == points.keys()
+    seen = project(steps, cameras)
+    for k in range(3):
+        assert torch.allclose(points[f"gradient-{k}"][:, 1], seen[:, k])
+        top, foot = points[f"plumb-{k}"].unbind(1)
+        assert torch.allclose(top, seen[:, k])
+        assert torch.allclose(top[:, 0], foot[:, 0])  # a plumb line is upright for every camera
+        corners = project(EDGE * cone_rays(steps), cameras)
+        assert torch.allclose(points[f"face-{k}"][:, 1], corners[:, k])
+    assert panel.edges(steps, cameras).abs().max() < 1.8

@@ -1,0 +1,60 @@
+"""Where every aggregator goes: dots with names, and an arrow for the chosen one."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import plotly.graph_objects as go
+import torch
+from torch import Tensor
+
+from ...figures.style import BLACK, GREY, INK
+from ...stage.table import Text
+from .arrows import Arrows
+from .labels import place, text
+from .picture import Panel
+from .steps import along
+from .weighing import METHODS
+
+
+class Directions:
+    """The step of every method: a dot with its name where there is room, and an arrow for the chosen one.
+
+    Args:
+        panel: where to draw.
+        things: other things in the panel, name -> colour. They get their names first.
+        late: further things, which get names where there is room left.
+    """
+
+    def __init__(
+        self, panel: Panel, things: Mapping[str, str], late: Mapping[str, str] = MappingProxyType({})
+    ):
+        self.panel, self.things, self.late = panel, list(things), list(late)
+        dots = dict(symbol="circle-open", size=9, color=GREY, line_width=2)
+        names = dict(names=METHODS)  # the page shows the names of the dots under the pointer
+        panel.add(go.Scatter(uid="others", mode="markers", marker=dots, meta=names))
+        self.arrow = Arrows(panel, {"direction": BLACK})
+        colors = [*things.values(), BLACK, *[INK] * (len(METHODS) - 1), *late.values()]
+        panel.add(text("names", [""] * len(colors), colors))
+
+    def at(
+        self, chosen: int, steps: Tensor, things: Sequence[Tensor], obstacles: Tensor
+    ) -> dict[str, Tensor | Text]:
+        """Return the points and names.
+
+        Args:
+            chosen: place of the chosen method.
+            steps: of every method, (methods, N, 2).
+            things: the places of the other things, the late ones too, (N, 2) each.
+            obstacles: points (N, n, 2) that names should leave free.
+        """
+        order = [chosen, *(k for k in range(len(METHODS)) if k != chosen)]
+        names, needed = [*self.things, *(METHODS[k] for k in order), *self.late], len(self.things) + 1
+        places = [*things[: needed - 1], *steps[order], *things[needed - 1 :]]
+        anchors = torch.stack(torch.broadcast_tensors(*places), 1)
+        origin = torch.zeros_like(steps[chosen])
+        arrow = self.arrow.at({"direction": (origin, steps[chosen])})
+        obstacles = torch.cat([obstacles.expand(len(origin), -1, 2), along(origin, [steps[chosen]])], 1)
+        centres = place(self.panel, anchors, names, obstacles, needed=needed)
+        bold = [f"<b>{name}</b>" if k < needed else name for k, name in enumerate(names)]
+        traces: dict[str, Tensor | Text] = {"names": (centres, [bold] * len(centres))}
+        return traces | arrow | {"others": steps.transpose(0, 1)}

@@ -1,0 +1,44 @@
+"""The rows of bars: weights, and the cosine with the worst task."""
+
+import torch
+
+from flatmtl_lite.lab.instruments.parts.bars import Weights, Worst
+from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
+from flatmtl_lite.lab.instruments.parts.weighing import METHODS
+
+N = len(METHODS)
+
+
+def test_a_bar_goes_from_0_to_the_weight():
+    panel = Weights(3)
+    figure = Picture(None, [[panel]]).figure()
+    weights = torch.rand(N, 5, 3, dtype=torch.float64)
+    points = panel.at(2, weights)
+    assert {trace.uid for trace in figure.data if trace.uid} == points.keys()
+    for k in range(3):
+        bars = points[f"weights-{k}"].unflatten(1, (N, 3))
+        assert (bars[:, :, 0, 0] == 0).all()
+        assert torch.equal(bars[:, :, 1, 0], weights[..., k].T)
+        assert (bars[..., :2, 1].round() == torch.arange(N)[:, None]).all()  # each in its own row
+    places, names = points["weights-names"]
+    assert names == [[f"<b>{name}</b>" if k == 2 else name for k, name in enumerate(METHODS)]] * 5
+    assert places[0, :, 1].tolist() == list(range(N))
+
+
+def test_the_worst_task_has_the_least_cosine():
+    panel = Worst()
+    Picture(None, [[panel]])
+    cosines = torch.rand(N, 5, 2, dtype=torch.float64)
+    points = panel.at(0, cosines)
+    assert torch.equal(points["worst"][..., 0], cosines.amin(-1).T)
+    assert points["chosen-worst"][0, :, 1].unique().tolist() == [-0.5, 0.5]
+
+
+def test_both_panels_stay_together_in_a_small_window():
+    plane, weights, worst = Panel(), Weights(2), Worst()
+    Picture(plane, [[weights, worst]])
+    for first, second in zip(weights.sizes, worst.sizes, strict=True):
+        assert first == second
+    apart = Panel(), Panel()
+    Picture(plane, [list(apart)])
+    assert weights.sizes[1][1] > 1.8 * apart[0].sizes[1][1]

@@ -1,0 +1,39 @@
+"""Several paths, and a curve over a path."""
+
+import torch
+
+from flatmtl_lite.lab.figures.style import RULES
+from flatmtl_lite.lab.instruments.parts.along import Along
+from flatmtl_lite.lab.instruments.parts.paths import Paths
+from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
+
+
+def test_each_path_has_its_marker_and_its_name_at_its_end():
+    panel = Panel(x=dict(range=[0, 9]), y=dict(range=[0, 9]))
+    looks = {rule: RULES[rule] for rule in ("erm", "direct")}
+    paths = Paths(panel, looks)
+    figure = Picture(panel, [[Panel()]]).figure()
+    erm = torch.tensor([[[1.0, 1], [2, 2]]]).double()
+    direct = torch.tensor([[[1.0, 1], [8, 8]], [[1, 1], [8, 3]], [[1, 1], [3, 8]]]).double()
+    points = paths.at({"erm": erm, "direct": direct})
+    assert {trace.uid for trace in figure.data if trace.uid} == points.keys()
+    assert torch.equal(points["path-erm"], erm)
+    assert torch.equal(points["end"], torch.stack([erm[:, -1].expand(3, 2), direct[:, -1]], 1))
+    end = next(trace for trace in figure.data if trace.uid == "end")
+    assert end.marker.color == tuple(look["color"] for look in looks.values())
+    names = next(trace for trace in figure.data if trace.uid == "labels")
+    assert names.text == ("<b>direct</b>", "<b>erm</b>")
+    away = (points["labels"][:, :, None] - points["end"].flip(1)[:, None]).norm(dim=-1)
+    assert (away.argmin(-1) == torch.arange(2)).all()
+
+
+def test_the_curve_says_its_highest_value():
+    panel = Along("way", "angle", dict(range=[0, 2]), dict(range=[0, 180]), dict(color="#000000"))
+    x = torch.tensor([0.0, 1.0, 2.0])
+    nan = float("nan")
+    points = panel.at(x, torch.tensor([[nan, 40.0, 20.0], [nan, nan, nan], [0.0, 0.0, 0.0]]))
+    assert points["way"].shape == (3, 3, 2)
+    places, words = points["way-most"]
+    assert places[0].tolist() == [[1, 40]]
+    assert places[1, 0, 1].isnan()
+    assert words == [["40°"], [""], [""]]
