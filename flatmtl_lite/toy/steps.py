@@ -5,6 +5,7 @@ which a learner would wait for the first picture.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,9 @@ Step = Callable[[Tensor], None]  # takes the gradient and moves the parameters i
 def sgd_steps(theta: Tensor, lr: float, momentum: float = 0.0) -> Step:
     """Return what steps ``theta`` as ``torch.optim.SGD`` does."""
     buffers: list[Tensor | None] = [None]
-    rest = dict(weight_decay=0.0, dampening=0.0, nesterov=False, maximize=False, foreach=False)
+    rest: dict[str, Any] = dict(
+        weight_decay=0.0, dampening=0.0, nesterov=False, maximize=False, foreach=False
+    )
 
     def step(gradient: Tensor) -> None:
         sgd([theta], [gradient], buffers, lr=lr, momentum=momentum, **rest)
@@ -28,10 +31,11 @@ def sgd_steps(theta: Tensor, lr: float, momentum: float = 0.0) -> Step:
 def adam_steps(theta: Tensor, lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> Step:
     """Return what steps ``theta`` as ``torch.optim.Adam`` does."""
     mean, square, count = torch.zeros_like(theta), torch.zeros_like(theta), torch.tensor(0.0)
-    rest = dict(amsgrad=False, weight_decay=0.0, eps=1e-8, maximize=False, foreach=False)
+    rest: dict[str, Any] = dict(amsgrad=False, weight_decay=0.0, eps=1e-8, maximize=False, foreach=False)
 
     def step(gradient: Tensor) -> None:
-        state = [theta], [gradient], [mean], [square], [], [count]
-        adam(*state, lr=lr, beta1=betas[0], beta2=betas[1], **rest)
+        most_squares: list[Tensor] = []  # of AMSGrad alone
+        moments = [mean], [square], most_squares, [count]
+        adam([theta], [gradient], *moments, lr=lr, beta1=betas[0], beta2=betas[1], **rest)
 
     return step

@@ -12,7 +12,7 @@ from ..figures.landscape import grid
 from ..figures.style import PARTS, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
+from ..stage.table import Table, Text
 from .parts.angles import degrees_text, flat_part, part_angles
 from .parts.arrows import Arrows
 from .parts.curve import DEGREES, Curves
@@ -105,7 +105,8 @@ class _View:
         path = descend(self.landscape, theta, rhos, [method])[0]
         eps = epsilon(d.loss, theta, rhos, method).expand_as(d.loss)
         degrees = part_angles(d)
-        traces = self.ball.at(theta[0], rhos, method.adaptive) | self.path.at(path)
+        traces: dict[str, Tensor | Text] = {}
+        traces |= self.ball.at(theta[0], rhos, method.adaptive) | self.path.at(path)
         loss, sam = (-combine(d, FLAT_DESCENTS[choice]().aggregate, rule) for rule in ("erm", method.combine))
         scale = REACH * self.plane.height / sam.norm(dim=-1).amax().clamp_min(1e-12)
         loss, flat = scale * loss, scale * (sam - loss)  # flat: what flatness adds to the step
