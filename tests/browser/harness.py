@@ -86,10 +86,11 @@ def run_all(page) -> None:
 
 def wait_until_run(page, limit: float = 5 * LIMIT) -> None:
     """Wait until the last cell has run, at most ``limit`` seconds."""
-    # the document holds the prompts of cells out of sight too
+    # the document holds the prompts of cells out of sight too; a folded cell shows an empty one
     page.wait_for_function(
         """() => {
             const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
+                .filter(p => !p.closest('.jp-Placeholder'))
                 .map(p => p.textContent.trim());
             return prompts.length && prompts.every(p => /^\\[\\d+\\]:$/.test(p));
         }""",

@@ -110,9 +110,16 @@ def test_a_typed_point_asks_the_kernel_once_and_out_of_range_is_answered(blank):
 
 
 def test_without_a_kernel_a_point_stays_and_the_stage_says_why_at_once(blank):
-    blank.evaluate(
-        "() => { window.stage = open(new Model({plotly_js: carried})); stage.model.comm_live = false; }"
-    )
+    run = """() => {
+        const model = new Model({plotly_js: carried});
+        const statusChanged = {connect: react => (window.tell = react), disconnect: () => {}};
+        model.widget_manager = {kernel: {statusChanged}};
+        window.stage = open(model);
+        tell(null, 'busy');
+        tell(null, 'restarting');
+        tell(null, 'idle');
+    }"""
+    blank.evaluate(run)
     field = blank.get_by_label("start y")
     field.fill("1.5")
     field.press("Enter")

@@ -26,8 +26,9 @@ function render({ model, el }) {
     stage.note = note;
     showState(model, stage);
   };
+  const isLive = kernelOf(model, signal);
   const hasKernel = () => {
-    if (model.comm_live !== false) return true;
+    if (isLive()) return true;
     say(NO_KERNEL);
     return false;
   };
@@ -76,7 +77,7 @@ function render({ model, el }) {
       if (to.every(Number.isFinite)) move(k, ...to);
       const taken = model.get("points")[k]; // within bounds; the old point if the text is not a number
       const wrong = inputs.findIndex((input, axis) => !(Math.abs(to[axis] - taken[axis]) < 1e-3));
-      if (wrong >= 0 && model.comm_live !== false) {
+      if (wrong >= 0 && isLive()) {
         const [low, high] = model.get("bounds")[wrong];
         say(`Got ${inputs[wrong].value || "no number"}; expected a number from ${low} to ${high}. Took ${taken[wrong]}.`);
       }
@@ -156,6 +157,17 @@ function render({ model, el }) {
     clearTimeout(pending); // the model keeps the change and sends it with the next one
     clearTimeout(stage.waiting);
   };
+}
+
+// Return a function that tells whether the kernel that computed the stage still runs. A restarted kernel
+// has the same name, but it has forgotten the stage.
+function kernelOf(model, signal) {
+  const kernel = model.widget_manager?.kernel;
+  let gone = false;
+  const watch = (_, status) => (gone ||= /restarting|dead|terminating/.test(status));
+  kernel?.statusChanged?.connect(watch);
+  signal.addEventListener("abort", () => kernel?.statusChanged?.disconnect(watch));
+  return () => !gone && (!kernel || model.widget_manager.kernel === kernel);
 }
 
 // Return what brings the layers to the present slider position; with true the traces that rest too.
