@@ -242,7 +242,7 @@ def test_a_forbidden_import_is_found(path, source):
             "lab/stage/stage.py",
             "import anywidget, plotly.io\nfrom ...toy import problems\nfrom ... import MGDA",
         ),
-        ("lab/instruments/rho.py", "from ..stage.stage import Stage\nfrom .parts.panels import position"),
+        ("lab/instruments/rho.py", "from ..stage.stage import Stage\nfrom .parts.opening import position"),
         ("runs/data/nyu.py", "import numpy\nfrom .sources import fetch\nfrom ... import FlatMTL"),
         ("runs/records/teaching.py", "from ..train import train\nfrom ..report.tables import spread"),
         ("commands/sweep.py", "from ..runs.sweep.jobs import grid"),

@@ -1,6 +1,7 @@
 """What the instruments are built from.
 
-Read ``panels`` first (the figure and its axes), then ``points`` (the numbers that move), ``marks`` and
-``dial`` (the drawing), ``angles`` and ``opening``. ``weighing``, ``rows`` and ``space`` serve the instruments
-of aggregators; ``recorded`` serves the snapshots of runs.
+Read ``picture`` first (panels and their places), then ``landscape``, ``arrows``, ``curve`` and ``lens`` (the
+parts that most instruments have), ``labels`` and ``spread`` (where names go), and ``opening``. Each of the
+other files holds a part that one or a few instruments need, or the numbers for it: ``angles``, ``points``,
+``weighing`` and ``recorded``.
 """

@@ -15,12 +15,6 @@ def circle(scale: Tensor | None = None) -> Tensor:
     return circle if scale is None else circle * scale.abs()
 
 
-def curve_points(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a curve that rests, (1, N, 2), and its marker, which follows the slider, (N, 1, 2)."""
-    points = torch.stack([x, y], -1)
-    return points[None], points.unsqueeze(1)
-
-
 def growing_curve(points: Tensor, origin: int = 0) -> Tensor:
     """Return the points (N, 2) up to the slider: row k (N, N, 2) holds those from the origin to the k-th.
 
