@@ -115,13 +115,11 @@ class _View:
         )
         looks = list((theta.unsqueeze(1) + eps).unbind(1))
         traces |= self.looks.at(theta[0], {f"look-{k}": look for k, look in enumerate(looks)})
-        things = [theta + loss / 2, theta + loss + flat / 2, theta + loss + flat, *looks]
-        # at ρ = 0 there is neither a flat part nor a place to look
-        hidden = (rhos < 1e-9).unsqueeze(-1)
-        things = [things[0], things[1].masked_fill(hidden, torch.nan), things[2]] + [
-            look.masked_fill(hidden, torch.nan) for look in things[3:]
-        ]
-        traces |= self.labels.at(things, torch.cat([path[:, ::2], traces["ball"][:, ::4]], 1))
+        hidden = (rhos < 1e-9).unsqueeze(-1)  # at ρ = 0 there is neither a flat part nor a place to look
+        shown = [place.masked_fill(hidden, torch.nan) for place in (theta + loss + flat / 2, *looks)]
+        things = [theta + loss / 2, shown[0], theta + loss + flat, *shown[1:]]
+        around = torch.cat([path[:, ::2], self.ball.at(theta[0], rhos, method.adaptive)["ball"][:, ::4]], 1)
+        traces |= self.labels.at(things, around)
         for k, lens in enumerate(self.lenses):
             traces |= lens.at(-d.loss[:, k], -flat_part(d)[:, k])
         traces |= self.cut.at(self.landscape.losses, theta[0], eps[-1], eps.norm(dim=-1)[:, 0])
