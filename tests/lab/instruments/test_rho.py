@@ -5,6 +5,7 @@ import torch
 
 import flatmtl_lite as fm
 from flatmtl_lite import lab
+from flatmtl_lite.decomposition import combine
 from flatmtl_lite.lab.instruments.rho import FLAT_DESCENTS
 from flatmtl_lite.toy import PROBLEMS, decompose, descend
 from tests.lab.traces import shown
@@ -20,19 +21,38 @@ def test_the_rho_instrument_shows_the_core(problem, method):
     d = decompose(landscape, theta, rho, FLAT_DESCENTS[method]())
     path = descend(landscape, theta, rho, [FLAT_DESCENTS[method]()])[0]
     assert torch.allclose(shown(stage, "path"), path, atol=1e-9)
-    lengths = [(shown(stage, f"sam-{k}")[1]).norm() for k in range(landscape.tasks)]
-    assert torch.allclose(torch.stack(lengths) / lengths[0], d.sam.norm(dim=-1) / d.sam[0].norm())
+    step = -combine(d, FLAT_DESCENTS[method]().aggregate, FLAT_DESCENTS[method]().combine)
+    plain = -fm.erm(d, FLAT_DESCENTS[method]().aggregate)
+    scale = (shown(stage, "sam")[1] - theta).norm() / step.norm()
+    for uid, way in (("loss", plain), ("sam", step), ("flat", step - plain)):  # downhill
+        tail, tip = shown(stage, uid)
+        assert torch.allclose(tip - tail, scale * way, atol=1e-9)
+    assert torch.allclose(shown(stage, "loss")[1], shown(stage, "flat")[0], atol=1e-9)  # head to tail ...
+    assert torch.allclose(shown(stage, "flat")[1], shown(stage, "sam")[1], atol=1e-9)  # ... they make the sum
     for k in range(landscape.tasks):
-        loss, flat, sam = (shown(stage, f"{part}-{k}") for part in ("loss", "flat", "sam"))
-        assert torch.allclose(loss[1], flat[0], atol=1e-9)  # head to tail ...
-        assert torch.allclose(flat[1], sam[1], atol=1e-9)  # ... they make the sum
-        step = shown(stage, f"perturbed-{k}")[1] - theta
+        look = shown(stage, f"look-{k}")[1] - theta
         measure = theta.abs() if "adaptive" in method else torch.ones(2)
-        assert (step / measure).norm().item() == pytest.approx(rho, abs=1e-9)
-    angle = shown(stage, "between-sam-here")[0, 1]
+        assert (look / measure).norm().item() == pytest.approx(rho, abs=1e-9)
+        loss, flat, sam = (shown(stage, f"task-{k + 1}-{part}") for part in ("loss", "flat", "sam"))
+        assert torch.allclose(loss[1], flat[0], atol=1e-9)
+        assert torch.allclose(flat[1], sam[1], atol=1e-9)
+        ratio = (flat[1] - flat[0]).norm() / (loss[1] - loss[0]).norm()
+        assert ratio.item() == pytest.approx((d.flat[k].norm() / d.loss[k].norm()).item())
+        assert torch.cosine_similarity(sam[1] - sam[0], -d.sam[k], dim=-1).item() == pytest.approx(1)
+        words = stage.drawn().data[stage._traces[f"task-{k + 1}-title"]].text[0]
+        assert f"{100 * ratio:.0f} %" in words
+    angle = shown(stage, "between-loss-here")[2, 1]  # the last of loss, flat and SAM
     between = fm.diagnostics.angles(d.sam) * (1 - torch.eye(landscape.tasks))
     assert angle.item() == pytest.approx(between.max().item())
-    assert f"SAM gradients {angle:.0f}° apart" in stage.state
+    assert f"SAM {angle:.0f}°" in stage.state
+
+
+def test_at_rho_0_there_is_neither_a_flat_arrow_nor_a_label_for_it():
+    stage = lab.rho_instrument("valleys")
+    assert shown(stage, "flat").isnan().all()
+    labels = shown(stage, "labels")
+    assert labels.isnan().all(-1).tolist() == [False, True, False, True, True]
+    assert "no flat part" in stage.drawn().data[stage._traces["task-1-title"]].text[0]
 
 
 def test_a_random_aggregator_shows_the_same_picture_again():
