@@ -1,7 +1,7 @@
 """Instruments: one slider and several linked views, computed by the core that trains networks.
 
-Read ``chance`` first, the shortest. Each file has the instrument at its head, then ``_table`` (the
-mathematics of every slider position), then ``_figure`` (the drawing). ``parts`` holds what they share.
+Read ``chance`` first, the shortest, and ``parts/picture``. Each file has the instrument at its head, then a
+view: its constructor puts the picture together from ``parts``, and ``table`` computes every slider position.
 """
 
 from .ball import ball_instrument
