@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from flatmtl_lite import lab
-from flatmtl_lite.lab.figures.style import DARK
+from flatmtl_lite.lab.figures.style import DARK, INKS
 from flatmtl_lite.lab.instruments.parts.weighing import METHODS
 from tests.browser import harness
 
@@ -106,7 +106,7 @@ def test_colours_follow_the_theme_at_once(opened):
     title = "() => document.querySelector('.moving')._fullData.find(t => t.uid === 'cut-title').text[0]"
     assert stage.get_attribute("data-theme") == "dark"
     assert page.evaluate(color) == DARK["#000000"]
-    assert DARK["#0072B2"] in page.evaluate(title)
+    assert DARK[INKS["#0072B2"]] in page.evaluate(title)
     page.emulate_media(color_scheme="light")
     assert harness.eventually(page, lambda: page.evaluate(color) == "#000000")
     assert stage.get_attribute("data-theme") == "light"

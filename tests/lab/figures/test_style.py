@@ -42,15 +42,36 @@ def css_pairs(css: str) -> list[tuple[str, str]]:
     return pairs
 
 
-SHEETS = [HERE / "stage.css", HERE.parent / "publish" / "site.css"]
-
-
-@pytest.mark.parametrize("file", SHEETS, ids=lambda file: file.name)
-def test_text_stands_out_from_its_ground(file):
-    pairs = css_pairs(file.read_text())
+def test_text_stands_out_from_its_ground():
+    pairs = css_pairs((HERE.parent / "publish" / "site.css").read_text())
     assert pairs
     # links and the bar of the course: white on #222 and #222 on white are the same contrast
     assert [pair for pair in pairs if pair[0] != pair[1] and contrast(*pair) < 4.5] == []
+
+
+def test_the_controls_of_a_stage_stand_out_in_both_themes():
+    themes = re.findall(r"\{([^}]*--ink[^}]*)\}", (HERE / "stage.css").read_text())
+    assert len(themes) == 2
+    for theme in themes:
+        colors = dict(re.findall(r"--(\w+): (#\w+|white);", theme))
+        for ground in ("paper", "soft", "warn"):
+            assert contrast(colors["ink"], colors[ground]) >= 4.5
+        for line in ("rim", "accent"):
+            assert contrast(colors[line], colors["paper"]) >= 3
+
+
+def test_letters_and_lines_stand_out_on_light_and_dark_pages():
+    colors = (*style.COLORS, style.GREY, style.BLACK)
+    assert set(style.INKS) == {*style.COLORS, style.GREY}
+    for color in colors:
+        ink = style.INKS.get(color, color)
+        dark = [style.DARK.get(shade, shade) for shade in (color, ink)]
+        assert contrast(ink, style.WHITE) >= 4.5
+        assert contrast(dark[1], style.DARK[style.WHITE]) >= 4.5
+        assert contrast(dark[0], style.DARK[style.WHITE]) >= 3
+    grounds = [color for _, color in style.GROUND]
+    assert all(contrast(style.BLACK, ground) >= 4.5 for ground in grounds)
+    assert all(contrast(style.DARK[style.BLACK], style.DARK[ground]) >= 4.5 for ground in grounds)
 
 
 def test_feedback_and_figure_text_stand_out():

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ...figures.style import SAM
+from ...figures.style import INKS, SAM
 from ...stage.table import Text
 from .labels import Title
 from .path import edged_marker
@@ -70,7 +70,7 @@ class Cut(Panel):
 
     def _words(self, rises: list[float]) -> str:
         parts = [
-            f'<span style="color:{color}">{name} {rise:+.2f}</span>'
+            f'<span style="color:{INKS.get(color, color)}">{name} {rise:+.2f}</span>'
             for (name, color), rise in zip(self.colors.items(), rises, strict=True)
         ]
         return f"rise along ε: {', '.join(parts)}"

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ...figures.style import INK, WHITE
+from ...figures.style import INK, INKS, WHITE
 from ...stage.table import Text
 from .picture import FONT, LINE, Panel
 
@@ -24,6 +24,7 @@ FAR = 2.5  # covered points that justify one of these
 def text(uid: str | None, texts: Sequence[str], colors: Sequence[str] | str, **options) -> go.Scatter:
     """Return labels, centred at their points, with a rim that keeps them readable on any ground."""
     n, rim = len(texts), f"0 0 3px {WHITE}"
+    colors = INKS.get(colors, colors) if isinstance(colors, str) else [INKS.get(c, c) for c in colors]
     look = dict(mode="text", text=list(texts), textposition="middle center", cliponaxis=False)
     look |= dict(textfont=dict(color=colors, size=FONT, shadow=f"{rim}, {rim}, {rim}"))
     return go.Scatter(uid=uid, **(dict(x=[0] * n, y=[0] * n) | look | options))
