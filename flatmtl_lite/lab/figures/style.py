@@ -25,8 +25,13 @@ PATH = ORANGE
 GROUND = ((0.0, "#8fa9c4"), (0.5, "#cdd9e5"), (1.0, "#fbfcfd"))
 # letters are thinner than lines, so they take a darker tint of the same colour
 INKS = {
-    PURPLE: "#A03E78", GREEN: "#006B4C", VERMILLION: "#A84400", BLUE: "#005A8F", SKY: "#15689C",
-    ORANGE: "#7F5600", GREY: "#595959",
+    PURPLE: "#A03E78",
+    GREEN: "#006B4C",
+    VERMILLION: "#A84400",
+    BLUE: "#005A8F",
+    SKY: "#15689C",
+    ORANGE: "#7F5600",
+    GREY: "#595959",
 }
 # dark pages swap these colours for others of the same meaning and enough contrast
 DARK = {
@@ -44,8 +49,13 @@ DARK = {
     "#BBBBBB": "#555555",
     "#bbbbbb": "#555555",
     "#f7f7f7": "#1c1c1c",
-    INKS[PURPLE]: "#eda3cc", INKS[GREEN]: "#2fd0a0", INKS[VERMILLION]: "#ff8f4a", INKS[BLUE]: "#58b4e8",
-    INKS[SKY]: "#9ad8ff", INKS[ORANGE]: ORANGE, INKS[GREY]: "#b8b8b8",
+    INKS[PURPLE]: "#eda3cc",
+    INKS[GREEN]: "#2fd0a0",
+    INKS[VERMILLION]: "#ff8f4a",
+    INKS[BLUE]: "#58b4e8",
+    INKS[SKY]: "#9ad8ff",
+    INKS[ORANGE]: ORANGE,
+    INKS[GREY]: "#b8b8b8",
     **dict(zip((color for _, color in GROUND), ("#3b5a7d", "#24384e", "#121a23"), strict=True)),
 }
 METHODS = {

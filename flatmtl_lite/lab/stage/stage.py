@@ -19,12 +19,12 @@ HERE = Path(__file__).parent
 Packed = tuple[bytes, list[str], dict[str, list]]  # the table's bytes, its states and its texts
 
 
-SCRIPTS = ("theme.js", "plots.js", "controls.js", "pointer.js", "tools.js", "solid.js", "stage.js")
+SCRIPTS = ("theme", "plots", "controls", "commands", "pointer", "tools", "solid", "stage")
 
 
 def javascript() -> str:
     """Return the stage's JavaScript as one module."""
-    texts = [(HERE / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    texts = [(HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
     return "\n".join([f"const DARK = {json.dumps(DARK)};", *texts])
 
 

@@ -30,7 +30,7 @@ function player(model, stage, turn) {
 }
 
 // Remember what the learner set, a moment after it comes to rest.
-function recorder(model, stage, restore) {
+function recorder(model, restore) {
   const names = ["index", "choice", "points"];
   const now = () => JSON.stringify(names.map((name) => model.get(name)));
   const past = [now()];

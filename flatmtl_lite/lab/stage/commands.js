@@ -1,0 +1,123 @@
+// What a learner can tell a stage. The page reacts at once, and the kernel hears of it a little later.
+
+const NO_KERNEL = "This needs a running kernel, and the kernel of this cell is gone. Run the cell again.";
+const NO_ANSWER = "The kernel has not answered yet: it is busy, or was restarted; then run this cell again.";
+
+function commands(model, stage, signal) {
+  let pending;
+  const send = (delay) => {
+    clearTimeout(pending);
+    pending = setTimeout(() => model.save_changes(), delay);
+  };
+  signal.addEventListener("abort", () => {
+    clearTimeout(pending); // the model keeps the change and sends it with the next one
+    clearTimeout(stage.waiting);
+  });
+  const say = (note) => {
+    stage.note = note;
+    showState(model, stage);
+  };
+  const isLive = kernelOf(model, signal);
+  const hasKernel = () => {
+    if (isLive()) return true;
+    say(NO_KERNEL);
+    return false;
+  };
+  const turn = (index) => {
+    stage.note = "";
+    model.set("index", index);
+    send(150);
+  };
+  const choose = (choice) => {
+    if (!model.get("tables")[choice].byteLength && !hasKernel()) return;
+    model.set("choice", choice);
+    send(0);
+  };
+  const movePoints = (points, index) => {
+    if (JSON.stringify(points) === JSON.stringify(model.get("points")) || !hasKernel()) return; // no news, no table
+    stage.note = "";
+    stage.stale = index !== model.get("index");
+    model.set("index", index);
+    model.set("points", points);
+    showState(model, stage);
+    model.save_changes();
+    clearTimeout(stage.waiting);
+    stage.waiting = setTimeout(() => say(NO_ANSWER), 2000);
+  };
+  const move = (k, ...to) => {
+    const within = (value, [low, high]) => Math.min(Math.max(Math.round(1e3 * value) / 1e3, low), high);
+    const point = to.map((value, axis) => within(value, model.get("bounds")[axis]));
+    movePoints(model.get("points").with(k, point), rides(model, k) ? 0 : model.get("index"));
+  };
+  // Take typed coordinates, and say so if they are others than the learner wrote.
+  const type = (k) => {
+    const inputs = stage.points[k];
+    const to = inputs.map((input) => input.valueAsNumber);
+    if (to.every(Number.isFinite)) move(k, ...to);
+    const taken = model.get("points")[k]; // within bounds; the old point if the text is not a number
+    const wrong = inputs.findIndex((_, axis) => !(Math.abs(to[axis] - taken[axis]) < 1e-3));
+    if (wrong >= 0 && isLive()) {
+      const [low, high] = model.get("bounds")[wrong];
+      say(`Got ${inputs[wrong].value || "no number"}; expected a number from ${low} to ${high}. Took ${taken[wrong]}.`);
+    }
+    inputs.forEach((input, axis) => (input.value = taken[axis]));
+  };
+  const restore = ({ index, choice, points }) => {
+    choose(choice);
+    if (stage.points.length) movePoints(points, index);
+    turn(index);
+  };
+  return { turn, choose, move, type, past: recorder(model, restore), ...player(model, stage, turn) };
+}
+
+// Return a function that tells whether the kernel that computed the stage still runs. A restarted kernel
+// has the same name, but it has forgotten the stage.
+function kernelOf(model, signal) {
+  const kernel = model.widget_manager?.kernel;
+  let gone = false;
+  const watch = (_, status) => (gone ||= /restarting|dead|terminating/.test(status));
+  kernel?.statusChanged?.connect(watch);
+  signal.addEventListener("abort", () => kernel?.statusChanged?.disconnect(watch));
+  return () => !gone && (!kernel || model.widget_manager.kernel === kernel);
+}
+
+// Call the commands from the slider, the menu and the fields.
+function hearControls(stage, { turn, choose, type, past, pause }, listen) {
+  listen(stage.slider, "input", () => (pause(), turn(Number(stage.slider.value)), past.note()));
+  listen(stage.choice, "change", () => (choose(stage.choice.selectedIndex), past.note()));
+  for (const [k, inputs] of stage.points.entries())
+    for (const input of inputs) {
+      const typed = () => (type(k), past.note());
+      listen(input, "change", typed);
+      listen(input, "keydown", (event) => event.key === "Enter" && typed());
+    }
+}
+
+// Give every button its action, and every key its button.
+function hearTools(model, stage, drawn, { past, toggle }, listen) {
+  const { reset, undo, redo } = past;
+  const actions = {
+    ...{ reset, undo, redo, play: () => (toggle(), past.note()) },
+    pin: () => pin(stage, drawn),
+    solid: () => toggleSolid(stage, drawn),
+    png: () => save(stage, drawn, "png", model.get("title")),
+    svg: () => save(stage, drawn, "svg", model.get("title")),
+    copy: () => copyRecipe(model, stage),
+    more: () => {
+      stage.shows.more = !stage.shows.more;
+      stage.more.setAttribute("aria-pressed", String(stage.shows.more));
+      scaleTo(stage, drawn.arrangement);
+    },
+    full: () => (document.fullscreenElement ? document.exitFullscreen() : stage.root.requestFullscreen()),
+    help: () => (stage.keys.hidden = !stage.keys.hidden),
+  };
+  for (const [name, button] of Object.entries(stage.tools)) listen(button, "click", actions[name]);
+  listen(stage.root, "keydown", (event) => {
+    const { key, target, ctrlKey, metaKey, altKey } = event;
+    if (ctrlKey || metaKey || altKey || target.type === "number" || target.tagName === "SELECT") return;
+    const name = Object.keys(TOOLS).find((tool) => TOOLS[tool][1] === key);
+    if (!stage.tools[name] || stage.tools[name].disabled) return;
+    event.preventDefault();
+    stage.tools[name].click();
+  });
+}
