@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 
 from flatmtl_lite.lab import page, rho_instrument
+from flatmtl_lite.lab.figures.display import in_course_colors
 
-WIDTH, HEIGHT = 960, 660  # pixels
+WIDTH, HEIGHT = 960, 510  # pixels
 EVERY = 3  # slider positions between two frames
 MOST_BYTES = 1_500_000
 
@@ -48,9 +49,7 @@ def moving_picture(path: Path) -> int:
             tab.wait_for_timeout(400)
             frames.append(Image.open(io.BytesIO(tab.screenshot())).convert("RGB"))
         browser.close()
-    # the largest coverage keeps the few pixels of a thin coloured line their own colour
-    palette = frames[len(frames) // 2].quantize(200, method=Image.Quantize.MAXCOVERAGE)
-    up = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    up = [in_course_colors(frame) for frame in frames]
     there_and_back = up + up[-2:0:-1]
     durations = [110] * len(there_and_back)
     durations[0] = durations[len(up) - 1] = 900

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import plotly.graph_objects as go
 from IPython.display import display
 
-from .style import COLORS, GROUND
+from .style import BLACK, COLORS, GROUND, INKS, WHITE
 
 
 class Reveals(Protocol):
@@ -73,34 +73,42 @@ def _small_png(figure: go.Figure, own_colors: bool) -> bytes:
 
     width, height = figure.layout.width or 960, figure.layout.height or 450
     drawn = figure.to_image(format="png", width=width, height=height, scale=960 / width)
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([value for color in _tints() for value in color])
     picture = Image.open(io.BytesIO(drawn)).convert("RGB")
-    if arrangements := (figure.layout.meta or {}).get(
-        "arrangements"
-    ):  # a stage: without the panels of "more"
-        picture = picture.crop((0, 0, picture.width, round(arrangements[0]["fold"] * 960 / width)))
-    if own_colors:
-        picture = picture.quantize()
-    else:
-        picture = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+    for arrangement in (figure.layout.meta or {}).get("arrangements", [])[:1]:
+        # a stage: without the panels of "more"
+        picture = picture.crop((0, 0, picture.width, round(arrangement["fold"] * 960 / width)))
+    picture = picture.quantize() if own_colors else in_course_colors(picture)
     file = io.BytesIO()
     picture.save(file, format="png", optimize=True)
     return file.getvalue()
 
 
+def in_course_colors(picture: Any) -> Any:
+    """Return a pillow picture with the colours of the course alone, so that no thin line loses its colour."""
+    from PIL import Image
+
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([value for color in _tints() for value in color])
+    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
+
+
 def _tints() -> list[tuple[int, ...]]:
-    """Return 64 greys, each colour of the course in eight steps towards white, and the ground."""
-    greys = [(level, level, level) for level in (round(255 * k / 63) for k in range(64))]
-    tints = [tuple(round(255 - (255 - v) * k / 8) for v in _rgb(c)) for c in COLORS for k in range(1, 9)]
-    return greys + tints + _between(_rgb(GROUND[0][1]), _rgb(GROUND[-1][1]), 32)
+    """Return greys, the ground, and each colour of lines and letters in steps towards white."""
+    white, (low, middle, high) = _rgb(WHITE), (_rgb(color) for _, color in GROUND)
+    tints = [white, *_between(_rgb(BLACK), white, 40)]
+    tints += _between(low, middle, 16) + _between(middle, high, 12)
+    for color in COLORS:
+        tints += _between(_rgb(color), white, 8)
+    for color in INKS.values():
+        tints += _between(_rgb(color), white, 4)
+    return tints
 
 
 def _rgb(color: str) -> tuple[int, ...]:
     return tuple(int(color[k : k + 2], 16) for k in (1, 3, 5))
 
 
-def _between(low: tuple[int, ...], high: tuple[int, ...], steps: int) -> list[tuple[int, ...]]:
-    return [
-        tuple(round(a + (b - a) * k / steps) for a, b in zip(low, high, strict=True)) for k in range(steps)
-    ]
+def _between(first: tuple[int, ...], last: tuple[int, ...], steps: int) -> list[tuple[int, ...]]:
+    """Return ``steps`` colours from the first on, without the last."""
+    shares = [k / steps for k in range(steps)]
+    return [tuple(round(a + (b - a) * s) for a, b in zip(first, last, strict=True)) for s in shares]
