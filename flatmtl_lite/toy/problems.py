@@ -51,7 +51,7 @@ class Problem:
         points = self.basins.clone()  # (T, K, 2), one row per task
         for _ in range(300):
             tasks = points.transpose(0, 1)
-            points -= 0.05 * self.gradients(tasks).transpose(0, 1)
+            points -= 0.03 * self.gradients(tasks).transpose(0, 1)
         kept = []
         for ends in points:
             apart = (torch.cdist(ends, ends) < 0.05).triu(1).any(0)

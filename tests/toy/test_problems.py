@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import flatmtl_lite as fm
-from flatmtl_lite.toy import PROBLEMS, Method, descend
+from flatmtl_lite.toy import LINE, PROBLEMS, Method, descend
 
 ALL = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 
@@ -113,3 +113,18 @@ def test_on_triangle_direct_and_decomposed_end_apart():
     assert (apart[1:] > 0.8).all()
     norms = triangle.gradients(torch.tensor(triangle.starts[0]).double()[None]).norm(dim=-1)
     assert norms.max() > 2.5 * norms.min()
+
+
+@pytest.mark.parametrize("name", [*PROBLEMS, "line"])
+def test_the_minima_of_each_task_are_minima(name):
+    problem = (PROBLEMS | {"line": LINE})[name]
+    found = problem.minima()
+    assert [len(points) for points in found] == {"valleys": [2, 2], "line": [2]}.get(
+        name, [1] * problem.tasks
+    )
+    turn = torch.linspace(0, 2 * torch.pi, 9, dtype=torch.float64)[:-1]
+    around = 0.05 * torch.stack([turn.cos(), turn.sin()], -1)
+    for k, points in enumerate(found):
+        for point in points:
+            here, there = (problem.losses(p.unsqueeze(-2))[..., k] for p in (point, point + around))
+            assert (there > here).all()

@@ -21,6 +21,7 @@ MAKERS = {
     "rules": lab.rules_instrument,
     "scale": lab.scale_instrument,
     "split": lab.split_instrument,
+    "valley": lab.valley_instrument,
 }
 # each choice costs a family of descents, so the first and the last must do
 WITH_PATHS = {"rho", "rho, three tasks", "rules", "portrait", "descent"}
