@@ -59,7 +59,7 @@ def test_one_kink_spoils_the_prediction_and_turns_the_flat_parts():
     says("At 0.00829 task 1 crosses a kink as well, and the flat parts are 22° apart")
     relu = states("ReLU")
     assert "and 0.093 % (0 and 0 of 768" in relu["0.00335"]
-    assert "flat parts 91°" in relu["0.00335"]
+    assert "flat 91°" in relu["0.00335"]
     assert "and 95 % (0 and 1 of 768" in relu["0.0037"]
     assert "flat parts 81°" in relu["0.0037"]
     assert "(0 and 1 of 768" in relu["0.0075"]
