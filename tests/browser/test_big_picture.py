@@ -152,7 +152,7 @@ def test_the_picture_can_be_saved(opened, button, start):
     page = opened(lab.rho_instrument("valleys", rho=0.25), (1280, 720))
     with page.expect_download() as download:
         page.get_by_role("button", name=f"Save as {button}").click()
-    assert download.value.suggested_filename == f"ρ instrument.{button.lower()}"
+    assert download.value.suggested_filename == f"ρ instrument, ρ = 0.25.{button.lower()}"
     assert download.value.path().read_bytes().startswith(start)
 
 

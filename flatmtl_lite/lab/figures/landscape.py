@@ -13,18 +13,20 @@ from .style import BLACK, GROUND, PATH, TASKS, TEMPLATE, WHITE
 GRID = 80
 
 
-def ground(problem: Problem, task: int | None = None, levels: int = 14) -> go.Contour:
+def ground(problem: Problem, task: int | None = None, levels: int = 16) -> go.Contour:
     """Draw a loss as filled contours, darker where it is lower: the mean loss, or the loss of one task."""
     x, y, losses = grid(problem)
     loss = losses.mean(-1) if task is None else losses[..., task]
-    low, high = torch.quantile(loss, torch.tensor([0.0, 0.96], dtype=loss.dtype)).tolist()
+    quantiles = torch.tensor([0.0, 0.5, 0.96], dtype=loss.dtype)
+    low, median, high = torch.quantile(loss, quantiles).tolist()
+    middle = min(max((median - low) / (high - low), 0.5), 0.85)  # a wide plateau takes half of the colours
     return go.Contour(
         x=x,
         y=y,
         z=loss.float().numpy().round(4),
         contours=dict(coloring="fill", start=low, end=high, size=(high - low) / levels),
         line=dict(width=0.7, color=WHITE),
-        colorscale=[list(stop) for stop in GROUND],
+        colorscale=[[place, color] for place, (_, color) in zip((0, middle, 1), GROUND, strict=True)],
         zmin=low,
         zmax=high,
         showscale=False,

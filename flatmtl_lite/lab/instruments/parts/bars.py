@@ -86,7 +86,7 @@ class Worst(Rows):
 
     def __init__(self) -> None:
         x = dict(range=[-1.15, LENGTHS], tickvals=[-1, 0, 1])
-        super().__init__("worst", "worst cosine, and length of the step", x)
+        super().__init__("worst", "worst cosine; length", x)
         mark = dict(symbol="diamond", size=12, color=BLACK)
         self.add(go.Scatter(uid="worst", mode="markers", marker=mark))
         self.add(text("lengths", [""] * len(METHODS), INK, textposition="middle left"))
