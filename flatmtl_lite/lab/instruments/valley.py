@@ -16,6 +16,7 @@ from .parts.opening import open_stage, position
 from .parts.path import edged_marker
 from .parts.picture import Panel, Picture
 from .parts.points import growing_curve
+from .parts.steps import along
 
 RADII = {"plain step": 0.0, "SAM, ρ = 0.5": 0.5}
 STEPS = torch.arange(LINE.steps + 1)
@@ -97,6 +98,7 @@ class _View:
             traces[uid] = points if rho else torch.full_like(points, torch.nan)
         things = [star if rho else torch.full_like(star, torch.nan), ball + lift + way / 2]
         obstacles = [self.ground[None, ::4].expand(len(ball), -1, 2), traces["tangent"], ball[:, None]]
+        obstacles.append(along(ball + lift, [way]))
         traces |= self.labels.at(things, torch.cat(obstacles, 1))
         return Table(traces, _states(path[:, 0], here, slope, rho))
 

@@ -137,6 +137,10 @@ function letRead(stage, signal) {
     const text = event.pointerType === "touch" ? "" : read(event);
     stage.readout.textContent = text;
     stage.readout.hidden = !text;
+    // in the lower left corner of the large panel, where it covers no name and no number
+    const [across, up] = bySide(stage.still);
+    stage.readout.style.left = `${stage.left + stage.scale * across._offset + 4}px`;
+    stage.readout.style.top = `${stage.scale * (up._offset + up._length) - stage.readout.offsetHeight - 4}px`;
   };
   stage.moving.addEventListener("pointermove", show, { signal });
   stage.moving.addEventListener("pointerleave", () => (stage.readout.hidden = true), { signal });

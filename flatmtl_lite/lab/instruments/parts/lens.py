@@ -69,6 +69,7 @@ class Lens(Panel):
         frame = torch.tensor([2 * RATIO, 2.0], dtype=corners.dtype)
         whole = ((1 - RIM) * frame / (high - low).clamp_min(1e-12)).amin(-1)
         wanted = SHOWN * frame.min() / flat.norm(dim=-1).clamp_min(1e-12)
+        wanted = wanted.masked_fill(flat.norm(dim=-1) < 1e-9, 0.0)  # nothing to enlarge
         scale = torch.minimum(torch.maximum(whole, wanted), MOST * whole)
         near = (1 - (whole / scale) ** 2).unsqueeze(-1)  # fast enough to keep the flat step in the frame
         centre = (1 - near) * (high + low) / 2 + near * corners[:, 1:].mean(1)
