@@ -53,8 +53,8 @@ class Prediction(ipywidgets.VBox):
         self.sure.tooltip = "How sure are you?"
         for choice in (self.choice, self.sure):
             choice.observe(lambda _: self._ask(), "index")
-        self.button.on_click(lambda _: self.record(self.choice.value, self._levels[self.sure.index]))
-        self.again.on_click(lambda _: self._ask())
+        self.button.on_click(self._record_chosen)
+        self.again.on_click(self._ask_again)
         asked = ipywidgets.HTML(f"<b>{escape(question)}</b>")
         how = ipywidgets.HBox([ipywidgets.HTML("How sure are you?"), self.sure])
         how.layout.align_items = "center"
@@ -100,6 +100,15 @@ class Prediction(ipywidgets.VBox):
         """Display a bundle of MIME types when this prediction is recorded; otherwise as :meth:`unlocks`."""
         show_when_open(self.key, bundle)
 
+    # A pressed button that is switched off loses the focus, so a keyboard would start at the top of the page.
+    def _record_chosen(self, _) -> None:
+        self.record(self.choice.value, self._levels[self.sure.index])
+        self.again.focus()
+
+    def _ask_again(self, _) -> None:
+        self._ask()
+        self.choice.focus()
+
     def _ask(self) -> None:
         """Let the learner choose, and then record."""
         self.choice.disabled = self.sure.disabled = False
@@ -117,7 +126,8 @@ class Prediction(ipywidgets.VBox):
         self.choice.disabled = self.sure.disabled = self.button.disabled = True
         self.again.layout.display = None
         place = f"kept in {record_file().name}; {COUNTS}"
-        self.note.value = f"Recorded: {escape(in_words(entry))} <small>({escape(place)})</small>"
+        recorded_text = f"Recorded: {escape(in_words(entry))} <small>({escape(place)})</small>"
+        self.note.value = f"<span role='status'>{recorded_text}</span>"
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
