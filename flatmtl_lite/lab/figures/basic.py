@@ -21,7 +21,7 @@ def image_row(images, titles: Sequence[str]) -> go.Figure:
             z=image[::-1], colorscale="gray", showscale=False, zmin=0, zmax=255, hoverinfo="skip"
         )
         figure.add_trace(heat, 1, k + 1)
-        figure.update_yaxes(scaleanchor=f"x{k + 1 if k else ''}", row=1, col=k + 1)
+        figure.update_yaxes(scaleanchor=f"x{k + 1 if k else ''}", constrain="domain", row=1, col=k + 1)
     figure.update_xaxes(visible=False).update_yaxes(visible=False)
     figure.update_annotations(font_size=13)
     return figure.update_layout(template=TEMPLATE, height=230, margin=dict(l=10, r=10, t=60, b=10))
@@ -51,7 +51,9 @@ def arrows(vectors: Mapping[str, Mapping[str, Sequence[float]]], reach: float) -
             figure.add_trace(trace, 1, column)
             figure.add_annotation(_name_beside(part, tail, step, center), row=1, col=column)
         figure.update_yaxes(scaleanchor=f"x{column if column > 1 else ''}", row=1, col=column)
-    figure.update_yaxes(range=[-reach, reach]).update_xaxes(range=[-reach, reach])
+    # constrain="range" would zoom out at every change of the width
+    fixed = dict(range=[-reach, reach], constrain="domain")
+    figure.update_yaxes(**fixed).update_xaxes(**fixed)
     figure.update_xaxes(title_text="θ₁").update_yaxes(title_text="θ₂", col=1)
     return figure.update_layout(template=TEMPLATE, height=470, margin_t=50)
 

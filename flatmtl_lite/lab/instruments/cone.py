@@ -78,7 +78,8 @@ class _View:
         d = weighted_sum(weights, steps[:1]).squeeze(1)
         cosine, chosen = slopes(steps[:1], d.unsqueeze(1)), METHODS.index(choice)
         traces: dict[str, Tensor | Text] = {}
-        traces |= self.space.at(steps, CAMERAS) | self.worst.at(chosen, cosine)
+        lengths = d.norm(dim=-1, keepdim=True).expand(-1, len(CAMERAS))
+        traces |= self.space.at(steps, CAMERAS) | self.worst.at(chosen, cosine, lengths)
         traces |= self.weights.at(chosen, weights.expand(-1, len(CAMERAS), -1))
         tips, edges = project(steps, CAMERAS), self.space.edges(steps, CAMERAS)
         lines = along(torch.zeros_like(tips[:, 0]), [*tips.unbind(1), *edges.unbind(1)])

@@ -93,7 +93,7 @@ class _View:
         d = weighted_sum(weights, S)
         cosine, chosen, last = slopes(S, d), METHODS.index(choice), len(points) - 1
         traces: dict[str, Tensor | Text] = {}
-        traces |= self.weights.at(chosen, weights) | self.worst.at(chosen, cosine)
+        traces |= self.weights.at(chosen, weights) | self.worst.at(chosen, cosine, d.norm(dim=-1))
         wedge, origin, steps = self.wedge.at(S), torch.zeros_like(S[:, 0]), list(S.unbind(1))
         resting = {f"gradient-{k}": (origin[:1], steps[k][:1]) for k in range(last)}
         traces |= wedge | self.resting.at(resting)

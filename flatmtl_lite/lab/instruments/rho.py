@@ -117,7 +117,8 @@ class _View:
         traces |= self.looks.at(theta[0], {f"look-{k}": look for k, look in enumerate(looks)})
         hidden = (rhos < 1e-9).unsqueeze(-1)  # at ρ = 0 there is neither a flat part nor a place to look
         shown = [place.masked_fill(hidden, torch.nan) for place in (theta + loss + flat / 2, *looks)]
-        things = [theta + loss / 2, shown[0], theta + loss + flat, *shown[1:]]
+        sam = (theta + loss + flat).masked_fill(hidden, torch.nan)  # there it is the loss step
+        things = [theta + loss / 2, shown[0], sam, *shown[1:]]
         around = torch.cat([path[:, ::2], self.ball.at(theta[0], rhos, method.adaptive)["ball"][:, ::4]], 1)
         traces |= self.labels.at(things, around)
         for k, lens in enumerate(self.lenses):

@@ -26,9 +26,9 @@ from .parts.steps import Steps
 
 # The two rules that the learner compares are drawn last, so that no other rule hides them.
 DRAWN = ("second", "each", "erm", "direct", "decomposed")
-AGAINST_DECOMPOSED = ("direct", "second", "each")
+COMPARED = ("erm", "direct", "decomposed")
 ZOOM = 8.0  # the five tips may lie close together
-RADII = 41  # half as many as the other instruments have, since each needs five paths
+RADII = 41  # half as many as the other instruments have, since each needs several paths
 # Each rule makes a new aggregator, so that one with random draws begins with the same seed.
 AGGREGATES = {"PCGrad": PCGrad, "MGDA": MGDA, "CAGrad": CAGrad, "IMTL-G": IMTLG, "mean": Mean}
 
@@ -38,27 +38,35 @@ def rules_instrument(
     rho: float = 0.0,
     point: Sequence[float] | None = None,
     aggregate: str = "PCGrad",
+    rules: Sequence[str] = COMPARED,
     after: Prediction | None = None,
 ) -> Stage:
-    """Show the steps of the five rules at one point, their angles, and the five paths from there.
+    """Show the steps of the rules at one point, their angles, and their paths from there.
 
     Args:
         problem: key of ``flatmtl_lite.toy.PROBLEMS``.
         rho: the slider begins at its position nearest to this ρ.
         point: θ, (x, y): the steps are taken here and the descents begin here. The learner can drag it.
         aggregate: one of ``AGGREGATES``.
+        rules: rules of ``decomposition.RULES``, "direct" and "decomposed" among them.
         after: a prediction that the learner records before the slider moves.
 
     Raises:
-        ValueError: a name is unknown, or ρ or the point lies outside the picture.
+        ValueError: a name is unknown, one of the two rules is missing, or ρ or the point lies outside the
+            picture.
     """
     landscape = find_problem(problem)
     rhos = torch.linspace(0, landscape.rho, RADII, dtype=torch.float64)
-    view = _View(landscape, rhos)
+    if not {"direct", "decomposed"} <= set(rules) <= set(RULES):
+        raise ValueError(
+            f"Got rules={rules!r}; expected direct, decomposed, and maybe others of {', '.join(RULES)}."
+        )
+    view = _View(landscape, rhos, [rule for rule in DRAWN if rule in rules])
+    others = "" if set(rules) == set(COMPARED) else f", rules={tuple(rules)!r}"
     return open_stage(
         view.picture.figure(),
         view.table,
-        recipe=f"lab.rules_instrument({problem!r}, rho={{value}}, point={{point}}, aggregate={{choice}})",
+        recipe=f"lab.rules_instrument({problem!r}, {{value}}, {{point}}, {{choice}}{others})",
         title="Rules instrument",
         label="ρ",
         values=[f"{value:.4g}" for value in rhos.tolist()],
@@ -74,8 +82,9 @@ def rules_instrument(
 class _View:
     """The picture of the instrument, and the table that fills it."""
 
-    def __init__(self, landscape: Problem, rhos: Tensor):
-        self.landscape, self.rhos = landscape, rhos
+    def __init__(self, landscape: Problem, rhos: Tensor, rules: Sequence[str]):
+        self.landscape, self.rhos, self.rules = landscape, rhos, rules
+        self.others = [rule for rule in ("direct", "second", "each") if rule in rules]
         rho_axis, step_axis = (
             dict(range=[0, landscape.rho], title="ρ"),
             dict(range=[0, landscape.steps], title="step"),
@@ -85,7 +94,7 @@ class _View:
         lines = {rule: {key: LOOKS[rule][key] for key in ("color", "dash")} for rule in LOOKS}
         self.plane = Landscape(landscape)
         self.lens = Steps(
-            "the steps at θ", {f"arrow-{rule}": (rule, LOOKS[rule]["color"]) for rule in DRAWN}, ZOOM
+            "the steps at θ", {f"arrow-{rule}": (rule, LOOKS[rule]["color"]) for rule in rules}, ZOOM
         )
         self.way = Along(
             "way", "direct to decomposed:<br>angle on the way", step_axis, DEGREES, lines["direct"]
@@ -95,28 +104,28 @@ class _View:
         self.ends = Curves(
             "direct to decomposed:<br>distance of the ends", rho_axis, gap, ends, origin=0, room=2
         )
-        angles = {f"angle-{rule}": (rule, lines[rule]) for rule in AGAINST_DECOMPOSED}
+        angles = {f"angle-{rule}": (rule, lines[rule]) for rule in self.others}
         self.angles = Curves("angle with the decomposed step, at θ", rho_axis, DEGREES, angles)
         self.picture = Picture(self.plane, [[self.lens], [self.way, self.ends]], [self.angles])
-        self.paths = Paths(self.plane, {rule: LOOKS[rule] for rule in DRAWN})
+        self.paths = Paths(self.plane, {rule: LOOKS[rule] for rule in rules})
         draw_handle(self.plane)
 
     def table(self, choice: str, point: tuple[float, float]) -> Table:
         """Return the table for an aggregator and a point θ."""
         landscape, rhos = self.landscape, self.rhos
         theta = torch.tensor(point, dtype=torch.float64).expand(len(rhos), 2)
-        methods = [Method(AGGREGATES[choice](), rule) for rule in RULES]
-        paths = dict(zip(RULES, descend(landscape, theta, rhos, methods), strict=True))
-        here = directions(landscape, theta, rhos, choice, DRAWN)
+        methods = [Method(AGGREGATES[choice](), rule) for rule in self.rules]
+        paths = dict(zip(self.rules, descend(landscape, theta, rhos, methods), strict=True))
+        here = directions(landscape, theta, rhos, choice, self.rules)
         walk = thin_path(paths["decomposed"])
         radii = rhos[:, None].expand(walk.shape[:-1])
         on_the_way = directions(landscape, walk, radii, choice, ("direct", "decomposed"))
         way = degrees(on_the_way["direct"], on_the_way["decomposed"])
         steps = torch.linspace(0, landscape.steps, walk.shape[-2], dtype=torch.float64)
         distance = (paths["direct"][:, -1] - paths["decomposed"][:, -1]).norm(dim=-1)
-        angles = {f"angle-{rule}": degrees(here[rule], here["decomposed"]) for rule in AGAINST_DECOMPOSED}
+        angles = {f"angle-{rule}": degrees(here[rule], here["decomposed"]) for rule in self.others}
         traces: dict[str, Tensor | Text] = {}
-        traces |= self.paths.at(paths | {"erm": paths["erm"][:1]})
+        traces |= self.paths.at({rule: path[:1] if rule == "erm" else path for rule, path in paths.items()})
         traces |= self.lens.at({f"arrow-{rule}": -direction for rule, direction in here.items()})
         traces |= (
             self.way.at(steps, way) | self.ends.at(rhos, {"ends": distance}) | self.angles.at(rhos, angles)

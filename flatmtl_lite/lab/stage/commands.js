@@ -53,12 +53,14 @@ function commands(model, stage, signal) {
   const type = (k) => {
     const inputs = stage.points[k];
     const to = inputs.map((input) => input.valueAsNumber);
+    const texts = inputs.map((input) => input.value);
     if (to.every(Number.isFinite)) move(k, ...to);
     const taken = model.get("points")[k]; // within bounds; the old point if the text is not a number
     const wrong = inputs.findIndex((_, axis) => !(Math.abs(to[axis] - taken[axis]) < 1e-3));
     if (wrong >= 0 && isLive()) {
       const [low, high] = model.get("bounds")[wrong];
-      say(`Got ${inputs[wrong].value || "no number"}; expected a number from ${low} to ${high}. Took ${taken[wrong]}.`);
+      const took = Number.isFinite(to[wrong]) ? "Took" : "Kept";
+      say(`Got ${texts[wrong] || "no number"}; expected a number from ${low} to ${high}. ${took} ${taken[wrong]}.`);
     }
     inputs.forEach((input, axis) => (input.value = taken[axis]));
   };
@@ -67,7 +69,8 @@ function commands(model, stage, signal) {
     if (stage.points.length) movePoints(points, index);
     turn(index);
   };
-  return { turn, choose, move, type, past: recorder(model, restore), ...player(model, stage, turn) };
+  const past = recorder(model, restore);
+  return { turn, choose, move, type, past, ...player(model, stage, turn, past.note) };
 }
 
 // Return a function that tells whether the kernel that computed the stage still runs. A restarted kernel
@@ -94,14 +97,16 @@ function hearControls(stage, { turn, choose, type, past, pause }, listen) {
 }
 
 // Give every button its action, and every key its button.
-function hearTools(model, stage, drawn, { past, toggle }, listen) {
-  const { reset, undo, redo } = past;
+function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
   const actions = {
-    ...{ reset, undo, redo, play: () => (toggle(), past.note()) },
+    play: toggle,
+    reset: () => (pause(), past.reset()),
+    undo: () => (pause(), past.undo()),
+    redo: () => (pause(), past.redo()),
     pin: () => pin(stage, drawn),
     solid: () => toggleSolid(stage, drawn),
-    png: () => save(stage, drawn, "png", model.get("title")),
-    svg: () => save(stage, drawn, "svg", model.get("title")),
+    png: () => save(model, stage, drawn, "png"),
+    svg: () => save(model, stage, drawn, "svg"),
     copy: () => copyRecipe(model, stage),
     more: () => {
       stage.shows.more = !stage.shows.more;
@@ -111,10 +116,13 @@ function hearTools(model, stage, drawn, { past, toggle }, listen) {
     full: () => (document.fullscreenElement ? document.exitFullscreen() : stage.root.requestFullscreen()),
     help: () => (stage.keys.hidden = !stage.keys.hidden),
   };
+  // a click into the picture gives it the keys; JupyterLab would give them to the cell
+  listen(stage.figure, "click", () => setTimeout(() => (stage.slider.disabled ? stage.tools.help : stage.slider).focus()));
   for (const [name, button] of Object.entries(stage.tools)) listen(button, "click", actions[name]);
   listen(stage.root, "keydown", (event) => {
     const { key, target, ctrlKey, metaKey, altKey } = event;
     if (ctrlKey || metaKey || altKey || target.type === "number" || target.tagName === "SELECT") return;
+    if (key === "Escape") stage.keys.hidden = true;
     const name = Object.keys(TOOLS).find((tool) => TOOLS[tool][1] === key);
     if (!stage.tools[name] || stage.tools[name].disabled) return;
     event.preventDefault();

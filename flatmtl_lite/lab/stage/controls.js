@@ -63,7 +63,7 @@ function build(model, el) {
   const left_out = { copy: !model.get("recipe"), solid: !views.length };
   const line = add(root, "div", { className: "line" });
   stage.state = add(line, "output", { className: "state" }, { "aria-live": "polite" });
-  const bar = add(line, "span", { className: "tools" }, { role: "toolbar", "aria-label": "Tools" });
+  const bar = add(line, "span", { className: "tools" }, { role: "group", "aria-label": "Tools" });
   for (const [name, [text, key, path]] of Object.entries(TOOLS)) {
     if (left_out[name]) continue;
     const button = add(bar, "button", { type: "button", title: `${text} (${key})` }, { ...OURS, "aria-label": text });
@@ -73,16 +73,18 @@ function build(model, el) {
     stage.tools[name] = button;
   }
   stage.more = stage.tools.more;
-  stage.lock = add(root, "p", { className: "lock" }, { role: "status" });
   stage.recipe = add(root, "code", { className: "recipe", hidden: true });
   stage.keys = add(root, "dl", { className: "keys", hidden: true });
-  for (const [text, key] of [["Move the slider, when it has the focus", "← →"], ...Object.values(TOOLS)]) {
+  add(stage.keys, "p", { textContent: "These keys work while the focus is in the picture: click into it first." });
+  const present = Object.keys(TOOLS).filter((name) => stage.tools[name]).map((name) => TOOLS[name]);
+  for (const [text, key] of [["Move the slider, when it has the focus", "← →"], ...present]) {
     add(stage.keys, "dt", { textContent: key });
     add(stage.keys, "dd", { textContent: text });
   }
   stage.figure = add(root, "div", { className: "figure" }, { role: "img" });
   stage.canvas = add(stage.figure, "div", { className: "canvas" });
   for (const layer of ["still", "resting", "moving"]) stage[layer] = add(stage.canvas, "div", { className: layer });
+  stage.lock = add(stage.figure, "p", { className: "lock" }, { role: "status" });
   stage.readout = add(stage.figure, "div", { className: "readout", hidden: true }, { "aria-hidden": "true" });
   return stage;
 }
@@ -91,6 +93,8 @@ function showState(model, stage) {
   const [index, choice, locked] = ["index", "choice", "locked"].map((name) => model.get(name));
   // after a dragged handle has sent the slider back, the old line would contradict it
   const text = (!stage.stale && model.get("states")[choice][index]) || "computing …";
+  // a line that grows and shrinks would move the picture
+  if (text === "computing …") stage.state.style.minHeight = `${stage.state.offsetHeight}px`;
   stage.state.textContent = text;
   stage.figure.setAttribute("aria-label", text);
   stage.slider.value = index;
@@ -99,7 +103,8 @@ function showState(model, stage) {
   if (stage.choice) stage.choice.selectedIndex = choice;
   for (const [k, inputs] of stage.points.entries())
     for (const [axis, input] of inputs.entries())
-      if (input !== document.activeElement) input.value = model.get("points")[k][axis]; // but not while the learner types
+      if (input !== document.activeElement)
+        input.value = (stage.shown?.[k] ?? model.get("points")[k])[axis]; // but not while the learner types
   const { play, reset, undo, redo } = stage.tools;
   for (const control of [stage.slider, stage.choice, ...stage.points.flat(), play, reset, undo, redo])
     if (control) control.disabled = !!locked;

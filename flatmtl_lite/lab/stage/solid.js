@@ -10,7 +10,7 @@ function lifted(stage, ground, range) {
     y: [...y],
     z: [...x].map((px, k) => (Number.isFinite(px) ? heightAt(ground, px, y[k]) + 0.015 * range : NaN)),
     line: { color: line?.color, width: 7 },
-    marker: { color: marker?.color, size: 6, symbol: "diamond", line: { width: 1, color: "#000000" } },
+    marker: { color: "#E69F00", size: 6, symbol: "diamond", line: { width: 1, color: "#000000" } },
     hoverinfo: "skip",
   }));
 }
@@ -35,7 +35,7 @@ async function showSolid(stage, { Plotly }) {
     zaxis: axis("loss"),
     aspectmode: "manual",
     aspectratio: { x: 1.25 * (across._length / up._length), y: 1.25, z: 0.7 },
-    camera: stage.relief._fullLayout?.scene?.camera ?? { eye: { x: -0.9, y: -1.5, z: 1.1 } },
+    camera: stage.relief._fullLayout?.scene?.camera ?? { eye: { x: -1.1, y: -1.75, z: 1.25 }, center: { x: 0, y: 0, z: -0.12 } },
   };
   const layout = { scene, paper_bgcolor, font, showlegend: false, margin: { l: 0, r: 0, t: 0, b: 0 } };
   const { start, end, size } = ground.contours;

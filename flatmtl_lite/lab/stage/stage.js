@@ -67,8 +67,9 @@ function animated(model, stage, drawn, signal) {
   return (withResting) => {
     const { Plotly, places, tables } = drawn;
     const [index, choice] = [model.get("index"), model.get("choice")];
-    showState(model, stage);
     const table = tables[choice];
+    stage.shown = table && model.get("handles").map((handle, k) => (rides(model, k) ? placeIn(model, table, handle) : null));
+    showState(model, stage);
     if (table === null || signal.aborted) return;
     const texts = drawn.texts[choice];
     const animate = (plot, traces, data) => {
@@ -83,6 +84,14 @@ function animated(model, stage, drawn, signal) {
     const moved = animate(stage.moving, moving, points(table.rows, moving, index * table.width));
     if (stage.shows.solid) moved.then(() => stage.shows.solid && moveSolid(stage, drawn));
   };
+}
+
+// Where the table has a handle at the present slider position, to three digits.
+function placeIn(model, table, handle) {
+  const moving = model.get("moving");
+  const before = moving.slice(0, moving.findIndex(([trace]) => trace === handle)).reduce((sum, [, n]) => sum + 2 * n, 0);
+  const at = model.get("index") * table.width + before;
+  return [table.rows[at], table.rows[at + 1]].map((value) => Math.round(1e3 * value) / 1e3);
 }
 
 const layerOf = (model, stage, k) => (rides(model, k) ? stage.moving : stage.resting);

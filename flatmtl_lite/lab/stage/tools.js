@@ -3,10 +3,12 @@
 const SWEEP = 4000; // milliseconds from the first slider position to the last
 
 // Sweep the slider to its end, or pause. With reduced motion it goes on in eight steps.
-function player(model, stage, turn) {
+function player(model, stage, turn, rested) {
   let frame;
   const pause = () => {
+    if (frame === undefined) return;
     cancelAnimationFrame(frame);
+    rested();
     frame = undefined;
     stage.tools.play.setAttribute("aria-pressed", "false");
   };
@@ -60,7 +62,11 @@ function recorder(model, restore) {
       past.push(future.pop());
       go(past.at(-1));
     },
-    reset: () => go(past[0]),
+    reset: () => {
+      settle();
+      go(past[0]);
+      settle();
+    },
   };
 }
 
@@ -69,7 +75,7 @@ async function pin(stage, { Plotly }) {
   const { resting, moving } = stage;
   if (stage.ghosts) await Plotly.deleteTraces(resting, [...Array(stage.ghosts).keys()].map((k) => -1 - k));
   const grey = "#8a8a8a";
-  const ghosts = stage.ghosts ? [] : moving.data.filter(({ uid, mode }) => mode !== "text" && !/edge$|^point/.test(uid));
+  const ghosts = stage.ghosts ? [] : moving.data.filter(({ uid, mode }) => !/text/.test(mode) && !/edge$|^point/.test(uid));
   await Plotly.addTraces(
     resting,
     ghosts.map(({ uid, line, marker, fillcolor, ...trace }) => ({
@@ -83,25 +89,34 @@ async function pin(stage, { Plotly }) {
   stage.tools.pin.setAttribute("aria-pressed", String(ghosts.length > 0));
 }
 
-// Save what the stage shows as a picture: one plot of all layers, cut at the fold unless "more" is open.
-async function save(stage, { Plotly, plots }, format, name) {
-  const data = plots.flatMap((plot) => plot.data);
-  const { width } = stage.still.layout;
-  const [tall, shown] = [stage.tall, stage.shows.more ? stage.tall : stage.fold];
-  const figure = { data, layout: { ...stage.still.layout, showlegend: false } };
-  let url = await Plotly.toImage(figure, { format: "svg", width, height: tall });
+// Save what the stage shows as a picture, with its line of text: one plot of all layers, cut at the fold
+// unless "more" is open; or the 3-D view.
+async function save(model, stage, { Plotly, plots }, format) {
+  const place = `${model.get("label")} = ${model.get("values")[model.get("index")]}`;
+  const download = `${model.get("title")}, ${place}.${format}`;
+  const finish = (href) => Object.assign(document.createElement("a"), { href, download }).click();
+  if (stage.shows.solid) return finish(await Plotly.toImage(stage.relief, { format, scale: 2 }));
+  const { width, font, paper_bgcolor } = stage.still._fullLayout;
+  const [tall, fold] = [stage.tall, stage.shows.more ? stage.tall : stage.fold];
+  const figure = { data: plots.flatMap((plot) => plot.data), layout: { ...stage.still.layout, showlegend: false } };
+  const url = await Plotly.toImage(figure, { format: "svg", width, height: tall });
+  const shown = fold + 30;
+  const text = document.createElementNS(SVG, "text");
+  for (const [name, value] of Object.entries({ x: 10, y: fold + 20, "font-size": 15, "font-family": font.family, fill: font.color }))
+    text.setAttribute(name, value);
+  text.textContent = stage.state.textContent;
+  const ground = `<rect y="${fold}" width="${width}" height="30" fill="${paper_bgcolor}"/>`;
   const svg = decodeURIComponent(url.slice(url.indexOf(",") + 1))
     .replace(`height="${tall}"`, `height="${shown}"`)
-    .replace(`viewBox="0 0 ${width} ${tall}"`, `viewBox="0 0 ${width} ${shown}"`);
-  url = `data:image/svg+xml,${encodeURIComponent(svg)}`;
-  if (format === "png") {
-    const image = Object.assign(new Image(), { src: url });
-    await image.decode();
-    const canvas = Object.assign(document.createElement("canvas"), { width: 2 * width, height: 2 * shown });
-    canvas.getContext("2d").drawImage(image, 0, 0, 2 * width, 2 * shown);
-    url = canvas.toDataURL("image/png");
-  }
-  Object.assign(document.createElement("a"), { href: url, download: `${name}.${format}` }).click();
+    .replace(`viewBox="0 0 ${width} ${tall}"`, `viewBox="0 0 ${width} ${shown}"`)
+    .replace(/<\/svg>\s*$/, `${ground}${new XMLSerializer().serializeToString(text)}</svg>`);
+  const picture = `data:image/svg+xml,${encodeURIComponent(svg)}`;
+  if (format === "svg") return finish(picture);
+  const image = Object.assign(new Image(), { src: picture });
+  await image.decode();
+  const canvas = Object.assign(document.createElement("canvas"), { width: 2 * width, height: 2 * shown });
+  canvas.getContext("2d").drawImage(image, 0, 0, 2 * width, 2 * shown);
+  return finish(canvas.toDataURL("image/png"));
 }
 
 // Copy the call that opens the stage as it stands. Show it too, since a page may not be allowed to copy.

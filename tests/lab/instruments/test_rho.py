@@ -51,7 +51,7 @@ def test_at_rho_0_there_is_neither_a_flat_arrow_nor_a_label_for_it():
     stage = lab.rho_instrument("valleys")
     assert shown(stage, "flat").isnan().all()
     labels = shown(stage, "labels")
-    assert labels.isnan().all(-1).tolist() == [False, True, False, True, True]
+    assert labels.isnan().all(-1).tolist() == [False, True, True, True, True]
     assert "no flat part" in stage.drawn().data[stage._traces["task-1-title"]].text[0]
 
 

@@ -14,7 +14,7 @@ from tests.lab.traces import shown
 @pytest.mark.parametrize(("problem", "aggregate"), [("triangle", "PCGrad"), ("valleys", "CAGrad")])
 def test_the_rules_instrument_shows_the_core(problem, aggregate):
     landscape, start = PROBLEMS[problem], PROBLEMS[problem].starts[0]
-    stage = lab.rules_instrument(problem, rho=0.7, point=start, aggregate=aggregate)
+    stage = lab.rules_instrument(problem, rules=tuple(RULES), rho=0.7, point=start, aggregate=aggregate)
     rho, theta = float(stage.values[stage.index]), torch.tensor(start, dtype=torch.float64)
     loss = landscape.gradients(theta[None])
     moved = theta + rho * loss / loss.norm(dim=-1, keepdim=True)
@@ -51,3 +51,15 @@ def test_the_curve_of_the_ends_grows_with_the_slider():
 def test_the_mean_leaves_direct_and_decomposed_together():
     stage = lab.rules_instrument("valleys", aggregate="mean")
     assert stage.states[4][-1].startswith("ρ = 1: direct and decomposed 0° apart at θ, up to 0°")
+
+
+def test_by_default_only_the_compared_rules_are_drawn_and_others_on_request():
+    uids = {trace.uid for trace in lab.rules_instrument().drawn().data}
+    assert {f"path-{rule}" for rule in ("erm", "direct", "decomposed")} <= uids
+    assert not uids & {"path-second", "path-each"}
+    stage = lab.rules_instrument(rules=("direct", "decomposed", "second"))
+    assert "path-second" in {trace.uid for trace in stage.drawn().data}
+    assert "second" in stage.call
+    for rules in (("erm", "direct"), ("direct", "decomposed", "magic")):
+        with pytest.raises(ValueError, match="expected direct, decomposed"):
+            lab.rules_instrument(rules=rules)

@@ -10,6 +10,8 @@ from ...figures.arrows import arrow
 from ...figures.style import WHITE
 from .picture import Panel
 
+SHORTEST = 4  # pixels; a shorter arrow is not drawn
+
 
 class Arrows:
     """Several arrows in a panel, with a pale edge round them all.
@@ -21,17 +23,22 @@ class Arrows:
     """
 
     def __init__(self, panel: Panel, colors: Mapping[str, str], width: float = 4.5):
-        self.edge = f"{next(iter(colors))}-edge"
+        self.panel, self.edge = panel, f"{next(iter(colors))}-edge"
         panel.add(go.Scatter(uid=self.edge, mode="lines", line=dict(color=WHITE, width=width + 3.5)))
         panel.add(*(arrow(uid, color, width=width) for uid, color in colors.items()))
 
     def at(self, arrows: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Return the points of the arrows: uid -> tails and the ways from there, (N or 1, 2) each."""
-        points = {uid: arrow_points(way, tail) for uid, (tail, way) in arrows.items()}
+        points = {uid: arrow_points(self._long_enough(way), tail) for uid, (tail, way) in arrows.items()}
         rows = max(map(len, points.values()))
         edges = [ends.expand(rows, 2, 2) for ends in points.values()]
         gap = torch.full_like(edges[0][:, :1], torch.nan)
         return points | {self.edge: torch.cat([part for ends in edges for part in (ends, gap)], 1)}
+
+    def _long_enough(self, way: Tensor) -> Tensor:
+        """Return the ways without those that would be drawn as a mere arrowhead."""
+        pixels = way * torch.tensor(self.panel.unit, dtype=way.dtype)
+        return way.masked_fill((pixels.norm(dim=-1, keepdim=True) < SHORTEST), 0.0)
 
 
 def arrow_points(tips: Tensor, tails: Tensor | None = None) -> Tensor:

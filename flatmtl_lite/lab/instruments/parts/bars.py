@@ -12,6 +12,7 @@ from .points import lines_with_gaps
 from .weighing import METHODS
 
 CHOSEN = "rgba(230, 159, 0, 0.25)"
+LENGTHS = 2.4  # where the lengths of the steps end, in the unit of the cosines
 LEFT = -2.3  # where the names of the methods begin, in the unit of the weights
 
 
@@ -39,7 +40,10 @@ class Rows(Panel):
 
 
 class Weights(Rows):
-    """The weights of every method, one bar per task; the names of the methods stand at the left."""
+    """The weights of every method, one bar per task; the names of the methods stand at the left.
+
+    A row with a weight beyond the axis says its largest.
+    """
 
     def __init__(self, tasks: int):
         super().__init__(
@@ -49,6 +53,7 @@ class Weights(Rows):
             line = dict(color=TASKS[k], width=10 if tasks == 2 else 7)
             self.add(go.Scatter(uid=f"weights-{k}", mode="lines", line=line))
         self.add(text("weights-names", METHODS, INK, textposition="middle right"))
+        self.add(text("weights-cut", [""] * len(METHODS), INK, textposition="middle left"))
 
     def at(self, chosen: int, weights: Tensor) -> dict[str, Tensor | Text]:
         """Return the points for the weights (methods, N, T)."""
@@ -63,21 +68,40 @@ class Weights(Rows):
             )
         names = [f"<b>{name}</b>" if k == chosen else name for k, name in enumerate(METHODS)]
         places = torch.stack([torch.full_like(rows, LEFT), rows], -1)[None]
-        return traces | self.box(chosen) | {"weights-names": (places, [names] * positions)}
+        traces |= self.box(chosen) | {"weights-names": (places, [names] * positions)}
+        right = self.x["range"][1]
+        most = weights.amax(-1).T
+        cut = [[f"<b>… {w:.1f}</b>" if w > right else "" for w in row] for row in most.tolist()]
+        ends = torch.stack([torch.full_like(rows, right), rows], -1).expand(positions, n, 2)
+        return traces | {"weights-cut": (ends, cut)}
 
 
 class Worst(Rows):
-    """The cosine of every method's direction with the worst task; its rows go on from :class:`Weights`."""
+    """The cosine of every method's step with the worst task, and the step's length.
+
+    Its rows go on from :class:`Weights`.
+    """
 
     joined = True
 
     def __init__(self) -> None:
-        super().__init__("worst", "cosine, worst task", dict(range=[-1.15, 1.15], tickvals=[-1, 0, 1]))
+        x = dict(range=[-1.15, LENGTHS], tickvals=[-1, 0, 1])
+        super().__init__("worst", "worst cosine, and length of the step", x)
         mark = dict(symbol="diamond", size=12, color=BLACK)
         self.add(go.Scatter(uid="worst", mode="markers", marker=mark))
+        self.add(text("lengths", [""] * len(METHODS), INK, textposition="middle left"))
 
-    def at(self, chosen: int, cosines: Tensor) -> dict[str, Tensor]:
-        """Return the points for the cosines (methods, N, T) of the tasks."""
+    def at(self, chosen: int, cosines: Tensor, lengths: Tensor) -> dict[str, Tensor | Text]:
+        """Return the points for the cosines (methods, N, T) of the tasks and the lengths (methods, N)."""
         worst = cosines.amin(-1).T
-        rows = torch.arange(worst.shape[1], dtype=worst.dtype)
-        return self.box(chosen) | {"worst": torch.stack([worst, rows.expand_as(worst)], -1)}
+        rows = torch.arange(worst.shape[1], dtype=worst.dtype).expand_as(worst)
+        words = [
+            ["stands still" if length < 1e-9 else f"{length:.2f}" for length in row]
+            for row in lengths.T.tolist()
+        ]
+        traces: dict[str, Tensor | Text] = {"worst": torch.stack([worst, rows], -1)}
+        return (
+            traces
+            | self.box(chosen)
+            | {"lengths": (torch.stack([torch.full_like(worst, LENGTHS), rows], -1), words)}
+        )

@@ -14,7 +14,8 @@ from .picture import FONT, LINE, Panel
 APART = 9  # pixels between a thing and its label
 MOST = 4.0  # covered points at which there is no room for a label
 CLOSE = 8  # pixels within which another thing could be taken for the label's own
-SAVED = 2.0  # covered points that justify a change of sides
+LASTING = 6  # slider positions
+SAVED = 4.0  # covered points that justify a change of sides
 # left to right first: a label beside a thing reads best
 TURNS = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)] * 2, dtype=float)
 FARTHER = np.repeat([0, LINE], 8)[:, None]  # the second eight places are a line farther away
@@ -78,12 +79,14 @@ def place(
 
     Each label takes the side of its thing where it covers least: other labels, other things, the points of
     ``obstacles`` (N or 1, m, 2) and the edge of the panel. It stays on the side that it had at the slider's
-    last position as long as that costs little, so that it does not jump. The first ``needed`` labels always
+    last position as long as that costs little, so that it does not jump. A thing outside the panel has no
+    label. The first ``needed`` labels always
     have a place, by default all; the others only where there is room.
     """
     unit = np.array(panel.unit)
     low, high = np.sort([panel.x["range"], panel.y["range"]], -1).T * unit
     things = panel.paper(anchors.double()).numpy() * unit
+    things[((things < low) | (things > high)).any(-1)] = np.nan  # out of sight: it has no label
     N, n, _ = things.shape
     fixed = panel.paper(torch.tensor(panel.fixed, dtype=torch.float64).reshape(-1, 2)).numpy() * unit
     dots = things
@@ -108,8 +111,18 @@ def place(
         sides = _steady(cost)
         centres[:, k] = options[np.arange(N), sides]
         if needed is not None and k >= needed:
-            centres[cost[np.arange(N), sides] > MOST, k] = np.nan
+            centres[~_lasting(cost[np.arange(N), sides] <= MOST), k] = np.nan
     return panel.data(torch.from_numpy(centres / unit))
+
+
+def _lasting(shown: np.ndarray) -> np.ndarray:
+    """Return where a label is shown for at least ``LASTING`` slider positions; less is a flicker."""
+    steady = shown.copy()
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], shown.astype(int), [0]])))
+    for first, end in zip(edges[::2], edges[1::2], strict=True):
+        if end - first < min(LASTING, len(shown)):
+            steady[first:end] = False
+    return steady
 
 
 def _half(label: str) -> np.ndarray:

@@ -48,7 +48,10 @@ class Lens(Panel):
         edge = torch.tensor([RATIO, 1.0], dtype=loss.dtype)
         inside = [tuple(end.clamp(-edge, edge) for end in ends) for ends in ways.values()]
         middles = [(a + b) / 2 for a, b in inside]
-        middles[2] = middles[2].masked_fill((flat.norm(dim=-1, keepdim=True) < 1e-9), torch.nan)
+        same = flat.norm(dim=-1, keepdim=True) < 1e-9  # the sum is the loss step
+        middles = [
+            middle.masked_fill(same, torch.nan) if k != 1 else middle for k, middle in enumerate(middles)
+        ]
         along = torch.linspace(0, 1, 24, dtype=loss.dtype)[:, None]
         shafts = torch.cat([a[:, None] + along * (b - a)[:, None] for a, b in inside], 1)
         titles = [
@@ -67,7 +70,7 @@ class Lens(Panel):
         whole = ((1 - RIM) * frame / (high - low).clamp_min(1e-12)).amin(-1)
         wanted = SHOWN * frame.min() / flat.norm(dim=-1).clamp_min(1e-12)
         scale = torch.minimum(torch.maximum(whole, wanted), MOST * whole)
-        near = (1 - whole / scale).unsqueeze(-1)
+        near = (1 - (whole / scale) ** 2).unsqueeze(-1)  # fast enough to keep the flat step in the frame
         centre = (1 - near) * (high + low) / 2 + near * corners[:, 1:].mean(1)
         return (corners - centre.unsqueeze(1)) * scale[:, None, None], scale / whole
 

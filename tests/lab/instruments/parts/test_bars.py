@@ -25,11 +25,27 @@ def test_a_bar_goes_from_0_to_the_weight():
     assert places[0, :, 1].tolist() == list(range(N))
 
 
+def test_a_weight_beyond_the_axis_is_written_out():
+    panel = Weights(2)
+    Picture(None, [[panel]])
+    weights = torch.full((N, 1, 2), 0.5, dtype=torch.float64)
+    weights[4, 0, 1] = 8.61
+    _, words = panel.at(0, weights)["weights-cut"]
+    assert words == [["<b>… 8.6</b>" if k == 4 else "" for k in range(N)]]
+
+
 def test_the_worst_task_has_the_least_cosine():
     panel = Worst()
     Picture(None, [[panel]])
     cosines = torch.rand(N, 5, 2, dtype=torch.float64)
-    points = panel.at(0, cosines)
+    lengths = torch.rand(N, 5, dtype=torch.float64)
+    lengths[1] = 0
+    points = panel.at(0, cosines, lengths)
+    places, words = points["lengths"]
+    assert places.shape == (5, N, 2)
+    assert words[3] == [
+        f"{v:.2f}" if k != 1 else "stands still" for k, v in enumerate(lengths[:, 3].tolist())
+    ]
     assert torch.equal(points["worst"][..., 0], cosines.amin(-1).T)
     assert points["chosen-worst"][0, :, 1].unique().tolist() == [-0.5, 0.5]
 
