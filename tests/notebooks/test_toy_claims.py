@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import flatmtl_lite as fm
-from flatmtl_lite.toy import PROBLEMS, Method, decompose, descend
+from flatmtl_lite.toy import LINE, PROBLEMS, Method, decompose, descend
 
 RIDGES, VALLEYS = PROBLEMS["ridges"], PROBLEMS["valleys"]
 PLAIN = [Method(fm.Mean(), "erm")]
@@ -25,6 +25,16 @@ def prose(name: str) -> str:
 
 def says(name: str, sentence: str) -> None:
     assert sentence in prose(name), f"{name} no longer says: {sentence}"
+
+
+def test_00_the_ball_has_momentum_and_only_with_sam_it_leaves():
+    says("00_start_here.ipynb", "each step keeps 80 % of the last one")
+    says("00_start_here.ipynb", "(The plain ball has the same momentum, and stays.)")
+    assert LINE.optimizer.keywords["momentum"] == 0.8
+    plain, sam = (descend(LINE, torch.tensor(LINE.starts[0]), rho, [SAM])[0, :, 0] for rho in (0.0, 0.5))
+    assert plain.max() > -0.8  # up the far wall, and back
+    assert plain[-1].item() == pytest.approx(-1, abs=0.1)
+    assert sam[-1].item() == pytest.approx(1.15, abs=0.1)
 
 
 def test_01_task_2_pays_on_a_third_of_the_steps():
@@ -138,10 +148,21 @@ def test_02_the_narrow_valley_is_a_little_deeper(bottoms):
 
 def test_02_going_uphill_task_1s_gradient_turns():
     says("02_sharp_and_flat.ipynb", "Now set ρ to 0.05 and look at the lens of task 1.")
-    says("02_sharp_and_flat.ipynb", "Its flat part stands at about 97° to its loss part.")
+    says("02_sharp_and_flat.ipynb", "It stands at about 97° to the loss part, nearly at a right angle.")
+    says("02_sharp_and_flat.ipynb", "turns , and its length hardly changes.")
     d = decompose(VALLEYS, torch.tensor(VALLEYS.starts[0]).double(), 0.05, SAM)
     angle = fm.diagnostics.angles(torch.stack([d.loss[0], d.flat[0]]))[0, 1]
     assert angle.item() == pytest.approx(97, abs=0.5)
+    assert (d.sam[0].norm() / d.loss[0].norm()).item() == pytest.approx(1, abs=0.005)
+
+
+def test_02_the_path_is_held_on_the_crest_from_both_sides():
+    says("02_sharp_and_flat.ipynb", "So the path is held on the crest from both sides")
+    left, right = (
+        decompose(VALLEYS, torch.tensor([x, -0.4], dtype=torch.float64), 0.8, SAM) for x in (-0.5, -0.1)
+    )
+    assert left.loss.mean(0)[0] > 0 > right.loss.mean(0)[0]  # downhill leads away from the crest
+    assert left.sam.mean(0)[0] < 0 < right.sam.mean(0)[0]  # SAM's step leads back to it
 
 
 def test_02_the_end_of_the_path_has_three_phases(bottoms):

@@ -66,7 +66,7 @@ STEPS = (
         [(gradients._write, ["torch.sub(grad, other"])],
     ),
     Step(
-        "g ← A(g<sub>1,loss</sub>, ..., g<sub>m,loss</sub>) + A(g<sub>1,flat</sub>, ..., g<sub>m,flat</sub>)",
+        "g ← A(g<sub>1,loss</sub>, ..., g<sub>T,loss</sub>) + A(g<sub>1,flat</sub>, ..., g<sub>T,flat</sub>)",
         [(decomposition, ['"decomposed": '])],
     ),
     Step(
