@@ -37,7 +37,9 @@ def test_the_first_answer_counts_and_a_later_one_is_kept(file):
     kept = recorded()["t-rise"]
     assert (kept["answer"], kept["sure"]) == ("yes", 0.8)
     assert (kept["later"]["answer"], kept["later"]["sure"]) == ("no", 0.95)
-    assert guess.note.value.startswith("<span role='status'>Recorded: first: yes, 80 % sure; now: no, 95 % sure <small>")
+    assert guess.note.value.startswith(
+        "<span role='status'>Recorded: first: yes, 80 % sure; now: no, 95 % sure <small>"
+    )
 
 
 def test_predict_again_asks_once_more():
