@@ -25,6 +25,12 @@ paired_difference = Exercise(
         "standard deviation of the differences.": lambda one, other: _paired(
             one, other, (one.var() + other.var()).sqrt()
         ),
+        "take the standard deviation of the differences. You take the one of the first method.": (
+            lambda one, other: _paired(one, other, one.std())
+        ),
+        "you return the variance. Return its root, the standard deviation.": (
+            lambda one, other: _paired(one, other, (one - other).var())
+        ),
         "take the standard deviation of the differences, not the difference of two standard deviations.": (
             lambda one, other: _paired(one, other, one.std() - other.std())
         ),
@@ -65,6 +71,12 @@ noisy_accuracy = Exercise(
         "classes - 1.": lambda accuracy, noise, classes: _noisy(accuracy, noise, classes, luck=noise),
         "a wrong answer can agree only with a *wrong* label. Multiply its chance 1/(classes - 1) by the "
         "noise.": lambda accuracy, noise, classes: _noisy(accuracy, noise, classes, luck=1 / (classes - 1)),
+        "only a wrong answer can agree by luck. Multiply this chance by 1 - accuracy.": (
+            lambda accuracy, noise, classes: accuracy * (1 - noise) + noise / (classes - 1)
+        ),
+        "a right answer agrees with a right label. The share of right labels is 1 - noise, not noise.": (
+            lambda accuracy, noise, classes: _noisy(accuracy, 1 - noise, classes)
+        ),
         "you subtract the noise. Of the right answers the share 1 - noise agrees, so multiply.": (
             lambda accuracy, noise, classes: accuracy - noise
         ),
