@@ -43,6 +43,9 @@ good_for_all = Exercise(
         "you return the inner products. Return one True or False: are all of them positive?": (
             lambda G, d: G @ d
         ),
+        "(G @ d).all() asks whether all are different from 0. Compare first: (G @ d > 0).all().": (
+            lambda G, d: bool((G @ d).all() > 0)
+        ),
         "you return one answer per task. Return one for all of them: .all().": lambda G, d: G @ d > 0,
         "d @ G mixes the tasks: it is a weighted sum of the rows. G @ d is one inner product per row.": (
             lambda G, d: bool((d @ G > 0).all())
@@ -186,6 +189,9 @@ pcgrad_in_order = Exercise(
         ),
         "you add the T vectors. Take their mean, so that equal gradients stay as they are.": (
             lambda G, order: _projected(G, order).sum(0)
+        ),
+        "you return the vector of task 0 alone. Return the mean after the loop, with all T vectors.": (
+            lambda G, order: _projected(G, order)[0]
         ),
         "you return all T vectors. Return their mean.": _projected,
     },

@@ -134,6 +134,12 @@ pcgrad = Exercise(
         "you return the mean of the two gradients. Where they conflict, project both first.": (
             lambda g1, g2: (g1 + g2) / 2
         ),
+        "where the gradients agree you return their sum. Take their mean there too.": lambda g1, g2: (
+            (_deconflict(g1, g2) + _deconflict(g2, g1)) / (2 if g1 @ g2 < 0 else 1)
+        ),
+        "you return both projected gradients. Return their mean.": (
+            lambda g1, g2: (_deconflict(g1, g2), _deconflict(g2, g1))
+        ),
         "you return only the first projected gradient. Return the mean of both.": _deconflict,
     },
     praise="for two tasks this is PCGrad.",

@@ -8,7 +8,7 @@ from html import escape
 import torch
 from torch import Tensor
 
-from ...aggregation import NonFiniteGradient
+from .errors import error_text
 
 LOOKS = {
     "missing": ("…", "#444444", "#eeeeee"),
@@ -20,39 +20,6 @@ LOOKS = {
 NEARLY = (
     "your answers are right to about one part in a thousand, but not exactly. Look for a rounding, or for a "
     "small number that you add, such as 1e-6 in a denominator."
-)
-
-# a part of PyTorch's message -> what went wrong, for mistakes that learners often make
-ERRORS = {
-    "a leaf Variable that requires grad": (
-        "a parameter cannot be changed in place while PyTorch records gradients. Put the change inside "
-        "`with torch.no_grad():`."
-    ),
-    "not have been used in the graph": (
-        "the loss did not read the tensor whose gradient you ask for. A line such as w = w + ε makes a new "
-        "tensor that no loss ever reads. Change w itself: w.copy_(...) inside `with torch.no_grad():`."
-    ),
-    "does not require grad": (
-        "the tensor whose gradient you ask for is not tracked. A line such as w = w + ε inside "
-        "torch.no_grad() makes a new, untracked tensor, and so does w = old with a detached copy. Change w "
-        "itself: w.copy_(...)."
-    ),
-    "backward through the graph a second time": (
-        "the first gradient used up the graph. Compute the loss again, or pass retain_graph=True."
-    ),
-    "modified by an inplace operation": (
-        "a tensor that the gradient needs was changed after the loss was computed. Take the gradient first, "
-        "or compute the loss again."
-    ),
-    "Boolean value of Tensor with more than one value": (
-        "a comparison of two tensors gives one answer per entry, but `if`, `and` and bool() need a single "
-        "one. Join the answers with .all(), or compare whole vectors with torch.allclose."
-    ),
-}
-
-# the core's own message speaks of batches and training steps, which an exercise does not have
-NOT_FINITE = (
-    "your function hands NaN or infinity to A. Look for a division by 0, such as g / g.norm() where g is 0."
 )
 
 
@@ -136,7 +103,7 @@ class Exercise:
                 return Feedback("almost", message)
         for error in answers:
             if isinstance(error, Exception):
-                return Feedback("keep working", _error_text(error))
+                return Feedback("keep working", error_text(error))
         if all(_equal(value, truth, rtol=1e-3) for value, truth in pairs):
             return Feedback("almost", NEARLY)
         if shape := _shape_text(*pairs[first]):
@@ -189,21 +156,13 @@ def _equal(value, truth, rtol: float = 1e-6) -> bool:
     return value.shape == truth.shape and torch.allclose(value, truth, rtol=rtol, atol=1e-9, equal_nan=True)
 
 
-def _error_text(error: Exception) -> str:
-    """Say which error a function raised, in plain words where its own are hard to read."""
-    if isinstance(error, NonFiniteGradient):
-        return NOT_FINITE
-    plain = next((words for part, words in ERRORS.items() if part in str(error)), None)
-    raised = f"{type(error).__name__}: {error}"
-    return (
-        f"your function raised an error: {plain} (PyTorch says: {raised})"
-        if plain
-        else (f"your function raised {raised}")
-    )
-
-
 def _shape_text(value, truth) -> str | None:
     """Say how many values are expected if the function returns more or fewer, or in another shape."""
+    if value is None:
+        return "your function returns nothing. Every path through it must end in a return."
+    matrix = isinstance(truth, Tensor) and truth.ndim > 1
+    if matrix and isinstance(value, (tuple, list)) and _equal(value, [*truth]):
+        return "your numbers are right, but they are not one tensor. Join them with torch.stack."
     if not isinstance(value, Tensor) or not isinstance(truth, (Tensor, bool, float)):
         return None
     truth = torch.as_tensor(truth)

@@ -42,6 +42,9 @@ paired_difference = Exercise(
             one, other, (one - other).std() / len(one) ** 0.5
         ),
         "the sign is the other way round. Take one minus other.": lambda one, other: _paired(other, one),
+        "the first number is the mean and the second is the standard deviation. Swap them.": (
+            lambda one, other: _paired(one, other)[::-1]
+        ),
         "you return the differences themselves. Return two numbers: their mean and their standard "
         "deviation.": lambda one, other: one - other,
         "return the standard deviation of the differences too, as a second number.": lambda one, other: (
@@ -76,6 +79,9 @@ noisy_accuracy = Exercise(
         ),
         "a right answer agrees with a right label. The share of right labels is 1 - noise, not noise.": (
             lambda accuracy, noise, classes: _noisy(accuracy, 1 - noise, classes)
+        ),
+        "9 is right only for ten classes. Divide by classes - 1.": (
+            lambda accuracy, noise, classes: _noisy(accuracy, noise, classes, luck=noise / 9)
         ),
         "you subtract the noise. Of the right answers the share 1 - noise agrees, so multiply.": (
             lambda accuracy, noise, classes: accuracy - noise

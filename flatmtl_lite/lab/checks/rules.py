@@ -27,6 +27,10 @@ decomposed_rule = Exercise(
             lambda loss, flat, A: A(loss) + A(flat - loss)
         ),
         "the flat answer is added, not subtracted.": lambda loss, flat, A: A(loss) - A(flat),
+        "you return the two answers. Add them, and return one vector.": lambda loss, flat, A: (
+            A(loss),
+            A(flat),
+        ),
         "you return only A(flat). Add A(loss).": (lambda loss, flat, A: A(flat)),
         "you return A(loss), which is ERM. Add A(flat).": lambda loss, flat, A: A(loss),
         "you put all 2T rows into one call, so the losses and the flatness compete. Make two calls.": (
@@ -62,6 +66,7 @@ additive = Exercise(
         (PCGrad(), THREE[:2].abs(), FLAT[:2].abs()),
         (Mean(), THREE, 0 * THREE),
         (unit_mean, THREE, FLAT),
+        (MGDA(), torch.stack([vector(2, 0), vector(-1, 0)]), torch.stack([vector(1, 0), vector(3, 0)])),
     ],
     right=lambda A, G, H: _same(A(G + H), A(G) + A(H)),
     mistakes={
@@ -73,6 +78,11 @@ additive = Exercise(
         "the other way round: True where the sum of the answers is the answer to the sum.": (
             lambda A, G, H: not _same(A(G + H), A(G) + A(H))
         ),
+        "all entries must be equal, not only some: .all(), not .any().": (
+            lambda A, G, H: bool(torch.isclose(A(G + H), A(G) + A(H)).any())
+        ),
+        "a difference may be negative. Take its absolute value or its length before you compare it with a "
+        "small number.": lambda A, G, H: bool((A(G + H) - A(G) - A(H)).max() < 1e-8),
         "you compare lengths. Compare the vectors.": (
             lambda A, G, H: _same(A(G + H).norm(), A(G).norm() + A(H).norm())
         ),

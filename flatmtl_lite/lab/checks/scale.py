@@ -69,6 +69,9 @@ keeps_scale = Exercise(
         "A(G[:1]) asks about one task. Unanimity needs T equal rows, such as G[:1].expand_as(G).": (
             lambda A, G: torch.allclose(A(G[:1]), G[0]) and _homogeneous(A, G)
         ),
+        "A takes a matrix with one row per task. Make T equal rows first, such as G[:1].expand_as(G).": (
+            lambda A, G: torch.allclose(A(G[0]), G[0]) and _homogeneous(A, G)
+        ),
         "A(10 G) must be 10 A(G), not A(G): the step grows with the gradients.": (
             lambda A, G: _unanimous(A, G) and torch.allclose(A(10 * G), A(G))
         ),

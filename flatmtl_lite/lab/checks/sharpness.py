@@ -73,6 +73,9 @@ sam_gradient = Exercise(
         "ρ is missing: your ε has length 1. Multiply by ρ.": (
             lambda gradient, theta, rho: gradient(_moved(theta, gradient, 1.0))
         ),
+        "divide the gradient by its length, not by its squared length.": (
+            lambda gradient, theta, rho: gradient(theta + rho * gradient(theta) / gradient(theta).norm() ** 2)
+        ),
         "you take the gradient at ε. Add ε to θ first: take it at θ+ε.": (
             lambda gradient, theta, rho: gradient(worst_case(gradient(theta), rho))
         ),

@@ -44,6 +44,19 @@ flat_part = Exercise(
         "ρ is missing: your ε has length 1. Multiply by ρ.": (
             lambda gradient, theta, rho: _difference(gradient, theta, worst_case(gradient(theta), 1.0))
         ),
+        "where the gradient is 0 you return one number. Return a vector of zeros.": (
+            lambda gradient, theta, rho: (
+                _difference(gradient, theta, worst_case(gradient(theta), rho))
+                if gradient(theta).any()
+                else 0.0
+            )
+        ),
+        "you return ε. Return the change of the gradient along ε.": (
+            lambda gradient, theta, rho: worst_case(gradient(theta), rho)
+        ),
+        "you take the gradient at ε. Add ε to θ first: take it at θ+ε.": (
+            lambda gradient, theta, rho: gradient(worst_case(gradient(theta), rho)) - gradient(theta)
+        ),
         "your ε goes downhill. It must go along the gradient, not against it.": (
             lambda gradient, theta, rho: _difference(gradient, theta, -worst_case(gradient(theta), rho))
         ),
@@ -142,6 +155,12 @@ conflicts = Exercise(
         ),
         "you divide by the squared length of one row. Divide by both lengths.": (
             lambda M: _of_pairs(M.T / M.diagonal()[:, None], KINDS)
+        ),
+        "you divide by one length only. Divide by the lengths of both rows.": (
+            lambda M: _of_pairs(M / M.diagonal().sqrt(), KINDS)
+        ),
+        "an absolute value hides every conflict. A negative cosine must stay negative.": (
+            lambda M: _of_pairs(cosines_of_gramian(M).abs(), KINDS)
         ),
         "you return angles in degrees. Return the cosines.": (
             lambda M: torch.rad2deg(torch.acos(_of_pairs(cosines_of_gramian(M), KINDS)))

@@ -81,13 +81,19 @@ def _f_method(
     A: Aggregator,
     rule: Callable = lambda A, loss, flat: A(loss) + A(flat),
     epsilon: Callable[[Tensor, float], Tensor] = worst_case,
+    late: bool = False,
+    one_loop: bool = False,
 ) -> Tensor:
     """Return the F-method as a learner writes it. The options make the classic mistakes."""
     G, theta, rows = _gradients(w, losses), w.detach().clone(), []
     for k, loss in enumerate(losses):
+        if one_loop:
+            G[k] = torch.autograd.grad(loss(), w)[0]
         w.data.add_(epsilon(G, rho).expand_as(G)[k])
         rows += [torch.autograd.grad(loss(), w)[0]]
-        w.data.copy_(theta)
+        if not late:
+            w.data.copy_(theta)
+    w.data.copy_(theta)
     return rule(A, G, torch.stack(rows) - G)
 
 
@@ -121,7 +127,7 @@ class RestoringExercise(Exercise):
     def __call__(self, answer: Callable) -> Feedback:
         """Try the function. If it leaves its first argument changed, say why instead of what it returns."""
         feedback = super().__call__(answer)
-        if feedback.state == "missing" or feedback.message in self.mistakes:
+        if feedback.state == "missing":
             return feedback
         w, *others = copy.deepcopy(self.cases[0])
         before = w.detach().clone()
@@ -145,6 +151,13 @@ f_method = RestoringExercise(
     edges=1,
     right=lambda w, losses, rho, A: decomposed(_split(w, losses, rho), A),
     mistakes={
+        "w comes back only after the loop. The second task still sees the ε of the first. Put the copy back "
+        "after each task.": _mistake(late=True),
+        "w comes back only after the loop, so both gradients of the second task are taken at a wrong point. "
+        "Put the copy back after each task.": _mistake(late=True, one_loop=True),
+        "divide each gradient by its length, not by its squared length.": (
+            _mistake(epsilon=lambda G, rho: rho * G / G.norm(dim=1, keepdim=True) ** 2)
+        ),
         "your direction is half as long as it should be. Add the two answers; do not average them.": (
             _mistake(rule=lambda A, loss, flat: (A(loss) + A(flat)) / 2)
         ),
