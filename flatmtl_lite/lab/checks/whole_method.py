@@ -30,6 +30,12 @@ SHARED = (
 )
 
 
+ADOPTED = (
+    "w never comes back: after w.data = old the two share their memory, so the next change of w changes your "
+    "copy too. Write w.copy_(old) inside `with torch.no_grad():`."
+)
+
+
 @dataclass
 class Loss:
     """A task's loss without an argument. It reads the weights in place, as the loss of a network does."""
@@ -108,12 +114,15 @@ class Watch(TorchFunctionMode):
         super().__init__()
         self.w = w
         self.hint = FORGOTTEN
+        self.adopted: Tensor | None = None  # the tensor whose memory w uses since w.data = tensor
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func.__name__ in ("copy_", "__setitem__", "__set__"):
             target, source = args[0], args[-1]
             if _share_memory(target, self.w) and _share_memory(source, self.w):
-                self.hint = SAME if source is self.w else SHARED
+                self.hint = SAME if source is self.w else ADOPTED if source is self.adopted else SHARED
+            elif func.__name__ == "__set__" and target is self.w:
+                self.adopted = source
         return func(*args, **(kwargs or {}))
 
 
