@@ -1,4 +1,4 @@
-"""Exercises of notebook 04: the cone of common descent, MGDA, PCGrad for many tasks, the laws of scale."""
+"""Exercises of notebook 04: the cone of common descent, MGDA, PCGrad for many tasks."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from ...aggregation import MGDA, PCGrad
 from ...aggregation.unit_rows import identity
 from .exercise import Exercise
-from .vectors import PAIRS, unit, vector
+from .vectors import PAIRS, vector
 
 OPPOSED = torch.stack([vector(1, 0), vector(-1, 0.5)])
 LIKE = torch.stack([vector(2, 1), vector(1, 3), vector(0.5, 0.1)])
@@ -43,6 +43,13 @@ good_for_all = Exercise(
         "you return the inner products. Return one True or False: are all of them positive?": (
             lambda G, d: G @ d
         ),
+        "(G @ d).all() asks whether all are different from 0. Compare first: (G @ d > 0).all().": (
+            lambda G, d: bool((G @ d).all() > 0)
+        ),
+        "you return one answer per task. Return one for all of them: .all().": lambda G, d: G @ d > 0,
+        "d @ G mixes the tasks: it is a weighted sum of the rows. G @ d is one inner product per row.": (
+            lambda G, d: bool((d @ G > 0).all())
+        ),
         "compare inner products, not single entries. The signs of single entries depend on the axes.": (
             lambda G, d: bool((G * d > 0).all())
         ),
@@ -54,7 +61,10 @@ good_for_all = Exercise(
 def _on_the_segment(g1: Tensor, g2: Tensor, clip: float | None = 0.0, swap: bool = False) -> Tensor:
     share = (g2 - g1) @ g2 / ((g1 - g2) @ (g1 - g2))
     share = share if clip is None else share.clamp(clip, 1 - clip)
-    share = 1 - share if swap else share
+    return _mixed(g1, g2, 1 - share if swap else share)
+
+
+def _mixed(g1: Tensor, g2: Tensor, share: Tensor) -> Tensor:
     return share * g1 + (1 - share) * g2
 
 
@@ -71,6 +81,18 @@ mgda = Exercise(
         ),
         "cut γ at 0 and 1. Some published code cuts at 0.001 and 0.999, which misses the minimum.": (
             lambda g1, g2: _on_the_segment(g1, g2, clip=0.001)
+        ),
+        "the numerator has the wrong sign. It is the inner product of g₂ - g₁ and g₂.": (
+            lambda g1, g2: _mixed(g1, g2, ((g1 - g2) @ g2 / (g1 - g2).norm() ** 2).clamp(0, 1))
+        ),
+        "the numerator is the inner product of g₂ - g₁ and g₂, not of g₁ and g₂.": (
+            lambda g1, g2: _mixed(g1, g2, (g1 @ g2 / (g1 - g2).norm() ** 2).clamp(0, 1))
+        ),
+        "you cut γ at 0 only. Cut it at 1 too: γ.clamp(0, 1).": (
+            lambda g1, g2: _mixed(g1, g2, ((g2 - g1) @ g2 / (g1 - g2).norm() ** 2).clamp(min=0))
+        ),
+        "you return γ. Return the vector γ g₁ + (1 - γ) g₂.": (
+            lambda g1, g2: ((g2 - g1) @ g2 / (g1 - g2).norm() ** 2).clamp(0, 1)
         ),
         "you return the shorter of the two gradients. A vector between them may be shorter still.": (
             lambda g1, g2: min(g1, g2, key=Tensor.norm)
@@ -106,6 +128,8 @@ def _projected(
     with_itself: bool = False,
     by_own: bool = False,
     against_changed: bool = False,
+    asks_original: bool = False,
+    by_length: bool = False,
 ) -> Tensor:
     """Return the vector v of every task as a learner writes it. The options make the classic mistakes."""
     V = G.clone()
@@ -115,8 +139,10 @@ def _projected(
                 continue
             g = V[j] if against_changed else G[j]
             dot = (G if at_once else V)[i] @ g
-            if always or dot < 0 or (j == i and with_itself):
-                V[i] = V[i] - dot / (V[i] @ V[i] if by_own else g @ g) * g
+            conflict = G[i] @ g if asks_original else dot
+            if always or conflict < 0 or (j == i and with_itself):
+                square = V[i] @ V[i] if by_own else g @ g
+                V[i] = V[i] - dot / (square.sqrt() if by_length else square) * g
     return V
 
 
@@ -142,6 +168,13 @@ pcgrad_in_order = Exercise(
         "step does not know what an earlier one removed.": (
             lambda G, order: _projected(G, order, at_once=True).mean(0)
         ),
+        "you remove the component of the present v, but you ask the original gradient whether it conflicts. "
+        "Ask the present v: is its inner product with the next gradient below 0?": (
+            lambda G, order: _projected(G, order, asks_original=True).mean(0)
+        ),
+        "divide the inner product by the *squared* length of the other gradient, not by its length.": (
+            lambda G, order: _projected(G, order, by_length=True).mean(0)
+        ),
         "project against the original gradients. You project against rows that are already changed.": (
             lambda G, order: _projected(G, order, against_changed=True).mean(0)
         ),
@@ -157,76 +190,10 @@ pcgrad_in_order = Exercise(
         "you add the T vectors. Take their mean, so that equal gradients stay as they are.": (
             lambda G, order: _projected(G, order).sum(0)
         ),
+        "you return the vector of task 0 alone. Return the mean after the loop, with all T vectors.": (
+            lambda G, order: _projected(G, order)[0]
+        ),
         "you return all T vectors. Return their mean.": _projected,
     },
     praise="this is PCGrad. It draws a random order for each task, so with three tasks its step is random.",
-)
-
-
-def _mean(G: Tensor) -> Tensor:
-    return G.mean(0)
-
-
-def _sum(G: Tensor) -> Tensor:
-    return G.sum(0)
-
-
-def _weighted(G: Tensor) -> Tensor:
-    return vector(0.1, 0.2, 0.7) @ G
-
-
-def _mgda(G: Tensor) -> Tensor:
-    return MGDA()(G)
-
-
-def _unit_mean(G: Tensor) -> Tensor:
-    return unit(G.mean(0))
-
-
-def _last_row_squared(G: Tensor) -> Tensor:
-    return G[-1] * G[-1].norm()
-
-
-def _unanimous(A, G: Tensor) -> bool:
-    return torch.allclose(A(G[:1].expand_as(G)), G[0])
-
-
-def _homogeneous(A, G: Tensor) -> bool:
-    return torch.allclose(A(10 * G), 10 * A(G))
-
-
-ROWS = torch.stack([vector(0.1, 0.7), vector(1, -2), vector(0.4, 0.4)])
-UNIT_FIRST = torch.stack([vector(0.6, 0.8), vector(1, -2), vector(0.4, 0.4)])
-
-keeps_scale = Exercise(
-    arguments=("A", "G"),
-    cases=[
-        (_mean, torch.stack([vector(1, 2), vector(3, -4)])),
-        (_mean, ROWS),
-        (_mean, torch.stack([vector(1, 2), vector(1, 2)])),
-        (_sum, ROWS),
-        (_mgda, ROWS),
-        (_weighted, ROWS),
-        (_unit_mean, UNIT_FIRST),
-        (_last_row_squared, UNIT_FIRST),
-        (_unit_mean, ROWS),
-    ],
-    right=lambda A, G: _unanimous(A, G) and _homogeneous(A, G),
-    mistakes={
-        "you test only equal gradients. Test also that A(10 G) is 10 A(G).": _unanimous,
-        "you test only A(10 G). Test also that equal gradients come back unchanged.": _homogeneous,
-        "one law is not enough. Both must hold: use and, not or.": (
-            lambda A, G: _unanimous(A, G) or _homogeneous(A, G)
-        ),
-        "the rows of G differ. Make T equal rows first, such as G[:1].expand_as(G).": (
-            lambda A, G: torch.allclose(A(G), G[0]) and _homogeneous(A, G)
-        ),
-        "equal gradients must come back as one of them, not as their sum.": (
-            lambda A, G: torch.allclose(A(G[:1].expand_as(G)), len(G) * G[0]) and _homogeneous(A, G)
-        ),
-        "== compares every bit, and rounding changes the last one. Compare with torch.allclose.": (
-            lambda A, G: torch.equal(A(G[:1].expand_as(G)), G[0]) and torch.equal(A(10 * G), 10 * A(G))
-        ),
-    },
-    praise="both laws hold: equal gradients come back unchanged, and the unit of the loss is only a factor.",
 )

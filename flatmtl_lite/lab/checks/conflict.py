@@ -13,6 +13,15 @@ def _cosine(g1: Tensor, g2: Tensor) -> Tensor:
     return (unit(g1) * unit(g2)).sum()
 
 
+def _overwritten(g1: Tensor, g2: Tensor) -> Tensor:
+    """Return PCGrad whose second projection divides the old inner product by the changed first gradient."""
+    dot = g1 @ g2
+    if dot >= 0:
+        return (g1 + g2) / 2
+    g1 = g1 - dot / (g2 @ g2) * g2
+    return (g1 + g2 - dot / (g1 @ g1) * g1) / 2
+
+
 def _deconflict(g: Tensor, other: Tensor, always: bool = False, by: Tensor | None = None) -> Tensor:
     dot = g @ other
     by = other if by is None else by
@@ -30,6 +39,15 @@ angle = Exercise(
         "you return the cosine. Turn it into an angle with torch.acos, and into degrees.": _cosine,
         "divide the inner product by both lengths before torch.acos. Otherwise the lengths "
         "change the angle.": (lambda g1, g2: torch.rad2deg(torch.acos(g1 @ g2))),
+        "a / b * c is (a / b) * c. Put brackets around the product of the two lengths.": (
+            lambda g1, g2: torch.rad2deg(torch.acos(g1 @ g2 / g1.norm() * g2.norm()))
+        ),
+        "you divide by the squared lengths. Divide by the two lengths.": (
+            lambda g1, g2: torch.rad2deg(torch.acos(g1 @ g2 / (g1 @ g1) / (g2 @ g2)))
+        ),
+        "you turn the cosine itself into degrees. Take torch.acos first.": (
+            lambda g1, g2: torch.rad2deg(_cosine(g1, g2))
+        ),
         "an absolute value hides every conflict. An angle above 90° must stay above 90°.": (
             lambda g1, g2: torch.rad2deg(torch.acos(_cosine(g1, g2).abs()))
         ),
@@ -55,6 +73,15 @@ mean_step = Exercise(
         "you return only the step. Add it to theta and return the new point.": lambda theta, G, lr: (
             -lr * G.mean(0)
         ),
+        "you return lr times the mean gradient. Subtract it from theta and return the new point.": (
+            lambda theta, G, lr: lr * G.mean(0)
+        ),
+        "the learning rate is missing. Multiply the mean gradient by lr.": (
+            lambda theta, G, lr: theta - G.mean(0)
+        ),
+        "G.mean() is one number, the mean of all entries. Take the mean over the tasks: G.mean(0).": (
+            lambda theta, G, lr: theta - lr * G.mean()
+        ),
     },
     praise="this is gradient descent on the mean loss. It is also called linear scalarisation.",
 )
@@ -73,9 +100,47 @@ pcgrad = Exercise(
         "divide the inner product by the squared length of the other gradient, the one you remove.": (
             lambda g1, g2: (_deconflict(g1, g2, by=g1) + _deconflict(g2, g1, by=g2)) / 2
         ),
-        "only one gradient gives something up. Project each of them against the original other one.": (
+        "only g1 gives something up. Project each gradient against the other one. If your code replaces g1 "
+        "first, keep the original g1: g2 must be projected on it.": (
             lambda g1, g2: (_deconflict(g1, g2) + g2) / 2
         ),
+        "only g2 gives something up. Project each gradient against the other one. If your code replaces g2 "
+        "first, keep the original g2: g1 must be projected on it.": (
+            lambda g1, g2: (g1 + _deconflict(g2, g1)) / 2
+        ),
+        "you replace g1 first, and then project g2 on the changed g1. Keep the original g1: give the changed "
+        "vector another name.": _overwritten,
+        "you replace g2 first, and then project g1 on the changed g2. Keep the original g2: give the changed "
+        "vector another name.": lambda g1, g2: _overwritten(g2, g1),
+        "divide the inner product by the *squared* length of the other gradient, not by its length.": (
+            lambda g1, g2: (
+                (
+                    _deconflict(g1, g2, by=g2 / g2.norm() ** 0.5)
+                    + _deconflict(g2, g1, by=g1 / g1.norm() ** 0.5)
+                )
+                / 2
+            )
+        ),
+        "you add the component along the other gradient. Subtract it.": (
+            lambda g1, g2: g1 + g2 - (_deconflict(g1, g2) + _deconflict(g2, g1)) / 2
+        ),
+        "you project where the gradients agree. Project where their inner product is below 0.": (
+            lambda g1, g2: (
+                (g1 + g2) / 2
+                if g1 @ g2 < 0
+                else ((_deconflict(g1, g2, always=True) + _deconflict(g2, g1, always=True)) / 2)
+            )
+        ),
+        "you return the mean of the two gradients. Where they conflict, project both first.": (
+            lambda g1, g2: (g1 + g2) / 2
+        ),
+        "where the gradients agree you return their sum. Take their mean there too.": lambda g1, g2: (
+            (_deconflict(g1, g2) + _deconflict(g2, g1)) / (2 if g1 @ g2 < 0 else 1)
+        ),
+        "you return both projected gradients. Return their mean.": (
+            lambda g1, g2: (_deconflict(g1, g2), _deconflict(g2, g1))
+        ),
+        "you return only the first projected gradient. Return the mean of both.": _deconflict,
     },
     praise="for two tasks this is PCGrad.",
 )

@@ -8,6 +8,8 @@ from html import escape
 import torch
 from torch import Tensor
 
+from .errors import error_text
+
 LOOKS = {
     "missing": ("…", "#444444", "#eeeeee"),
     "keep working": ("✗", "#8a3c00", "#fbe5d8"),
@@ -19,29 +21,6 @@ NEARLY = (
     "your answers are right to about one part in a thousand, but not exactly. Look for a rounding, or for a "
     "small number that you add, such as 1e-6 in a denominator."
 )
-
-# a part of PyTorch's message -> what went wrong, for mistakes that learners often make
-ERRORS = {
-    "a leaf Variable that requires grad": (
-        "a parameter cannot be changed in place while PyTorch records gradients. Put the change inside "
-        "`with torch.no_grad():`."
-    ),
-    "not have been used in the graph": (
-        "the loss did not read the tensor whose gradient you ask for. A line such as w = w + ε makes a new "
-        "tensor that no loss ever reads. Change w itself: w.copy_(...) inside `with torch.no_grad():`."
-    ),
-    "does not require grad": (
-        "the tensor whose gradient you ask for is not tracked. A line such as w = w + ε inside "
-        "torch.no_grad() makes a new, untracked tensor. Change w itself: w.copy_(...)."
-    ),
-    "backward through the graph a second time": (
-        "the first gradient used up the graph. Compute the loss again, or pass retain_graph=True."
-    ),
-    "modified by an inplace operation": (
-        "a tensor that the gradient needs was changed after the loss was computed. Take the gradient first, "
-        "or compute the loss again."
-    ),
-}
 
 
 @dataclass
@@ -68,11 +47,13 @@ class Exercise:
 
     Attributes:
         arguments: names of the arguments.
-        cases: tuples of arguments to try. Every call gets fresh copies.
+        cases: tuples of arguments to try. Every call gets fresh copies. The ordinary ones come first.
         right: the core's function.
         mistakes: hint -> a function that makes this mistake.
         praise: the sentence when all cases are right.
         changed: the sentence when all cases are right, but the function changed the argument {name}.
+        edges: how many of the last cases are special, such as a gradient of 0. They count only when all
+            ordinary cases are right.
     """
 
     arguments: Sequence[str]
@@ -84,6 +65,7 @@ class Exercise:
         "the answer is right, but your function changes {name} in place (as += does), and the caller still "
         "needs the old values. Make a new tensor."
     )
+    edges: int = 0
 
     def __call__(self, answer: Callable) -> Feedback:
         """Try the learner's function on every case."""
@@ -102,22 +84,31 @@ class Exercise:
             if name := self._name_of_changed(used):
                 return Feedback("almost", self.changed.format(name=name))
             return Feedback("correct", self.praise)
-        first = agrees.index(False)
+        ordinary = len(self.cases) - self.edges
+        count = len(self.cases) if all(agrees[:ordinary]) else ordinary
+        return self._diagnosis(answers[:count], expected[:count])
+
+    def _diagnosis(self, answers: Sequence, expected: Sequence) -> Feedback:
+        """Say what is wrong with the answers to the first cases, of which at least one is wrong."""
+        pairs = list(zip(answers, expected, strict=True))
+        first = [_equal(value, truth) for value, truth in pairs].index(False)
         case = ", ".join(
             f"{name} = {_text(value)}" for name, value in zip(self.arguments, self.cases[first], strict=True)
         )
         if ignored := self._ignored(answers):
             return Feedback("keep working", f"{ignored} For {case} expected {_text(expected[first])}.")
         for message, mistaken in self.mistakes.items():
-            wrong = [_outcome(mistaken, copy.deepcopy(case)) for case in self.cases]
+            wrong = [_outcome(mistaken, copy.deepcopy(case)) for case in self.cases[: len(answers)]]
             if all(map(_equal, answers, wrong)):
                 return Feedback("almost", message)
         for error in answers:
             if isinstance(error, Exception):
-                return Feedback("keep working", _error_text(error))
-        if all(_equal(value, truth, rtol=1e-3) for value, truth in zip(answers, expected, strict=True)):
+                return Feedback("keep working", error_text(error))
+        if all(_equal(value, truth, rtol=1e-3) for value, truth in pairs):
             return Feedback("almost", NEARLY)
-        given, truth = _different_texts(answers[first], expected[first])
+        if shape := _shape_text(*pairs[first]):
+            return Feedback("keep working", f"for {case} {shape}")
+        given, truth = _different_texts(*pairs[first])
         return Feedback("keep working", f"for {case} your function gives {given}, expected {truth}.")
 
     def _ignored(self, answers: Sequence) -> str | None:
@@ -129,7 +120,7 @@ class Exercise:
         if all(isinstance(value, Tensor) and not value.any() for value in answers):
             return "your function gives zeros in every case. It must depend on its arguments."
         for k, name in enumerate(self.arguments):
-            if all(_equal(value, case[k]) for value, case in zip(answers, self.cases, strict=True)):
+            if all(_equal(value, case[k]) for value, case in zip(answers, self.cases, strict=False)):
                 return f"your function gives back {name} as it is."
         return None
 
@@ -165,15 +156,31 @@ def _equal(value, truth, rtol: float = 1e-6) -> bool:
     return value.shape == truth.shape and torch.allclose(value, truth, rtol=rtol, atol=1e-9, equal_nan=True)
 
 
-def _error_text(error: Exception) -> str:
-    """Say which error a function raised, in plain words where PyTorch's own are hard to read."""
-    plain = next((words for part, words in ERRORS.items() if part in str(error)), None)
-    raised = f"{type(error).__name__}: {error}"
-    return (
-        f"your function raised an error: {plain} (PyTorch says: {raised})"
-        if plain
-        else (f"your function raised {raised}")
-    )
+def _shape_text(value, truth) -> str | None:
+    """Say how many values are expected if the function returns more or fewer, or in another shape."""
+    if value is None:
+        return "your function returns nothing. Every path through it must end in a return."
+    matrix = isinstance(truth, Tensor) and truth.ndim > 1
+    if matrix and isinstance(value, (tuple, list)) and _equal(value, [*truth]):
+        return "your numbers are right, but they are not one tensor. Join them with torch.stack."
+    if not isinstance(value, Tensor) or not isinstance(truth, (Tensor, bool, float)):
+        return None
+    truth = torch.as_tensor(truth)
+    if value.shape == truth.shape:
+        return None
+    if truth.dtype == torch.bool:
+        return (
+            f"your function gives several answers, {_text(value)}. Return one True or False for the whole: "
+            "torch.allclose compares whole vectors, and .all() joins the answers of a comparison."
+        )
+    if truth.ndim == 0:
+        return f"your function gives several numbers, {_text(value)}. Return one: expected {_text(truth)}."
+    if value.numel() == truth.numel() and _equal(value.reshape(truth.shape), truth):
+        return (
+            f"your numbers are right, but they have the shape {tuple(value.shape)}, expected "
+            f"{tuple(truth.shape)}."
+        )
+    return None
 
 
 def _different_texts(value, truth) -> tuple[str, str]:
@@ -192,6 +199,8 @@ def _text(value, digits: int = 4) -> str:
         return getattr(value, "__name__", type(value).__name__).lstrip("_")
     if isinstance(value, tuple):
         return f"({', '.join(_text(v, digits) for v in value)})"
+    if isinstance(value, Tensor) and value.dtype == torch.bool:
+        return str(value.tolist())
     if isinstance(value, Tensor):
         return str(value.detach().double().numpy().round(digits).tolist())
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

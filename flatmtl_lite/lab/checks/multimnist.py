@@ -25,6 +25,12 @@ paired_difference = Exercise(
         "standard deviation of the differences.": lambda one, other: _paired(
             one, other, (one.var() + other.var()).sqrt()
         ),
+        "take the standard deviation of the differences. You take the one of the first method.": (
+            lambda one, other: _paired(one, other, one.std())
+        ),
+        "you return the variance. Return its root, the standard deviation.": (
+            lambda one, other: _paired(one, other, (one - other).var())
+        ),
         "take the standard deviation of the differences, not the difference of two standard deviations.": (
             lambda one, other: _paired(one, other, one.std() - other.std())
         ),
@@ -36,6 +42,9 @@ paired_difference = Exercise(
             one, other, (one - other).std() / len(one) ** 0.5
         ),
         "the sign is the other way round. Take one minus other.": lambda one, other: _paired(other, one),
+        "the first number is the mean and the second is the standard deviation. Swap them.": (
+            lambda one, other: _paired(one, other)[::-1]
+        ),
         "you return the differences themselves. Return two numbers: their mean and their standard "
         "deviation.": lambda one, other: one - other,
         "return the standard deviation of the differences too, as a second number.": lambda one, other: (
@@ -65,6 +74,15 @@ noisy_accuracy = Exercise(
         "classes - 1.": lambda accuracy, noise, classes: _noisy(accuracy, noise, classes, luck=noise),
         "a wrong answer can agree only with a *wrong* label. Multiply its chance 1/(classes - 1) by the "
         "noise.": lambda accuracy, noise, classes: _noisy(accuracy, noise, classes, luck=1 / (classes - 1)),
+        "only a wrong answer can agree by luck. Multiply this chance by 1 - accuracy.": (
+            lambda accuracy, noise, classes: accuracy * (1 - noise) + noise / (classes - 1)
+        ),
+        "a right answer agrees with a right label. The share of right labels is 1 - noise, not noise.": (
+            lambda accuracy, noise, classes: _noisy(accuracy, 1 - noise, classes)
+        ),
+        "9 is right only for ten classes. Divide by classes - 1.": (
+            lambda accuracy, noise, classes: _noisy(accuracy, noise, classes, luck=noise / 9)
+        ),
         "you subtract the noise. Of the right answers the share 1 - noise agrees, so multiply.": (
             lambda accuracy, noise, classes: accuracy - noise
         ),

@@ -1,15 +1,10 @@
-"""Exercises of notebook 05: the decomposed rule, additive or not, the whole F-method."""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+"""Exercises of notebook 05: the decomposed rule, and whether an aggregator is additive."""
 
 import torch
 from torch import Tensor
 
-from ...aggregation import MGDA, Aggregator, Mean, PCGrad
+from ...aggregation import MGDA, Mean, PCGrad
 from ...decomposition import Decomposition, decomposed, second
-from ...passes import decompose
-from ...perturbation import worst_case
 from .exercise import Exercise
 from .vectors import unit, vector
 
@@ -27,6 +22,14 @@ decomposed_rule = Exercise(
         ),
         "you count the loss twice. Make the second call with the flat part alone.": (
             lambda loss, flat, A: A(loss) + A(loss + flat)
+        ),
+        "flat is the flat part already. Do not subtract the loss part again: use A(flat).": (
+            lambda loss, flat, A: A(loss) + A(flat - loss)
+        ),
+        "the flat answer is added, not subtracted.": lambda loss, flat, A: A(loss) - A(flat),
+        "you return the two answers. Add them, and return one vector.": lambda loss, flat, A: (
+            A(loss),
+            A(flat),
         ),
         "you return only A(flat). Add A(loss).": (lambda loss, flat, A: A(flat)),
         "you return A(loss), which is ERM. Add A(flat).": lambda loss, flat, A: A(loss),
@@ -63,6 +66,7 @@ additive = Exercise(
         (PCGrad(), THREE[:2].abs(), FLAT[:2].abs()),
         (Mean(), THREE, 0 * THREE),
         (unit_mean, THREE, FLAT),
+        (MGDA(), torch.stack([vector(2, 0), vector(-1, 0)]), torch.stack([vector(1, 0), vector(3, 0)])),
     ],
     right=lambda A, G, H: _same(A(G + H), A(G) + A(H)),
     mistakes={
@@ -74,6 +78,11 @@ additive = Exercise(
         "the other way round: True where the sum of the answers is the answer to the sum.": (
             lambda A, G, H: not _same(A(G + H), A(G) + A(H))
         ),
+        "all entries must be equal, not only some: .all(), not .any().": (
+            lambda A, G, H: bool(torch.isclose(A(G + H), A(G) + A(H)).any())
+        ),
+        "a difference may be negative. Take its absolute value or its length before you compare it with a "
+        "small number.": lambda A, G, H: bool((A(G + H) - A(G) - A(H)).max() < 1e-8),
         "you compare lengths. Compare the vectors.": (
             lambda A, G, H: _same(A(G + H).norm(), A(G).norm() + A(H).norm())
         ),
@@ -82,124 +91,4 @@ additive = Exercise(
         ),
     },
     praise="one pair can show that A is not linear. No single pair can show that it is.",
-)
-
-
-@dataclass
-class Loss:
-    """A task's loss without an argument. It reads the weights in place, as the loss of a network does."""
-
-    w: Tensor
-    of: Callable[[Tensor], Tensor]
-
-    def __post_init__(self):
-        self.__name__ = self.of.__name__
-
-    def __call__(self) -> Tensor:
-        return self.of(self.w)
-
-
-def bowl(w: Tensor) -> Tensor:
-    return (torch.arange(1, len(w) + 1) * w**2).sum() / 2
-
-
-def wave(w: Tensor) -> Tensor:
-    return (torch.sin(2 * w) + 0.3 * w).sum()
-
-
-def valley(w: Tensor) -> Tensor:
-    return (w[0] - 2 * w[1] + 1) ** 4 / 4 - w[-1]
-
-
-def saddle(w: Tensor) -> Tensor:
-    return w[0] ** 2 * w[-1]
-
-
-def _case(weights: Sequence[float], functions: Sequence[Callable], rho: float, A: Aggregator) -> tuple:
-    w = vector(*weights).requires_grad_()
-    return w, [Loss(w, function) for function in functions], rho, A
-
-
-def _split(w: Tensor, losses: Sequence[Callable], rho: float) -> Decomposition:
-    tasks = [lambda _, loss=loss: loss() for loss in losses]
-    return decompose(lambda: w, tasks, shared=[w], heads=[[] for _ in losses], rho=rho)
-
-
-def _gradients(w: Tensor, losses: Sequence[Callable]) -> Tensor:
-    return torch.stack([torch.autograd.grad(loss(), w)[0] for loss in losses])
-
-
-def _f_method(
-    w: Tensor,
-    losses: Sequence[Callable],
-    rho: float,
-    A: Aggregator,
-    rule: Callable = lambda A, loss, flat: A(loss) + A(flat),
-    epsilon: Callable[[Tensor, float], Tensor] = worst_case,
-    comes_back: bool = True,
-    one_loop: bool = False,
-) -> Tensor:
-    """Return the F-method as a learner writes it. The options make the classic mistakes."""
-    G, theta, rows = _gradients(w, losses), w.detach().clone(), []
-    for k, loss in enumerate(losses):
-        if one_loop:
-            G[k] = torch.autograd.grad(loss(), w)[0]
-        w.data.add_(epsilon(G, rho).expand_as(G)[k])
-        rows += [torch.autograd.grad(loss(), w)[0]]
-        if comes_back:
-            w.data.copy_(theta)
-    return rule(A, G, torch.stack(rows) - G)
-
-
-def _mistake(**options) -> Callable:
-    return lambda *arguments: _f_method(*arguments, **options)
-
-
-f_method = Exercise(
-    arguments=("w", "losses", "rho", "A"),
-    cases=[
-        _case((1, -0.5), (bowl, wave), 0.3, MGDA()),
-        _case((0.4, 0.8, -1), (bowl, wave, valley), 0.2, MGDA()),
-        _case((0.3, 1.1), (wave, valley), 0.5, PCGrad()),
-        _case((-1, 0.6, 0.2), (valley, wave, bowl), 0.1, Mean()),
-        _case((0, -1), (bowl, saddle), 0.3, Mean()),  # the second gradient is 0
-    ],
-    right=lambda w, losses, rho, A: decomposed(_split(w, losses, rho), A),
-    mistakes={
-        "the weights never come back: the second task still sees the ε of the first. Copy w before "
-        "the loop, and "
-        "put the copy back after each task.": _mistake(comes_back=False),
-        "the weights never come back: w.detach() shares its memory with w, so your copy moves along. "
-        "Copy w with "
-        ".clone().": _mistake(comes_back=False, one_loop=True),
-        "your direction is half as long as it should be. Add the two answers; do not average them.": (
-            _mistake(rule=lambda A, loss, flat: (A(loss) + A(flat)) / 2)
-        ),
-        "you use one ε for all tasks, from the mean gradient. Here each task needs an ε along its "
-        "own gradient.": (_mistake(epsilon=lambda G, rho: worst_case(G.mean(0), rho))),
-        "your ε goes downhill. It must go along the gradient, not against it.": (
-            _mistake(epsilon=lambda G, rho: -worst_case(G, rho))
-        ),
-        "ε has length ρ. Divide each gradient by its own length first.": (
-            _mistake(epsilon=lambda G, rho: rho * G)
-        ),
-        "only a task whose gradient is 0 goes wrong: 0/0 makes its ε NaN. There ε must be 0.": (
-            _mistake(epsilon=lambda G, rho: rho * G / G.norm(dim=1, keepdim=True))
-        ),
-        "you aggregate the whole SAM gradients, which is the direct rule. Subtract the loss part "
-        "from each, and "
-        "call the aggregator for both parts.": _mistake(rule=lambda A, loss, flat: A(loss + flat)),
-        "A(loss) + A(SAM) counts the loss twice. The flat part is the SAM gradient minus the loss part.": (
-            _mistake(rule=lambda A, loss, flat: A(loss) + A(loss + flat))
-        ),
-        "you forget the loss part. Add A(loss) to A(flat).": (_mistake(rule=lambda A, loss, flat: A(flat))),
-        "you put all 2T rows into one call. Call the aggregator for the loss parts, then for "
-        "the flat parts.": (_mistake(rule=lambda A, loss, flat: A(torch.cat([loss, flat])))),
-    },
-    praise="this is Algorithm 1, and your weights are the same as before, bit for bit.",
-    changed=(
-        "the direction is right, but {name} is not bit for bit what it was. Copy it before the loop, "
-        "and put the "
-        "copy back at the end. Subtracting ε again leaves rounding errors, which add up over a training."
-    ),
 )

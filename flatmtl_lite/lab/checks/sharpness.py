@@ -14,6 +14,7 @@ GRADIENTS = [vector(3, 4), vector(-0.2, 0.05), vector(0, 7), vector(0, 0)]
 perturbation = Exercise(
     arguments=("g", "rho"),
     cases=[(g, rho) for g in GRADIENTS for rho in (0.05, 0.5)],
+    edges=2,
     right=worst_case,
     mistakes={
         "ρ is the length of ε, so the gradient must first be divided by its own length.": (
@@ -21,12 +22,14 @@ perturbation = Exercise(
         ),
         "your ε goes downhill. The worst case lies uphill.": lambda g, rho: -worst_case(g, rho),
         "you divide by the squared length. But g/‖g‖² does not have length 1: divide by the length.": (
-            lambda g, rho: torch.where(g.norm() > 0, rho * g / (g @ g).clamp_min(1e-300), 0.0)
+            lambda g, rho: rho * g / (g @ g)
         ),
-        "you divide by the squared length. But g/‖g‖² does not have length 1, and it is NaN where the "
-        "gradient is 0.": (lambda g, rho: rho * g / (g @ g)),
+        "ρ is missing: your ε has length 1. Multiply by ρ.": lambda g, rho: unit(g),
         "only one case is wrong: where the gradient is 0, your ε is NaN. There ε must be 0.": (
             lambda g, rho: rho * unit(g)
+        ),
+        "where the gradient is 0 you return one number. Return a vector of zeros: torch.zeros_like(g).": (
+            lambda g, rho: rho * unit(g) if g.any() else 0.0
         ),
         "the signs of the entries give the worst case in a box. In a ball the worst case is along g.": (
             lambda g, rho: rho * g.sign()
@@ -67,6 +70,21 @@ sam_gradient = Exercise(
         "divide the gradient by its length before you multiply by ρ.": (
             lambda gradient, theta, rho: gradient(theta + rho * gradient(theta))
         ),
+        "ρ is missing: your ε has length 1. Multiply by ρ.": (
+            lambda gradient, theta, rho: gradient(_moved(theta, gradient, 1.0))
+        ),
+        "divide the gradient by its length, not by its squared length.": (
+            lambda gradient, theta, rho: gradient(theta + rho * gradient(theta) / gradient(theta).norm() ** 2)
+        ),
+        "you take the gradient at ε. Add ε to θ first: take it at θ+ε.": (
+            lambda gradient, theta, rho: gradient(worst_case(gradient(theta), rho))
+        ),
+        "you return the point θ+ε. Return the gradient at that point.": (
+            lambda gradient, theta, rho: _moved(theta, gradient, rho)
+        ),
+        "you add the gradients at θ and at θ+ε. SAM's gradient is the second one alone.": (
+            lambda gradient, theta, rho: gradient(theta) + gradient(_moved(theta, gradient, rho))
+        ),
     },
     praise="this is SAM's gradient: go uphill, take the gradient there, and use it at θ.",
 )
@@ -84,6 +102,13 @@ shared_epsilon = Exercise(
         "you take the sum of each task's ε. Its length is not ρ. Take the mean of the "
         "gradients first.": lambda G, rho: worst_case(G, rho).sum(0),
         "ρ is the length of ε. Divide the mean gradient by its own length.": lambda G, rho: rho * G.mean(0),
+        "divide the mean gradient by its own length, not by the length of the whole matrix G.": (
+            lambda G, rho: rho * G.mean(0) / G.norm()
+        ),
+        "ρ is missing: your ε has length 1. Multiply by ρ.": lambda G, rho: worst_case(G.mean(0), 1.0),
+        "take the mean over the tasks (the rows of G), not over the coordinates.": (
+            lambda G, rho: worst_case(G.mean(1), rho)
+        ),
     },
     praise="this ε is the worst case of the mean loss. It costs one pass for all tasks together.",
 )
@@ -107,6 +132,13 @@ adaptive_epsilon = Exercise(
         "the denominator must be the norm of |θ|g, not the norm of |θ|²g.": (
             lambda g, theta, rho: worst_case(theta**2 * g, rho)
         ),
+        "|θ| is missing from the numerator. It stands there squared: ε = ρ |θ|²g/‖|θ|g‖.": (
+            lambda g, theta, rho: rho * g / (theta * g).norm()
+        ),
+        "|θ| is taken entry by entry: theta.abs(). You take the length of θ.": (
+            lambda g, theta, rho: worst_case(g, rho) * theta.norm()
+        ),
+        "ρ is missing. Multiply by ρ.": lambda g, theta, rho: worst_case(g, 1.0, theta),
     },
     praise="in units of each weight, ‖ε/θ‖ = ρ. Rescaling a weight no longer changes the picture.",
 )

@@ -22,18 +22,15 @@ flat_part = Exercise(
     cases=[
         (gradient_of_a_bowl, vector(1, 1), 0.1),
         (torch.sin, vector(0.4, 1), 0.3),
+        (gradient_of_a_bowl, vector(-2, 0.3), 0.5),
         (gradient_of_a_bowl, vector(-2, 0.3), 0.0),
         (gradient_of_a_bowl, vector(0, 0), 0.2),
     ],
+    edges=2,
     right=lambda gradient, theta, rho: _difference(gradient, theta, worst_case(gradient(theta), rho)),
     mistakes={
         "you return SAM's gradient, which is loss part plus flat part. Subtract the gradient at θ.": (
             lambda gradient, theta, rho: gradient(theta + worst_case(gradient(theta), rho))
-        ),
-        "you return SAM's gradient, which is loss part plus flat part. Subtract the gradient at θ. "
-        "Yours is also "
-        "NaN where the gradient is 0.": (
-            lambda gradient, theta, rho: gradient(theta + rho * unit(gradient(theta)))
         ),
         "your difference has the wrong sign. SAM's gradient is loss part plus flat part.": (
             lambda gradient, theta, rho: -_difference(gradient, theta, worst_case(gradient(theta), rho))
@@ -44,9 +41,24 @@ flat_part = Exercise(
         "only one case is wrong: where the gradient is 0, yours is NaN. There the flat part must be 0.": (
             lambda gradient, theta, rho: _difference(gradient, theta, rho * unit(gradient(theta)))
         ),
-        "you divide by ρ: this is the slope of the gradient along the step, and NaN at ρ = 0. "
-        "Do not divide.": (
-            lambda gradient, theta, rho: _difference(gradient, theta, rho * unit(gradient(theta))) / rho
+        "ρ is missing: your ε has length 1. Multiply by ρ.": (
+            lambda gradient, theta, rho: _difference(gradient, theta, worst_case(gradient(theta), 1.0))
+        ),
+        "where the gradient is 0 you return one number. Return a vector of zeros.": (
+            lambda gradient, theta, rho: (
+                _difference(gradient, theta, worst_case(gradient(theta), rho))
+                if gradient(theta).any()
+                else 0.0
+            )
+        ),
+        "you return ε. Return the change of the gradient along ε.": (
+            lambda gradient, theta, rho: worst_case(gradient(theta), rho)
+        ),
+        "you take the gradient at ε. Add ε to θ first: take it at θ+ε.": (
+            lambda gradient, theta, rho: gradient(worst_case(gradient(theta), rho)) - gradient(theta)
+        ),
+        "your ε goes downhill. It must go along the gradient, not against it.": (
+            lambda gradient, theta, rho: _difference(gradient, theta, -worst_case(gradient(theta), rho))
         ),
         "you divide by ρ: this is the slope of the gradient along the step. The flat part is not divided.": (
             lambda gradient, theta, rho: _difference(gradient, theta, worst_case(gradient(theta), rho)) / rho
@@ -93,6 +105,12 @@ predicted_flat = Exercise(
         "divide the gradient by its length. You return ρHg.": (
             lambda loss, theta, rho: _hessian_times(loss, theta, lambda g: rho * g)
         ),
+        "divide the gradient by its length, and multiply by ρ. You return Hg.": (
+            lambda loss, theta, rho: _hessian_times(loss, theta, lambda g: g)
+        ),
+        "divide by the length of the gradient once. You return ρHg/‖g‖².": (
+            lambda loss, theta, rho: _hessian_times(loss, theta, lambda g: rho * g / (g @ g))
+        ),
         "your vector is twice too long. With u = g/‖g‖, the slope of ⟨g, u⟩ counts H twice. Hold u "
         "fixed: u.detach().": (lambda loss, theta, rho: 2 * _predicted(loss, theta, rho)),
         "you return the curvature along g, one number. Return the whole vector ρHg/‖g‖.": (
@@ -131,6 +149,18 @@ conflicts = Exercise(
         ),
         "you divide by the squared lengths. The diagonal of M holds squares: take roots.": (
             lambda M: _of_pairs(M / torch.outer(M.diagonal(), M.diagonal()), KINDS)
+        ),
+        "you divide by the squared length of one row. Divide by the lengths of both.": (
+            lambda M: _of_pairs(M / M.diagonal(), KINDS)
+        ),
+        "you divide by the squared length of one row. Divide by both lengths.": (
+            lambda M: _of_pairs(M.T / M.diagonal()[:, None], KINDS)
+        ),
+        "you divide by one length only. Divide by the lengths of both rows.": (
+            lambda M: _of_pairs(M / M.diagonal().sqrt(), KINDS)
+        ),
+        "an absolute value hides every conflict. A negative cosine must stay negative.": (
+            lambda M: _of_pairs(cosines_of_gramian(M).abs(), KINDS)
         ),
         "you return angles in degrees. Return the cosines.": (
             lambda M: torch.rad2deg(torch.acos(_of_pairs(cosines_of_gramian(M), KINDS)))

@@ -41,6 +41,12 @@ def _without_cross_terms(M: Tensor, A: GramianAggregator) -> Tensor:
     return _both(A, loss + flat, loss, flat)
 
 
+def _one_cross_term(M: Tensor, A: GramianAggregator) -> Tensor:
+    loss, _, flat = _blocks(M)
+    T = len(loss)
+    return _both(A, loss + 2 * M[:T, T:] + flat, loss, flat)
+
+
 def _interleaved(M: Tensor, A: GramianAggregator) -> Tensor:
     k = torch.arange(len(M)).view(-1, 2).T.reshape(-1)
     loss, sums, flat = _blocks(M[k][:, k])
@@ -68,6 +74,9 @@ rule_weights = Exercise(
     mistakes={
         "the inner product of two sums has four terms: ⟨l₁ + f₁, l₂ + f₂⟩ also holds ⟨l₁, f₂⟩ and ⟨f₁, l₂⟩. "
         "You leave these two out.": _without_cross_terms,
+        "the two cross terms differ. Add the block M[:T, T:] and its transpose, not one block twice.": (
+            _one_cross_term
+        ),
         "direct takes its weights from the sums loss + flat, not from the loss parts.": _from_the_loss,
         "decomposed asks A twice. The flat parts get weights of their own, from the flat block of M.": (
             _one_weighting

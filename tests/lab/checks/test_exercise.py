@@ -59,6 +59,43 @@ def test_keep_working_names_losses_and_aggregator():
     assert "losses = [bowl, wave], rho = 0.3, A = MGDA your function gives [0.3, 0.3]" in feedback.message
 
 
+@pytest.mark.parametrize(
+    ("name", "answer", "plain"),
+    [
+        (
+            "additive",
+            lambda A, G, H: A(G + H) == A(G) + A(H),
+            "gives several answers, [True, False]. Return one",
+        ),
+        ("angle", lambda g1, g2: torch.acos(g1 * g2), "gives several numbers, [3.1416, 1.5708]. Return one"),
+        ("pcgrad", lambda g1, g2: g1 / 2 if g1 @ g2 < 0 else None, "gives [0.5, 0.0], expected [0.25, 0.75]"),
+        ("mean_step", lambda theta, G, lr: None if lr > 0.1 else theta - lr * G.mean(0), "returns nothing"),
+        (
+            "rule_weights",
+            lambda M, A: checks.rule_weights.right(M, A).flatten(),
+            "have the shape (8,), expected (2, 4)",
+        ),
+        ("rule_weights", lambda M, A: tuple(checks.rule_weights.right(M, A)), "not one tensor"),
+    ],
+)
+def test_an_answer_of_the_wrong_shape_is_told_in_plain_words(name, answer, plain):
+    feedback = getattr(checks, name)(answer)
+    assert feedback.state == "keep working"
+    assert plain in feedback.message
+
+
+def test_the_ordinary_cases_are_judged_before_the_edges():
+    for exercise in (checks.perturbation, checks.flat_part, checks.f_method):
+        edge = exercise.cases[-exercise.edges :]
+        assert 0 < exercise.edges < len(exercise.cases) - 1
+        assert any(isinstance(value, torch.Tensor) and not value.all() for case in edge for value in case)
+    feedback = checks.perturbation(lambda g, rho: rho * g / (g @ g))  # NaN at 0 too
+    assert "squared length" in feedback.message
+    assert "is NaN" not in feedback.message
+    feedback = checks.perturbation(lambda g, rho: 3 * rho * g / g.norm())
+    assert "for g = [3.0, 4.0]" in feedback.message
+
+
 def test_feedback_is_readable_as_text_and_as_html():
     feedback = Feedback("almost", "a < b")
     assert repr(feedback) == "◑ almost: a < b"
@@ -114,7 +151,38 @@ def changes_too_late(w, loss, e):
     return torch.autograd.grad(value, w)[0]
 
 
+def records_nothing(w, loss, e):
+    with torch.no_grad():
+        return torch.autograd.grad(loss(), w)[0]
+
+
+def multiplies_the_tuple(w, loss, e):
+    return 0.1 * torch.autograd.grad(loss(), w)
+
+
+def asks_the_tuple(w, loss, e):
+    return torch.autograd.grad(loss(), w).norm()
+
+
+def differentiates_a_vector(w, loss, e):
+    return torch.autograd.grad(loss() * e, w)[0]
+
+
+def asks_a_vector(w, loss, e):
+    return e if e > 0 else -e
+
+
+def stacks_two_lengths(w, loss, e):
+    return torch.stack([e, e[:1]])
+
+
 PLAIN = [
+    (records_nothing, "outside torch.no_grad()", "does not have a grad_fn"),
+    (multiplies_the_tuple, "returns a tuple", "can't multiply sequence"),
+    (asks_the_tuple, "returns a tuple", "'tuple' object has no attribute"),
+    (differentiates_a_vector, "only a single number", "scalar outputs"),
+    (asks_a_vector, "one answer per entry", "Boolean value of Tensor"),
+    (stacks_two_lengths, "torch.cat joins", "equal size"),
     (moves_a_leaf, "cannot be changed in place while PyTorch records", "a leaf Variable"),
     (makes_a_new_tensor, "w = w + ε makes a new tensor that no loss ever reads", "not have been used"),
     (makes_a_new_tensor_without_grad, "makes a new, untracked tensor", "does not require grad"),

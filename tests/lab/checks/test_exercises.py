@@ -189,7 +189,41 @@ def slope_of_twice(loss, theta, rho):
     return rho * torch.autograd.grad(g @ g / g.norm().detach(), w)[0]
 
 
+def pcgrad_overwrites(g1, g2):
+    dot = g1 @ g2
+    if dot < 0:
+        g1 = g1 - dot / (g2 @ g2) * g2
+        g2 = g2 - dot / (g1 @ g1) * g1
+    return (g1 + g2) / 2
+
+
+def pcgrad_overwrites_and_asks_again(g1, g2):
+    if g1 @ g2 < 0:
+        g1 = g1 - g1 @ g2 / (g2 @ g2) * g2
+        g2 = g2 - g1 @ g2 / (g1 @ g1) * g1
+    return (g1 + g2) / 2
+
+
 CLASSIC = [
+    ("pcgrad", pcgrad_overwrites, "project g2 on the changed g1"),
+    ("pcgrad", pcgrad_overwrites_and_asks_again, "keep the original g1"),
+    ("pcgrad", lambda g1, g2: (g1 + g2) / 2, "project both first"),
+    ("angle", lambda g1, g2: torch.rad2deg(torch.acos(g1 @ g2 / g1.norm() * g2.norm())), "brackets"),
+    ("mean_step", lambda theta, G, lr: theta - lr * G.mean(), "one number"),
+    ("mean_step", lambda theta, G, lr: theta - G.mean(0), "learning rate is missing"),
+    ("perturbation", lambda g, rho: rho * g / g.norm() if g.any() else 0, "one number"),
+    ("sam_gradient", lambda gradient, t, rho: t + rho * gradient(t) / gradient(t).norm(), "the point"),
+    ("shared_epsilon", lambda G, rho: rho * G.mean(0) / G.norm(), "the whole matrix"),
+    ("adaptive_epsilon", lambda g, theta, rho: rho * theta.norm() * g / g.norm(), "the length of θ"),
+    ("good_for_all", lambda G, d: G @ d > 0, "one answer per task"),
+    ("good_for_all", lambda G, d: (d @ G > 0).all(), "mixes the tasks"),
+    (
+        "keeps_scale",
+        lambda A, G: torch.allclose(A(G[:1]), G[0]) and torch.allclose(A(2 * G), 2 * A(G)),
+        "T equal",
+    ),
+    ("decomposed_rule", lambda loss, flat, A: A(loss) + A(flat - loss), "already"),
+    ("additive", lambda A, G, H: ((A(G + H) - A(G) - A(H)).abs() < 1e-8).any(), "not only some"),
     ("angle", lambda g1, g2: torch.acos(g1 @ g2 / g1.norm() / g2.norm()), "radians"),
     ("angle", lambda g1, g2: (g1 @ g2 / g1.norm() / g2.norm()).item(), "cosine"),
     ("mean_step", lambda theta, G, lr: theta - lr * (G[0] + G[1]), "sum"),
