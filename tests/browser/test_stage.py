@@ -70,7 +70,7 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
     box = page.evaluate(
         """() => {
             const plot = document.querySelector('.flatmtl-stage .moving');
-            plot.scrollIntoView({block: 'center'});
+            plot.closest('.figure').scrollIntoView({block: 'center'});
             const {left, top, width} = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
             const scale = width / plot._fullLayout.width;
             const place = (x, y) => [
@@ -129,7 +129,7 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
 
 HANDLES = """() => {
     const plots = [...document.querySelectorAll('.flatmtl-stage .js-plotly-plot')].slice(0, 3);
-    plots[2].scrollIntoView({block: 'center'});
+    plots[2].closest('.figure').scrollIntoView({block: 'center'});
     const {left, top, width} = plots[2].getBoundingClientRect(), {xaxis, yaxis} = plots[2]._fullLayout;
     const scale = width / plots[2]._fullLayout.width;
     const place = (x, y) => [
