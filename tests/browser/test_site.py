@@ -50,7 +50,8 @@ def calls(name: str) -> list[str]:
     """The calls that open the stages of a notebook."""
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return [output.metadata.flatmtl.call for output in outputs if "flatmtl" in output.get("metadata", {})]
+    marks = [output.get("metadata", {}).get("flatmtl", {}) for output in outputs]
+    return [mark["call"] for mark in marks if "call" in mark]
 
 
 def assert_same_numbers(stage, live) -> None:
