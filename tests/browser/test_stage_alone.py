@@ -83,6 +83,17 @@ def test_a_dead_kernel_keeps_no_other_stage_from_plotly(blank):
     assert blank.evaluate(run) == {"without": [1, 1, 1], "left": [0, 0, 0], "drawn": [0, 3, 3]}
 
 
+def test_plotly_that_came_from_elsewhere_serves_a_waiting_stage_too(blank):
+    run = """async () => {
+        const stage = open(new Model());
+        window.Plotly = library;  // a figure of the notebook has loaded it
+        stage.model.tell('msg:custom', 'plotly', [carried]);
+        await until(() => stage.drawn() === 3);
+        return stage.drawn();
+    }"""
+    assert blank.evaluate(run) == 3
+
+
 def test_a_model_that_carries_plotly_serves_those_that_wait(blank):
     run = """async () => {
         const stages = [open(new Model()), open(new Model({plotly_js: carried}))];

@@ -4,11 +4,13 @@
 // waiting stage asks its own kernel, since another kernel may be gone. The first answer serves all stages.
 function plotly(model, signal) {
   const start = (script) => {
-    if (window.Plotly) return;
-    const define = window.define; // with an AMD loader on the page plotly would register there
-    window.define = undefined;
-    new Function(new TextDecoder().decode(script))();
-    window.define = define;
+    // another stage, or a figure of the notebook, may have brought plotly while this one waited
+    if (!window.Plotly) {
+      const define = window.define; // with an AMD loader on the page plotly would register there
+      window.define = undefined;
+      new Function(new TextDecoder().decode(script))();
+      window.define = define;
+    }
     window.dispatchEvent(new Event("flatmtl-plotly"));
   };
   const carried = model.get("plotly_js");
