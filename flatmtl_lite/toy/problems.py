@@ -231,11 +231,11 @@ class Triangle(Wells):
 
 
 class Line(Wells):
-    """One task on a line: a sharp valley at x = -1 and a flat one at x = 1.1. The second coordinate rests.
+    """One task on a line: a sharp valley at x = -1 and a flat one at x = 1.1, about equally deep.
 
-    The optimizer has momentum, like a ball that rolls. From its start plain descent ends in the sharp valley,
-    and SAM with ρ = 0.5 ends in the flat one. Without momentum SAM stops just beyond the sharp valley, where
-    it looks back at its bottom.
+    The second coordinate rests. The optimizer has momentum, like a ball that rolls. From its start plain
+    descent ends in the sharp valley, and SAM with ρ = 0.5 ends in the flat one. Without momentum SAM stops
+    just beyond the sharp valley, where it looks back at its bottom.
     """
 
     name = "line"
@@ -243,13 +243,13 @@ class Line(Wells):
     window = ((-2.6, 2.9), (-1.0, 1.0))
     starts = ((-2.3, 0.0),)
     optimizer = staticmethod(partial(sgd_steps, momentum=0.8))
-    lr = 0.03
+    lr = 0.04
     steps = 80
     rho = 1.0
 
     bowls = torch.tensor([[(0.5, 0.5), (1.0, 0.0)]], dtype=torch.float64)
     wells = torch.tensor(
-        [[[(-1.0, 0.0), (0.12, 1.0), (0.6, 0.6)], [(1.2, 0.0), (0.9, 1.0), (0.6, 0.6)]]], dtype=torch.float64
+        [[[(-1.0, 0.0), (0.12, 1.0), (0.9, 0.9)], [(1.2, 0.0), (0.9, 1.0), (0.4, 0.4)]]], dtype=torch.float64
     )
 
 

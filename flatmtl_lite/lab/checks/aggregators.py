@@ -54,7 +54,7 @@ good_for_all = Exercise(
             lambda G, d: bool((G * d > 0).all())
         ),
     },
-    praise="the wedge of the instrument holds exactly the directions d for which your function is True.",
+    praise="the wedge of the instrument holds exactly the steps -d whose d your function accepts.",
 )
 
 

@@ -24,6 +24,7 @@ from .parts.looks import Ball, Looks
 from .parts.opening import POSITIONS, find_problem, open_stage, position
 from .parts.path import Path, draw_handle
 from .parts.picture import Picture
+from .parts.steps import along
 
 # Each table makes a new method, so that an aggregator with random draws begins with the same seed.
 FLAT_DESCENTS = {
@@ -117,15 +118,23 @@ class _View:
         traces |= self.looks.at(theta[0], {f"look-{k}": look for k, look in enumerate(looks)})
         hidden = (rhos < 1e-9).unsqueeze(-1)  # at ρ = 0 there is neither a flat part nor a place to look
         shown = [place.masked_fill(hidden, torch.nan) for place in (theta + loss + flat / 2, *looks)]
-        sam = (theta + loss + flat).masked_fill(hidden, torch.nan)  # there it is the loss step
-        things = [theta + loss / 2, shown[0], sam, *shown[1:]]
-        around = torch.cat([path[:, ::2], self.ball.at(theta[0], rhos, method.adaptive)["ball"][:, ::4]], 1)
-        traces |= self.labels.at(things, around)
+        aside = self._aside(loss, flat)  # each name on its arrow's own side
+        sam = (theta + loss + flat + aside).masked_fill(hidden, torch.nan)  # there it is the loss step
+        things = [theta + loss / 2 - aside, shown[0], sam, *shown[1:]]
+        ball = self.ball.at(theta[0], rhos, method.adaptive)["ball"]
+        around = [path[:, ::2], ball[:, ::4], along(theta, [loss, loss + flat])]
+        traces |= self.labels.at(things, torch.cat(around, 1))
         for k, lens in enumerate(self.lenses):
             traces |= lens.at(-d.loss[:, k], -flat_part(d)[:, k])
         traces |= self.cut.at(self.landscape.losses, theta[0], eps[-1], eps.norm(dim=-1)[:, 0])
         traces |= self.between.at(rhos, degrees) | self.within.at(rhos, degrees)
         return Table(traces, _states(rhos, degrees, path, self.landscape))
+
+    def _aside(self, loss: Tensor, flat: Tensor) -> Tensor:
+        """Return a short way (N, 2) across the loss step, to the side where the sum lies."""
+        unit = loss / loss.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        across = flat - (flat * unit).sum(-1, keepdim=True) * unit
+        return 12 / min(self.plane.unit) * across / across.norm(dim=-1, keepdim=True).clamp_min(1e-12)
 
 
 def _states(rhos: Tensor, degrees: dict[str, Tensor], path: Tensor, landscape: Problem) -> list[str]:

@@ -20,7 +20,7 @@ from .parts.steps import along
 
 RADII = {"plain step": 0.0, "SAM, ρ = 0.5": 0.5}
 STEPS = torch.arange(LINE.steps + 1)
-LOWEST = -0.95  # lower end of the picture
+LOWEST = -0.75  # lower end of the picture
 REACH = 0.25  # length of an arrow per unit of slope
 
 
@@ -65,7 +65,7 @@ class _View:
         self.panel.add(go.Scatter(x=[*x, right, left], y=[*y, LOWEST, LOWEST], mode="lines", **below))
         self.panel.add(go.Scatter(x=x, y=y, mode="lines", line=dict(color=BLACK, width=3)))
         names = ["<b>sharp valley</b>", "<b>flat valley</b>"]
-        self.panel.add(text(None, names, BLACK, x=[-0.99, 1.14], y=[-0.32, -0.78]))
+        self.panel.add(text(None, names, BLACK, x=[-0.99, 1.14], y=[-0.6, -0.6]))
         trail = dict(size=9, color=PATH, line=dict(width=1, color=BLACK))
         self.panel.add(go.Scatter(uid="trail", mode="markers", marker=trail))
         tangent = dict(mode="lines", line=dict(color=PURPLE, width=4))

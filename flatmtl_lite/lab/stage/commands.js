@@ -122,7 +122,7 @@ function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
   listen(stage.root, "keydown", (event) => {
     const { key, target, ctrlKey, metaKey, altKey } = event;
     if (ctrlKey || metaKey || altKey || target.type === "number" || target.tagName === "SELECT") return;
-    if (key === "Escape") stage.keys.hidden = true;
+    if (key === "Escape") stage.keys.hidden ? stage.root.closest(".jp-Cell")?.focus() : (stage.keys.hidden = true);
     const name = Object.keys(TOOLS).find((tool) => TOOLS[tool][1] === key);
     if (!stage.tools[name] || stage.tools[name].disabled) return;
     event.preventDefault();

@@ -11,7 +11,7 @@ const TOOLS = {
   png: ["Save as PNG", "s", "M10 2 V12 M6 8 L10 12 L14 8 M3 14 V17 H17 V14"],
   svg: ["Save as SVG", "v", "M3 17 C8 17 5 4 10 4 C15 4 12 17 17 17 M7 4 H13"],
   copy: ["Copy this state", "c", "M7 7 H16 V17 H7 Z M4 13 V3 H13"],
-  more: ["More panels", "m", "M4 6 H16 M4 10 H16 M4 14 H16"],
+  more: ["More panels, where there are any", "m", "M4 6 H16 M4 10 H16 M4 14 H16"],
   full: ["Full screen", "f", "M3 8 V3 H8 M12 3 H17 V8 M17 12 V17 H12 M8 17 H3 V12"],
   help: ["Keys", "?", "M7 7 A3 3 0 1 1 10 11 V13 M10 15.5 V17"],
 };
@@ -93,9 +93,11 @@ function showState(model, stage) {
   const [index, choice, locked] = ["index", "choice", "locked"].map((name) => model.get(name));
   // after a dragged handle has sent the slider back, the old line would contradict it
   const text = (!stage.stale && model.get("states")[choice][index]) || "computing …";
-  // a line that grows and shrinks would move the picture
-  if (text === "computing …") stage.state.style.minHeight = `${stage.state.offsetHeight}px`;
   stage.state.textContent = text;
+  // a line that grows and shrinks would move the picture
+  if (stage.root.clientWidth !== stage.wide) stage.state.style.minHeight = "";
+  stage.wide = stage.root.clientWidth;
+  stage.state.style.minHeight = `${stage.state.offsetHeight}px`;
   stage.figure.setAttribute("aria-label", text);
   stage.slider.value = index;
   stage.value.textContent = model.get("values")[index];

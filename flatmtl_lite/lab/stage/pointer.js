@@ -128,7 +128,7 @@ function letRead(stage, signal) {
     if (!axes || !axes.every((axis) => axis.visible)) return points;
     const [px, py] = [axes[0].p2d(x - axes[0]._offset), axes[1].p2d(y - axes[1]._offset)];
     const grounds = stage.grounds.filter(({ xaxis = "x" }) => xaxis === axes[0]._id);
-    const names = axes.map((axis) => axis.title?.text ?? "");
+    const names = axes.map(({ _name }) => stage.still.layout[_name].title?.text ?? "");
     const heights = grounds.map((ground) => `${ground.meta.view} ${number(heightAt(ground, px, py))}`);
     const place = [px, py].map((value, k) => `${names[k]} ${number(value)}`.trim());
     return [...(points ? [points] : []), ...place, ...heights].join(" · ");
@@ -143,5 +143,7 @@ function letRead(stage, signal) {
     stage.readout.style.top = `${stage.scale * (up._offset + up._length) - stage.readout.offsetHeight - 4}px`;
   };
   stage.moving.addEventListener("pointermove", show, { signal });
-  stage.moving.addEventListener("pointerleave", () => (stage.readout.hidden = true), { signal });
+  const hide = () => (stage.readout.hidden = true);
+  stage.moving.addEventListener("pointerleave", hide, { signal });
+  stage.root.addEventListener("keydown", hide, { signal });
 }

@@ -2,7 +2,7 @@
 
 // The traces that stand on the ground: the same points, lifted to the height of the loss.
 function lifted(stage, ground, range) {
-  const traces = [...stage.resting.data, ...stage.moving.data].filter(({ meta }) => meta?.solid);
+  const traces = [...stage.resting.data, ...stage.moving.data].filter(({ meta, xaxis = "x" }) => meta?.solid && xaxis === "x");
   return traces.map(({ x, y, mode, line, marker }) => ({
     type: "scatter3d",
     mode,
@@ -33,6 +33,7 @@ async function showSolid(stage, { Plotly }) {
     xaxis: axis("θ₁"),
     yaxis: axis("θ₂"),
     zaxis: axis("loss"),
+    domain: { x: [0.05, 1], y: [0, 1] },
     aspectmode: "manual",
     aspectratio: { x: 1.25 * (across._length / up._length), y: 1.25, z: 0.7 },
     camera: stage.relief._fullLayout?.scene?.camera ?? { eye: { x: -1.1, y: -1.75, z: 1.25 }, center: { x: 0, y: 0, z: -0.12 } },

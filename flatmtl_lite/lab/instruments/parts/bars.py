@@ -12,6 +12,7 @@ from .points import lines_with_gaps
 from .weighing import METHODS
 
 CHOSEN = "rgba(230, 159, 0, 0.25)"
+LARGEST = 1.7  # weight at the right end of the axis
 LENGTHS = 2.4  # where the lengths of the steps end, in the unit of the cosines
 LEFT = -2.3  # where the names of the methods begin, in the unit of the weights
 
@@ -47,7 +48,7 @@ class Weights(Rows):
 
     def __init__(self, tasks: int):
         super().__init__(
-            "weights", "weights of the tasks", dict(range=[LEFT, 1.7], tickvals=[0, 0.5, 1, 1.5])
+            "weights", "weights of the tasks", dict(range=[LEFT, LARGEST], tickvals=[0, 0.5, 1, 1.5])
         )
         for k in range(tasks):
             line = dict(color=TASKS[k], width=10 if tasks == 2 else 7)
@@ -62,18 +63,22 @@ class Weights(Rows):
         traces: dict[str, Tensor | Text] = {}
         for k in range(tasks):
             height = (rows + 0.65 * ((k + 0.5) / tasks - 0.5)).expand(positions, n)
-            ends = torch.stack([torch.zeros_like(height), weights[..., k].T], -1)
+            ends = torch.stack([torch.zeros_like(height), self._cut(weights)[..., k].T], -1)
             traces[f"weights-{k}"] = lines_with_gaps(
                 torch.stack([ends, height.unsqueeze(-1).expand_as(ends)], -1)
             )
         names = [f"<b>{name}</b>" if k == chosen else name for k, name in enumerate(METHODS)]
         places = torch.stack([torch.full_like(rows, LEFT), rows], -1)[None]
         traces |= self.box(chosen) | {"weights-names": (places, [names] * positions)}
-        right = self.x["range"][1]
         most = weights.amax(-1).T
-        cut = [[f"<b>… {w:.1f}</b>" if w > right else "" for w in row] for row in most.tolist()]
-        ends = torch.stack([torch.full_like(rows, right), rows], -1).expand(positions, n, 2)
+        cut = [[f"<b>… {w:.1f}</b>" if w > LARGEST else "" for w in row] for row in most.tolist()]
+        ends = torch.stack([torch.full_like(rows, LARGEST), rows], -1).expand(positions, n, 2)
         return traces | {"weights-cut": (ends, cut)}
+
+    @staticmethod
+    def _cut(weights: Tensor) -> Tensor:
+        """Return the lengths of the bars: those that are too long leave room for their number."""
+        return weights.where(weights <= LARGEST, torch.tensor(0.95, dtype=weights.dtype))
 
 
 class Worst(Rows):
