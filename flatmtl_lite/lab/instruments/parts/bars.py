@@ -12,7 +12,7 @@ from .points import lines_with_gaps
 from .weighing import METHODS
 
 CHOSEN = "rgba(230, 159, 0, 0.25)"
-LARGEST = 1.7  # weight at the right end of the axis
+LARGEST, NUMBERS = 1.7, 2.9  # the longest bar, and where the number of a longer one ends
 LENGTHS = 2.4  # where the lengths of the steps end, in the unit of the cosines
 LEFT = -2.3  # where the names of the methods begin, in the unit of the weights
 
@@ -43,12 +43,12 @@ class Rows(Panel):
 class Weights(Rows):
     """The weights of every method, one bar per task; the names of the methods stand at the left.
 
-    A row with a weight beyond the axis says its largest.
+    A longer bar is cut, and its row says the largest weight.
     """
 
     def __init__(self, tasks: int):
         super().__init__(
-            "weights", "weights of the tasks", dict(range=[LEFT, LARGEST], tickvals=[0, 0.5, 1, 1.5])
+            "weights", "weights of the tasks", dict(range=[LEFT, NUMBERS], tickvals=[0, 0.5, 1, 1.5])
         )
         for k in range(tasks):
             line = dict(color=TASKS[k], width=10 if tasks == 2 else 7)
@@ -63,7 +63,7 @@ class Weights(Rows):
         traces: dict[str, Tensor | Text] = {}
         for k in range(tasks):
             height = (rows + 0.65 * ((k + 0.5) / tasks - 0.5)).expand(positions, n)
-            ends = torch.stack([torch.zeros_like(height), self._cut(weights)[..., k].T], -1)
+            ends = torch.stack([torch.zeros_like(height), weights[..., k].T.clamp(max=LARGEST)], -1)
             traces[f"weights-{k}"] = lines_with_gaps(
                 torch.stack([ends, height.unsqueeze(-1).expand_as(ends)], -1)
             )
@@ -72,13 +72,8 @@ class Weights(Rows):
         traces |= self.box(chosen) | {"weights-names": (places, [names] * positions)}
         most = weights.amax(-1).T
         cut = [[f"<b>… {w:.1f}</b>" if w > LARGEST else "" for w in row] for row in most.tolist()]
-        ends = torch.stack([torch.full_like(rows, LARGEST), rows], -1).expand(positions, n, 2)
+        ends = torch.stack([torch.full_like(rows, NUMBERS), rows], -1).expand(positions, n, 2)
         return traces | {"weights-cut": (ends, cut)}
-
-    @staticmethod
-    def _cut(weights: Tensor) -> Tensor:
-        """Return the lengths of the bars: those that are too long leave room for their number."""
-        return weights.where(weights <= LARGEST, torch.tensor(0.95, dtype=weights.dtype))
 
 
 class Worst(Rows):
