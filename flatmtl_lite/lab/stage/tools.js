@@ -1,6 +1,6 @@
 // What a lecturer reaches for: play, undo, pin, save, full screen, and a key for each.
 
-const SWEEP = 4000; // milliseconds from the first slider position to the last
+const SWEEP = 3600; // milliseconds from the first slider position to the last
 
 // Sweep the slider to its end, or pause. With reduced motion it goes on in eight steps.
 function player(model, stage, turn, rested) {
