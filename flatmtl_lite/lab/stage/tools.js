@@ -20,7 +20,8 @@ function player(model, stage, turn, rested) {
     const begin = performance.now();
     stage.tools.play.setAttribute("aria-pressed", "true");
     const next = (now) => {
-      const share = Math.min(1, from + (now - begin) / SWEEP);
+      // the first frame may have begun before the press
+      const share = Math.min(1, from + Math.max(0, now - begin) / SWEEP);
       const index = Math.round((Math.floor(share * steps) / steps) * last);
       if (index !== model.get("index")) turn(index);
       if (share < 1) frame = requestAnimationFrame(next);
