@@ -5,13 +5,13 @@ from pathlib import Path
 from statistics import mean
 
 import nbformat
-import pytest
 import torch
 
 import flatmtl_lite as fm
 from flatmtl_lite import lab, runs
-from flatmtl_lite.runs.records import splitting, teaching
+from flatmtl_lite.runs.records import splitting
 from flatmtl_lite.toy import ACTIVATIONS, TinyNet
+from tests.notebooks.small_network import network, split
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "instructor" / "03_splitting_the_gradient.ipynb"
 SEEN = {label: splitting.recorded_conflict(splitting.recorded(), label) for label in ("LS", "F-LS")}
@@ -21,25 +21,6 @@ def says(sentence: str) -> None:
     cells = nbformat.read(NOTEBOOK, as_version=4).cells
     prose = re.sub(r"[*>\s]+", " ", " ".join(cell.source for cell in cells))
     assert sentence in prose, f"notebook 03 no longer says: {sentence}"
-
-
-@pytest.fixture(scope="module")
-def batch():
-    data = teaching.teaching_data(seed=0)
-    return data.train_images[:64], data.train_labels[:64]
-
-
-def network(activation=torch.nn.ReLU) -> runs.MultiTaskNet:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = runs.mlp().double()
-    net.trunk[2], net.trunk[4] = activation(), activation()
-    return net
-
-
-def split(net, batch, rho: float, **options) -> fm.Decomposition:
-    heads = [list(head.parameters()) for head in net.heads]
-    return fm.decompose(*runs.task_closures(net, *batch), list(net.trunk.parameters()), heads, rho, **options)
 
 
 def shown(stage, uid: str) -> torch.Tensor:

@@ -11,7 +11,8 @@ import flatmtl_lite as fm
 from flatmtl_lite import runs
 from flatmtl_lite.lab.instruments import pole
 from flatmtl_lite.runs.paper.nyuv2 import NYUV2
-from flatmtl_lite.runs.records import splitting, teaching
+from flatmtl_lite.runs.records import splitting
+from tests.notebooks.small_network import network, split
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "instructor" / "91_notes_for_the_curious.ipynb"
 
@@ -20,25 +21,6 @@ def says(sentence: str) -> None:
     cells = nbformat.read(NOTEBOOK, as_version=4).cells
     prose = re.sub(r"[*>`\s]+", " ", " ".join(cell.source for cell in cells))
     assert sentence in prose, f"notebook 91 no longer says: {sentence}"
-
-
-@pytest.fixture(scope="module")
-def batch():
-    data = teaching.teaching_data(seed=0)
-    return data.train_images[:64], data.train_labels[:64]
-
-
-def network(activation=torch.nn.ReLU) -> runs.MultiTaskNet:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = runs.mlp().double()
-    net.trunk[2], net.trunk[4] = activation(), activation()
-    return net
-
-
-def split(net, batch, rho: float, **options) -> fm.Decomposition:
-    heads = [list(head.parameters()) for head in net.heads]
-    return fm.decompose(*runs.task_closures(net, *batch), list(net.trunk.parameters()), heads, rho, **options)
 
 
 def off(found: torch.Tensor, true: torch.Tensor) -> float:

@@ -1,6 +1,8 @@
 // A stage: a plotly figure whose moving traces follow a slider through a table that lies in the page.
 // It asks the kernel only when a draggable point moves, or when the table of a choice is missing.
 
+const AT_ONCE = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
+
 // Jupyter's widgets and pages without a kernel (page.py) call this with a model. It has the methods get,
 // set, save_changes, on, off and send.
 function render({ model, el }) {
@@ -33,7 +35,7 @@ function bring(model, stage, drawn, changed, signal) {
   const show = animated(model, stage, drawn, signal);
   const read = () => {
     drawn.tables = decode(model);
-    drawn.texts = JSON.parse(inTheme(JSON.stringify(model.get("texts"))));
+    drawn.texts = isDark() ? JSON.parse(inTheme(JSON.stringify(model.get("texts")))) : model.get("texts");
     show(true);
   };
   changed("index", () => show(false));
@@ -73,11 +75,10 @@ function animated(model, stage, drawn, signal) {
     if (table === null || signal.aborted) return;
     const texts = drawn.texts[choice];
     const animate = (plot, traces, data) => {
-      const options = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
       if (!traces.length) return Promise.resolve();
       traces.forEach(([trace], k) => texts[trace] && (data[k].text = texts[trace][index]));
       const frame = { data, traces: traces.map(([trace]) => places.get(trace)) };
-      return Plotly.animate(plot, frame, options).catch(() => {}); // a later frame replaced it
+      return Plotly.animate(plot, frame, AT_ONCE).catch(() => {}); // a later frame replaced it
     };
     const [resting, moving] = [model.get("resting"), model.get("moving")];
     if (withResting) animate(stage.resting, resting, points(table.resting, resting, 0));
@@ -105,9 +106,8 @@ function placeOf(model, stage, { places }, k) {
 function follow(model, stage, { Plotly, places }) {
   const k = stage.held;
   const [x, y] = model.get("points")[k];
-  const options = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
   const frame = { data: [{ x: [x], y: [y] }], traces: [places.get(model.get("handles")[k])] };
-  requestAnimationFrame(() => Plotly.animate(layerOf(model, stage, k), frame, options).catch(() => {}));
+  requestAnimationFrame(() => Plotly.animate(layerOf(model, stage, k), frame, AT_ONCE).catch(() => {}));
 }
 
 // Colour the landscape by the chosen loss.
