@@ -39,6 +39,7 @@ from .aggregation import (
 from .decomposition import Decomposition, decomposed, direct, each, erm, second
 from .optim import FlatMTL
 from .passes import decompose
+from .perturbation import SAMO, Polar
 
 __version__ = "0.1.0"
 
@@ -50,6 +51,7 @@ __all__ = [
     "IMTLL",
     "MGDA",
     "RLW",
+    "SAMO",
     "SI",
     "SLAW",
     "UW",
@@ -70,6 +72,7 @@ __all__ = [
     "NashMTL",
     "NonFiniteGradient",
     "PCGrad",
+    "Polar",
     "Report",
     "UPGrad",
     "aggregator",

@@ -22,21 +22,21 @@ class TaskGradients:
         shared: (T, P), one row per task; a task that does not reach a parameter has zeros there.
         heads: T vectors, the gradient of task i's loss with respect to head i.
         losses: (T,), detached.
-        counts: per task the number of micro-batches that have a loss of it. Until :meth:`average` is called,
-            gradients and losses are sums over them.
-        batches: the number of micro-batches.
+        counts: per task the summed weights of the micro-batches that have a loss of it. Until
+            :meth:`average` is called, gradients and losses are weighted sums over them.
+        batches: the summed weights of all micro-batches.
     """
 
     shared: Tensor
     heads: list[Tensor]
     losses: Tensor
-    counts: list[int]
-    batches: int
+    counts: list[float]
+    batches: float
 
     def average(self) -> None:
         """Divide the sums by the counts, in place."""
         for k, count in enumerate(self.counts):
-            if count > 1:
+            if count not in (0, 1):
                 self.shared[k : k + 1] /= count
                 self.heads[k] /= count
                 self.losses[k] /= count
@@ -46,43 +46,45 @@ def task_gradients(
     batches: Sequence[MicroBatch],
     groups: TrunkAndHeads,
     tasks: Sequence[int],
-    first: int = 0,
-    minus: int | None = None,
+    rows: Sequence[int] | None = None,
+    minus: Sequence[int] | None = None,
 ) -> TaskGradients:
     """Compute the gradients of the given tasks' losses, with one backward pass per task.
 
     Args:
-        batches: the micro-batches; each counts equally.
+        batches: the micro-batches.
         groups: shared and head parameters; resolved at the first run.
         tasks: indices of the tasks to run.
-        first: number of the first row of ``groups.rows`` to write to.
-        minus: number of the first row of ``groups.rows`` to subtract from what is written; None: no row.
+        rows: per task the number of the row of ``groups.rows`` to write to; None: 0, 1, 2, ...
+        minus: per task the number of a row of ``groups.rows`` to subtract from what is written; None: no row.
 
     Returns:
-        Rows and vectors in the order of ``tasks``, summed over the micro-batches; ``shared`` is a part of
-        ``groups.rows``.
+        Rows and vectors in the order of ``tasks``, summed over the micro-batches; ``shared`` is the part of
+        ``groups.rows`` from the first of ``rows`` to the last.
 
     Raises:
         ValueError: no micro-batch, a loss that is not a scalar with a graph, or a parameter without a place.
     """
 
+    rows = range(len(tasks)) if rows is None else rows
+
     def backward(losses: list[Tensor | None], heads: list[Views], write: Write) -> None:
         present = [(k, loss) for k, loss in enumerate(losses) if loss is not None]
         for k, loss in present:
             grads = _grad(loss, groups.shared + groups.heads[tasks[k]], retain_graph=k != present[-1][0])
-            subtracted = None if minus is None else groups.views(minus + k)
-            write(k, groups.views(first + k), grads[: len(groups.shared)], subtracted)
+            subtracted = None if minus is None else groups.views(minus[k])
+            write(k, groups.views(rows[k]), grads[: len(groups.shared)], subtracted)
             write(k, heads[k], grads[len(groups.shared) :])
             del grads  # before the next pass makes its own
 
-    return _summed(batches, groups, tasks, slice(first, first + len(tasks)), backward)
+    return _summed(batches, groups, tasks, rows, backward)
 
 
 def weighted_gradients(
     batches: Sequence[MicroBatch],
     groups: TrunkAndHeads,
     weigh: Callable[[Tensor], Tensor],
-    first: int = 0,
+    row: int = 0,
     minus: int | None = None,
 ) -> TaskGradients:
     """Compute the gradient of the weighted sum of all losses, with one backward pass.
@@ -91,10 +93,11 @@ def weighted_gradients(
     counts as eps² at least. The result means nothing if a task is absent, see ``counts``.
 
     Args:
-        batches: the micro-batches; each counts equally.
+        batches: the micro-batches.
         groups: shared and head parameters; resolved at the first run.
         weigh: losses (T,) -> weights (T,), called for every micro-batch.
-        first, minus: as for :func:`task_gradients`.
+        row: number of the row of ``groups.rows`` to write to.
+        minus: number of the row to subtract from what is written; None: no row.
 
     Returns:
         ``shared`` has one row (1, P); the rest has T entries.
@@ -108,38 +111,53 @@ def weighted_gradients(
         weights = weigh(values.detach()).to(values).clamp_min(torch.finfo(values.dtype).eps ** 2)
         grads = iter(_grad((weights * values).sum(), groups.parameters))
         subtracted = None if minus is None else groups.views(minus)
-        write(0, groups.views(first), [next(grads) for _ in groups.shared], subtracted)
+        write(0, groups.views(row), [next(grads) for _ in groups.shared], subtracted)
         for k, (head, weight) in enumerate(zip(heads, weights, strict=True)):
             weighted = [next(grads) for _ in head]
             write(k, head, [None if grad is None else grad / weight for grad in weighted])
 
     tasks = range(len(batches[0].losses))
-    return _summed(batches, groups, tasks, slice(first, first + 1), backward)
+    return _summed(batches, groups, tasks, [row], backward)
 
 
 Views = list[Tensor]  # of one vector, in the shapes of parameters
 
 
 class Write(Protocol):
-    """Writes or adds gradients of task k, less ``minus``, to the views of a vector. None counts as 0."""
+    """Writes or adds weighted gradients of task k, less ``minus``, to the views of a vector. None is 0."""
 
     def __call__(
         self, k: int, views: Views, grads: Sequence[Tensor | None], minus: Views | None = None
     ) -> None: ...
 
 
+@torch.no_grad()
+def task_losses(batches: Sequence[MicroBatch], tasks: Sequence[int], like: Tensor) -> TaskGradients:
+    """Compute the given tasks' losses alone, without a graph; the gradients are empty."""
+    totals, counts = like.new_zeros(len(tasks)), [0.0] * len(tasks)
+    for batch in batches:
+        for k, loss in enumerate(batch.run(tasks)):
+            if loss is not None:
+                totals[k] += batch.weight * loss.detach().squeeze()
+                counts[k] += batch.weight
+    empty = like.new_empty(len(tasks), 0)
+    return TaskGradients(empty, list(empty), totals, counts, sum(batch.weight for batch in batches))
+
+
 def _summed(
     batches: Sequence[MicroBatch],
     groups: TrunkAndHeads,
     tasks: Sequence[int],
-    rows: slice,
+    rows: Sequence[int],
     backward: Callable[[list[Tensor | None], list[Views], Write], None],
 ) -> TaskGradients:
     """Run the micro-batches, and write the sums of their gradients to the rows and to new head vectors."""
-    groups.reserve(rows.stop)
-    counts = [0] * len(tasks)
+    groups.reserve(max(rows, default=-1) + 1)
+    counts = [0.0] * len(tasks)
     for number, batch in enumerate(batches):
         losses = batch.run(tasks)
+        if batch.weight != 1:
+            losses = [None if loss is None else batch.weight * loss for loss in losses]
         groups.resolve(losses, tasks)
         zero = groups.shared[0].new_zeros(())
         values = torch.stack([zero if loss is None else loss.detach() for loss in losses])
@@ -147,17 +165,20 @@ def _summed(
             heads = [groups.heads[i] for i in tasks]
             vectors = [(head or groups.shared)[0].new_empty(sum(map(Tensor.numel, head))) for head in heads]
             views = [unflatten(vector, head) for vector, head in zip(vectors, heads, strict=True)]
-            totals = TaskGradients(groups.rows[rows], vectors, values, counts, len(batches))
+            shared = groups.rows[rows[0] : rows[-1] + 1]
+            totals = TaskGradients(shared, vectors, values, counts, 0)
         else:
             totals.losses += values
-        backward(losses, views, partial(_write, counts))
+        totals.batches += batch.weight
+        backward(losses, views, partial(_write, counts, batch.weight))
         for k, loss in enumerate(losses):
-            counts[k] += loss is not None
+            counts[k] += 0 if loss is None else batch.weight
         del losses, loss  # and with them their graphs, before the next run
     if not batches:
         raise ValueError("Got no micro-batch; expected at least one.")
     for k in [k for k, count in enumerate(counts) if count == 0]:
-        totals.shared[k : k + 1].zero_()
+        for row in rows[k : k + 1]:
+            groups.rows[row].zero_()
         totals.heads[k].zero_()
     return totals
 
@@ -176,7 +197,12 @@ def _grad(loss: Tensor, parameters: list[Tensor], retain_graph: bool = False) ->
 
 
 def _write(
-    counts: list[int], k: int, views: Views, grads: Sequence[Tensor | None], minus: Views | None = None
+    counts: list[float],
+    weight: float,
+    k: int,
+    views: Views,
+    grads: Sequence[Tensor | None],
+    minus: Views | None = None,
 ) -> None:
     """Do as :class:`Write` says: write if no micro-batch had a loss of task k yet, else add."""
     if not views:
@@ -185,12 +211,12 @@ def _write(
     if counts[k] > 0:
         torch._foreach_add_(views, present)
         if minus is not None:
-            torch._foreach_sub_(views, minus)
+            torch._foreach_sub_(views, minus, alpha=weight)
     elif minus is None:
         torch._foreach_copy_(views, present)
     else:
         for view, grad, other in zip(views, present, minus, strict=True):
-            torch.sub(grad, other, out=view)
+            torch.sub(grad, other, alpha=weight, out=view)
 
 
 def _dense(like: Tensor, grad: Tensor | None) -> Tensor:

@@ -28,15 +28,21 @@ class MicroBatch:
         features: () -> z, runs the trunk.
         losses: per task z -> scalar, runs that task's head.
         state: the guard of the step; by default one that knows no buffers.
+        weight: how much it counts among the micro-batches of a batch, for example its number of samples.
 
     Raises:
-        ValueError: ``features`` or a loss is not callable.
+        ValueError: ``features`` or a loss is not callable, or the weight is not finite and > 0.
     """
 
-    def __init__(self, features: Features, losses: Losses, state: StateGuard | None = None) -> None:
+    def __init__(
+        self, features: Features, losses: Losses, state: StateGuard | None = None, weight: float = 1
+    ) -> None:
         if not callable(features):
             raise ValueError(f"Got {type(features).__name__} as features; expected a callable () -> z.")
+        if not 0 < weight < math.inf:
+            raise ValueError(f"Got a micro-batch of weight {weight!r}; expected its number of samples, > 0.")
         self.features, self.losses, self.state = features, list(losses), state or StateGuard()
+        self.weight = weight
         self._first_losses: dict[int, Tensor] = {}
         for i, loss in enumerate(self.losses):
             if not callable(loss):
@@ -94,7 +100,7 @@ class MicroBatch:
                 f"The loss of task {i} is {kind}; expected one floating scalar tensor. Reduce it, "
                 "for example with .mean(), and return nothing else with it."
             )
-        if not loss.requires_grad:
+        if not loss.requires_grad and torch.is_grad_enabled():
             raise ValueError(
                 f"The loss of task {i} does not depend on any parameter; expected a graph from the "
                 "parameters to the loss. Check for torch.no_grad() or .detach()."

@@ -1,5 +1,6 @@
 """FlatMTL: the training step that a PyTorch user calls."""
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -9,14 +10,18 @@ from torch import Tensor
 
 from .aggregation import Aggregator, GramianAggregator, LossWeighting, Mean, NonFiniteGradient, state_kept
 from .aggregation.base import check_aggregator
+from .cheaper import Cheaper
 from .decomposition import Decomposition, check_rule, combine
 from .gradients import TaskGradients
 from .micro_batch import AbsentTask, Features, Losses, MicroBatch
-from .passes import run_passes, run_weighted_passes
-from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, StateGuard
+from .noise import add_noise, noise_scale
+from .passes import Passes
+from .perturbation import DEFAULT_NORM, DEFAULT_RHO, SAMO, Perturbation, Polar, StateGuard
 from .report import Report
 from .state import replayed
 from .trunk_and_heads import TrunkAndHeads, check_steps_on_gradients, trained_parameters, unflatten
+
+Batch = tuple[Features, Losses] | tuple[Features, Losses, float]
 
 
 class FlatMTL:
@@ -40,6 +45,11 @@ class FlatMTL:
         process_group: a torch.distributed group (``torch.distributed.group.WORLD``); gradients are
             averaged over its ranks before ε and before aggregation.
         on_nonfinite: "raise" :class:`NonFiniteGradient`, or "skip" the step and count it in ``skipped``.
+        flat_every, flat_tasks, flat_batch: compute the flat parts at every k-th step, of a share of the
+            tasks, on a share of the batch; see :class:`~flatmtl_lite.cheaper.Cheaper`.
+        noise: γ ≥ 0 of SAGE's noise on every gradient entry, of size γ (1 - mean cosine of the tasks), see
+            :func:`~flatmtl_lite.noise.noise_scale`.
+        seed: seed of what the step itself draws: SAMO's z, the tasks of ``flat_tasks``, the noise.
 
     ``aggregate``, ``combine`` and ``perturbation`` are attributes that may be replaced between steps, for
     example ``step.perturbation = Perturbation(rho)`` for a schedule of ρ.
@@ -67,12 +77,17 @@ class FlatMTL:
         aggregate: Aggregator | None = None,
         rho: float = DEFAULT_RHO,
         combine: str = "decomposed",
-        perturb: str = "task",
+        perturb: str | SAMO | Polar = "task",
         rho_heads: float | None = None,
         adaptive: bool = False,
         norm: str = DEFAULT_NORM,
         process_group: "torch.distributed.ProcessGroup | None" = None,
         on_nonfinite: str = "raise",
+        flat_every: int = 1,
+        flat_tasks: float = 1.0,
+        flat_batch: float = 1.0,
+        noise: float = 0.0,
+        seed: int = 0,
     ) -> None:
         check_rule(combine)
         self.aggregate = check_aggregator(Mean() if aggregate is None else aggregate, combine)
@@ -84,6 +99,10 @@ class FlatMTL:
         self.perturbation = Perturbation(rho, rho_heads, adaptive, norm, perturb)
         self.combine, self.on_nonfinite, self.skipped = combine, on_nonfinite, 0
         self.process_group = process_group
+        if not 0 <= noise < math.inf:
+            raise ValueError(f"Got noise={noise!r}; expected a finite number >= 0, for example 1e-4.")
+        self.cheaper, self.noise, self.seed = Cheaper(flat_every, flat_tasks, flat_batch), noise, seed
+        self.steps = 0
         self._repeats = self._met_absent_task = False
 
     def __call__(self, features: Features, losses: Losses) -> Report:
@@ -102,12 +121,13 @@ class FlatMTL:
             self.optimizer.step()
         return report
 
-    def backward(self, batches: Sequence[tuple[Features, Losses]]) -> Report:
+    def backward(self, batches: Sequence[Batch]) -> Report:
         """Fill ``.grad`` of all parameters and step nothing. Earlier gradients are replaced.
 
         Args:
-            batches: micro-batches (features, losses), together one batch: gradients are averaged
-                over them, equally weighted, before ε and before aggregation. A loss may return None: its
+            batches: micro-batches (features, losses) or (features, losses, samples), together one batch:
+                gradients are averaged over them, equally or by the numbers of samples, before ε and
+                before aggregation. A loss may return None: its
                 task is absent, its head gets no gradient, and ``Report.tasks`` has the others.
 
         Raises:
@@ -116,7 +136,10 @@ class FlatMTL:
                 cases weights, gradients, buffers, generators and the aggregator's state are as before.
         """
         state = StateGuard()
-        micro_batches = [MicroBatch(features, losses, state) for features, losses in batches]
+        micro_batches = [
+            MicroBatch(features, losses, state, *(samples if len(batches) > 1 or self.process_group else ()))
+            for features, losses, *samples in batches
+        ]
         counts = sorted({len(batch.losses) for batch in micro_batches})
         if len(counts) != 1:
             raise ValueError(
@@ -136,9 +159,10 @@ class FlatMTL:
             return Report(None, skipped=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the aggregator's state and the count of skipped steps, to be saved with the optimizer's."""
+        """Return what the step remembers, to be saved with the optimizer's state."""
         name = type(self.aggregate).__name__
-        return {"aggregator": name, "aggregate": self.aggregate.state_dict(), "skipped": self.skipped}
+        state = {"aggregator": name, "aggregate": self.aggregate.state_dict(), "skipped": self.skipped}
+        return state | {"steps": self.steps, "cheaper": self.cheaper.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state that :meth:`state_dict` returned.
@@ -154,7 +178,8 @@ class FlatMTL:
                 f"{type(self.aggregate).__name__}. Make FlatMTL with the aggregator that it comes from."
             )
         self.aggregate.load_state_dict(state["aggregate"])
-        self.skipped = state["skipped"]
+        self.cheaper.load_state_dict(state["cheaper"])
+        self.skipped, self.steps = state["skipped"], state["steps"]
 
     @property
     def rule(self) -> str:
@@ -170,7 +195,7 @@ class FlatMTL:
         then, a loss weighting with the rule "erm" takes one per task for several micro-batches and for
         ``process_group``.
         """
-        return self._weighting is None or self._met_absent_task
+        return self._met_absent_task or (self._weighting is None and not self._needs_sam_rows_alone)
 
     def average(self, gradients: TaskGradients) -> None:
         """Average gradients and losses over micro-batches and processes, in place."""
@@ -182,6 +207,11 @@ class FlatMTL:
         gradients.average()
 
     @property
+    def _seed(self) -> int:
+        """Seed of this step's draws, the same in every process."""
+        return (self.seed * 1_000_003 + self.steps) % 2**63
+
+    @property
     def _in_optimizer(self) -> set[Tensor]:
         return {p for group in self.optimizer.param_groups for p in group["params"]}
 
@@ -191,40 +221,60 @@ class FlatMTL:
 
         That takes weights from the losses alone, and gradients of all tasks at one point.
         """
-        A, one_point = self.aggregate, self.rule == "erm" or self.perturbation.perturb == "mean"
-        return A if isinstance(A, (Mean, LossWeighting)) and one_point else None
+        A, one_point = self.aggregate, self.rule == "erm" or self.perturbation.is_common
+        kinds = (Mean, LossWeighting) if self.cheaper.every == 1 or self.rule == "erm" else Mean
+        whole = self.rule == "erm" or self.cheaper.tasks == self.cheaper.batch == 1
+        return A if isinstance(A, kinds) and one_point and whole and self.noise == 0 else None
+
+    @property
+    def _needs_sam_rows_alone(self) -> bool:
+        """Whether the gradients at θ+ε are enough, and at θ the gradient of the mean loss."""
+        exact = self.cheaper.is_trivial and self.noise == 0
+        return self.rule == "direct" and exact and not self.perturbation.reads_tasks
 
     def _backward(self, batches: list[MicroBatch], state: StateGuard) -> Report:
-        weighting = None if self.needs_task_gradients else self._weighting
+        weighting = None if self._met_absent_task else self._weighting
         # a loss weighting reads the losses of the whole batch, which no single part knows
         in_parts = len(batches) > 1 or self.process_group is not None
         if in_parts and self.rule == "erm" and isinstance(weighting, LossWeighting):
             weighting = None
+        split = self.needs_task_gradients or weighting is not None or not self._needs_sam_rows_alone
+        step = partial(self._direction, batches, state)
         try:
-            d, direction = replayed(partial(self._direction, batches, state, weighting))
+            d, direction = replayed(partial(step, weighting, split))
         except (NonFiniteGradient, AbsentTask) as error:
-            if weighting is None:
+            if weighting is None and split:
                 raise
             # one row for all tasks cannot tell which task was not finite, nor leave one out; a row each can
             self._met_absent_task |= isinstance(error, AbsentTask)
-            weighting = None
-            d, direction = replayed(partial(self._direction, batches, state, weighting))
+            weighting, split = None, True
+            d, direction = replayed(partial(step, weighting, split))
         self._fill(direction, d)
-        gramian = d.gramian if weighting is None else None
-        return Report(d.losses, d.perturbed_losses, gramian, tasks=d.tasks)
+        gramian = d.gramian if weighting is None and split else None
+        report = Report(d.losses, d.perturbed_losses, gramian, tasks=d.tasks)
+        if not split:
+            report.sam_gramian = d.gramian[: len(d.tasks), : len(d.tasks)]
+        return report
 
     def _direction(
-        self, batches: list[MicroBatch], state: StateGuard, weighting: Mean | LossWeighting | None
+        self,
+        batches: list[MicroBatch],
+        state: StateGuard,
+        weighting: Mean | LossWeighting | None,
+        split: bool,
     ) -> tuple[Decomposition, Tensor]:
         """Return the decomposition and the trunk's direction; if it raises, leave everything as before."""
         perturbation = None if self.rule == "erm" else self.perturbation
-        passes, verify = (batches, self.trunk_and_heads, perturbation), not self._repeats
-        with state_kept(self.aggregate, only_on_error=True), state.undone_on_error():
+        weigh = None if weighting is None else weighting.loss_weights
+        passes = Passes(batches, self.trunk_and_heads, perturbation, self.average, weigh, split)
+        passes.verify, passes.cheaper, passes.seed = not self._repeats, self.cheaper, self._seed
+        with (
+            state_kept(self.aggregate, only_on_error=True),
+            self.cheaper.kept_on_error(),
+            state.undone_on_error(),
+        ):
             with state:
-                if weighting is None:
-                    d = run_passes(*passes, self.average, verify)
-                else:
-                    d = run_weighted_passes(*passes, weighting.loss_weights, self.average, verify)
+                d = passes.run()
             with self.aggregate.present(d.tasks, len(self.trunk_and_heads.heads)):
                 direction = combine(d, self.aggregate, self.rule) if weighting is None else d.sam[0]
                 self.aggregate.learn()
@@ -233,6 +283,7 @@ class FlatMTL:
             direction = direction.clone()
             self.trunk_and_heads.forget_rows()
         self._repeats = True
+        self.steps += 1
         return d, direction
 
     def _fill(self, direction: Tensor, d: Decomposition) -> None:
@@ -245,3 +296,7 @@ class FlatMTL:
         for parameters, grads in filled:
             for p, grad in zip(parameters, grads, strict=True):
                 p.grad = grad.to(p.dtype)
+        if self.noise > 0:
+            T = len(d.tasks)
+            scale = noise_scale(d.gramian[:T, :T], self.noise)
+            add_noise([p.grad for p in groups.parameters if p.grad is not None], scale, self._seed)

@@ -4,17 +4,21 @@ Algorithm 1 of arXiv 2211.13723 is :func:`decompose` followed by ``decomposed``.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from .aggregation import Mean, NonFiniteGradient
+from .cheaper import Cheaper, merge
 from .decomposition import Decomposition, copied
-from .gradients import TaskGradients, task_gradients, weighted_gradients
+from .gradients import TaskGradients, task_gradients, task_losses, weighted_gradients
 from .micro_batch import AbsentTask, Features, Losses, MicroBatch
-from .perturbation import DEFAULT_NORM, DEFAULT_RHO, Perturbation, perturbed
+from .perturbation import DEFAULT_NORM, DEFAULT_RHO, SAMO, Perturbation, Polar, perturbed
+from .perturbation.sam import Step
 from .perturbation.weights import move, restored
 from .state import StateGuard, replayed
 from .trunk_and_heads import TrunkAndHeads, flatten, unflatten
@@ -29,7 +33,8 @@ def decompose(
     rho_heads: float | None = None,
     adaptive: bool = False,
     norm: str = DEFAULT_NORM,
-    perturb: str = "task",
+    perturb: str | SAMO | Polar = "task",
+    seed: int = 0,
 ) -> Decomposition:
     """Split each task's SAM gradient into its loss part and its flat part (arXiv 2211.13723, Alg. 1).
 
@@ -45,6 +50,7 @@ def decompose(
             from the graph: a parameter that every loss reaches is shared, one that one loss reaches
             belongs to its head.
         rho, rho_heads, adaptive, norm, perturb: see :class:`~flatmtl_lite.perturbation.Perturbation`.
+        seed: seed of what ``perturb`` draws (:class:`SAMO`).
 
     Returns:
         A :class:`Decomposition` with loss, flat of shape (T, P).
@@ -67,99 +73,197 @@ def decompose(
 
     def split() -> Decomposition:
         with StateGuard() as state:
-            return run_passes([MicroBatch(features, losses, state)], groups, perturbation)
+            return Passes([MicroBatch(features, losses, state)], groups, perturbation, seed=seed).run()
 
     return replayed(split)
 
 
-def run_passes(
-    batches: Sequence[MicroBatch],
-    groups: TrunkAndHeads,
-    perturbation: Perturbation | None,
-    average: Callable[[TaskGradients], None] = TaskGradients.average,
-    verify: bool = False,
-) -> Decomposition:
-    """Run :func:`decompose` over micro-batches: first gradients, ε, second gradients less the first.
+@dataclass
+class Passes:
+    """The passes of one step: gradients at θ, the step ε, and gradients at θ+ε less the first.
 
-    Args:
-        batches: the micro-batches that make one batch. The block of their guard must be active; it puts
-            buffers and generators back.
+    Attributes:
+        batches: the micro-batches that make one batch. The block of their guard must be active when the
+            passes run; it puts buffers and generators back.
         groups: shared and head parameters.
         perturbation: None, or a zero one: no perturbed pass runs.
         average: called on every set of gradients, to average it in place over micro-batches, and perhaps over
             processes.
+        weigh: losses at θ (T,) -> weights (T,). If given, one backward pass of the weighted losses replaces
+            one per task, and the trunk has one row. With a perturbation, which must be common to the tasks,
+            ``loss`` is the gradient of the mean loss, and ``loss + flat`` that of the weighted losses at θ+ε.
+        split: False: ``loss`` holds the tasks' gradients at θ+ε, and there is no flat part. Then one backward
+            pass of the mean loss is enough at θ. The perturbation must not read the tasks' gradients.
         verify: whether to check that the losses repeat, which takes one more pass without backward.
-
-    Raises:
-        ValueError, NonFiniteGradient: as :func:`decompose`.
+        seed: seed of what the perturbation draws.
+        cheaper: which flat parts to compute, on which micro-batches. Parts that are not split, and losses
+            that are weighed, leave it no choice but ``every``.
     """
-    T = len(batches[0].losses)
-    groups.check_tasks(T)
-    perturbation = None if perturbation is None or perturbation.is_zero else perturbation
-    # the loss part, the flat part, a copy of the weights
-    groups.reserve(T if perturbation is None else 2 * T + 1)
-    clean = task_gradients(batches, groups, range(T))
-    counts = list(clean.counts)
-    average(clean)
-    tasks = _leave_out_absent(clean)
-    if perturbation is None:
-        return _decomposition(clean, None, groups, tasks)
-    if verify:
-        batches[0].check_repeats()
-    if perturbation.perturb == "mean":
-        with _moved_by_mean(groups, clean, perturbation, tasks):
-            sam = task_gradients(batches, groups, tasks, first=len(tasks), minus=0)
-    else:
-        sam = _perturbed_gradients(batches, groups, clean, perturbation, tasks)
-    if changed := [i for i, count in zip(tasks, sam.counts, strict=True) if count != counts[i]]:
-        raise ValueError(
-            f"The losses of tasks {changed} were None in one pass of the step and not in another; expected "
-            "the same in every pass. Decide before the step which tasks the batch has."
+
+    batches: Sequence[MicroBatch]
+    groups: TrunkAndHeads
+    perturbation: Perturbation | None
+    average: Callable[[TaskGradients], None] = TaskGradients.average
+    weigh: Callable[[Tensor], Tensor] | None = None
+    split: bool = True
+    verify: bool = False
+    seed: int = 0
+    cheaper: Cheaper = field(default_factory=Cheaper)
+
+    def run(self) -> Decomposition:
+        """Run the passes.
+
+        Raises:
+            ValueError: as :func:`decompose`.
+            NonFiniteGradient: as :func:`decompose`, but one row for all tasks cannot tell which task it was.
+            AbsentTask: a loss is None, and one backward pass should serve all tasks.
+        """
+        groups, T = self.groups, len(self.batches[0].losses)
+        groups.check_tasks(T)
+        p = None if self.perturbation is None or self.perturbation.is_zero else self.perturbation
+        one_row = self.weigh is not None or not self.split
+        first, sam_rows = 1 if one_row else T, T if self.weigh is None else 1
+        part = self.batches if p is None or one_row else self.cheaper.part(self.batches)
+        rest = self.batches[len(part) :]
+        part_row = first + sam_rows if rest else 0
+        if p is not None:  # gradients at θ, at θ+ε, at θ on a part of the batch; memory for ε; the weights
+            groups.reserve(first + sam_rows + (T if rest else 0) + p.spare_rows + 1)
+        if one_row:
+            weigh = Mean().loss_weights if p or not self.weigh else self.weigh
+            clean = at_theta = weighted_gradients(self.batches, groups, weigh)
+        else:
+            clean = at_theta = task_gradients(part, groups, range(T), range(part_row, part_row + T))
+        counts = list(at_theta.counts)
+        self.average(at_theta)
+        if rest:
+            clean = task_gradients(rest, groups, range(T))
+            self.average(clean)
+            merge(at_theta, clean)
+        if one_row and min(clean.counts) < clean.batches:
+            raise AbsentTask
+        tasks = list(range(T)) if one_row else _leave_out_absent(clean)
+        if p is None:
+            return _decomposition(clean, None, groups, tasks)
+        if self.verify:
+            self.batches[0].check_repeats()
+        fresh = self.cheaper.fresh(tasks, self.seed)
+        minus = [part_row + (tasks[k] if rest else k) for k in range(len(tasks))] if self.split else None
+        sam = self._perturbed_gradients(p, clean, tasks, fresh, part, minus)
+        if changed := [tasks[k] for k in fresh if sam.counts[k] != counts[tasks[k]]]:
+            raise ValueError(
+                f"The losses of tasks {changed} were None in one pass of the step and not in another; "
+                "expected the same in every pass. Decide before the step which tasks the batch has."
+            )
+        self.average(sam)
+        self.cheaper.complete(clean, at_theta if rest else clean, sam, tasks, fresh)
+        return _decomposition(clean, sam, groups, tasks, self.split)
+
+    def _perturbed_gradients(
+        self,
+        perturbation: Perturbation,
+        clean: TaskGradients,
+        tasks: list[int],
+        fresh: list[int],
+        batches: Sequence[MicroBatch],
+        minus: list[int] | None,
+    ) -> TaskGradients:
+        """Return the gradients at θ+ε of the tasks at the places ``fresh``, and for the others those at θ.
+
+        The trunk's are less the rows ``minus``. Those of the other tasks mean nothing.
+        """
+        groups, first, heads = self.groups, len(clean.shared), [self.groups.heads[i] for i in tasks]
+        sam = TaskGradients(
+            groups.rows[first : first + (1 if self.weigh else len(tasks))],
+            [head.clone() for head in clean.heads],
+            clean.losses.clone(),
+            [1.0] * len(tasks),
+            clean.batches,
         )
-    average(sam)
-    return _decomposition(clean, sam, groups, tasks)
+        if not fresh:
+            return sam
+        theta, theta_heads = _weights(groups, tasks)
+        with restored(groups.shared, theta):
+            steps, losses = self._steps(perturbation, clean, tasks, theta, theta_heads)
+            for step, members in _by_trunk_step(steps, fresh):
+                move(groups.shared, groups.views(-1), unflatten(step.direction, groups.shared), step.factor)
+                with ExitStack() as moved:
+                    for k in members:
+                        moved.enter_context(perturbed(heads[k], theta_heads[k], *steps[k][1]))
+                    if self.weigh is not None:
+                        weights = self.weigh(losses).expand_as
+                        return weighted_gradients(batches, groups, weights, first, minus=0)
+                    part = task_gradients(
+                        batches,
+                        groups,
+                        [tasks[k] for k in members],
+                        [first + k for k in members],
+                        minus and [minus[k] for k in members],
+                    )
+                for k, head, loss, count in zip(members, part.heads, part.losses, part.counts, strict=True):
+                    sam.heads[k], sam.losses[k], sam.counts[k] = head, loss, count
+        return sam
+
+    def _steps(
+        self,
+        perturbation: Perturbation,
+        clean: TaskGradients,
+        tasks: list[int],
+        theta: Tensor,
+        theta_heads: list[Tensor],
+    ) -> tuple[list[tuple[Step, Step]], Tensor]:
+        """Return each task's ε for trunk and head, and the losses at θ, (T,), on the CPU."""
+
+        def to_cpu(numbers: Tensor) -> Tensor:
+            numbers, *losses = copied(numbers, clean.losses)
+            losses_on_cpu.extend(losses)
+            return numbers
+
+        losses_on_cpu: list[Tensor] = []
+        groups, choice = self.groups, perturbation.perturb
+        memory = groups.rows[len(clean.shared) : -1]
+        shared, heads, rows, scratch = clean.shared, clean.heads, None, memory[: len(tasks)]
+        if choice != "task" and len(shared) > 1:
+            place = memory[-1:] if isinstance(choice, SAMO) else memory[:1]
+            shared = torch.mean(shared, 0, keepdim=True, out=place)
+        if isinstance(choice, SAMO):
+            out = memory[-3:-1] if choice.one_draw else scratch
+            sizes = [parameter.numel() for parameter in groups.shared]
+            differences = partial(self._differences, choice, clean, tasks)
+            q = choice.directions(shared[0], clean.shared, len(tasks), out, sizes, differences, self.seed)
+            (shared, rows), scratch = q, None
+        elif perturbation.is_common:
+            sizes, weights, scratch = [len(head) for head in heads], torch.cat(theta_heads), scratch[-1:]
+            if isinstance(choice, Polar):
+                shared = choice.directions(shared[0], groups.shared).unsqueeze(0)
+                heads = [choice.directions(h, groups.heads[i]) for i, h in zip(tasks, heads, strict=True)]
+            mean = torch.cat(heads) / len(heads)
+            [(step, block)] = perturbation.steps(shared, [mean], theta, [weights], scratch, to_cpu=to_cpu)
+            parts = block.direction.split(sizes)
+            return [(step, Step(part, block.factor)) for part in parts], losses_on_cpu[0]
+        steps = perturbation.steps(shared, heads, theta, theta_heads, scratch, rows, to_cpu)
+        return steps, losses_on_cpu[0]
+
+    def _differences(
+        self, samo: SAMO, clean: TaskGradients, tasks: list[int], z: Tensor, members: Sequence[int]
+    ) -> Tensor:
+        """Return l_i(θ+μz) - l_i(θ-μz) of some of the tasks, from two forward passes."""
+        groups, ends = self.groups, []
+        with self.batches[0].state.evaluating(samo.evaluate):
+            for distance in (samo.mu, -samo.mu):
+                move(groups.shared, groups.views(-1), unflatten(z, groups.shared), distance)
+                end = task_losses(self.batches, [tasks[k] for k in members], clean.losses)
+                self.average(end)
+                ends.append(end.losses)
+        return ends[0] - ends[1]
 
 
-def run_weighted_passes(
-    batches: Sequence[MicroBatch],
-    groups: TrunkAndHeads,
-    perturbation: Perturbation | None,
-    weigh: Callable[[Tensor], Tensor],
-    average: Callable[[TaskGradients], None] = TaskGradients.average,
-    verify: bool = False,
-) -> Decomposition:
-    """Run the passes with one backward pass of the weighted losses instead of one per task.
-
-    Without a perturbation the one row ``loss`` is the gradient of the weighted losses. With a perturbation,
-    which is always by the mean loss, ``loss`` is the gradient of the mean loss, and the sum ``loss + flat``
-    is the gradient of the weighted losses at θ+ε.
-
-    Args:
-        batches, groups, perturbation, average, verify: as for :func:`run_passes`.
-        weigh: losses at θ (T,) -> weights (T,).
-
-    Raises:
-        ValueError: as :func:`decompose`.
-        NonFiniteGradient: as :func:`decompose`, but the one row cannot tell which task it was.
-        AbsentTask: a loss is None.
-    """
-    tasks = range(len(batches[0].losses))
-    groups.check_tasks(len(tasks))
-    perturbation = None if perturbation is None or perturbation.is_zero else perturbation
-    groups.reserve(1 if perturbation is None else 3)
-    clean = weighted_gradients(batches, groups, Mean().loss_weights if perturbation else weigh)
-    average(clean)
-    if min(clean.counts) < clean.batches:
-        raise AbsentTask
-    if perturbation is None:
-        return _decomposition(clean, None, groups, tasks)
-    if verify:
-        batches[0].check_repeats()
-    with _moved_by_mean(groups, clean, perturbation, tasks) as losses:
-        weights = weigh(losses)
-        sam = weighted_gradients(batches, groups, lambda losses: weights, first=1, minus=0)
-    average(sam)
-    return _decomposition(clean, sam, groups, tasks)
+def _by_trunk_step(steps: list[tuple[Step, Step]], places: list[int]) -> list[tuple[Step, list[int]]]:
+    """Return each different step of the trunk at the given places, with those of them that it serves."""
+    by_step: dict[tuple[int, float], tuple[Step, list[int]]] = {}
+    for k in places:
+        step = steps[k][0]
+        by_step.setdefault((step.direction.data_ptr(), step.factor), (step, []))[1].append(k)
+    return list(by_step.values())
 
 
 def _leave_out_absent(clean: TaskGradients) -> list[int]:
@@ -175,56 +279,6 @@ def _leave_out_absent(clean: TaskGradients) -> list[int]:
     return tasks
 
 
-def _perturbed_gradients(
-    batches: Sequence[MicroBatch],
-    groups: TrunkAndHeads,
-    clean: TaskGradients,
-    perturbation: Perturbation,
-    tasks: Sequence[int],
-) -> TaskGradients:
-    """Return the gradients at θ+ε, where each task has its own ε; of the trunk's, the flat part."""
-    T, own_heads = len(tasks), [groups.heads[i] for i in tasks]
-    flat, theta, theta_heads = groups.rows[T : 2 * T], *_weights(groups, tasks)
-    steps = perturbation.steps(clean.shared, clean.heads, theta, theta_heads, scratch=flat)
-    parts = []
-    with restored(groups.shared, theta):
-        for k, (head, (step, head_step)) in enumerate(zip(own_heads, steps, strict=True)):
-            move(groups.shared, groups.views(-1), unflatten(step.direction, groups.shared), step.factor)
-            with perturbed(head, theta_heads[k], head_step.direction, head_step.factor):
-                parts.append(task_gradients(batches, groups, [tasks[k]], first=T + k, minus=k))
-    heads = [head for part in parts for head in part.heads]
-    counts = [count for part in parts for count in part.counts]
-    return TaskGradients(flat, heads, torch.cat([part.losses for part in parts]), counts, len(batches))
-
-
-@contextmanager
-def _moved_by_mean(
-    groups: TrunkAndHeads, clean: TaskGradients, perturbation: Perturbation, tasks: Sequence[int]
-) -> Iterator[Tensor]:
-    """Move all weights by one ε, from the gradient of the mean loss, as long as the block runs.
-
-    Yields:
-        the losses at θ, (T,), on the CPU.
-    """
-
-    def to_cpu(lengths: Tensor) -> Tensor:
-        lengths, *losses = copied(lengths, clean.losses)
-        losses_on_cpu.extend(losses)
-        return lengths
-
-    losses_on_cpu: list[Tensor] = []
-    theta, theta_heads = _weights(groups, tasks)
-    heads, all_heads = [p for i in tasks for p in groups.heads[i]], torch.cat(theta_heads)
-    with restored(groups.shared, theta), restored(heads, all_heads):
-        mean, mean_head = clean.shared.mean(0, keepdim=True), torch.cat(clean.heads) / len(clean.heads)
-        scratch = groups.rows[len(clean.shared)].unsqueeze(0)
-        [(step, head_step)] = perturbation.steps(mean, [mean_head], theta, [all_heads], scratch, to_cpu)
-        move(groups.shared, groups.views(-1), unflatten(step.direction, groups.shared), step.factor)
-        move(heads, unflatten(all_heads, heads), unflatten(head_step.direction, heads), head_step.factor)
-        del mean, step  # their memory, before the passes run
-        yield losses_on_cpu[0]
-
-
 def _weights(groups: TrunkAndHeads, tasks: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
     """Return copies of the weights as vectors: the trunk's, in the last of its rows, and each head's."""
     empty = groups.shared[0].new_empty(0)
@@ -233,16 +287,24 @@ def _weights(groups: TrunkAndHeads, tasks: Sequence[int]) -> tuple[Tensor, list[
 
 
 def _decomposition(
-    clean: TaskGradients, sam: TaskGradients | None, groups: TrunkAndHeads, tasks: Sequence[int]
+    clean: TaskGradients,
+    sam: TaskGradients | None,
+    groups: TrunkAndHeads,
+    tasks: Sequence[int],
+    split: bool = True,
 ) -> Decomposition:
     """Check that all gradients and losses are finite; the trunk's rows of ``sam`` are the flat part."""
-    heads, flat, sam_heads, sam_losses = _by_head(clean, groups, tasks), None, None, None
-    if sam is not None:
-        flat, sam_heads, sam_losses = sam.shared, _by_head(sam, groups, tasks), sam.losses
-    d = Decomposition(clean.shared, flat, sam_heads or heads, heads, clean.losses, sam_losses, tasks)
-    passes = [clean] if sam is None else [clean, sam]
+    heads, passes = _by_head(clean, groups, tasks), [clean] if sam is None else [clean, sam]
+    largest = _largest(*(p.heads for p in passes))
+    if sam is None:
+        d = Decomposition(clean.shared, None, heads, heads, clean.losses, None, tasks)
+    else:
+        rows = (clean.shared, sam.shared) if split else (sam.shared, None)
+        d = Decomposition(*rows, _by_head(sam, groups, tasks), heads, clean.losses, sam.losses, tasks)
+        if not split:  # the Gramian does not show the row at θ
+            largest = torch.cat([largest, clean.shared.abs().amax().expand(1, len(tasks))])
     try:
-        d.check_step(torch.stack([p.losses for p in passes]), _largest(*(p.heads for p in passes)))
+        d.check_step(torch.stack([p.losses for p in passes]), largest)
     except NonFiniteGradient as error:
         raise NonFiniteGradient([tasks[row] for row in error.tasks], error.what) from None
     return d

@@ -18,8 +18,11 @@ class Report:
             step needed no task gradients (one single backward pass, for Mean or a loss weighting).
         skipped: the step met NaN or infinity and changed nothing (``on_nonfinite="skip"``).
         tasks: numbers of the tasks that were present. All figures are of these tasks, in this order.
+        sam_gramian: inner products of the tasks' gradients at θ+ε, (T, T), on the CPU, of a step that needed
+            no others ("direct" with an ε that does not read the tasks' gradients); else None.
 
-    The other figures are computed from ``gramian``, and are None if it is.
+    The other figures are computed from ``gramian``, and are None if it is. ``sam_gramian`` is enough for
+    those of the SAM gradients.
     """
 
     losses: Tensor | None
@@ -27,6 +30,7 @@ class Report:
     gramian: Tensor | None = None
     skipped: bool = False
     tasks: tuple[int, ...] = ()
+    sam_gramian: Tensor | None = None
 
     @property
     def cosines(self) -> Tensor | None:
@@ -63,6 +67,30 @@ class Report:
     def flat_norms(self) -> Tensor | None:
         """Norms of the flat gradients, (T,)."""
         return self._norms(1)
+
+    @property
+    def sam_cosines(self) -> Tensor | None:
+        """Cosines between the tasks' SAM gradients, (T, T)."""
+        products = self._sam_products()
+        return None if products is None else cosines_of_gramian(products)
+
+    @property
+    def sam_conflict_ratio(self) -> float | None:
+        """Share of task pairs whose SAM gradients conflict."""
+        return _share_of_conflicts(self.sam_cosines)
+
+    @property
+    def sam_norms(self) -> Tensor | None:
+        """Norms of the SAM gradients, (T,)."""
+        products = self._sam_products()
+        return None if products is None else products.diagonal().double().clamp_min(0).sqrt()
+
+    def _sam_products(self) -> Tensor | None:
+        if self.gramian is None or self.perturbed_losses is None:
+            return self.sam_gramian
+        T = self.gramian.shape[0] // 2
+        products: Tensor = self.gramian.double().unflatten(0, (2, T)).unflatten(2, (2, T)).sum((0, 2))
+        return products
 
     def _norms(self, half: int) -> Tensor | None:
         if self.gramian is None:

@@ -114,6 +114,18 @@ class StateGuard:
         buffers, generators, _ = self._take()
         self._kept = Snapshot(buffers, generators, host)
 
+    @contextmanager
+    def evaluating(self, on: bool = True) -> Iterator[None]:
+        """Put the modules that have run into evaluation mode, as long as the block runs, if ``on``."""
+        modules = [module for module in self._places if on and module.training]
+        try:
+            for module in modules:
+                module.training = False
+            yield
+        finally:
+            for module in modules:
+                module.training = True
+
     def note(self, module: nn.Module) -> None:
         """Save the buffers of a module, and of all modules in it, before it runs."""
         places = self._places.get(module)

@@ -2,12 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..runs.records import flatness, rooms, splitting, teaching
+from ..runs.records import flatness, frontier, rooms, splitting, teaching
 
-TRAINING = {"teaching": teaching, "splitting": splitting, "flatness": flatness}
+TRAINING = {"teaching": teaching, "splitting": splitting, "flatness": flatness, "frontier": frontier}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,15 +17,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         subparser = records.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
         subparser.add_argument("file", type=Path, help="the JSON file to write")
         subparser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+        if module is frontier:
+            subparser.add_argument("--setting", choices=frontier.SETTINGS, default="mlp-40")
     collected = records.add_parser("rooms", help=(rooms.__doc__ or "").splitlines()[0])
     collected.add_argument("sweep", type=Path, help="the folder above all run folders")
     collected.add_argument("file", type=Path, help="the JSON file to write")
 
 
-def run(record: str, file: Path, seeds: list[int] | None = None, sweep: Path | None = None) -> int:
+def run(
+    record: str, file: Path, seeds: list[int] | None = None, sweep: Path | None = None, **options: Any
+) -> int:
     if sweep is not None:
         rooms.record(sweep, file)
     else:
         torch.set_num_threads(1)  # as in the records that ship
-        TRAINING[record].record(file, seeds or [])
+        TRAINING[record].record(file, seeds or [], **options)
     return 0

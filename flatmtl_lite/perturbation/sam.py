@@ -9,6 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .polar import Polar
+from .samo import SAMO
+
 # The one place for the defaults of core, command line and notebooks; presets name other values. SAM's default
 # radius is 0.05 (arXiv 2010.01412), within the range that the papers search. arXiv 2211.13723 has one norm
 # for the trunk and one for each head (eqs. 7 and 11).
@@ -62,7 +65,7 @@ class Perturbation:
         norm: "separate": trunk and head each have their own norm (arXiv 2211.13723, eqs. 7 and 11);
             "together": one norm and one radius over both, as in the paper's Multi-MNIST code.
         perturb: "task": one ε per task; "mean": one ε for all, from the mean loss (plain SAM; the
-            heads then form one block).
+            heads then form one block); or :class:`SAMO` or :class:`Polar`.
 
     Raises:
         ValueError: a radius is negative or not finite, ``norm`` or ``perturb`` is unknown, or
@@ -77,7 +80,7 @@ class Perturbation:
     rho_heads: float | None = None
     adaptive: bool = False
     norm: str = DEFAULT_NORM
-    perturb: str = "task"
+    perturb: str | SAMO | Polar = "task"
 
     def __post_init__(self) -> None:
         check_radius(self.rho)
@@ -101,42 +104,62 @@ class Perturbation:
         """Whether nothing moves."""
         return self.rho == 0 and self.radius_of_heads == 0
 
+    @property
+    def is_common(self) -> bool:
+        """Whether all tasks share one ε, and the heads form one block."""
+        return self.perturb == "mean" or isinstance(self.perturb, Polar)
+
+    @property
+    def reads_tasks(self) -> bool:
+        """Whether ε needs the gradient of each task at θ; else the gradient of the mean loss is enough."""
+        return self.perturb == "task" or (isinstance(self.perturb, SAMO) and self.perturb.local == "exact")
+
+    @property
+    def spare_rows(self) -> int:
+        """How many vectors of the trunk's size ε needs besides the gradients' own."""
+        return (3 if self.perturb.one_draw else 1) if isinstance(self.perturb, SAMO) else 0
+
     def steps(
         self,
         shared: Tensor,
         heads: Sequence[Tensor],
         shared_weights: Tensor,
         head_weights: Sequence[Tensor],
-        scratch: Tensor,
+        scratch: Tensor | None = None,
+        rows: Tensor | None = None,
         to_cpu: Callable[[Tensor], Tensor] = Tensor.cpu,
     ) -> list[tuple[Step, Step]]:
-        """Return each task's ε for the trunk and for its head.
+        """Return each task's ε for the trunk and for its head. Tasks with one row share one trunk vector.
 
         The host waits once for all lengths. A length that overflows, underflows or is not finite is looked
         at again by :func:`worst_case`.
 
         Args:
-            shared: gradients of the trunk, (T, P).
+            shared: gradients of the trunk, or what ε follows in their place, (n, P).
             heads: gradients of the heads, T vectors.
             shared_weights: (P,).
             head_weights: T vectors.
-            scratch: (T, P), memory that will hold the trunk's directions if ``adaptive``.
-            to_cpu: copies the lengths to the CPU; a caller may send other numbers in the same copy.
+            scratch: (n, P), memory that will hold the trunk's directions if ``adaptive``.
+            rows: (T,), per task its row of ``shared``; None: n = T, and each has its own.
+            to_cpu: copies numbers to the CPU; a caller may send others in the same copy.
         """
         directions, head_directions = shared, list(heads)
         if self.adaptive:
             directions = torch.mul(shared, shared_weights, out=scratch)
             head_directions = [g * w for g, w in zip(heads, head_weights, strict=True)]
-        lengths = torch.stack([_lengths(directions), torch.cat([_lengths(h[None]) for h in head_directions])])
+        lengths = torch.cat([_lengths(directions), *(_lengths(h[None]) for h in head_directions)])
         if self.adaptive:
             directions.mul_(shared_weights)
             head_directions = [d * w for d, w in zip(head_directions, head_weights, strict=True)]
-        steps = []
-        for i, (length, head_length) in enumerate(zip(*to_cpu(lengths).tolist(), strict=True)):
-            trunk, head = directions[i], head_directions[i]
+        numbers = to_cpu(lengths if rows is None else torch.cat([lengths, rows.to(lengths)])).tolist()
+        n, T = len(shared), len(heads)
+        row_of = range(T) if rows is None else [int(row) for row in numbers[n + T :]]
+        trunks, steps = directions.unbind(), []
+        for i, (row, head, head_length) in enumerate(zip(row_of, head_directions, numbers[n:], strict=False)):
+            length, trunk = numbers[row], trunks[row]
             exact = _is_exact(length, trunk, self.rho) and _is_exact(head_length, head, self.radius_of_heads)
             if not exact:
-                trunk, head = self.step(shared[i], heads[i], shared_weights, head_weights[i])
+                trunk, head = self.step(shared[row], heads[i], shared_weights, head_weights[i])
                 steps.append((Step(trunk, 1.0), Step(head, 1.0)))
                 continue
             if self.norm == "together":
@@ -183,7 +206,7 @@ def check_radius(rho: float | Tensor, name: str = "rho") -> None:
         raise ValueError(f"Got {name}={rho!r}; expected a finite radius >= 0, for example 0.05.")
 
 
-def check_perturb(perturb: str) -> None:
-    """Raise ValueError unless ``perturb`` is "task" or "mean"."""
-    if perturb not in ("task", "mean"):
-        raise ValueError(f'Got perturb={perturb!r}; expected "task" or "mean".')
+def check_perturb(perturb: str | SAMO | Polar) -> None:
+    """Raise ValueError unless ``perturb`` is "task", "mean", a :class:`SAMO` or a :class:`Polar`."""
+    if not isinstance(perturb, (SAMO, Polar)) and perturb not in ("task", "mean"):
+        raise ValueError(f'Got perturb={perturb!r}; expected "task", "mean", SAMO(...) or Polar().')

@@ -16,6 +16,9 @@ WAYS = [
     {"combine": "decomposed"},
 ]
 
+# the ways to choose ε that differ in how they are computed
+CHOICES = ["task", "mean", fm.Polar(), fm.SAMO(), fm.SAMO(one_draw=True), fm.SAMO(local="exact")]
+
 
 class Net(nn.Module):
     """A smooth trunk and T heads on fixed data; ``noisy`` adds BatchNorm and dropout."""

@@ -44,7 +44,17 @@ def test_a_step_without_a_task_is_the_step_of_the_others(name, make):
 
 
 @every_kind
-@pytest.mark.parametrize("options", [{"perturb": "mean"}, {"norm": "together", "adaptive": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"perturb": "mean"},
+        {"norm": "together", "adaptive": True},
+        {"perturb": "mean", "combine": "direct"},
+        {"perturb": fm.Polar(), "combine": "direct"},
+        {"perturb": fm.SAMO()},
+    ],
+    ids=str,
+)
 def test_so_it_is_with_every_perturbation(name, make, options):
     net = Net()
     learned = issubclass(fm.AGGREGATORS[name], fm.LearnedWeighting)

@@ -125,7 +125,7 @@ def test_a_zero_gradient_costs_at_most_two_waits_more(device):
 
 @pytest.mark.parametrize("norm", ["separate", "together"])
 @pytest.mark.parametrize("adaptive", [False, True])
-@pytest.mark.parametrize("perturb", ["task", "mean"])
+@pytest.mark.parametrize("perturb", ["task", "mean", fm.Polar(), fm.SAMO(local="exact")], ids=str)
 def test_what_a_device_computes_is_what_the_host_computes(device, perturb, adaptive, norm):
     """Also for a task without a head: nothing is made on the host by mistake and mixed in."""
     options = {"perturb": perturb, "adaptive": adaptive, "norm": norm, "rho": 0.3, "aggregate": fm.CAGrad()}

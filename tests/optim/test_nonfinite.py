@@ -13,6 +13,9 @@ METHODS = [
     {"aggregate": fm.MGDA(), "perturb": "mean"},
     {"aggregate": fm.Mean()},
     {"aggregate": fm.Mean(), "perturb": "mean"},
+    {"aggregate": fm.CAGrad(), "perturb": "mean", "combine": "direct"},
+    {"aggregate": fm.CAGrad(), "perturb": fm.SAMO(), "combine": "direct"},
+    {"aggregate": fm.CAGrad(), "perturb": fm.Polar(), "flat_every": 2},
 ]
 
 

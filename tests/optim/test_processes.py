@@ -27,7 +27,15 @@ SETTINGS = [
         ("imtl_l", "erm", "task", "separate"),
         ("gradvac", "decomposed", "task", "separate"),
         ("graddrop", "direct", "task", "separate"),
+        ("cagrad", "direct", fm.SAMO(), "together"),
+        ("mean", "direct", fm.SAMO(one_draw=True), "separate"),
+        ("mgda", "direct", fm.Polar(), "separate"),
+        ("cagrad", "decomposed", fm.SAMO(local="coin"), "separate"),
     ]
+]
+SETTINGS += [
+    {"aggregate": "cagrad", "perturb": fm.Polar(), "combine": "direct", "noise": 0.1},
+    {"aggregate": "cagrad", "flat_tasks": 0.5},
 ]
 
 

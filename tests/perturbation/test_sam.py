@@ -188,7 +188,7 @@ def test_radii_may_be_a_tensor_to_check():
 
 
 def test_an_unknown_perturb_is_an_error():
-    with pytest.raises(ValueError, match=r"""Got perturb='all'; expected "task" or "mean"."""):
+    with pytest.raises(ValueError, match=r"""Got perturb='all'; expected "task", "mean", SAMO"""):
         Perturbation(0.1, perturb="all")
 
 

@@ -8,8 +8,9 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from ...cheaper import Cheaper
 from ...names import check_name
-from ...perturbation import DEFAULT_NORM, DEFAULT_RHO
+from ...perturbation import DEFAULT_NORM, DEFAULT_RHO, SAMO
 from .methods import parse_method
 from .options import check_types, explain_fields, option
 
@@ -24,6 +25,7 @@ SCHEDULES: dict[str, Callable[[Optimizer, int], LRScheduler]] = {
     "constant": lambda optimizer, steps: torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0),
 }
 NORMS = ("together", "separate")
+RADII = ("rho", "measure_rho")
 
 
 @explain_fields
@@ -45,6 +47,18 @@ class Config:
     norm: str = option(
         DEFAULT_NORM, '"separate": trunk and head each have their own norm; "together": one norm over both.'
     )
+    alpha: float = option(0.5, "samo: weight of the global part of ε, 0..1.")
+    mu: float = option(0.01, "samo: distance of the two forward passes.")
+    local: str = option("forward", 'samo: the local part of ε: "forward", "coin" or "exact".')
+    one_draw: bool = option(False, "samo: whether one pair of forward passes serves all tasks.")
+    evaluate_forwards: bool = option(False, "samo: whether these forward passes run in evaluation mode.")
+    noise: float = option(1e-4, "sage and noise: size of the noise on the gradients.")
+    flat_every: int = option(
+        1, "steps between two computations of the flat parts, which are reused meanwhile."
+    )
+    flat_tasks: float = option(1.0, "share of the tasks whose flat part is computed at such a step, 0..1.")
+    flat_batch: float = option(1.0, "share of the batch for the perturbed pass, 0..1.")
+    sam_share: float = option(1.0, "share of the epochs, the last ones, that perturb; before, ρ is 0.")
     epochs: int = option(40, "passes over the training set.")
     batch_size: int = option(64, "images per step; the incomplete last batch of an epoch is dropped.")
     micro_batches: int = option(1, "parts in which a batch is computed, one after another, to save memory.")
@@ -84,12 +98,30 @@ class Config:
         for name in ("epochs", "batch_size", "micro_batches", "evaluate_every", "measure_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Got {name}={getattr(self, name)}; expected at least 1.")
-        for name in ("lr", "momentum", "weight_decay", "rho", "measure_rho", "seed", "snapshot_every"):
+        for name in (
+            "lr",
+            "momentum",
+            "weight_decay",
+            "rho",
+            "measure_rho",
+            "noise",
+            "seed",
+            "snapshot_every",
+        ):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ValueError(f"Got {name}={value}; expected a finite number >= 0.")
         if self.seed >= 2**63:
             raise ValueError(f"Got seed={self.seed}; expected less than 2**63, the limit of torch.")
+        SAMO(self.alpha, self.mu, self.local)
+        Cheaper(self.flat_every, self.flat_tasks, self.flat_batch)
+        if not 0 < self.sam_share <= 1:
+            raise ValueError(f"Got sam_share={self.sam_share}; expected a share of the epochs in (0, 1].")
+        if self.flat_batch * self.batch_size < 1:
+            raise ValueError(
+                f"Got flat_batch={self.flat_batch} of batch_size={self.batch_size}, less than one item; "
+                f"expected at least {1 / self.batch_size:.3g}."
+            )
         check_name("optimizer", self.optimizer, OPTIMIZERS)
         check_name("schedule", self.schedule, SCHEDULES)
         check_name("norm", self.norm, NORMS)

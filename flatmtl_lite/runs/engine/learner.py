@@ -1,7 +1,6 @@
 """One network with its optimizer: what a training step changes."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,14 +9,14 @@ from torch import Tensor
 from ...aggregation.base import Drawing
 from ...micro_batch import MicroBatch
 from ...optim import FlatMTL
-from ...passes import run_passes
-from ...perturbation import Perturbation, StateGuard
+from ...passes import Passes as StepPasses
+from ...perturbation import SAMO, Perturbation, Polar, StateGuard
 from ...state import replayed
 from .config import OPTIMIZERS, SCHEDULES, Config
 from .methods import parse_method
 from .model import MultiTaskNet
 
-Passes = list[tuple[Callable, list[Callable]]]  # features and losses of each micro-batch
+Passes = list[Any]  # of each micro-batch features and losses, and its size if sizes differ
 
 
 @dataclass
@@ -29,12 +28,19 @@ class Learner:
         tasks: numbers of the tasks that it learns.
         step: the training step.
         schedule: schedule of the learning rate.
+        perturbation: the step's perturbation in the epochs that perturb.
     """
 
     net: MultiTaskNet
     tasks: list[int]
     step: FlatMTL
     schedule: torch.optim.lr_scheduler.LRScheduler
+    perturbation: Perturbation
+
+    def perturb(self, on: bool) -> None:
+        """Give the step its perturbation, or one of radius 0."""
+        zero = replace(self.perturbation, rho=0.0, rho_heads=None)
+        self.step.perturbation = self.perturbation if on else zero
 
     def gramian(self, passes: Passes, config: Config) -> Tensor:
         """Return the Gramian of the task gradients for a step that does not need them; leaves no trace."""
@@ -42,8 +48,8 @@ class Learner:
 
         def measure() -> Tensor:
             with StateGuard(), StateGuard() as state:  # the outer guard puts back what the clean pass leaves
-                batches = [MicroBatch(*closures, state) for closures in passes]
-                return run_passes(batches, self.step.trunk_and_heads, radius, self.step.average).gramian
+                batches = [MicroBatch(features, losses, state, *size) for features, losses, *size in passes]
+                return StepPasses(batches, self.step.trunk_and_heads, radius, self.step.average).run().gramian
 
         return replayed(measure)
 
@@ -88,9 +94,21 @@ def make_learner(net: MultiTaskNet, tasks: list[int], config: Config, steps: int
         aggregate=aggregate,
         rho=config.rho,
         combine=method.combine,
-        perturb=method.perturb,
+        perturb=_choices(config).get(method.perturb, method.perturb),
         adaptive=config.adaptive,
         norm=config.norm,
         process_group=group,
+        flat_every=config.flat_every,
+        flat_tasks=config.flat_tasks,
+        flat_batch=config.flat_batch,
+        noise=config.noise if method.noisy else 0.0,
+        seed=config.seed,
     )
-    return Learner(net, tasks, step, SCHEDULES[config.schedule](optimizer, steps))
+    schedule = SCHEDULES[config.schedule](optimizer, steps)
+    return Learner(net, tasks, step, schedule, step.perturbation)
+
+
+def _choices(config: Config) -> dict[str, SAMO | Polar]:
+    """Return the ways to choose ε that are no names in the core."""
+    samo = SAMO(config.alpha, config.mu, config.local, config.one_draw, config.evaluate_forwards)
+    return {"samo": samo, "gsam": replace(samo, alpha=1.0), "polar": Polar()}

@@ -1,11 +1,11 @@
-"""Names of training methods: "stl", "mean", "sam-mean", "f-cagrad", "direct-mgda", ..."""
+"""Names of training methods: "stl", "mean", "sam-mean", "f-cagrad", "direct-mgda", "samo-cagrad", ..."""
 
 from dataclasses import dataclass
 
 from ...aggregation import AGGREGATORS, Aggregator, LearnedWeighting
 from ...names import check_name
 
-# prefix of the name -> rule to combine loss and flat parts, and the loss that chooses ε
+# prefix of the name -> rule to combine loss and flat parts, and who chooses ε
 _PREFIXES = {
     "": ("erm", "task"),
     "f": ("decomposed", "task"),
@@ -13,6 +13,12 @@ _PREFIXES = {
     "second": ("second", "task"),
     "each": ("each", "task"),
     "sam": ("direct", "mean"),
+    "samo": ("direct", "samo"),
+    "gsam": ("direct", "gsam"),
+    "lsam": ("direct", "task"),
+    "polar": ("direct", "polar"),
+    "sage": ("direct", "polar"),
+    "noise": ("erm", "task"),
 }
 _NAMES = ["stl", "f-stl", *(f"{prefix}-{key}".lstrip("-") for prefix in _PREFIXES for key in AGGREGATORS)]
 _EXPECTED = (
@@ -28,15 +34,17 @@ class Method:
     Attributes:
         aggregator: key in ``AGGREGATORS``.
         combine: key in ``decomposition.RULES``.
-        perturb: "task", or "mean" for one ε from the mean loss.
+        perturb: "task"; "mean" for one ε from the mean loss; "samo", "gsam" (SAMO with α = 1) or "polar".
         single_task: whether each task has a network of its own, trained by a step and an optimizer of
             its own: see :func:`~flatmtl_lite.runs.engine.model.single_task`.
+        noisy: whether noise on the gradients is part of the method.
     """
 
     aggregator: str
     combine: str
     perturb: str
     single_task: bool = False
+    noisy: bool = False
 
     @property
     def uses_rho(self) -> bool:
@@ -53,15 +61,17 @@ def parse_method(name: str) -> Method:
     """Read the name of a method.
 
     A name is an aggregator, optionally after a prefix: ``f-`` (the F-method), ``direct-``, ``second-``,
-    ``each-`` or ``sam-`` (one ε from the mean loss). The aggregator "mean" alone is linear scalarisation.
-    "stl" is single-task learning, one network for each task, and "f-stl" is SAM on each of them.
+    ``each-`` or ``sam-`` (one ε from the mean loss); ``samo-``, its ends ``gsam-`` (global alone) and
+    ``lsam-`` (local alone, the same as ``direct-``); ``sage-``, and its halves ``polar-`` and ``noise-``.
+    The aggregator "mean" alone is linear scalarisation. "stl" is single-task learning, one network for each
+    task, and "f-stl" is SAM on each of them.
 
     Raises:
         ValueError: the name is unknown, or the aggregator cannot be used with that prefix.
 
     Example:
         >>> parse_method("f-cagrad")
-        Method(aggregator='cagrad', combine='decomposed', perturb='task', single_task=False)
+        Method(aggregator='cagrad', combine='decomposed', perturb='task', single_task=False, noisy=False)
         >>> parse_method("f-stl").uses_rho
         True
     """
@@ -74,6 +84,6 @@ def parse_method(name: str) -> Method:
     check_name("method", name, _NAMES, _EXPECTED)
     if key == "stl":
         return Method("mean", *_PREFIXES[prefix], single_task=True)
-    method = Method(key, *_PREFIXES[prefix])
+    method = Method(key, *_PREFIXES[prefix], noisy=prefix in ("sage", "noise"))
     AGGREGATORS[key].check_rule(method.combine)
     return method

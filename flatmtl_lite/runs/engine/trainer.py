@@ -1,5 +1,6 @@
 """Train one network by one method, step by step: the loop and everything that it holds between two steps."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -70,6 +71,10 @@ class Trainer:
             self.model = experiment.network(single_task).to(processes.device)
             torch.manual_seed(config.seed + processes.rank)  # dropout differs from process to process
             self._generator_states = processes.generator_states()
+        share = config.batch_size // processes.count
+        first = math.floor(share * config.flat_batch) if config.flat_batch < 1 else 0
+        rest = torch.arange(share - first).tensor_split(config.micro_batches)
+        self._sizes = [size for size in (first, *map(len, rest)) if size]  # of the micro-batches of a step
         steps = config.epochs * self.steps_per_epoch
         self.learners = [make_learner(*part, config, steps, processes.group) for part in parts(self.model)]
         self.epochs_done = self.steps_in_epoch = 0
@@ -98,7 +103,7 @@ class Trainer:
                 batches = self._batches_from_here()
                 while self.steps_in_epoch < self.steps_per_epoch:
                     start = time.perf_counter()
-                    losses = self._step([next(batches) for _ in range(self.config.micro_batches)])
+                    losses = self._step([next(batches) for _ in self._sizes])
                     self.steps_in_epoch += 1
                     self.run.seconds += time.perf_counter() - start
                     yield from self._pause(losses)
@@ -152,16 +157,23 @@ class Trainer:
         config, processes = self.config, self.processes
         items = torch.randperm(self.experiment.size, generator=self._order_generator)
         items = items[: self.steps_per_epoch * config.batch_size]
-        share = items.view(self.steps_per_epoch, -1, processes.count)[..., processes.rank]
-        micro_batches = share.reshape(self.steps_per_epoch * config.micro_batches, -1)
-        start = self.steps_in_epoch * config.micro_batches
-        return self.experiment.batches(self.epochs_done, list(micro_batches)[start:])
+        share = items.view(self.steps_per_epoch, -1, processes.count)[
+            self.steps_in_epoch :, :, processes.rank
+        ]
+        micro_batches = [part for batch in share for part in batch.split(self._sizes)]
+        return self.experiment.batches(self.epochs_done, micro_batches)
 
     def _step(self, batch: list[Any]) -> Tensor:
         """Train every learner on the micro-batches of a batch; return the losses (T,)."""
         losses, perturbed_losses = [], []
+        sizes = [(size,) for size in self._sizes] if len(set(self._sizes)) > 1 else [()] * len(batch)
+        first_perturbed = self.config.epochs - math.ceil(self.config.sam_share * self.config.epochs)
         for learner in self.learners:
-            passes = [self.experiment.closures(learner.net, part, learner.tasks) for part in batch]
+            learner.perturb(self.epochs_done >= first_perturbed)
+            passes = [
+                (*self.experiment.closures(learner.net, part, learner.tasks), *size)
+                for part, size in zip(batch, sizes, strict=True)
+            ]
             try:
                 report, gramian = self._backward(learner, passes)
             except NonFiniteGradient as error:

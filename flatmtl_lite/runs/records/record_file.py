@@ -22,6 +22,11 @@ def load_record(name: str) -> dict[str, Any]:
     return json.loads(shipped(f"results/{name}.json"))
 
 
+def load_unfinished(path: Path) -> dict[str, Any]:
+    """Return the record that a run which ended early has written to a file, or {} if there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
 def check_folder(path: Path) -> None:
     """Check that the folder of a file exists; call it before hours of training.
 

@@ -1,0 +1,38 @@
+"""SAGE's noise: Gaussian noise on the final gradient, as large as the tasks disagree."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .aggregation.base import scale_free
+
+
+def noise_scale(gramian: Tensor, noise: float) -> float:
+    """Return γ (1 - s), where s is the mean cosine over pairs of task gradients (SAGE, arXiv 2605.07914).
+
+    Args:
+        gramian: inner products of the trunk's task gradients, (T, T), on the CPU. The source takes the
+            heads into the gradients too; their zeros pull its cosines towards 0.
+        noise: γ.
+
+    Returns:
+        0 for a single task, which agrees with itself.
+
+    Example:
+        >>> noise_scale(torch.eye(2), 0.1)
+        0.1
+    """
+    T = len(gramian)
+    if T < 2:
+        return 0.0
+    cosines = scale_free(gramian.double())[0]
+    mean = (cosines.sum() - cosines.diagonal().sum()) / (T * (T - 1))
+    return noise * (1 - mean.tolist())
+
+
+def add_noise(gradients: Sequence[Tensor], scale: float, seed: int) -> None:
+    """Add scale · N(0, 1) to every entry, in place; one seed gives the same noise in every process."""
+    generator = torch.Generator(gradients[0].device).manual_seed(seed)
+    for gradient in gradients:
+        gradient += scale * torch.empty_like(gradient).normal_(generator=generator)

@@ -1,0 +1,192 @@
+"""How much of the benefit for how much of the cost: cheaper ways to a flat minimum.
+
+``flatmtl-lite record frontier FILE`` tunes and trains every method of ``METHODS`` in one of ``SETTINGS`` and
+records the figures that notebook 09 draws. A run that ended early goes on where it stopped.
+"""
+
+import copy
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor
+
+from ..data.multimnist import MultiTaskData
+from ..engine.config import Config
+from ..engine.model import MultiTaskNet
+from ..engine.rounding import rounded
+from ..engine.run import Run
+from ..measures.calibration import log_probabilities, nll
+from ..measures.evaluation import accuracy, task_sharpness
+from ..networks.images import parse_network
+from ..train import train
+from .record_file import RecordFile, load_unfinished
+from .teaching import SELECTION_SEED, teaching_data
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where the methods meet: the teaching setting with one network and one share of wrong labels.
+
+    Attributes:
+        network: "mlp" or "lenet".
+        label_noise: share of wrong labels in training and validation.
+        radii: the values of ρ to choose from.
+        decays: the values of weight decay to choose from.
+        epochs: passes over the training set.
+    """
+
+    network: str
+    label_noise: float
+    radii: tuple[float, ...]
+    decays: tuple[float, ...]
+    epochs: int = 40
+
+
+SETTINGS = {
+    "mlp-40": Setting("mlp", 0.4, (0.07, 0.1, 0.14, 0.2), (0.005, 0.01, 0.02)),
+    "mlp-20": Setting("mlp", 0.2, (0.05, 0.07, 0.1, 0.14), (0.002, 0.005, 0.01)),
+    "lenet-40": Setting("lenet", 0.4, (0.07, 0.1, 0.14), (0.01, 0.02, 0.03)),
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of the frontier: its configuration, and the option that validation chooses.
+
+    Attributes:
+        options: of :class:`~flatmtl_lite.runs.engine.config.Config`.
+        tunes: "rho", "weight_decay", or None.
+        stops_early: whether the epoch with the best validation accuracy counts, not the last one.
+        only: names of the settings that have it; None: all.
+    """
+
+    options: dict[str, Any] = field(hash=False)
+    tunes: str | None = "rho"
+    stops_early: bool = False
+    only: tuple[str, ...] | None = None
+
+
+_MLP = ("mlp-40", "mlp-20")
+METHODS = {
+    "LS": Method(dict(method="mean"), None),
+    "LS, weight decay": Method(dict(method="mean"), "weight_decay"),
+    "LS, early stopping": Method(dict(method="mean"), None, stops_early=True),
+    "CAGrad": Method(dict(method="cagrad"), None, only=_MLP),
+    "SAM on the mean": Method(dict(method="sam-mean")),
+    "F-LS": Method(dict(method="f-mean")),
+    "F-CAGrad": Method(dict(method="f-cagrad"), only=_MLP),
+    "SAMO": Method(dict(method="samo-mean")),
+    "SAMO, one draw": Method(dict(method="samo-mean", one_draw=True), only=_MLP),
+    "SAMO, coin": Method(dict(method="samo-mean", local="coin")),
+    "G-SAM": Method(dict(method="gsam-mean"), only=_MLP),
+    "SAGE": Method(dict(method="sage-mean")),
+    "polar alone": Method(dict(method="polar-mean"), only=_MLP),
+    "noise alone": Method(dict(method="noise-mean"), None, only=_MLP),
+    "F-LS, every 2": Method(dict(method="f-mean", flat_every=2), only=_MLP),
+    "F-LS, every 5": Method(dict(method="f-mean", flat_every=5)),
+    "F-LS, half batch": Method(dict(method="f-mean", flat_batch=0.5), only=_MLP),
+    "F-LS, quarter batch": Method(dict(method="f-mean", flat_batch=0.25)),
+    "F-LS, half of the tasks": Method(dict(method="f-mean", flat_tasks=0.5), only=_MLP),
+    "F-LS, last half": Method(dict(method="f-mean", sam_share=0.5), only=_MLP),
+    "F-LS, last fifth": Method(dict(method="f-mean", sam_share=0.2)),
+    "SAM on the mean, every 2": Method(dict(method="sam-mean", flat_every=2), only=_MLP),
+    "SAM on the mean, every 5": Method(dict(method="sam-mean", flat_every=5)),
+    "SAM on the mean, last half": Method(dict(method="sam-mean", sam_share=0.5), only=_MLP),
+    "SAM on the mean, last fifth": Method(dict(method="sam-mean", sam_share=0.2)),
+}
+NEVER = 10**9  # nothing is measured during training: its passes would count
+
+
+def methods_of(setting: str) -> list[str]:
+    """Return the names of the methods that a setting has."""
+    return [name for name, method in METHODS.items() if method.only is None or setting in method.only]
+
+
+def config_of(label: str, setting: Setting, seed: int, value: float | None = None) -> Config:
+    """Return the configuration of a method in a setting.
+
+    Args:
+        label: key of ``METHODS``.
+        setting: the setting.
+        seed: the seed.
+        value: value of the option that the method tunes.
+    """
+    method = METHODS[label]
+    tuned = {} if method.tunes is None else {method.tunes: value}
+    length = dict(epochs=setting.epochs, evaluate_every=1 if method.stops_early else setting.epochs)
+    options: dict[str, Any] = dict(norm="together", measure_every=NEVER, seed=seed)
+    return Config(**options | length | method.options | tuned)
+
+
+def trained(data: MultiTaskData, config: Config, network: str, stops_early: bool) -> Run:
+    """Train a network; with early stopping it gets the weights of the best epoch by validation accuracy."""
+    best: tuple[float, dict] = (-1.0, {})
+
+    def on_epoch(run: Run, share: float) -> None:
+        nonlocal best
+        score = sum(run.accuracies[-1]["val"])
+        if score > best[0]:
+            best = score, copy.deepcopy(run.model.state_dict())
+
+    run = train(data, config, parse_network(network), *([on_epoch] if stops_early else []))
+    if stops_early:
+        run.model.load_state_dict(best[1])
+        run.sharpness = task_sharpness(cast(MultiTaskNet, run.model), data.train_images, data.train_labels)
+    return run
+
+
+def measured(run: Run, data: MultiTaskData) -> dict[str, Any]:
+    """Return what is recorded of a run: accuracy, NLL and ten-step sharpness per task."""
+    net = cast(MultiTaskNet, run.model)
+
+    def nlls(images: Tensor, labels: Tensor) -> list[float]:
+        pairs = zip(log_probabilities(net, images), labels.unbind(1), strict=True)
+        return rounded([nll(log_p, y) for log_p, y in pairs], 5)
+
+    return {
+        "val": accuracy(net, data.val_images, data.val_labels),
+        "test": accuracy(net, data.test_images, data.test_labels),
+        "nll": nlls(data.test_images, data.test_labels),
+        "sharpness": rounded(run.sharpness, 6),
+    }
+
+
+def record(path: Path, seeds: list[int], setting: str = "mlp-40") -> None:
+    """Tune every method with one seed, by accuracy on noisy validation labels; then train it with every seed.
+
+    The file is written again after every run. Runs that it holds already are not repeated.
+
+    Raises:
+        FileNotFoundError: the folder of ``path`` does not exist.
+    """
+    where = SETTINGS[setting]
+    done = load_unfinished(path)
+    file = RecordFile("frontier", path, seeds, setting=setting, **asdict(where), selection=[], runs=[])
+    file.content["command"] += f" --setting {setting}"
+    file.content |= {kind: done.get(kind, []) for kind in ("selection", "runs")}
+    data: dict[int, MultiTaskData] = {}
+
+    def run(kind: str, label: str, seed: int, value: float | None) -> dict:
+        for entry in file.content[kind]:
+            if (entry["label"], entry["seed"], entry["value"]) == (label, seed, value):
+                return cast(dict, entry)
+        if seed not in data:
+            data[seed] = teaching_data(seed, where.label_noise)
+            file.content["data"] = data[seed].origin
+        config = config_of(label, where, seed, value)
+        result = measured(*trained(data[seed], config, where.network, METHODS[label].stops_early), data[seed])
+        entry = {"label": label, "seed": seed, "value": value, **result}
+        file.append(kind, entry)
+        print(
+            f"{setting} {kind} {label} seed {seed} {value}: test {entry['test']}", file=sys.stderr, flush=True
+        )
+        return entry
+
+    for label in methods_of(setting):
+        values = {"rho": where.radii, "weight_decay": where.decays, None: (None,)}[METHODS[label].tunes]
+        tried = {v: run("selection", label, SELECTION_SEED, v) for v in values if len(values) > 1}
+        value = max(tried, key=lambda v: sum(tried[v]["val"])) if tried else None
+        for seed in seeds:
+            run("runs", label, seed, value)
