@@ -54,8 +54,8 @@ class Decomposition:
         self.head_grads, self.head_loss_grads = list(head_grads), list(head_loss_grads)
         self.losses, self.perturbed_losses = losses, perturbed_losses
         self.tasks = tuple(range(loss.shape[-2]) if tasks is None else tasks)
-        self._gramian: Tensor | None = None
-        self._losses_on_cpu: Tensor | None = None
+        self.known_gramian: Tensor | None = None
+        self.losses_on_cpu: Tensor | None = None
 
     @property
     def sam(self) -> Tensor:
@@ -88,51 +88,24 @@ class Decomposition:
         Raises:
             NonFiniteGradient: a row holds NaN or infinity.
         """
-        if self._gramian is None:
-            self._gramian = self._products(Tensor.cpu)
-        return self._gramian
+        if self.known_gramian is None:
+            self.known_gramian = self.products(Tensor.cpu)
+        return self.known_gramian
 
     def check_finite(self) -> None:
         """Raise NonFiniteGradient, which names the tasks, unless both parts are finite."""
-        if self._gramian is None:  # only finite rows have a Gramian
+        if self.known_gramian is None:  # only finite rows have a Gramian
             finite = (self.loss.isfinite() & self.flat.isfinite()).all(-1)
-            _check_tasks_finite(finite.reshape(-1, finite.shape[-1]).all(0))
+            check_tasks_finite(finite.reshape(-1, finite.shape[-1]).all(0))
 
-    def check_step(self, losses: Tensor, largest: Tensor) -> None:
-        """Raise NonFiniteGradient, which names the tasks, unless gradients and losses of a step are finite.
-
-        Every step needs the Gramian on the CPU, and the Gramian shows whether the rows are finite. The other
-        numbers that the step needs there travel with it.
-
-        Args:
-            losses: (passes, T).
-            largest: per pass and task the largest absolute entry of its head's gradient, (passes, T).
-        """
-
-        def to_cpu(products: Tensor) -> Tensor:
-            M, entries, all_losses = copied(products, largest, losses)
-            _check_tasks_finite(entries.isfinite().all(0))
-            losses_on_cpu.append(all_losses)
-            return M
-
-        losses_on_cpu: list[Tensor] = []
-        self._gramian = self._products(to_cpu)
-        _check_tasks_finite(losses_on_cpu[0].isfinite().all(0), "loss")
-        self._losses_on_cpu = losses_on_cpu[0][0]
-
-    def _products(self, to_cpu: Callable[[Tensor], Tensor]) -> Tensor:
+    def products(self, to_cpu: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the Gramian. ``to_cpu`` copies it to the CPU, perhaps with other numbers."""
         T, parts = self.loss.shape[-2], 2 if self.has_flat else 1
         M = gramian(self.rows, parts, to_cpu)
         return M if self.has_flat else torch.nn.functional.pad(M, (0, T, 0, T))
 
 
-def copied(*tensors: Tensor) -> list[Tensor]:
-    """Copy tensors to the CPU, waiting for the device once."""
-    numbers = torch.cat([tensor.flatten() for tensor in tensors]).cpu().split([t.numel() for t in tensors])
-    return [part.view(t.shape).to(t.dtype) for part, t in zip(numbers, tensors, strict=True)]
-
-
-def _check_tasks_finite(finite: Tensor, what: str = "gradient") -> None:
+def check_tasks_finite(finite: Tensor, what: str = "gradient") -> None:
     """Raise NonFiniteGradient for the tasks whose entry of ``finite`` (T,) is False."""
     if bad_tasks := [i for i, is_finite in enumerate(finite.tolist()) if not is_finite]:
         raise NonFiniteGradient(bad_tasks, what)
@@ -205,7 +178,7 @@ def combine(d: Decomposition, aggregate: Aggregator, rule: str) -> Tensor:
     check_aggregator(aggregate, rule)
     if not isinstance(aggregate, GramianAggregator):
         d.check_finite()
-        losses = d.losses if d._losses_on_cpu is None else d._losses_on_cpu
+        losses = d.losses if d.losses_on_cpu is None else d.losses_on_cpu
         return RULES[rule](aggregate.for_step(losses), d.loss, d.flat)
     weights = coefficients(d.gramian, aggregate, rule, relative_accuracy(d.loss))
     rows = d.rows

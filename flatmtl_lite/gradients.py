@@ -71,53 +71,13 @@ def task_gradients(
     def backward(losses: list[Tensor | None], heads: list[Views], write: Write) -> None:
         present = [(k, loss) for k, loss in enumerate(losses) if loss is not None]
         for k, loss in present:
-            grads = _grad(loss, groups.shared + groups.heads[tasks[k]], retain_graph=k != present[-1][0])
+            grads = grad_of(loss, groups.shared + groups.heads[tasks[k]], retain_graph=k != present[-1][0])
             subtracted = None if minus is None else groups.views(minus[k])
             write(k, groups.views(rows[k]), grads[: len(groups.shared)], subtracted)
             write(k, heads[k], grads[len(groups.shared) :])
             del grads  # before the next pass makes its own
 
-    return _summed(batches, groups, tasks, rows, backward)
-
-
-def weighted_gradients(
-    batches: Sequence[MicroBatch],
-    groups: TrunkAndHeads,
-    weigh: Callable[[Tensor], Tensor],
-    row: int = 0,
-    minus: int | None = None,
-) -> TaskGradients:
-    """Compute the gradient of the weighted sum of all losses, with one backward pass.
-
-    Each head still follows its own loss: its gradient is divided by its task's weight again. So a weight
-    counts as eps² at least. The result means nothing if a task is absent, see ``counts``.
-
-    Args:
-        batches: the micro-batches.
-        groups: shared and head parameters; resolved at the first run.
-        weigh: losses (T,) -> weights (T,), called for every micro-batch.
-        row: number of the row of ``groups.rows`` to write to.
-        minus: number of the row to subtract from what is written; None: no row.
-
-    Returns:
-        ``shared`` has one row (1, P); the rest has T entries.
-    """
-
-    def backward(losses: list[Tensor | None], heads: list[Views], write: Write) -> None:
-        present = [loss for loss in losses if loss is not None]
-        if len(present) < len(losses):
-            return
-        values = torch.stack(present)
-        weights = weigh(values.detach()).to(values).clamp_min(torch.finfo(values.dtype).eps ** 2)
-        grads = iter(_grad((weights * values).sum(), groups.parameters))
-        subtracted = None if minus is None else groups.views(minus)
-        write(0, groups.views(row), [next(grads) for _ in groups.shared], subtracted)
-        for k, (head, weight) in enumerate(zip(heads, weights, strict=True)):
-            weighted = [next(grads) for _ in head]
-            write(k, head, [None if grad is None else grad / weight for grad in weighted])
-
-    tasks = range(len(batches[0].losses))
-    return _summed(batches, groups, tasks, [row], backward)
+    return summed(batches, groups, tasks, rows, backward)
 
 
 Views = list[Tensor]  # of one vector, in the shapes of parameters
@@ -131,20 +91,7 @@ class Write(Protocol):
     ) -> None: ...
 
 
-@torch.no_grad()
-def task_losses(batches: Sequence[MicroBatch], tasks: Sequence[int], like: Tensor) -> TaskGradients:
-    """Compute the given tasks' losses alone, without a graph; the gradients are empty."""
-    totals, counts = like.new_zeros(len(tasks)), [0.0] * len(tasks)
-    for batch in batches:
-        for k, loss in enumerate(batch.run(tasks)):
-            if loss is not None:
-                totals[k] += batch.weight * loss.detach().squeeze()
-                counts[k] += batch.weight
-    empty = like.new_empty(len(tasks), 0)
-    return TaskGradients(empty, list(empty), totals, counts, sum(batch.weight for batch in batches))
-
-
-def _summed(
+def summed(
     batches: Sequence[MicroBatch],
     groups: TrunkAndHeads,
     tasks: Sequence[int],
@@ -183,7 +130,7 @@ def _summed(
     return totals
 
 
-def _grad(loss: Tensor, parameters: list[Tensor], retain_graph: bool = False) -> tuple[Tensor | None, ...]:
+def grad_of(loss: Tensor, parameters: list[Tensor], retain_graph: bool = False) -> tuple[Tensor | None, ...]:
     try:
         return torch.autograd.grad(loss, parameters, retain_graph=retain_graph, allow_unused=True)
     except RuntimeError as error:

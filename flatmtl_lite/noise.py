@@ -28,7 +28,7 @@ def noise_scale(gramian: Tensor, noise: float) -> float:
         return 0.0
     cosines = scale_free(gramian.double())[0]
     mean = (cosines.sum() - cosines.diagonal().sum()) / (T * (T - 1))
-    return noise * (1 - mean.tolist())
+    return noise * (1 - float(mean))
 
 
 def add_noise(gradients: Sequence[Tensor], scale: float, seed: int) -> None:

@@ -14,6 +14,7 @@ from .cheaper import Cheaper
 from .decomposition import Decomposition, check_rule, combine
 from .gradients import TaskGradients
 from .micro_batch import AbsentTask, Features, Losses, MicroBatch
+from .needs import Needs, needs
 from .noise import add_noise, noise_scale
 from .passes import Passes
 from .perturbation import DEFAULT_NORM, DEFAULT_RHO, SAMO, Perturbation, Polar, StateGuard
@@ -195,7 +196,7 @@ class FlatMTL:
         then, a loss weighting with the rule "erm" takes one per task for several micro-batches and for
         ``process_group``.
         """
-        return self._met_absent_task or (self._weighting is None and not self._needs_sam_rows_alone)
+        return self._needs().task_gradients
 
     def average(self, gradients: TaskGradients) -> None:
         """Average gradients and losses over micro-batches and processes, in place."""
@@ -215,64 +216,42 @@ class FlatMTL:
     def _in_optimizer(self) -> set[Tensor]:
         return {p for group in self.optimizer.param_groups for p in group["params"]}
 
-    @property
-    def _weighting(self) -> Mean | LossWeighting | None:
-        """The aggregator if one backward pass of its weighted losses is enough, else None.
-
-        That takes weights from the losses alone, and gradients of all tasks at one point.
-        """
-        A, one_point = self.aggregate, self.rule == "erm" or self.perturbation.is_common
-        kinds = (Mean, LossWeighting) if self.cheaper.every == 1 or self.rule == "erm" else Mean
-        whole = self.rule == "erm" or self.cheaper.tasks == self.cheaper.batch == 1
-        return A if isinstance(A, kinds) and one_point and whole and self.noise == 0 else None
-
-    @property
-    def _needs_sam_rows_alone(self) -> bool:
-        """Whether the gradients at θ+ε are enough, and at θ the gradient of the mean loss."""
-        exact = self.cheaper.is_trivial and self.noise == 0
-        return self.rule == "direct" and exact and not self.perturbation.reads_tasks
+    def _needs(self, in_parts: bool = False) -> Needs:
+        if self._met_absent_task:
+            return Needs()
+        return needs(self.aggregate, self.rule, self.perturbation, self.cheaper, self.noise, in_parts)
 
     def _backward(self, batches: list[MicroBatch], state: StateGuard) -> Report:
-        weighting = None if self._met_absent_task else self._weighting
-        # a loss weighting reads the losses of the whole batch, which no single part knows
-        in_parts = len(batches) > 1 or self.process_group is not None
-        if in_parts and self.rule == "erm" and isinstance(weighting, LossWeighting):
-            weighting = None
-        split = self.needs_task_gradients or weighting is not None or not self._needs_sam_rows_alone
-        step = partial(self._direction, batches, state)
+        needed = self._needs(in_parts=len(batches) > 1 or self.process_group is not None)
         try:
-            d, direction = replayed(partial(step, weighting, split))
+            d, direction = replayed(partial(self._direction, batches, state, needed))
         except (NonFiniteGradient, AbsentTask) as error:
-            if weighting is None and split:
+            if needed.task_gradients:
                 raise
             # one row for all tasks cannot tell which task was not finite, nor leave one out; a row each can
             self._met_absent_task |= isinstance(error, AbsentTask)
-            weighting, split = None, True
-            d, direction = replayed(partial(step, weighting, split))
+            needed = Needs()
+            d, direction = replayed(partial(self._direction, batches, state, needed))
         self._fill(direction, d)
-        gramian = d.gramian if weighting is None and split else None
-        report = Report(d.losses, d.perturbed_losses, gramian, tasks=d.tasks)
-        if not split:
-            report.sam_gramian = d.gramian[: len(d.tasks), : len(d.tasks)]
-        return report
+        gramian, T = None if needed.weighting else d.gramian, len(d.tasks)
+        if self.noise > 0:
+            filled = [p.grad for p in self.trunk_and_heads.parameters if p.grad is not None]
+            add_noise(filled, noise_scale(d.gramian[:T, :T], self.noise), self._seed)
+        self.steps += 1
+        if needed.split:
+            return Report(d.losses, d.perturbed_losses, gramian, tasks=d.tasks)
+        return Report(d.losses, d.perturbed_losses, tasks=d.tasks, sam_gramian=d.gramian[:T, :T])
 
     def _direction(
-        self,
-        batches: list[MicroBatch],
-        state: StateGuard,
-        weighting: Mean | LossWeighting | None,
-        split: bool,
+        self, batches: list[MicroBatch], state: StateGuard, needed: Needs
     ) -> tuple[Decomposition, Tensor]:
         """Return the decomposition and the trunk's direction; if it raises, leave everything as before."""
-        perturbation = None if self.rule == "erm" else self.perturbation
-        weigh = None if weighting is None else weighting.loss_weights
-        passes = Passes(batches, self.trunk_and_heads, perturbation, self.average, weigh, split)
+        perturbation, weighting = None if self.rule == "erm" else self.perturbation, needed.weighting
+        passes = Passes(batches, self.trunk_and_heads, perturbation, self.average)
+        passes.weigh, passes.split = None if weighting is None else weighting.loss_weights, needed.split
         passes.verify, passes.cheaper, passes.seed = not self._repeats, self.cheaper, self._seed
-        with (
-            state_kept(self.aggregate, only_on_error=True),
-            self.cheaper.kept_on_error(),
-            state.undone_on_error(),
-        ):
+        kept = state_kept(self.aggregate, only_on_error=True)
+        with kept, self.cheaper.kept_on_error(), state.undone_on_error():
             with state:
                 d = passes.run()
             with self.aggregate.present(d.tasks, len(self.trunk_and_heads.heads)):
@@ -283,7 +262,6 @@ class FlatMTL:
             direction = direction.clone()
             self.trunk_and_heads.forget_rows()
         self._repeats = True
-        self.steps += 1
         return d, direction
 
     def _fill(self, direction: Tensor, d: Decomposition) -> None:
@@ -296,7 +274,3 @@ class FlatMTL:
         for parameters, grads in filled:
             for p, grad in zip(parameters, grads, strict=True):
                 p.grad = grad.to(p.dtype)
-        if self.noise > 0:
-            T = len(d.tasks)
-            scale = noise_scale(d.gramian[:T, :T], self.noise)
-            add_noise([p.grad for p in groups.parameters if p.grad is not None], scale, self._seed)

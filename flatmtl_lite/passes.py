@@ -3,7 +3,6 @@
 Algorithm 1 of arXiv 2211.13723 is :func:`decompose` followed by ``decomposed``.
 """
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,11 +11,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .aggregation import Mean, NonFiniteGradient
+from .aggregation import Mean
+from .assembly import checked_decomposition, copied, leave_out_absent
 from .cheaper import Cheaper, merge
-from .decomposition import Decomposition, copied
-from .gradients import TaskGradients, task_gradients, task_losses, weighted_gradients
+from .decomposition import Decomposition
+from .gradients import TaskGradients, task_gradients
 from .micro_batch import AbsentTask, Features, Losses, MicroBatch
+from .one_pass import task_losses, weighted_gradients
 from .perturbation import DEFAULT_NORM, DEFAULT_RHO, SAMO, Perturbation, Polar, perturbed
 from .perturbation.sam import Step
 from .perturbation.weights import move, restored
@@ -141,9 +142,9 @@ class Passes:
             merge(at_theta, clean)
         if one_row and min(clean.counts) < clean.batches:
             raise AbsentTask
-        tasks = list(range(T)) if one_row else _leave_out_absent(clean)
+        tasks = list(range(T)) if one_row else leave_out_absent(clean)
         if p is None:
-            return _decomposition(clean, None, groups, tasks)
+            return checked_decomposition(clean, None, groups, tasks)
         if self.verify:
             self.batches[0].check_repeats()
         fresh = self.cheaper.fresh(tasks, self.seed)
@@ -156,7 +157,7 @@ class Passes:
             )
         self.average(sam)
         self.cheaper.complete(clean, at_theta if rest else clean, sam, tasks, fresh)
-        return _decomposition(clean, sam, groups, tasks, self.split)
+        return checked_decomposition(clean, sam, groups, tasks, self.split)
 
     def _perturbed_gradients(
         self,
@@ -192,13 +193,8 @@ class Passes:
                     if self.weigh is not None:
                         weights = self.weigh(losses).expand_as
                         return weighted_gradients(batches, groups, weights, first, minus=0)
-                    part = task_gradients(
-                        batches,
-                        groups,
-                        [tasks[k] for k in members],
-                        [first + k for k in members],
-                        minus and [minus[k] for k in members],
-                    )
+                    places = [first + k for k in members], minus and [minus[k] for k in members]
+                    part = task_gradients(batches, groups, [tasks[k] for k in members], *places)
                 for k, head, loss, count in zip(members, part.heads, part.losses, part.counts, strict=True):
                     sam.heads[k], sam.losses[k], sam.counts[k] = head, loss, count
         return sam
@@ -219,28 +215,30 @@ class Passes:
             return numbers
 
         losses_on_cpu: list[Tensor] = []
-        groups, choice = self.groups, perturbation.perturb
-        memory = groups.rows[len(clean.shared) : -1]
-        shared, heads, rows, scratch = clean.shared, clean.heads, None, memory[: len(tasks)]
+        groups, choice, shared, heads = self.groups, perturbation.perturb, clean.shared, clean.heads
+        memory = groups.rows[len(shared) : -1]  # the first rows are written only after ε is used
         if choice != "task" and len(shared) > 1:
             place = memory[-1:] if isinstance(choice, SAMO) else memory[:1]
             shared = torch.mean(shared, 0, keepdim=True, out=place)
         if isinstance(choice, SAMO):
-            out = memory[-3:-1] if choice.one_draw else scratch
+            out = memory[-3:-1] if choice.one_draw else memory[: len(tasks)]
             sizes = [parameter.numel() for parameter in groups.shared]
             differences = partial(self._differences, choice, clean, tasks)
-            q = choice.directions(shared[0], clean.shared, len(tasks), out, sizes, differences, self.seed)
-            (shared, rows), scratch = q, None
+            q, rows = choice.directions(
+                shared[0], clean.shared, len(tasks), out, sizes, differences, self.seed
+            )
+            steps = perturbation.steps(q, heads, theta, theta_heads, None, rows, to_cpu)
         elif perturbation.is_common:
-            sizes, weights, scratch = [len(head) for head in heads], torch.cat(theta_heads), scratch[-1:]
             if isinstance(choice, Polar):
                 shared = choice.directions(shared[0], groups.shared).unsqueeze(0)
                 heads = [choice.directions(h, groups.heads[i]) for i, h in zip(tasks, heads, strict=True)]
-            mean = torch.cat(heads) / len(heads)
-            [(step, block)] = perturbation.steps(shared, [mean], theta, [weights], scratch, to_cpu=to_cpu)
-            parts = block.direction.split(sizes)
-            return [(step, Step(part, block.factor)) for part in parts], losses_on_cpu[0]
-        steps = perturbation.steps(shared, heads, theta, theta_heads, scratch, rows, to_cpu)
+            one_head, weights = torch.cat(heads) / len(heads), torch.cat(theta_heads)
+            scratch = memory[: len(tasks)][-1:]
+            [(step, block)] = perturbation.steps(shared, [one_head], theta, [weights], scratch, None, to_cpu)
+            parts = block.direction.split([len(head) for head in heads])
+            steps = [(step, Step(part, block.factor)) for part in parts]
+        else:
+            steps = perturbation.steps(shared, heads, theta, theta_heads, memory[: len(tasks)], None, to_cpu)
         return steps, losses_on_cpu[0]
 
     def _differences(
@@ -266,55 +264,8 @@ def _by_trunk_step(steps: list[tuple[Step, Step]], places: list[int]) -> list[tu
     return list(by_step.values())
 
 
-def _leave_out_absent(clean: TaskGradients) -> list[int]:
-    """Leave out the tasks without a loss, in place, and return the others."""
-    tasks = [i for i, count in enumerate(clean.counts) if count]
-    if not tasks:
-        raise ValueError("All losses are None; expected at least one task in the batch. Skip such a batch.")
-    if len(tasks) < len(clean.counts):
-        for k, i in enumerate(tasks):
-            clean.shared[k] = clean.shared[i]
-        clean.shared, clean.losses = clean.shared[: len(tasks)], clean.losses[tasks]
-        clean.heads, clean.counts = [clean.heads[i] for i in tasks], [clean.counts[i] for i in tasks]
-    return tasks
-
-
 def _weights(groups: TrunkAndHeads, tasks: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
     """Return copies of the weights as vectors: the trunk's, in the last of its rows, and each head's."""
     empty = groups.shared[0].new_empty(0)
     heads = [flatten(groups.heads[i]) if groups.heads[i] else empty for i in tasks]
     return flatten(groups.shared, out=groups.rows[-1]), heads
-
-
-def _decomposition(
-    clean: TaskGradients,
-    sam: TaskGradients | None,
-    groups: TrunkAndHeads,
-    tasks: Sequence[int],
-    split: bool = True,
-) -> Decomposition:
-    """Check that all gradients and losses are finite; the trunk's rows of ``sam`` are the flat part."""
-    heads, passes = _by_head(clean, groups, tasks), [clean] if sam is None else [clean, sam]
-    largest = _largest(*(p.heads for p in passes))
-    if sam is None:
-        d = Decomposition(clean.shared, None, heads, heads, clean.losses, None, tasks)
-    else:
-        rows = (clean.shared, sam.shared) if split else (sam.shared, None)
-        d = Decomposition(*rows, _by_head(sam, groups, tasks), heads, clean.losses, sam.losses, tasks)
-        if not split:  # the Gramian does not show the row at θ
-            largest = torch.cat([largest, clean.shared.abs().amax().expand(1, len(tasks))])
-    try:
-        d.check_step(torch.stack([p.losses for p in passes]), largest)
-    except NonFiniteGradient as error:
-        raise NonFiniteGradient([tasks[row] for row in error.tasks], error.what) from None
-    return d
-
-
-def _by_head(gradients: TaskGradients, groups: TrunkAndHeads, tasks: Sequence[int]) -> list[list[Tensor]]:
-    return [unflatten(head, groups.heads[i]) for i, head in zip(tasks, gradients.heads, strict=True)]
-
-
-def _largest(*passes: list[Tensor]) -> Tensor:
-    """Return the largest absolute entry of each vector of the passes, (passes, T)."""
-    vectors = [vector if len(vector) else vector.new_zeros(1) for heads in passes for vector in heads]
-    return torch.stack(torch._foreach_norm(vectors, math.inf)).view(len(passes), -1)

@@ -13,8 +13,8 @@ from flatmtl_lite.gradients import (
     flatten,
     task_gradients,
     unflatten,
-    weighted_gradients,
 )
+from flatmtl_lite.one_pass import weighted_gradients
 from flatmtl_lite.state import generator_states, set_generators
 
 

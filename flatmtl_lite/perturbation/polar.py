@@ -56,4 +56,5 @@ def polar_factor(matrix: Tensor) -> Tensor:
     for a, b, c in QUINTICS:
         A = X @ X.mT
         X = a * X + (b * A + c * A @ A) @ X
-    return (X.mT if is_tall else X).nan_to_num(0.0).to(matrix.dtype)
+    factor: Tensor = X.mT if is_tall else X
+    return factor.nan_to_num(0.0).to(matrix.dtype)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..aggregation import AGGREGATORS, Aggregator, GramianAggregator, Mean
 from ..decomposition import RULES, Decomposition, check_rule, combine
+from ..perturbation import SAMO, Polar
 from ..perturbation.sam import check_perturb, check_radius, worst_case
 from .problems import Problem
 
@@ -19,7 +20,8 @@ class Method:
     Attributes:
         aggregate: an aggregator.
         combine: "erm", "direct", "decomposed", "second" or "each".
-        perturb: "task": one ε per task; "mean": one ε for all, from the mean loss.
+        perturb: "task": one ε per task; "mean": one ε for all, from the mean loss; or :class:`SAMO`, with
+            both weights of the plane as one layer; or :class:`Polar`, which is "mean" there.
         adaptive: adaptive SAM, see :func:`~flatmtl_lite.perturbation.worst_case`.
 
     Raises:
@@ -28,7 +30,7 @@ class Method:
 
     aggregate: Aggregator = field(default_factory=Mean)
     combine: str = "decomposed"
-    perturb: str = "task"
+    perturb: str | SAMO | Polar = "task"
     adaptive: bool = False
 
     def __post_init__(self) -> None:
@@ -36,33 +38,64 @@ class Method:
         check_perturb(self.perturb)
 
 
-def epsilon(gradients: Tensor, theta: Tensor, rho: float | Tensor, method: Method) -> Tensor:
+def epsilon(
+    problem: Problem, gradients: Tensor, theta: Tensor, rho: float | Tensor, method: Method, seed: int = 0
+) -> Tensor:
     """Return the ε of each task, (..., T, 2), or (..., 1, 2) if all tasks share one.
 
     Args:
+        problem: the landscape.
         gradients: task gradients at ``theta``, (..., T, 2).
         theta: points (..., 2).
         rho: radius, a number or (...).
         method: its ``perturb`` and ``adaptive`` choose ε.
+        seed: seed of what SAMO draws; all points share the draw.
     """
     if isinstance(rho, Tensor):
         rho = rho[..., None, None]
-    if method.perturb == "mean":
+    if isinstance(method.perturb, SAMO):
+        gradients = _directions(problem, gradients, theta, method.perturb, seed)
+    elif method.perturb != "task":
         gradients = gradients.mean(-2, keepdim=True)
     return worst_case(gradients, rho, theta.unsqueeze(-2) if method.adaptive else None)
 
 
-def decompose(problem: Problem, theta: Tensor, rho: float | Tensor, method: Method) -> Decomposition:
+def _directions(problem: Problem, gradients: Tensor, theta: Tensor, samo: SAMO, seed: int) -> Tensor:
+    """Return what SAMO's ε points along, (..., T, 2), or (..., 1, 2) for α = 1."""
+    mean = gradients.mean(-2, keepdim=True)
+    if samo.alpha == 1:
+        return mean
+    if samo.local == "exact":
+        return samo.alpha * mean + (1 - samo.alpha) * gradients
+    generator, T = torch.Generator().manual_seed(seed), gradients.shape[-2]
+    each = T if samo.one_draw else 1  # tasks that share a draw
+    z, coins = theta.new_empty(T, 2), torch.empty(T)
+    for k in range(0, T, each):
+        z[k : k + each] = z[k].normal_(generator=generator).clone()
+        if samo.local == "coin":
+            coins[k : k + each] = torch.randint(0, 2, (each,), generator=generator) * 2.0 - 1
+    if samo.local == "coin":
+        sign = coins.to(theta).expand(gradients.shape[:-1])
+    else:
+        here = theta.unsqueeze(-2)
+        sign = (problem.losses(here + samo.mu * z) - problem.losses(here - samo.mu * z)).sign()
+    return samo.mix(mean.expand_as(gradients), z.expand_as(gradients).clone(), sign, [2])
+
+
+def decompose(
+    problem: Problem, theta: Tensor, rho: float | Tensor, method: Method, seed: int = 0
+) -> Decomposition:
     """Return loss and flat parts, (..., T, 2) each, at points ``theta`` (..., 2); ρ is a number or (...).
 
     With the rule "erm" there is no flat part. If the aggregator reads no losses, there are no losses.
+    ``seed`` is the seed of what SAMO draws.
     """
     together = theta.unsqueeze(-2)
     loss = problem.gradients(together)
     losses = None if isinstance(method.aggregate, GramianAggregator) else problem.losses(together)
     if method.combine == "erm":
         return Decomposition(loss, losses=losses)
-    perturbed = problem.gradients(together + epsilon(loss, theta, rho, method))
+    perturbed = problem.gradients(together + epsilon(problem, loss, theta, rho, method, seed))
     return Decomposition(loss, perturbed - loss, losses=losses)
 
 
@@ -107,7 +140,7 @@ def descend(
     with torch.inference_mode():
         path[0] = theta
         for step in range(steps):
-            step_against(directions(theta, rho))
+            step_against(directions(theta, rho, step))
             path[step + 1] = theta
     return path.movedim(0, -2)
 
@@ -136,14 +169,14 @@ class _Family:
         self.kinds, self.equal = list(kinds.values()), list(equal.values())
         self.part_names = [_part_names(m.combine) for m in methods]
 
-    def __call__(self, theta: Tensor, rho: Tensor) -> Tensor:
+    def __call__(self, theta: Tensor, rho: Tensor, step: int) -> Tensor:
         parts: dict[int, Parts] = {}
         directions: dict[int, Tensor] = {}
         for members in self.kinds:
             # one larger batch costs less than two, so erm gets a flat part too if another method needs one
             leader = max((self.methods[i] for i in members), key=lambda m: m.combine != "erm")
             points = theta if len(members) == len(theta) else theta[members]
-            d = decompose(self.problem, points, rho, leader)
+            d = decompose(self.problem, points, rho, leader, seed=step)
             for k, i in enumerate(members):
                 parts[i] = d.loss[k], d.flat[k], None if d.losses is None else d.losses[k]
         for members in self.equal:

@@ -15,6 +15,13 @@ METHODS = {
     "each": lambda: Method(fm.CAGrad(), "each"),
     "shared": lambda: Method(fm.Mean(), "direct", "mean"),
     "adaptive": lambda: Method(fm.Mean(), "direct", adaptive=True),
+    "SAMO": lambda: Method(fm.CAGrad(), "direct", fm.SAMO()),
+    "SAMO, split": lambda: Method(fm.CAGrad(), perturb=fm.SAMO(alpha=0.2)),
+    "SAMO, one draw": lambda: Method(fm.Mean(), "direct", fm.SAMO(alpha=0.2, one_draw=True)),
+    "SAMO, coin": lambda: Method(fm.MGDA(), "direct", fm.SAMO(alpha=0.2, local="coin")),
+    "SAMO, exact": lambda: Method(fm.Mean(), "direct", fm.SAMO(local="exact"), adaptive=True),
+    "G-SAM": lambda: Method(fm.Mean(), "direct", fm.SAMO(alpha=1.0)),
+    "polar": lambda: Method(fm.CAGrad(), "direct", fm.Polar()),
 }
 STARTS = torch.tensor([[-1.1, 1.2], [0.5, 1.6], [1.0, -1.0]], dtype=torch.float64)
 

@@ -104,7 +104,7 @@ class _View:
         theta = torch.tensor(point, dtype=torch.float64).expand(len(rhos), 2)
         d = decompose(self.landscape, theta, rhos, method)
         path = descend(self.landscape, theta, rhos, [method])[0]
-        eps = epsilon(d.loss, theta, rhos, method).expand_as(d.loss)
+        eps = epsilon(self.landscape, d.loss, theta, rhos, method).expand_as(d.loss)
         degrees = part_angles(d)
         traces: dict[str, Tensor | Text] = {}
         traces |= self.ball.at(theta[0], rhos, method.adaptive) | self.path.at(path)

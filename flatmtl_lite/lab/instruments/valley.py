@@ -84,7 +84,7 @@ class _View:
         method = Method(Mean(), "direct")
         path = descend(LINE, torch.tensor(LINE.starts[0]), rho, [method])[0]
         theta = path.unsqueeze(1)
-        eps = epsilon(LINE.gradients(theta), path, rho, method)
+        eps = epsilon(LINE, LINE.gradients(theta), path, rho, method)
         here, slope = LINE.gradients(theta)[:, 0, 0], LINE.gradients(theta + eps)[:, 0, 0]
         ball, star = _on_the_curve(path[:, 0]), _on_the_curve((theta + eps)[:, 0, 0])
         way = torch.stack([-REACH * slope, torch.zeros_like(slope)], -1)

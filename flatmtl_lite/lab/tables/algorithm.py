@@ -35,11 +35,11 @@ class Step:
         return [(_name(home), _lines(home, starts)) for home, starts in self.where]
 
 
-LOOP = passes._perturbed_gradients
+LOOP = passes.Passes._perturbed_gradients
 STEPS = (
     Step(
         "g<sub>i,loss</sub> ← gradient of L<sub>i</sub> at θ, for every task i, for trunk and head",
-        [(passes.run_passes, ["clean = "])],
+        [(passes.Passes.run, ["clean = at_theta = task_gradients"])],
     ),
     Step(
         "ε<sub>i</sub> ← ρ g<sub>i,loss</sub> / ‖g<sub>i,loss</sub>‖, for the trunk and for the head",
@@ -52,10 +52,10 @@ STEPS = (
                 LOOP,
                 [
                     "with restored(",
-                    "for k, (head",
+                    "for step, members",
                     "move(groups.shared",
-                    "with perturbed(head",
-                    "parts.append(task_gradients",
+                    "moved.enter_context(perturbed",
+                    "part = task_gradients(",
                 ],
             ),
             (weights.move, ["torch.add(w, e"]),

@@ -68,7 +68,7 @@ class Method:
     only: tuple[str, ...] | None = None
 
 
-_MLP = ("mlp-40", "mlp-20")
+_MLP, _ONE = ("mlp-40", "mlp-20"), ("mlp-40",)
 METHODS = {
     "LS": Method(dict(method="mean"), None),
     "LS, weight decay": Method(dict(method="mean"), "weight_decay"),
@@ -76,25 +76,25 @@ METHODS = {
     "CAGrad": Method(dict(method="cagrad"), None, only=_MLP),
     "SAM on the mean": Method(dict(method="sam-mean")),
     "F-LS": Method(dict(method="f-mean")),
-    "F-CAGrad": Method(dict(method="f-cagrad"), only=_MLP),
+    "F-CAGrad": Method(dict(method="f-cagrad"), only=_ONE),
     "SAMO": Method(dict(method="samo-mean")),
-    "SAMO, one draw": Method(dict(method="samo-mean", one_draw=True), only=_MLP),
-    "SAMO, coin": Method(dict(method="samo-mean", local="coin")),
-    "G-SAM": Method(dict(method="gsam-mean"), only=_MLP),
+    "SAMO, one draw": Method(dict(method="samo-mean", one_draw=True), only=_ONE),
+    "SAMO, coin": Method(dict(method="samo-mean", local="coin"), only=_MLP),
+    "G-SAM": Method(dict(method="gsam-mean"), only=_ONE),
     "SAGE": Method(dict(method="sage-mean")),
-    "polar alone": Method(dict(method="polar-mean"), only=_MLP),
+    "polar alone": Method(dict(method="polar-mean"), only=_ONE),
     "noise alone": Method(dict(method="noise-mean"), None, only=_MLP),
-    "F-LS, every 2": Method(dict(method="f-mean", flat_every=2), only=_MLP),
+    "F-LS, every 2": Method(dict(method="f-mean", flat_every=2), only=_ONE),
     "F-LS, every 5": Method(dict(method="f-mean", flat_every=5)),
-    "F-LS, half batch": Method(dict(method="f-mean", flat_batch=0.5), only=_MLP),
-    "F-LS, quarter batch": Method(dict(method="f-mean", flat_batch=0.25)),
-    "F-LS, half of the tasks": Method(dict(method="f-mean", flat_tasks=0.5), only=_MLP),
-    "F-LS, last half": Method(dict(method="f-mean", sam_share=0.5), only=_MLP),
+    "F-LS, half batch": Method(dict(method="f-mean", flat_batch=0.5), only=_ONE),
+    "F-LS, quarter batch": Method(dict(method="f-mean", flat_batch=0.25), only=_MLP),
+    "F-LS, half of the tasks": Method(dict(method="f-mean", flat_tasks=0.5), only=_ONE),
+    "F-LS, last half": Method(dict(method="f-mean", sam_share=0.5), only=_ONE),
     "F-LS, last fifth": Method(dict(method="f-mean", sam_share=0.2)),
-    "SAM on the mean, every 2": Method(dict(method="sam-mean", flat_every=2), only=_MLP),
+    "SAM on the mean, every 2": Method(dict(method="sam-mean", flat_every=2), only=_ONE),
     "SAM on the mean, every 5": Method(dict(method="sam-mean", flat_every=5)),
-    "SAM on the mean, last half": Method(dict(method="sam-mean", sam_share=0.5), only=_MLP),
-    "SAM on the mean, last fifth": Method(dict(method="sam-mean", sam_share=0.2)),
+    "SAM on the mean, last half": Method(dict(method="sam-mean", sam_share=0.5), only=_ONE),
+    "SAM on the mean, last fifth": Method(dict(method="sam-mean", sam_share=0.2), only=_MLP),
 }
 NEVER = 10**9  # nothing is measured during training: its passes would count
 
@@ -176,12 +176,10 @@ def record(path: Path, seeds: list[int], setting: str = "mlp-40") -> None:
             data[seed] = teaching_data(seed, where.label_noise)
             file.content["data"] = data[seed].origin
         config = config_of(label, where, seed, value)
-        result = measured(*trained(data[seed], config, where.network, METHODS[label].stops_early), data[seed])
-        entry = {"label": label, "seed": seed, "value": value, **result}
+        trained_run = trained(data[seed], config, where.network, METHODS[label].stops_early)
+        entry = {"label": label, "seed": seed, "value": value, **measured(trained_run, data[seed])}
         file.append(kind, entry)
-        print(
-            f"{setting} {kind} {label} seed {seed} {value}: test {entry['test']}", file=sys.stderr, flush=True
-        )
+        print(f"{setting} {kind} {label} seed {seed} {value}: test {entry['test']}", file=sys.stderr)
         return entry
 
     for label in methods_of(setting):

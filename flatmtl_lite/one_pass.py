@@ -1,0 +1,63 @@
+"""Passes that serve all tasks at once: one backward pass of weighted losses, or forward passes alone."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from .gradients import TaskGradients, Views, Write, grad_of, summed
+from .micro_batch import MicroBatch
+from .trunk_and_heads import TrunkAndHeads
+
+
+def weighted_gradients(
+    batches: Sequence[MicroBatch],
+    groups: TrunkAndHeads,
+    weigh: Callable[[Tensor], Tensor],
+    row: int = 0,
+    minus: int | None = None,
+) -> TaskGradients:
+    """Compute the gradient of the weighted sum of all losses, with one backward pass.
+
+    Each head still follows its own loss: its gradient is divided by its task's weight again. So a weight
+    counts as eps² at least. The result means nothing if a task is absent, see ``counts``.
+
+    Args:
+        batches: the micro-batches.
+        groups: shared and head parameters; resolved at the first run.
+        weigh: losses (T,) -> weights (T,), called for every micro-batch.
+        row: number of the row of ``groups.rows`` to write to.
+        minus: number of the row to subtract from what is written; None: no row.
+
+    Returns:
+        ``shared`` has one row (1, P); the rest has T entries.
+    """
+
+    def backward(losses: list[Tensor | None], heads: list[Views], write: Write) -> None:
+        present = [loss for loss in losses if loss is not None]
+        if len(present) < len(losses):
+            return
+        values = torch.stack(present)
+        weights = weigh(values.detach()).to(values).clamp_min(torch.finfo(values.dtype).eps ** 2)
+        grads = iter(grad_of((weights * values).sum(), groups.parameters))
+        subtracted = None if minus is None else groups.views(minus)
+        write(0, groups.views(row), [next(grads) for _ in groups.shared], subtracted)
+        for k, (head, weight) in enumerate(zip(heads, weights, strict=True)):
+            weighted = [next(grads) for _ in head]
+            write(k, head, [None if grad is None else grad / weight for grad in weighted])
+
+    tasks = range(len(batches[0].losses))
+    return summed(batches, groups, tasks, [row], backward)
+
+
+@torch.no_grad()
+def task_losses(batches: Sequence[MicroBatch], tasks: Sequence[int], like: Tensor) -> TaskGradients:
+    """Compute the given tasks' losses alone, without a graph; the gradients are empty."""
+    totals, counts = like.new_zeros(len(tasks)), [0.0] * len(tasks)
+    for batch in batches:
+        for k, loss in enumerate(batch.run(tasks)):
+            if loss is not None:
+                totals[k] += batch.weight * loss.detach().squeeze()
+                counts[k] += batch.weight
+    empty = like.new_empty(len(tasks), 0)
+    return TaskGradients(empty, list(empty), totals, counts, sum(batch.weight for batch in batches))
