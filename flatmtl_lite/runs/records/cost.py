@@ -1,7 +1,7 @@
 """What a step of each method costs: passes counted, time and memory measured.
 
-``flatmtl-lite record cost FILE`` measures the methods of the frontier. They take turns, epoch by epoch, so that
-all of them meet the same machine.
+``flatmtl-lite record cost FILE`` measures the methods of the frontier. They take turns, epoch by epoch, so
+that all of them meet the same machine.
 """
 
 import statistics
