@@ -166,15 +166,11 @@ class Passes:
         The trunk's are less the rows ``minus``. Those of the other tasks mean nothing.
         """
         groups, first, heads = self.groups, len(clean.shared), [self.groups.heads[i] for i in tasks]
-        sam = TaskGradients(
-            groups.rows[first : first + (1 if self.weigh else len(tasks))],
-            [head.clone() for head in clean.heads],
-            clean.losses.clone(),
-            [1.0] * len(tasks),
-            clean.batches,
-        )
+        rows = groups.rows[first : first + (1 if self.weigh else len(tasks))]
+        head_grads = [head if k in fresh else head.clone() for k, head in enumerate(clean.heads)]
+        losses_there, counts = list(clean.losses), [1.0] * len(tasks)
         if not fresh:
-            return sam
+            return TaskGradients(rows, head_grads, torch.stack(losses_there), counts, clean.batches)
         theta, theta_heads = _weights(groups, tasks)
         with restored(groups.shared, theta):
             steps, losses = self._steps(perturbation, clean, tasks, theta, theta_heads)
@@ -188,9 +184,9 @@ class Passes:
                         return weighted_gradients(batches, groups, weights, first, minus=0)
                     places = [first + k for k in members], minus and [minus[k] for k in members]
                     part = task_gradients(batches, groups, [tasks[k] for k in members], *places)
-                for k, head, loss, count in zip(members, part.heads, part.losses, part.counts, strict=True):
-                    sam.heads[k], sam.losses[k], sam.counts[k] = head, loss, count
-        return sam
+                for k, *found in zip(members, part.heads, part.losses, part.counts, strict=True):
+                    head_grads[k], losses_there[k], counts[k] = found
+        return TaskGradients(rows, head_grads, torch.stack(losses_there), counts, clean.batches)
 
     def _steps(
         self,
