@@ -13,9 +13,9 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table, Text
 from .parts.curve import Curves
-from .parts.opening import open_stage, position
+from .parts.landscape import Plane
+from .parts.opening import Menu, Slider, open_stage, sentences
 from .parts.picture import Picture
-from .parts.plane import Plane
 from .rules import AGGREGATES
 
 RHOS = torch.linspace(0, 1, 11, dtype=torch.float64)
@@ -41,18 +41,12 @@ def portrait_instrument(
         ValueError: the aggregator is unknown, or ρ lies outside 0 to 1.
     """
     side = SIDE // 2 if os.environ.get("FLATMTL_FAST") == "1" else SIDE
-    view = _View(side)
     return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe="lab.portrait_instrument(rho={value}, aggregate={choice})",
-        title="Portrait instrument",
-        label="ρ",
-        values=[f"{value:.1f}" for value in RHOS.tolist()],
-        index=position(rho, RHOS, "rho"),
-        choices=list(AGGREGATES),
-        choice=aggregate,
-        choice_label="aggregator",
+        _View(side),
+        "Portrait instrument",
+        "lab.portrait_instrument(rho={value}, aggregate={choice})",
+        Slider("ρ", RHOS, "rho", rho, "{:.1f}".format),
+        Menu("aggregator", AGGREGATES, aggregate),
         after=after,
     )
 
@@ -107,12 +101,13 @@ class _View:
         traces: dict[str, Tensor | Text] = {**self.flat.at(RHOS, flat)}
         for k, (rule, plane) in enumerate(self.planes.items()):
             rows = slice(1) if rule == "erm" else slice(None)  # the slider does not move it
-            words = [f"{a} sharp,<br>{b} flat, {c} neither" for a, b, c in counts[k].tolist()]
+            words = sentences("{n[0]} sharp,<br>{n[1]} flat, {n[2]} neither", n=counts[k])
             traces |= plane.at(kept[k, rows], paths[k, rows, :, -1], words)
-        states = [
-            f"ρ = {value:.1f}, {choice}; ends in the flat valley: "
-            + ", ".join(f"{rule} {flat}" for rule, flat in zip(RULES, row, strict=True))
-            + "."
-            for value, row in zip(RHOS.tolist(), counts[..., 1].T.tolist(), strict=True)
-        ]
+        flat_ends = counts[..., 1].T.tolist()
+        states = sentences(
+            "ρ = {rho:.1f}, {choice}; ends in the flat valley: {ends}.",
+            choice=choice,
+            rho=RHOS,
+            ends=[", ".join(f"{rule} {n}" for rule, n in zip(RULES, row, strict=True)) for row in flat_ends],
+        )
         return Table(traces, states)

@@ -16,10 +16,11 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.curve import Curves
-from .parts.lines import Lines, draw_dots
-from .parts.opening import POSITIONS, open_stage, position
-from .parts.picture import Panel, Picture
-from .parts.stems import Stems
+from .parts.lines import Lines, Stems
+from .parts.opening import POSITIONS, Menu, Slider, open_stage, sentences
+from .parts.panel import Panel
+from .parts.picture import Picture
+from .parts.points import pairs
 
 UNITS = 8
 RHO, RHO_ADAPTIVE = 0.1, 0.1
@@ -146,18 +147,12 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
     Raises:
         ValueError: ``loss`` is unknown, or α lies outside 1/10 to 10.
     """
-    view = _View()
     return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe="lab.scale_instrument(alpha={value}, loss={choice})",
-        title="Scale instrument",
-        label="α",
-        values=[f"{a:.3g}" for a in ALPHAS.tolist()],
-        index=position(alpha, ALPHAS, "alpha"),
-        choices=list(SCALED),
-        choice=loss,
-        choice_label="loss",
+        _View(),
+        "Scale instrument",
+        "lab.scale_instrument(alpha={value}, loss={choice})",
+        Slider("α", ALPHAS, "alpha", alpha, "{:.3g}".format),
+        Menu("loss", SCALED, loss),
         after=after,
     )
 
@@ -171,7 +166,8 @@ class _View:
         self.function = Panel("what the network computes, and the data", x, y)
         inputs, targets = points()
         for k, symbol in enumerate(("circle", "square")):
-            draw_dots(self.function, inputs.tolist(), targets[:, k].tolist(), TASKS[k], symbol)
+            data = dict(x=inputs.tolist(), y=targets[:, k].tolist())
+            self.function.dots(None, TASKS[k], symbol, size=7, edge=0, marker_opacity=0.7, **data)
         tasks = {f"task-{k}": (f"task {k + 1}", dict(color=TASKS[k], dash=TASK_DASHES[k])) for k in range(2)}
         self.computed = Lines(self.function, tasks)
         ticks: dict = dict(tickvals=[UNITS - 0.5, 3 * UNITS - 0.5], ticktext=["first layer", "heads"])
@@ -203,26 +199,22 @@ class _View:
         section = value(theta[:, None] + ALONG[:, None] * measures["direction"][:, None])
         computed = outputs(theta, INPUTS)
         place = torch.arange(4 * UNITS, dtype=theta.dtype).expand(POSITIONS, -1)
-        sizes = torch.stack([place, theta[:, : 4 * UNITS].abs()], -1)
-        feet = torch.stack([place, torch.full_like(place, 1e-3)], -1)
+        dots, feet = pairs(place, theta[:, : 4 * UNITS].abs()), pairs(place, 1e-3)
         first, heads = slice(2 * UNITS), slice(2 * UNITS, None)
-        traces = self.first.at(sizes[:, first], feet[:, first])
-        traces |= self.heads.at(sizes[:, heads], feet[:, heads])
-        sections = {"now": section, "before": section[UNSCALED][None]}
-        traces |= self.lines.at(
-            {uid: torch.stack([ALONG.expand_as(s), s], -1) for uid, s in sections.items()}
+        lines = {"now": pairs(ALONG, section), "before": pairs(ALONG, section[UNSCALED])[None]}
+        traces = {
+            **self.first.at(dots[:, first], feet[:, first]),
+            **self.heads.at(dots[:, heads], feet[:, heads]),
+            **self.lines.at(lines),
+            **self.computed.at({f"task-{k}": pairs(INPUTS, computed[..., k]) for k in range(2)}),
+            **self.measures.at(ALPHAS, ratios),
+        }
+        states = sentences(
+            "α = {alpha:.3g}: {choice} {loss:.4f}; sharpness ×{sharpness:.2g}, top eigenvalue ×{top:.2g}, "
+            "trace ×{trace:.2g}, adaptive ×{adaptive:.2g}.",
+            choice=choice,
+            alpha=ALPHAS,
+            loss=value(theta),
+            **ratios,
         )
-        curves = torch.stack([INPUTS[:, None].expand_as(computed), computed], -1)
-        traces |= self.computed.at({f"task-{k}": curves[:, :, k] for k in range(2)})
-        traces |= self.measures.at(ALPHAS, ratios)
-        states = [
-            f"α = {a:.3g}: {choice} {here:.4f}; sharpness ×{s:.2g}, top eigenvalue ×{t:.2g}, trace ×{r:.2g}, "
-            f"adaptive ×{d:.2g}."
-            for a, here, s, t, r, d in zip(
-                ALPHAS.tolist(),
-                value(theta).tolist(),
-                *(ratios[uid].tolist() for uid in ("sharpness", "top", "trace", "adaptive")),
-                strict=True,
-            )
-        ]
         return Table(traces, states)

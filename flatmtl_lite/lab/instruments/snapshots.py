@@ -1,6 +1,5 @@
 """The snapshot instrument: one ρ on the recorded gradients of a real run."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -11,12 +10,12 @@ from ..figures.axes import whole_decades
 from ..figures.style import GREEN, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table, Text
-from .parts.angle_rows import AngleRows
-from .parts.angles import degrees_text
+from ..stage.table import Table
+from .parts.angles import degrees_texts
 from .parts.curve import Curves
+from .parts.dial import AngleRows
 from .parts.labels import Title
-from .parts.opening import open_stage, position
+from .parts.opening import Menu, Slider, open_stage, sentences
 from .parts.picture import Picture
 from .parts.recorded import Snapshots, read_snapshots, shorten
 from .parts.weighing import GRAMIAN_METHODS, METHODS
@@ -60,18 +59,12 @@ def snapshot_instrument(
         raise ValueError(f"Got tasks={tasks} for snapshots of {T} tasks; expected a name for each.")
     agreement = {name: rule_cosines(snapshot["gramians"], method) for name, snapshot in recorded.items()}
     braced = repr(lines).replace("{", "{{").replace("}", "}}")
-    view = _View(rhos, recorded, agreement, tasks, method)
     return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe=f"lab.snapshot_instrument({braced}, {tasks!r}, {{value}}, {method!r}, {{choice}})",
-        title="Snapshot instrument",
-        label="ρ",
-        values=[f"{value:.7g}" for value in rhos.tolist()],
-        index=0 if rho is None else position(rho, rhos, "rho"),
-        choices=list(recorded),
-        choice=list(recorded)[-1] if shown is None else shown,
-        choice_label="snapshot",
+        _View(rhos, recorded, agreement, tasks, method),
+        "Snapshot instrument",
+        f"lab.snapshot_instrument({braced}, {tasks!r}, {{value}}, {method!r}, {{choice}})",
+        Slider("ρ", rhos, "rho", rhos[0].item() if rho is None else rho, "{:.7g}".format),
+        Menu("snapshot", recorded, list(recorded)[-1] if shown is None else shown),
         after=after,
     )
 
@@ -139,22 +132,27 @@ class _View:
         gramians, perturbed_losses = (self.recorded[choice][key] for key in ("gramians", "perturbed_losses"))
         T, angles = len(self.tasks), gramian_angles(gramians)
         norms = gramians.diagonal(dim1=-2, dim2=-1).sqrt()
+        parts = {f"norms-{k}": norms[:, T + k] for k in self.tasks}
         ratios = (norms[:, T:] / norms[:, :T]).tolist()
-        traces: dict[str, Tensor | Text] = {
+        head = "norms of flat parts (thin: loss)<br>flat / loss: "
+        traces = {
             **self.angles.at(angles),
             **self.same.at(rhos, {"same": agreement}),
+            **self.norms.at(rhos, parts | {f"loss-norm-{k}": norms[:, k] for k in self.tasks}),
+            **self.head.at([head + ", ".join(f"{ratio:.2g}" for ratio in row) for row in ratios]),
+            **self.losses.at(rhos, {f"losses-{k}": perturbed_losses[:, k] for k in self.tasks}),
         }
-        parts = {f"norms-{k}": norms[:, T + k] for k in self.tasks}
-        traces |= self.norms.at(rhos, parts | {f"loss-norm-{k}": norms[:, k] for k in self.tasks})
-        head = "norms of flat parts (thin: loss)<br>flat / loss: "
-        traces |= self.head.at([head + ", ".join(f"{ratio:.2g}" for ratio in row) for row in ratios])
-        traces |= self.losses.at(rhos, {f"losses-{k}": perturbed_losses[:, k] for k in self.tasks})
-        widest = {part: angles[part].nan_to_num(-1).amax(-1).tolist() for part in ("loss", "flat")}
-        states = [
-            f"ρ = {value:.7g}: flat parts up to {_angle_text(flat)} apart, loss parts "
-            f"{_angle_text(widest['loss'][0])}; cos(decomposed, direct) {cosine:.3f}, {self.method}."
-            for value, flat, cosine in zip(rhos.tolist(), widest["flat"], agreement.tolist(), strict=True)
-        ]
+        widest = {part: angles[part].nan_to_num(-1).amax(-1) for part in ("loss", "flat")}
+        loss, flat = (degrees_texts(a.masked_fill(a < 0, torch.nan)) for a in widest.values())
+        states = sentences(
+            "ρ = {rho:.7g}: flat parts up to {flat} apart, loss parts {loss}; "
+            "cos(decomposed, direct) {cosine:.3f}, {method}.",
+            rho=rhos,
+            loss=loss[0],
+            flat=flat,
+            cosine=agreement,
+            method=self.method,
+        )
         return Table(traces, states)
 
 
@@ -163,7 +161,3 @@ def _rho_axis(rhos: Tensor) -> dict:
     low, high = rhos[[0, -1]].log10().tolist()
     axis = dict(type="log", range=[low - 0.05, high + 0.05], title="ρ")
     return axis | dict(tickvals=ticks, ticktext=[f"{rho:.2g}" for rho in ticks])
-
-
-def _angle_text(angle: float) -> str:
-    return degrees_text(math.nan if angle < 0 else angle)

@@ -10,12 +10,14 @@ from ..figures.style import GREY, PARTS, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.angles import degrees_text, flat_part, part_angles
+from .parts.angles import degrees_texts, flat_part, part_angles
 from .parts.curve import Curves
 from .parts.dial import Dial
 from .parts.lines import Lines, draw_line
-from .parts.opening import POSITIONS, open_stage, position
-from .parts.picture import Panel, Picture
+from .parts.opening import POSITIONS, Menu, Slider, open_stage, sentences
+from .parts.panel import Panel
+from .parts.picture import Picture
+from .parts.points import pairs
 
 DECADES = (-3, 0.5)
 RHOS = torch.logspace(*DECADES, POSITIONS, dtype=torch.float64)
@@ -45,18 +47,12 @@ def split_instrument(rho: float = 0.001, activation: str = "ReLU", after: Predic
     Raises:
         ValueError: the activation is unknown, or ρ lies outside the range.
     """
-    view = _View()
     return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe="lab.split_instrument(rho={value}, activation={choice})",
-        title="Split instrument",
-        label="ρ",
-        values=[f"{value:.3g}" for value in RHOS.tolist()],
-        index=position(rho, RHOS, "rho"),
-        choices=list(ACTIVATIONS),
-        choice=activation,
-        choice_label="activation",
+        _View(),
+        "Split instrument",
+        "lab.split_instrument(rho={value}, activation={choice})",
+        Slider("ρ", RHOS, "rho", rho, "{:.3g}".format),
+        Menu("activation", ACTIVATIONS, activation),
         after=after,
     )
 
@@ -92,9 +88,9 @@ def zoom(
     along = torch.cat([torch.zeros(1), ratio ** torch.arange(1 - SHOWN, 1)])
     end = rhos[:, None] * curvature
     largest = torch.maximum(growth.abs().amax(-1), end.abs())
-    slope = torch.stack([along.expand_as(growth), growth / largest.unsqueeze(-1)], -1)
+    slope = pairs(along, growth / largest.unsqueeze(-1))
     line = torch.stack([torch.zeros_like(end), end / largest], -1)
-    return slope, torch.stack([torch.tensor([0.0, 1.0]).expand_as(line), line], -1)
+    return slope, pairs(torch.tensor([0.0, 1.0]), line)
 
 
 class _View:
@@ -132,24 +128,28 @@ class _View:
         crossed = (net.sides(ends) != net.sides(net.theta.expand(1, -1))).sum(-1)
         lengths = flat_part(d).norm(dim=-1) / d.loss.norm(dim=-1)
         degrees = part_angles(d)
-        traces = self.dial.at(degrees)
-        traces |= self.errors.at(RHOS, {f"error-{k}": errors[:, k] for k in range(2)})
-        traces |= self.lengths.at(RHOS, {f"length-{k}": lengths[:, k] for k in range(2)})
-        lines = {f"slope-{k}": slope[:, k] for k in range(2)}
-        traces |= self.slopes.at(lines | {f"straight-{k}": straight[:, k] for k in range(2)})
-        states = [
-            f"ρ = {value:.3g}, {choice}: missed by {_percent(e[0])} and {_percent(e[1])}"
-            + (f" ({kinks[0]} and {kinks[1]} of {net.pairs} kinks)" if choice == "ReLU" else "")
-            + f"; loss {degrees_text(losses)} apart, flat {degrees_text(flats)}."
-            for value, e, kinks, losses, flats in zip(
-                RHOS.tolist(),
-                errors.tolist(),
-                crossed.tolist(),
-                degrees["between-loss"].tolist(),
-                degrees["between-flat"].tolist(),
-                strict=True,
-            )
+        traces = {
+            **self.dial.at(degrees),
+            **self.errors.at(RHOS, {f"error-{k}": errors[:, k] for k in range(2)}),
+            **self.lengths.at(RHOS, {f"length-{k}": lengths[:, k] for k in range(2)}),
+            **self.slopes.at(
+                {f"slope-{k}": slope[:, k] for k in range(2)}
+                | {f"straight-{k}": straight[:, k] for k in range(2)}
+            ),
+        }
+        kinks = [
+            f" ({a} and {b} of {net.pairs} kinks)" if choice == "ReLU" else "" for a, b in crossed.tolist()
         ]
+        states = sentences(
+            "ρ = {rho:.3g}, {choice}: missed by {missed[0]} and {missed[1]}{kinks}; "
+            "loss {loss} apart, flat {flat}.",
+            choice=choice,
+            rho=RHOS,
+            missed=[[_percent(error) for error in row] for row in errors.tolist()],
+            kinks=kinks,
+            loss=degrees_texts(degrees["between-loss"]),
+            flat=degrees_texts(degrees["between-flat"]),
+        )
         return Table(traces, states)
 
 

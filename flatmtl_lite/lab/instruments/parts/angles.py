@@ -33,11 +33,11 @@ def flat_part(d: Decomposition) -> Tensor:
     return d.flat
 
 
-def degrees_text(angle: float) -> str:
-    """Write an angle in degrees, or a dash where there is none."""
-    return "–" if math.isnan(angle) else f"{angle:.0f}°"
+def degrees_texts(angles: Tensor) -> list[str]:
+    """Write angles (N,) in degrees, or a dash where there is none."""
+    return ["–" if math.isnan(angle) else f"{angle:.0f}°" for angle in angles.tolist()]
 
 
-def conflict_text(angle: float) -> str:
-    """Write the remark for an angle above 90°."""
-    return " (conflict)" if angle > 90 else ""
+def conflict_texts(angles: Tensor) -> list[str]:
+    """Write the remark for each angle (N,) above 90°."""
+    return [" (conflict)" if angle > 90 else "" for angle in angles.tolist()]

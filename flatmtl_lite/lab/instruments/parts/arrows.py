@@ -1,14 +1,13 @@
 """Arrows that show steps: where a step goes, which is minus the gradient."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ...figures.arrows import arrow
 from ...figures.style import WHITE
-from .picture import Panel
+from .panel import Panel
 
 SHORTEST = 4  # pixels; a shorter arrow is not drawn
 
@@ -24,8 +23,9 @@ class Arrows:
 
     def __init__(self, panel: Panel, colors: Mapping[str, str], width: float = 4.5):
         self.panel, self.edge = panel, f"{next(iter(colors))}-edge"
-        panel.add(go.Scatter(uid=self.edge, mode="lines", line=dict(color=WHITE, width=width + 3.5)))
-        panel.add(*(arrow(uid, color, width=width) for uid, color in colors.items()))
+        panel.line(self.edge, WHITE, width + 3.5)
+        for uid, color in colors.items():
+            panel.draw(arrow(uid, color, width=width))
 
     def at(self, arrows: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Return the points of the arrows: uid -> tails and the ways from there, (N or 1, 2) each."""
@@ -49,3 +49,9 @@ def arrow_points(tips: Tensor, tails: Tensor | None = None) -> Tensor:
     tails = torch.zeros_like(tips) if tails is None else tails
     ends = torch.stack(torch.broadcast_tensors(tails, tails + tips), 1)
     return ends.masked_fill((tips.norm(dim=-1) < 1e-9)[:, None, None], torch.nan)
+
+
+def along(origin: Tensor, ways: Sequence[Tensor]) -> Tensor:
+    """Return points (N, n, 2) on steps (N, 2) each from ``origin`` (N, 2): labels should leave them free."""
+    shares = torch.linspace(0.1, 1, 12, dtype=origin.dtype)[:, None]
+    return torch.cat([origin[:, None] + shares * way[:, None] for way in ways], 1)

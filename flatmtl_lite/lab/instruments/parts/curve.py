@@ -1,16 +1,15 @@
-"""Curves against the slider, with a line and dots at its present position."""
+"""Curves: against the slider, with a line and dots at its present position, and over a path."""
 
 from collections.abc import Mapping
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ...figures.style import BLACK, GREY
-from .labels import text
-from .picture import LINE, WIDTH, Panel
-from .points import growing_curve
-from .spread import last_seen, spread
+from ...figures.style import GREY, INK
+from ...stage.table import Text
+from .labels import last_seen, spread
+from .panel import FONT, LINE, WIDTH, Panel
+from .points import growing_curve, pairs
 
 DEGREES = dict(range=[0, 180], tickvals=[0, 45, 90, 135, 180], ticksuffix="°")
 BESIDE = 12  # pixels from a dot to its name
@@ -37,41 +36,38 @@ class Curves(Panel):
         origin: int | None = None,
         **options,
     ):
-        super().__init__(title, x=x, y=y, **options)
-        self.uids, self.origin = list(looks), origin
+        super().__init__(title, x, y, **options)
+        self.uids, self.origin, self.first = list(looks), origin, next(iter(looks))
         self.named = [k for k, (name, _) in enumerate(looks.values()) if name]
-        cursor = dict(color=GREY, width=1.5, dash="dot")
-        self.add(go.Scatter(uid=f"{self.uids[0]}-cursor", mode="lines", line=cursor))
-        for uid, (_, line) in looks.items():
-            self.add(go.Scatter(uid=uid, mode="lines", line=dict(width=3) | line))
-        colors = [line["color"] for _, line in looks.values()]
-        dots = dict(size=10, color=colors, line=dict(width=1.5, color=BLACK))
-        self.add(go.Scatter(uid=f"{self.uids[0]}-here", mode="markers", marker=dots, cliponaxis=False))
+        self.line(f"{self.first}-cursor", GREY, 1.5, "dot")
+        for uid, (_, look) in looks.items():
+            self.line(uid, **look)
+        colors = [look["color"] for _, look in looks.values()]
+        self.dots(f"{self.first}-here", colors, size=10, cliponaxis=False)
         self.names = [name for name, _ in looks.values() if name]
         if self.names:
-            colors = [colors[k] for k in self.named]
-            uid, beside = f"{self.uids[0]}-names", [f"\u2003{name}" for name in self.names]  # off the dots
+            place, names = {}, self.names
             if origin is None:
-                self.add(text(uid, beside, colors, textposition="middle right"))
-                self.after = WIDTH * max(map(len, beside))
-            else:
-                self.add(text(uid, self.names, colors))
+                place, names = dict(textposition="middle right"), [f"\u2003{name}" for name in names]
+                self.after = WIDTH * max(map(len, names))  # the space keeps them off the dots
+            self.text(f"{self.first}-names", names, [colors[k] for k in self.named], **place)
 
     def at(self, x: Tensor, curves: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the points of the curves, uid -> heights (N,), over the slider's values ``x`` (N,)."""
-        first, values = self.uids[0], torch.stack([curves[uid] for uid in self.uids], -1)
-        points = torch.stack([x[:, None].expand_as(values), values], -1)
+        points = pairs(x[:, None], torch.stack([curves[uid] for uid in self.uids], -1))
+        lines = points.unbind(1)
         if self.origin is None:
-            traces = {uid: points[None, :, k] for k, uid in enumerate(self.uids)}
+            traces = {uid: line[None] for uid, line in zip(self.uids, lines, strict=True)}
         else:
-            traces = {uid: growing_curve(points[:, k], self.origin) for k, uid in enumerate(self.uids)}
+            traces = {
+                uid: growing_curve(line, self.origin) for uid, line in zip(self.uids, lines, strict=True)
+            }
         if self.names:
             beside = self._names_beside if self.origin is None else self._names_ahead
-            traces[f"{first}-names"] = beside(points[:, self.named])
-        across = self.paper(points)[:, :1, 0].expand(-1, 2)
-        ends = torch.tensor(self.y["range"], dtype=x.dtype).expand(len(x), 2)
-        cursor = self.data(torch.stack([across, ends], -1))
-        return traces | {f"{first}-cursor": cursor, f"{first}-here": points}
+            traces[f"{self.first}-names"] = beside(points[:, self.named])
+        ends = torch.tensor(self.y["range"], dtype=x.dtype)
+        cursor = self.data(pairs(self.paper(points)[:, :1, 0], ends))
+        return traces | {f"{self.first}-cursor": cursor, f"{self.first}-here": points}
 
     def _names_beside(self, points: Tensor) -> Tensor:
         """Return places (1, n, 2) for the names, to the right of the panel."""
@@ -90,4 +86,31 @@ class Curves(Panel):
         # a name that finds no room ahead lies above its curve
         lift = 0.7 * LINE / self.unit[1] * (x != wanted)
         y = torch.stack([spread(row, self) for row in places[..., 1] + lift])
-        return self.data(torch.stack([x, y], -1))
+        return self.data(pairs(x, y))
+
+
+class Along(Panel):
+    """A curve over the steps of a path, with a dot and the value at its highest point.
+
+    The curve changes as a whole with the slider.
+
+    Args:
+        uid: of the curve.
+        title: above the panel, in two lines.
+        x, y: options for plotly's axes, with a "range" each.
+        look: colour and dash of the curve.
+    """
+
+    def __init__(self, uid: str, title: str, x: dict, y: dict, look: dict):
+        super().__init__(title, x, y, room=2)
+        self.uid = uid
+        self.line(uid, **look)
+        dot = dict(mode="markers+text", marker=dict(size=9, color=look["color"]))
+        self.text(f"{uid}-most", [""], INK, textposition="top center", textfont_size=FONT, **dot)
+
+    def at(self, x: Tensor, heights: Tensor) -> dict[str, Tensor | Text]:
+        """Return the points for heights (N, n), NaN where there is none, over places ``x`` (n,)."""
+        most, k = heights.nan_to_num(-torch.inf).max(-1)
+        places = pairs(x[k], most.masked_fill(most.isinf(), torch.nan))
+        words = [[f"{value:.0f}°" if value > 0.5 else ""] for value in most.tolist()]
+        return {self.uid: pairs(x, heights), f"{self.uid}-most": (places.unsqueeze(1), words)}

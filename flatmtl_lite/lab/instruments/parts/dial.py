@@ -1,19 +1,27 @@
-"""The dial: a half circle on which needles show angles."""
+"""Angles: a half circle with needles, and rows of dots on stems."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ...figures.style import INK
+from ...figures.style import INK, ORANGE, PARTS
 from .arrows import arrow_points
-from .labels import Labels, text
-from .lines import shade
-from .picture import Panel
+from .curve import DEGREES
+from .labels import Labels
+from .lines import Stems, shade
+from .panel import WIDTH, Panel
+from .points import pairs
 
 X, Y = (-1.5, 1.5), (-0.15, 1.3)
+APART = 0.17  # rows between the angle of the loss parts and the angle of the flat parts
+# uid -> name of its dots, colour, symbol, and the place in its row
+LOOKS = {
+    "loss": ("loss parts", PARTS["loss"]["color"], "circle", -APART),
+    "flat": ("flat parts", PARTS["flat"]["color"], "diamond", APART),
+    "intra": ("loss to flat", ORANGE, "square", 0.0),
+}
 
 
 class Dial(Panel):
@@ -22,24 +30,22 @@ class Dial(Panel):
     Args:
         title: above the panel.
         looks: uid -> name, and the colour and dash of the needle.
-        options: of :class:`Panel`.
     """
 
-    def __init__(self, title: str, looks: Mapping[str, tuple[str, dict]], **options):
-        hidden = dict(visible=False)
-        ratio = (X[1] - X[0]) / (Y[1] - Y[0])
-        super().__init__(title, x=hidden | dict(range=X), y=hidden | dict(range=Y), ratio=ratio, **options)
+    def __init__(self, title: str, looks: Mapping[str, tuple[str, dict]]):
+        across, up = (dict(visible=False, range=ends) for ends in (X, Y))
+        super().__init__(title, across, up, ratio=(X[1] - X[0]) / (Y[1] - Y[0]))
         self.uids = list(looks)
         turn = torch.linspace(0, math.pi, 61)
         x, y = turn.cos().tolist(), turn.sin().tolist()
         shade(self, [0, *x[30:]], [0, *y[30:]])
-        self.add(go.Scatter(x=x, y=y, mode="lines", line=dict(color=INK, width=1.5)))
+        self.line(None, INK, 1.5, x=x, y=y)
         marks = {"0°": (1.12, 0), "90°": (0, 1.13), "180°": (-1.2, 0), "conflict": (-0.6, 0.12)}
-        left, up = zip(*marks.values(), strict=True)
-        self.add(text(None, list(marks), INK, x=left, y=up))
+        left, height = zip(*marks.values(), strict=True)
+        self.text(None, list(marks), INK, x=left, y=height)
         self.fixed = list(marks.values())
         for uid, (_, look) in looks.items():
-            self.add(go.Scatter(uid=uid, mode="lines", line=look | dict(width=4)))
+            self.line(uid, **look | dict(width=4))
         names = {name: look["color"] for name, look in looks.values()}
         self.labels = Labels(self, names, f"{self.uids[0]}-names", apart=3)
 
@@ -52,7 +58,43 @@ class Dial(Panel):
         return needles | self.labels.at([needle[:, 1] for needle in needles.values()], shafts)
 
 
+class AngleRows(Panel):
+    """Angles from 0° to 180° as dots on stems from 90°. Conflict is shaded.
+
+    Args:
+        tasks: names of the tasks.
+    """
+
+    def __init__(self, tasks: Sequence[str]):
+        T = len(tasks)
+        pairs = [f"{tasks[i]}, {tasks[j]}" for i, j in torch.triu_indices(T, T, offset=1).T.tolist()]
+        rows = pairs + [f"within {task}" for task in tasks]
+        y = dict(range=[len(rows) - 0.5, -0.5], tickvals=list(range(len(rows))), ticktext=rows, ticks="")
+        x, y = DEGREES | dict(title="angle"), y | dict(showgrid=False)
+        super().__init__("angles (shaded: conflict)", x, y)
+        self.before = WIDTH * max(map(len, rows))
+        self.rows = {"loss": (0, len(pairs)), "flat": (0, len(pairs)), "intra": (len(pairs), len(rows))}
+        bottom = len(rows) - 0.5
+        shade(self, [90, 180, 180, 90], [-0.5, -0.5, bottom, bottom])
+        self.stems = {uid: Stems(self, uid, color, symbol) for uid, (_, color, symbol, _) in LOOKS.items()}
+        self.labels = Labels(self, {name: color for name, color, _, _ in LOOKS.values()}, "angle-names")
+
+    def at(self, angles: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the points: uid -> degrees (N or 1, rows). The first dot of each kind carries its name."""
+        traces: dict[str, Tensor] = {}
+        for uid, (_, _, _, shift) in LOOKS.items():
+            height = torch.arange(*self.rows[uid]) + shift
+            feet = pairs(90, height.expand_as(angles[uid]))
+            traces |= self.stems[uid].at(pairs(angles[uid], height), feet)
+        rows = len(angles["flat"])
+        kinds = [traces[uid].expand(rows, -1, 2) for uid in LOOKS]
+        dots = torch.cat(kinds, 1)
+        feet = pairs(90, dots[..., 1])
+        stems = torch.cat([torch.lerp(feet, dots, share / 8) for share in range(9)], 1)
+        return traces | self.labels.at([kind[:, 0] for kind in kinds], stems)
+
+
 def _needle(degrees: Tensor) -> Tensor:
     """Return the points (N, 2, 2) of a needle at each angle (N,)."""
     radians = torch.deg2rad(degrees)
-    return arrow_points(torch.stack([radians.cos(), radians.sin()], -1))
+    return arrow_points(pairs(radians.cos(), radians.sin()))

@@ -1,5 +1,6 @@
-"""Where every aggregator goes: dots with names, and an arrow for the chosen one."""
+"""Directions in the plane: the step of every aggregator, and the wedge of the steps that are good for all."""
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -9,11 +10,13 @@ from torch import Tensor
 
 from ...figures.style import BLACK, GREY, INK
 from ...stage.table import Text
-from .arrows import Arrows
-from .labels import place, text
-from .picture import Panel
-from .steps import along
+from .arrows import Arrows, along
+from .labels import place
+from .panel import Panel
+from .points import pairs
 from .weighing import METHODS
+
+GOOD = "rgba(127, 127, 127, 0.18)"
 
 
 class Directions:
@@ -31,10 +34,10 @@ class Directions:
         self.panel, self.things, self.late = panel, list(things), list(late)
         dots = dict(symbol="circle-open", size=9, color=GREY, line_width=2)
         names = dict(names=METHODS)  # the page shows the names of the dots under the pointer
-        panel.add(go.Scatter(uid="others", mode="markers", marker=dots, meta=names))
+        panel.draw(go.Scatter(uid="others", mode="markers", marker=dots, meta=names))
         self.arrow = Arrows(panel, {"direction": BLACK})
         colors = [*things.values(), BLACK, *[INK] * (len(METHODS) - 1), *late.values()]
-        panel.add(text("names", [""] * len(colors), colors))
+        panel.text("names", [""] * len(colors), colors)
 
     def at(
         self, chosen: int, steps: Tensor, things: Sequence[Tensor], obstacles: Tensor
@@ -58,3 +61,32 @@ class Directions:
         bold = [f"<b>{name}</b>" if k < needed else name for k, name in enumerate(names)]
         traces: dict[str, Tensor | Text] = {"names": (centres, [bold] * len(centres))}
         return traces | arrow | {"others": steps.transpose(0, 1)}
+
+
+class Wedge:
+    """The wedge that holds the steps that are good for all, and the rim of the steps' convex hull."""
+
+    def __init__(self, panel: Panel, reach: float):
+        self.reach = reach
+        panel.area("cone", GOOD)
+        panel.line("hull", GREY, 1.5, "dot")
+
+    def at(self, steps: Tensor) -> dict[str, Tensor]:
+        """Return the points for the steps that the tasks want, (N, T, 2)."""
+        return {"cone": wedges(steps, self.reach), "hull": torch.cat([steps, steps[:, :1]], 1)}
+
+
+def wedges(steps: Tensor, reach: float) -> Tensor:
+    """Return the outline (N, 33, 2) of {d: ⟨sᵢ, d⟩ > 0 for all i} for steps (N, T, 2).
+
+    It is NaN if no step is good for all.
+    """
+    angle = torch.atan2(steps[..., 1], steps[..., 0])
+    away = torch.remainder(angle - angle[:, :1] + math.pi, 2 * math.pi) - math.pi
+    low, high = away.amax(-1) - math.pi / 2, away.amin(-1) + math.pi / 2
+    share = torch.linspace(0, 1, 31, dtype=steps.dtype)
+    arc = angle[:, :1] + low[:, None] + (high - low)[:, None] * share
+    rim = 2 * reach * pairs(arc.cos(), arc.sin())
+    tip = torch.zeros_like(rim[:, :1])
+    empty = (high - low < 1e-9) | (steps.norm(dim=-1) == 0).any(-1)
+    return torch.cat([tip, rim, tip], 1).masked_fill(empty[:, None, None], torch.nan)

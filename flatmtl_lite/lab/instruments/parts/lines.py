@@ -1,16 +1,13 @@
-"""Named lines and dots in a panel, and shaded areas."""
+"""Named lines, dots and stems in a panel, and shaded areas."""
 
 from collections.abc import Mapping, Sequence
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ...figures.style import BLACK
-from .labels import Labels, text
-from .path import edged_marker
-from .picture import Panel
-from .spread import last_seen
+from .labels import Labels, last_seen
+from .panel import Panel
+from .points import lines_with_gaps
 
 WAY = 150  # points of a line that labels keep off
 CONFLICT = "rgba(213, 94, 0, 0.12)"
@@ -27,11 +24,11 @@ class Lines:
 
     def __init__(self, panel: Panel, looks: Mapping[str, tuple[str, dict]], **options):
         self.panel, self.uids = panel, list(looks)
-        for uid, (_, line) in looks.items():
-            panel.add(go.Scatter(uid=uid, mode="lines", line=dict(width=3) | line, **options))
+        for uid, (_, look) in looks.items():
+            panel.line(uid, **look, **options)
         self.named = [uid for uid, (name, _) in looks.items() if name]
         if self.named:
-            names = {name: line["color"] for name, line in looks.values() if name}
+            names = {name: look["color"] for name, look in looks.values() if name}
             self.labels = Labels(panel, names, f"{self.uids[0]}-names", apart=3)
 
     def at(self, lines: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -60,19 +57,13 @@ def draw_line(
     side: str = "top right",
 ) -> None:
     """Draw a line that never moves, with its name beside its ``k``-th point."""
-    panel.add(go.Scatter(x=x, y=y, mode="lines", line=look))
-    panel.add(text(None, [name], look["color"], x=[x[k]], y=[y[k]], textposition=side))
+    panel.line(None, **look, x=x, y=y)
+    panel.text(None, [name], look["color"], x=[x[k]], y=[y[k]], textposition=side)
 
 
 def shade(panel: Panel, x: Sequence[float], y: Sequence[float], color: str = CONFLICT) -> None:
     """Shade the area within the corners."""
-    panel.add(go.Scatter(x=x, y=y, mode="lines", fill="toself", fillcolor=color, line_width=0))
-
-
-def draw_dots(panel: Panel, x: Sequence[float], y: Sequence[float], color: str, symbol: str) -> None:
-    """Draw dots that never move, such as data."""
-    marker = dict(color=color, symbol=symbol, size=7, opacity=0.7)
-    panel.add(go.Scatter(x=x, y=y, mode="markers", marker=marker))
+    panel.area(None, color, x=x, y=y)
 
 
 class Dots:
@@ -80,10 +71,22 @@ class Dots:
 
     def __init__(self, panel: Panel, uid: str, colors: Mapping[str, str]):
         self.uid = uid
-        marker = edged_marker(BLACK, size=11) | dict(color=list(colors.values()))
-        panel.add(go.Scatter(uid=uid, mode="markers", marker=marker, cliponaxis=False))
+        panel.dots(uid, list(colors.values()), size=11, cliponaxis=False)
         self.labels = Labels(panel, colors, f"{uid}-names")
 
     def at(self, dots: Tensor, obstacles: Tensor | None = None) -> dict[str, Tensor]:
         """Return the points of the dots (N, n, 2) and of their names."""
         return {self.uid: dots} | self.labels.at(dots.unbind(1), obstacles)
+
+
+class Stems:
+    """A dot for each value, on a stem that rises from its foot, all in one colour."""
+
+    def __init__(self, panel: Panel, uid: str, color: str, symbol: str = "circle"):
+        self.uid = uid
+        panel.line(f"{uid}-stems", color)
+        panel.dots(uid, color, symbol, size=11, cliponaxis=False)
+
+    def at(self, dots: Tensor, feet: Tensor) -> dict[str, Tensor]:
+        """Return the points of the dots (N, n, 2) and of the stems from their feet (N, n, 2)."""
+        return {self.uid: dots, f"{self.uid}-stems": lines_with_gaps(torch.stack([feet, dots], 2))}

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ...figures.style import SAM
-from .path import SOLID, edged_marker
-from .picture import Panel
+from .panel import SOLID, Panel
 from .points import circle
 
 
@@ -16,8 +14,7 @@ class Ball:
     """The dotted ball of radius ρ; an ellipse for adaptive SAM."""
 
     def __init__(self, panel: Panel):
-        line = dict(color=SAM, width=2.5, dash="dot")
-        panel.add(go.Scatter(uid="ball", mode="lines", line=line, meta=SOLID))
+        panel.line("ball", SAM, 2.5, "dot", meta=SOLID)
 
     def at(self, theta: Tensor, rhos: Tensor, adaptive: bool = False) -> dict[str, Tensor]:
         """Return the points for θ (2,) and radii (N,)."""
@@ -34,10 +31,23 @@ class Looks:
 
     def __init__(self, panel: Panel, colors: Mapping[str, str]):
         for uid, color in colors.items():
-            star = edged_marker(color, "star") | dict(size=[0, 15])
-            look = dict(mode="lines+markers", line=dict(color=color, width=2), marker=star)
-            panel.add(go.Scatter(uid=uid, **look))
+            line = dict(mode="lines+markers", line=dict(color=color, width=2))
+            panel.dots(uid, color, "star", size=[0, 15], **line)
 
     def at(self, theta: Tensor, looks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the points: θ (2,), and uid -> the points where the task looks, (N, 2)."""
         return {uid: torch.stack([theta.expand_as(ends), ends], 1) for uid, ends in looks.items()}
+
+
+class Climb:
+    """Several steps uphill: a dashed line with a dot at each visited point and a diamond at the highest."""
+
+    def __init__(self, panel: Panel, uid: str, color: str):
+        self.uid = uid
+        line = dict(mode="lines+markers", line=dict(color=color, width=2.5, dash="dash"))
+        panel.dots(uid, color, size=6, edge=1, meta=SOLID, **line)
+        panel.dots(f"{uid}-at", color, "diamond", size=14, meta=SOLID)
+
+    def at(self, visited: Tensor, highest: Tensor) -> dict[str, Tensor]:
+        """Return the points: all that the climb visits (N, n, 2), and the highest (N, 2)."""
+        return {self.uid: visited, f"{self.uid}-at": highest.unsqueeze(1)}

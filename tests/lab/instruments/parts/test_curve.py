@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from flatmtl_lite.lab.instruments.parts.curve import Curves
-from flatmtl_lite.lab.instruments.parts.picture import LINE
+from flatmtl_lite.lab.instruments.parts.panel import LINE
 from tests.lab.instruments.parts.pictures import drawn, pixels
 
 X = torch.linspace(0, 2, 5, dtype=torch.float64)

@@ -1,9 +1,9 @@
-"""Named lines, dots and areas."""
+"""Named lines, dots, stems and areas."""
 
 import torch
 
-from flatmtl_lite.lab.instruments.parts.lines import CONFLICT, Dots, Lines, draw_dots, draw_line, shade
-from flatmtl_lite.lab.instruments.parts.picture import Panel
+from flatmtl_lite.lab.instruments.parts.lines import CONFLICT, Dots, Lines, Stems, draw_line, shade
+from flatmtl_lite.lab.instruments.parts.panel import Panel
 from tests.lab.instruments.parts.pictures import drawn, pixels, resting
 
 LOOKS = {
@@ -59,10 +59,23 @@ def test_dots_carry_their_names():
 def test_resting_things_stay_where_they_are_drawn():
     place = panel()
     draw_line(place, "chance", [0, 0.5, 1], [0.1, 0.2, 0.3], dict(color="#000000"), 1, "top left")
-    draw_dots(place, [0.3], [0.4], "#777777", "square")
+    place.dots(None, "#777777", "square", x=[0.3], y=[0.4])
     shade(place, [0, 1, 1], [0, 0, 1])
     line, name, dots, area = resting(place)
     assert list(line.y) == [0.1, 0.2, 0.3]
     assert (name.text, name.x, name.y, name.textposition) == (("chance",), (0.5,), (0.2,), "top left")
     assert (dots.x, dots.y, dots.marker.symbol) == ((0.3,), (0.4,), "square")
     assert (area.fill, area.fillcolor) == ("toself", CONFLICT)
+
+
+def test_each_dot_has_a_stem_from_its_foot():
+    panel = Panel(x=dict(range=[0, 3]), y=dict(range=[0, 1]))
+    stems = Stems(panel, "first", "#000000", "square")
+    traces = drawn(panel)
+    assert traces["first"].marker.symbol == "square"
+    dots = torch.tensor([[[1.0, 0.5], [2.0, 0.7]]])
+    points = stems.at(dots, dots * torch.tensor([1.0, 0.0]))
+    assert torch.equal(points["first"], dots)
+    lines = points["first-stems"].reshape(2, 3, 2)
+    assert lines[:, :2].tolist() == [[[1, 0], [1, 0.5]], [[2, 0], [2, torch.tensor(0.7).item()]]]
+    assert lines[:, 2].isnan().all()  # the pen is lifted

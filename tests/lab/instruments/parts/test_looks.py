@@ -2,8 +2,8 @@
 
 import torch
 
-from flatmtl_lite.lab.instruments.parts.climb import Climb
-from flatmtl_lite.lab.instruments.parts.picture import Panel
+from flatmtl_lite.lab.instruments.parts.looks import Climb
+from flatmtl_lite.lab.instruments.parts.panel import Panel
 from tests.lab.instruments.parts.pictures import drawn
 
 

@@ -3,9 +3,10 @@
 import torch
 
 from flatmtl_lite.lab.figures.style import RULES
-from flatmtl_lite.lab.instruments.parts.along import Along
-from flatmtl_lite.lab.instruments.parts.paths import Paths
-from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
+from flatmtl_lite.lab.instruments.parts.curve import Along
+from flatmtl_lite.lab.instruments.parts.panel import Panel
+from flatmtl_lite.lab.instruments.parts.path import Paths, Trail
+from flatmtl_lite.lab.instruments.parts.picture import Picture
 
 
 def test_each_path_has_its_marker_and_its_name_at_its_end():
@@ -37,3 +38,16 @@ def test_the_curve_says_its_highest_value():
     assert places[0].tolist() == [[1, 40]]
     assert places[1, 0, 1].isnan()
     assert words == [["40°"], [""], [""]]
+
+
+def test_the_trail_ends_at_the_marker():
+    panel = Panel(x=dict(range=[0, 9]), y=dict(range=[0, 9]))
+    trail = Trail(panel, "here")
+    way = torch.arange(8.0).reshape(4, 2)
+    points = trail.at(way)
+    assert {trace.uid for trace in panel.parts} == points.keys()
+    for k in range(4):
+        assert points["here"][k].tolist() == [way[k].tolist()]
+        for uid in ("here-trail", "here-trail-edge"):
+            assert torch.equal(points[uid][k, : k + 1], way[: k + 1])
+            assert points[uid][k, k + 1 :].isnan().all()
