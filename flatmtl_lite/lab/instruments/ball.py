@@ -17,9 +17,8 @@ from .parts.curve import Curves
 from .parts.cut import Cut
 from .parts.labels import Labels
 from .parts.landscape import Landscape
-from .parts.looks import Ball, Climb, Looks
-from .parts.opening import POSITIONS, Menu, Slider, find_problem, open_stage, sentences
-from .parts.path import draw_handle
+from .parts.opening import POSITIONS, find_problem, menu, open_stage, sentences, slider
+from .parts.path import Ball, Climb, Looks, draw_handle
 from .parts.picture import Picture
 
 # name of a choice -> the task whose loss it is (None: the mean of all), and True for adaptive SAM's ellipse
@@ -53,14 +52,11 @@ def ball_instrument(
     """
     landscape = find_problem(problem, tasks=2)
     rhos = torch.linspace(0, landscape.rho, POSITIONS, dtype=torch.float64)
+    recipe = f"lab.ball_instrument({problem!r}, rho={{value}}, point={{point}}, loss={{choice}})"
+    points = {"θ": landscape.starts[0] if point is None else point}
+    controls = slider("ρ", rhos, "rho", rho) | menu("loss", BALLS, loss)
     return open_stage(
-        _View(landscape, rhos),
-        "Ball instrument",
-        f"lab.ball_instrument({problem!r}, rho={{value}}, point={{point}}, loss={{choice}})",
-        Slider("ρ", rhos, "rho", rho),
-        Menu("loss", BALLS, loss),
-        {"θ": landscape.starts[0] if point is None else point},
-        after,
+        _View(landscape, rhos), after, title="Ball instrument", recipe=recipe, points=points, **controls
     )
 
 
@@ -140,12 +136,8 @@ class _View:
             **self.cut.at(value, theta[0], step[-1:], step.norm(dim=-1)),
             **self.labels.at(shown.unbind(), around),
         }
-        states = sentences(
+        sentence = (
             "ρ = {rho:.4g}, {choice}: it rises by {one:.3f} after one step, "
-            "by up to {ten:.3f} within ten steps.",
-            choice=choice,
-            rho=rhos,
-            one=one,
-            ten=ten,
+            "by up to {ten:.3f} within ten steps."
         )
-        return Table(traces, states)
+        return Table(traces, sentences(sentence, choice=choice, rho=rhos, one=one, ten=ten))

@@ -12,9 +12,8 @@ from ..stage.stage import Stage
 from ..stage.table import Table
 from ..theorem import bound_terms
 from .parts.bars import Shares
-from .parts.curve import Curves
-from .parts.lines import Dots, Lines, draw_line
-from .parts.opening import POSITIONS, Menu, Slider, open_stage, sentences
+from .parts.curve import Curves, Dots, Lines, draw_line
+from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
 from .parts.panel import Panel
 from .parts.picture import Picture
 from .parts.points import pairs
@@ -47,14 +46,11 @@ def bound_instrument(
     """
     counts = torch.logspace(3, 15, POSITIONS, dtype=torch.float64).tolist()
     N = torch.tensor([float(f"{n:.2g}") for n in counts], dtype=torch.float64)
-    return open_stage(
-        _View(N, norm_squared),
-        "Bound instrument",
-        f"lab.bound_instrument(images={{value}}, network={{choice}}, norm_squared={float(norm_squared)!r})",
-        Slider("images", N, "images", images, _short),
-        Menu("network", NETWORKS, network),
-        after=after,
+    recipe = (
+        f"lab.bound_instrument(images={{value}}, network={{choice}}, norm_squared={float(norm_squared)!r})"
     )
+    controls = slider("images", N, "images", images, _short) | menu("network", NETWORKS, network)
+    return open_stage(_View(N, norm_squared), after, title="Bound instrument", recipe=recipe, **controls)
 
 
 class _View:
@@ -91,17 +87,16 @@ class _View:
             **self.networks.at(torch.stack(dots, 1), curve),
         }
         chosen = f[choice].tolist()
-        states = sentences(
-            "{images} images, {network}: f = {f} nats. {promise} All terms but one make {rest:.1g} % of it.",
-            network=choice,
-            images=[f"{n:,.0f}" if n < 1e6 else _short(n) for n in N.tolist()],
-            f=[f"{value:,.0f}" if value >= 100 else f"{value:,.2f}" for value in chosen],
-            promise=[
-                "It promises nothing." if value >= CHANCE else "Here it says something." for value in chosen
-            ],
-            rest=100 * (1 - terms.amax(-1) / terms.sum(-1)),
+        nats = [f"{value:,.0f}" if value >= 100 else f"{value:,.2f}" for value in chosen]
+        promise = [
+            "It promises nothing." if value >= CHANCE else "Here it says something." for value in chosen
+        ]
+        images = [f"{n:,.0f}" if n < 1e6 else _short(n) for n in N.tolist()]
+        rests = 100 * (1 - terms.amax(-1) / terms.sum(-1))
+        sentence = "{n} images, {network}: f = {f} nats. {promise} All terms but one make {rest:.1g} % of it."
+        return Table(
+            traces, sentences(sentence, network=choice, n=images, f=nats, promise=promise, rest=rests)
         )
-        return Table(traces, states)
 
     def _bound(self, P: float | Tensor, N: Tensor) -> Tensor:
         total = torch.zeros((), dtype=torch.float64)

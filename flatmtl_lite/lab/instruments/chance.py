@@ -7,9 +7,8 @@ from ..figures.style import BLACK
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.curve import DEGREES, Curves
-from .parts.lines import Lines
-from .parts.opening import Slider, open_stage, sentences
+from .parts.curve import DEGREES, Curves, Lines
+from .parts.opening import open_stage, sentences, slider
 from .parts.panel import Panel
 from .parts.picture import Picture
 from .parts.points import pairs
@@ -28,13 +27,9 @@ def chance_instrument(parameters: int = 2, after: Prediction | None = None) -> S
     Raises:
         ValueError: ``parameters`` lies outside that range.
     """
-    return open_stage(
-        _View(),
-        "Chance instrument",
-        "lab.chance_instrument({value})",
-        Slider("parameters", SIZES, "parameters", parameters, "{:.0f}".format),
-        after=after,
-    )
+    recipe = "lab.chance_instrument({value})"
+    controls = slider("parameters", SIZES, "parameters", parameters, "{:.0f}".format)
+    return open_stage(_View(), after, title="Chance instrument", recipe=recipe, **controls)
 
 
 class _View:
@@ -59,12 +54,9 @@ class _View:
         degrees = torch.cat([peak, wide], -1).clamp(0, 180).sort(-1).values
         density = pairs(degrees, angle_density(degrees, SIZES.unsqueeze(-1)))
         traces = self.density.at({"density": density}) | self.spread.at(SIZES, {"spread": SIZES.rsqrt()})
-        states = sentences(
-            "{size:,.0f} parameters: nine in ten angles lie within {low:.1f}° to {high:.1f}°; "
-            "the cosine spreads by {spread:.2g}.",
-            size=SIZES,
-            low=90 - nine_in_ten(SIZES),
-            high=90 + nine_in_ten(SIZES),
-            spread=SIZES**-0.5,
+        away = nine_in_ten(SIZES)
+        sentence = (
+            "{P:,.0f} parameters: nine in ten angles lie within {low:.1f}° to {high:.1f}°; "
+            "the cosine spreads by {spread:.2g}."
         )
-        return Table(traces, states)
+        return Table(traces, sentences(sentence, P=SIZES, low=90 - away, high=90 + away, spread=SIZES**-0.5))

@@ -10,10 +10,9 @@ from ..figures.style import TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.arrows import along
+from .parts.arrows import Directions, along
 from .parts.bars import Weights, Worst
-from .parts.directions import Directions
-from .parts.opening import Menu, Slider, open_stage, sentences
+from .parts.opening import menu, open_stage, sentences, slider
 from .parts.picture import Picture
 from .parts.space import Space, find_independent, project
 from .parts.weighing import METHODS, slopes, verdict, weigh_all
@@ -46,14 +45,9 @@ def cone_instrument(
     """
     steps = find_independent(gradients)
     rows = [tuple(step) for step in steps.tolist()]
-    return open_stage(
-        _View(steps),
-        "Cone instrument",
-        f"lab.cone_instrument({rows}, camera={{value}}, method={{choice}})",
-        Slider("walk round (°)", CAMERAS, "camera", camera),
-        Menu("method", METHODS, method),
-        after=after,
-    )
+    recipe = f"lab.cone_instrument({rows}, camera={{value}}, method={{choice}})"
+    controls = slider("walk round (°)", CAMERAS, "camera", camera) | menu("method", METHODS, method)
+    return open_stage(_View(steps), after, title="Cone instrument", recipe=recipe, **controls)
 
 
 class _View:

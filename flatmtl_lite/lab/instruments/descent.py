@@ -19,7 +19,7 @@ from .parts.curve import DEGREES, Curves
 from .parts.labels import Labels
 from .parts.landscape import Landscape, Tradeoff
 from .parts.lens import Steps
-from .parts.opening import POSITIONS, Menu, Slider, find_problem, open_stage, sentences
+from .parts.opening import POSITIONS, find_problem, menu, open_stage, sentences, slider
 from .parts.path import Trail, draw_handle
 from .parts.picture import Picture
 
@@ -55,14 +55,11 @@ def descent_instrument(
     """
     landscape = find_problem(problem, tasks=2)
     steps = torch.linspace(0, landscape.steps, POSITIONS, dtype=torch.float64).round().long()
+    recipe = f"lab.descent_instrument({problem!r}, step={{value}}, start={{point}}, method={{choice}})"
+    points = {"start": landscape.starts[0] if start is None else start}
+    controls = slider("step", steps, "step", step) | menu("method", DESCENTS, method)
     return open_stage(
-        _View(landscape, steps),
-        "Descent instrument",
-        f"lab.descent_instrument({problem!r}, step={{value}}, start={{point}}, method={{choice}})",
-        Slider("step", steps, "step", step),
-        Menu("method", DESCENTS, method),
-        {"start": landscape.starts[0] if start is None else start},
-        after,
+        _View(landscape, steps), after, title="Descent instrument", recipe=recipe, points=points, **controls
     )
 
 
@@ -109,14 +106,20 @@ class _View:
             **self.arrows.at(arrows),
             **self.labels.at(tips, torch.cat([walked, shafts], 1)),
         }
-        states = sentences(
+        place, conflict = path.round(decimals=2) + 0.0, conflict_texts(degrees)  # no -0.00
+        sentence = (
             "Step {step} of {choice} at ({place[0]:.2f}, {place[1]:.2f}): "
-            "gradients {angle:.0f}° apart{conflict}; losses {losses[0]:.2f} and {losses[1]:.2f}.",
-            choice=choice,
-            step=steps,
-            place=path.round(decimals=2) + 0.0,  # no -0.00
-            angle=degrees,
-            conflict=conflict_texts(degrees),
-            losses=losses,
+            "gradients {angle:.0f}° apart{conflict}; losses {losses[0]:.2f} and {losses[1]:.2f}."
         )
-        return Table(traces, states)
+        return Table(
+            traces,
+            sentences(
+                sentence,
+                choice=choice,
+                step=steps,
+                place=place,
+                angle=degrees,
+                conflict=conflict,
+                losses=losses,
+            ),
+        )

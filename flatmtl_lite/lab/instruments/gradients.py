@@ -13,10 +13,9 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.angles import conflict_texts
-from .parts.arrows import Arrows, along
+from .parts.arrows import Arrows, Directions, Wedge, along
 from .parts.bars import Weights, Worst
-from .parts.directions import Directions, Wedge
-from .parts.opening import Menu, Slider, open_stage, sentences
+from .parts.opening import menu, open_stage, sentences, slider
 from .parts.panel import Panel
 from .parts.path import draw_handle
 from .parts.picture import Picture
@@ -54,14 +53,11 @@ def gradients_instrument(
     tasks = len(gradients)
     if tasks not in (2, 3):
         raise ValueError(f"Got {tasks} gradients; expected two or three pairs (x, y).")
+    recipe = "lab.gradients_instrument({points}, turn={value}, method={choice})"
+    points = {f"task {k + 1}": point for k, point in enumerate(gradients)}
+    controls = slider(f"turn task {tasks} by (°)", TURNS, "turn", turn) | menu("method", METHODS, method)
     return open_stage(
-        _View(tasks),
-        "Gradients instrument",
-        "lab.gradients_instrument({points}, turn={value}, method={choice})",
-        Slider(f"turn task {tasks} by (°)", TURNS, "turn", turn),
-        Menu("method", METHODS, method),
-        {f"task {k + 1}": point for k, point in enumerate(gradients)},
-        after,
+        _View(tasks), after, title="Gradients instrument", recipe=recipe, points=points, **controls
     )
 
 
@@ -102,15 +98,13 @@ class _View:
         }
         largest = (angles(S) * (1 - torch.eye(len(points)))).amax((-2, -1))
         numbers = zip(*(v[chosen].tolist() for v in (weights, cosine, d.norm(dim=-1))), strict=True)
-        states = sentences(
-            "{choice}, {most}{angle:.0f}° apart{conflict}: {verdict}",
-            choice=choice,
-            most="" if len(points) == 2 else "up to ",
-            angle=largest,
-            conflict=conflict_texts(largest),
-            verdict=[verdict(*row) for row in numbers],
+        effect, conflict = [verdict(*row) for row in numbers], conflict_texts(largest)
+        most = "" if len(points) == 2 else "up to "
+        sentence = "{choice}, {most}{angle:.0f}° apart{conflict}: {effect}"
+        return Table(
+            traces,
+            sentences(sentence, choice=choice, most=most, angle=largest, conflict=conflict, effect=effect),
         )
-        return Table(traces, states)
 
 
 def turned(G: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from ..stage.table import Table
 from .parts.arrows import Arrows, along
 from .parts.curve import Curves
 from .parts.labels import Labels
-from .parts.opening import Slider, open_stage, sentences
+from .parts.opening import open_stage, sentences, slider
 from .parts.picture import Picture
 from .parts.points import pairs
 from .parts.space import Space, find_independent, project
@@ -43,13 +43,9 @@ def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Sta
     Raises:
         ValueError: the length lies outside its range.
     """
-    return open_stage(
-        _View(),
-        "Pole instrument",
-        "lab.pole_instrument({value})",
-        Slider("length of task 3's gradient", LENGTHS, "length", length, "{:.3g}".format),
-        after=after,
-    )
+    recipe = "lab.pole_instrument({value})"
+    controls = slider("length of task 3's gradient", LENGTHS, "length", length, "{:.3g}".format)
+    return open_stage(_View(), after, title="Pole instrument", recipe=recipe, **controls)
 
 
 def published_imtl_g(weights: Tensor) -> Tensor:
@@ -104,11 +100,9 @@ class _View:
             **self.gains.at(LENGTHS, {f"{uid}-curve": g.clamp(-RIM, RIM) for uid, g in gains.items()}),
             **{f"{uid}-curve": broken_at_poles(pairs(LENGTHS, g))[None] for uid, g in gains.items()},
         }
-        states = sentences(
+        worse = [" (all get worse)" if g < 0 else "" for g in gains["published"].tolist()]
+        sentence = (
             "Length {length:.2f}: divided by Σ|β| every task gains {ours:.2f}, "
-            "divided by Σβ {published:.2f}{worse}.",
-            length=LENGTHS,
-            worse=[" (all get worse)" if g < 0 else "" for g in gains["published"].tolist()],
-            **gains,
+            "divided by Σβ {published:.2f}{worse}."
         )
-        return Table(traces, states)
+        return Table(traces, sentences(sentence, length=LENGTHS, worse=worse, **gains))

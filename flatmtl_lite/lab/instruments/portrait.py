@@ -11,10 +11,11 @@ from ...toy import PROBLEMS, Method, descend
 from ..figures.style import RULES as LOOKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table, Text
+from ..stage.table import Table
 from .parts.curve import Curves
 from .parts.landscape import Plane
-from .parts.opening import Menu, Slider, open_stage, sentences
+from .parts.opening import menu, open_stage, sentences, slider
+from .parts.panel import Traces
 from .parts.picture import Picture
 from .rules import AGGREGATES
 
@@ -41,14 +42,9 @@ def portrait_instrument(
         ValueError: the aggregator is unknown, or ρ lies outside 0 to 1.
     """
     side = SIDE // 2 if os.environ.get("FLATMTL_FAST") == "1" else SIDE
-    return open_stage(
-        _View(side),
-        "Portrait instrument",
-        "lab.portrait_instrument(rho={value}, aggregate={choice})",
-        Slider("ρ", RHOS, "rho", rho, "{:.1f}".format),
-        Menu("aggregator", AGGREGATES, aggregate),
-        after=after,
-    )
+    recipe = "lab.portrait_instrument(rho={value}, aggregate={choice})"
+    controls = slider("ρ", RHOS, "rho", rho, "{:.1f}".format) | menu("aggregator", AGGREGATES, aggregate)
+    return open_stage(_View(side), after, title="Portrait instrument", recipe=recipe, **controls)
 
 
 def starts(side: int = SIDE) -> Tensor:
@@ -98,16 +94,12 @@ class _View:
         kept = paths.unflatten(2, square)[:, :, ::2, ::2].flatten(2, 3)[..., PATH_STEPS, :]
         counts = count_ends(paths[..., -1, :], self.bottoms)
         flat = {f"flat-{rule}": counts[k, :, 1].double() for k, rule in enumerate(RULES)}
-        traces: dict[str, Tensor | Text] = {**self.flat.at(RHOS, flat)}
+        traces: Traces = {**self.flat.at(RHOS, flat)}
         for k, (rule, plane) in enumerate(self.planes.items()):
             rows = slice(1) if rule == "erm" else slice(None)  # the slider does not move it
             words = sentences("{n[0]} sharp,<br>{n[1]} flat, {n[2]} neither", n=counts[k])
             traces |= plane.at(kept[k, rows], paths[k, rows, :, -1], words)
-        flat_ends = counts[..., 1].T.tolist()
-        states = sentences(
-            "ρ = {rho:.1f}, {choice}; ends in the flat valley: {ends}.",
-            choice=choice,
-            rho=RHOS,
-            ends=[", ".join(f"{rule} {n}" for rule, n in zip(RULES, row, strict=True)) for row in flat_ends],
-        )
-        return Table(traces, states)
+        flats = counts[..., 1].T.tolist()
+        ends = [", ".join(f"{rule} {n}" for rule, n in zip(RULES, row, strict=True)) for row in flats]
+        sentence = "ρ = {rho:.1f}, {choice}; ends in the flat valley: {ends}."
+        return Table(traces, sentences(sentence, choice=choice, rho=RHOS, ends=ends))

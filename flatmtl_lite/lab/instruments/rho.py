@@ -20,9 +20,8 @@ from .parts.cut import Cut
 from .parts.labels import Labels
 from .parts.landscape import Landscape
 from .parts.lens import Lens
-from .parts.looks import Ball, Looks
-from .parts.opening import POSITIONS, Menu, Slider, find_problem, open_stage, sentences
-from .parts.path import Path, draw_handle
+from .parts.opening import POSITIONS, find_problem, menu, open_stage, sentences, slider
+from .parts.path import Ball, Looks, Path, draw_handle
 from .parts.picture import Picture
 
 # Each table makes a new method, so that an aggregator with random draws begins with the same seed.
@@ -58,14 +57,11 @@ def rho_instrument(
     """
     landscape = find_problem(problem)
     rhos = torch.linspace(0, landscape.rho, POSITIONS, dtype=torch.float64)
+    recipe = f"lab.rho_instrument({problem!r}, rho={{value}}, start={{point}}, method={{choice}})"
+    points = {"start": landscape.starts[0] if start is None else start}
+    controls = slider("ρ", rhos, "rho", rho) | menu("method", FLAT_DESCENTS, method)
     return open_stage(
-        _View(landscape, rhos),
-        "ρ instrument",
-        f"lab.rho_instrument({problem!r}, rho={{value}}, start={{point}}, method={{choice}})",
-        Slider("ρ", rhos, "rho", rho),
-        Menu("method", FLAT_DESCENTS, method),
-        {"start": landscape.starts[0] if start is None else start},
-        after,
+        _View(landscape, rhos), after, title="ρ instrument", recipe=recipe, points=points, **controls
     )
 
 
@@ -125,15 +121,13 @@ class _View:
         }
         for k, lens in enumerate(self.lenses):
             traces |= lens.at(-d.loss[:, k], -flat_part(d)[:, k])
-        states = sentences(
+        between = {part: degrees_texts(degrees[f"between-{part}"]) for part in BETWEEN}
+        mean = self.landscape.losses(path[:, -1:]).mean(-1)
+        sentence = (
             "ρ = {rho:.4g}: loss parts {loss} apart, flat parts {flat}, SAM {sam}; "
-            "the path ends at ({end[0]:.2f}, {end[1]:.2f}), mean loss {mean:.3f}.",
-            rho=rhos,
-            **{part: degrees_texts(degrees[f"between-{part}"]) for part in BETWEEN},
-            end=path[:, -1],
-            mean=self.landscape.losses(path[:, -1:]).mean(-1),
+            "the path ends at ({end[0]:.2f}, {end[1]:.2f}), mean loss {mean:.3f}."
         )
-        return Table(traces, states)
+        return Table(traces, sentences(sentence, rho=rhos, end=path[:, -1], mean=mean, **between))
 
     def _aside(self, loss: Tensor, flat: Tensor) -> Tensor:
         """Return a short way (N, 2) across the loss step, to the side where the sum lies."""

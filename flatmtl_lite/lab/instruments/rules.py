@@ -18,7 +18,7 @@ from .parts.angles import degrees_texts
 from .parts.curve import DEGREES, Along, Curves
 from .parts.landscape import Landscape
 from .parts.lens import Steps
-from .parts.opening import Menu, Slider, find_problem, open_stage, sentences
+from .parts.opening import find_problem, menu, open_stage, sentences, slider
 from .parts.path import Paths, draw_handle
 from .parts.picture import Picture
 from .parts.points import thin_path
@@ -61,15 +61,11 @@ def rules_instrument(
             f"Got rules={rules!r}; expected direct, decomposed, and maybe others of {', '.join(RULES)}."
         )
     others = "" if set(rules) == set(COMPARED) else f", rules={tuple(rules)!r}"
-    return open_stage(
-        _View(landscape, rhos, [rule for rule in DRAWN if rule in rules]),
-        "Rules instrument",
-        f"lab.rules_instrument({problem!r}, {{value}}, {{point}}, {{choice}}{others})",
-        Slider("ρ", rhos, "rho", rho),
-        Menu("aggregator", AGGREGATES, aggregate),
-        {"θ": landscape.starts[0] if point is None else point},
-        after,
-    )
+    recipe = f"lab.rules_instrument({problem!r}, {{value}}, {{point}}, {{choice}}{others})"
+    points = {"θ": landscape.starts[0] if point is None else point}
+    view = _View(landscape, rhos, [rule for rule in DRAWN if rule in rules])
+    controls = slider("ρ", rhos, "rho", rho) | menu("aggregator", AGGREGATES, aggregate)
+    return open_stage(view, after, title="Rules instrument", recipe=recipe, points=points, **controls)
 
 
 class _View:
@@ -116,15 +112,12 @@ class _View:
             **self.ends.at(rhos, {"ends": distance}),
             **self.angles.at(rhos, angles),
         }
-        states = sentences(
+        angle, most = (degrees_texts(a) for a in (angles["angle-direct"], way.nan_to_num(0.0).amax(-1)))
+        sentence = (
             "ρ = {rho:.4g}: direct and decomposed {angle} apart at θ, up to {most} on the way; "
-            "their ends {gap:.2f} apart.",
-            rho=rhos,
-            angle=degrees_texts(angles["angle-direct"]),
-            most=degrees_texts(way.nan_to_num(0.0).amax(-1)),
-            gap=distance,
+            "their ends {gap:.2f} apart."
         )
-        return Table(traces, states)
+        return Table(traces, sentences(sentence, rho=rhos, angle=angle, most=most, gap=distance))
 
 
 def directions(

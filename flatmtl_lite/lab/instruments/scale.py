@@ -15,9 +15,8 @@ from ..figures.style import BLACK, FLAT, GREY, ORANGE, SAM, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.curve import Curves
-from .parts.lines import Lines, Stems
-from .parts.opening import POSITIONS, Menu, Slider, open_stage, sentences
+from .parts.curve import Curves, Lines, Stems
+from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
 from .parts.panel import Panel
 from .parts.picture import Picture
 from .parts.points import pairs
@@ -147,14 +146,9 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
     Raises:
         ValueError: ``loss`` is unknown, or α lies outside 1/10 to 10.
     """
-    return open_stage(
-        _View(),
-        "Scale instrument",
-        "lab.scale_instrument(alpha={value}, loss={choice})",
-        Slider("α", ALPHAS, "alpha", alpha, "{:.3g}".format),
-        Menu("loss", SCALED, loss),
-        after=after,
-    )
+    recipe = "lab.scale_instrument(alpha={value}, loss={choice})"
+    controls = slider("α", ALPHAS, "alpha", alpha, "{:.3g}".format) | menu("loss", SCALED, loss)
+    return open_stage(_View(), after, title="Scale instrument", recipe=recipe, **controls)
 
 
 class _View:
@@ -209,12 +203,8 @@ class _View:
             **self.computed.at({f"task-{k}": pairs(INPUTS, computed[..., k]) for k in range(2)}),
             **self.measures.at(ALPHAS, ratios),
         }
-        states = sentences(
+        sentence = (
             "α = {alpha:.3g}: {choice} {loss:.4f}; sharpness ×{sharpness:.2g}, top eigenvalue ×{top:.2g}, "
-            "trace ×{trace:.2g}, adaptive ×{adaptive:.2g}.",
-            choice=choice,
-            alpha=ALPHAS,
-            loss=value(theta),
-            **ratios,
+            "trace ×{trace:.2g}, adaptive ×{adaptive:.2g}."
         )
-        return Table(traces, states)
+        return Table(traces, sentences(sentence, choice=choice, alpha=ALPHAS, loss=value(theta), **ratios))

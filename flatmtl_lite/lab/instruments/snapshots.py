@@ -11,11 +11,10 @@ from ..figures.style import GREEN, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.angles import degrees_texts
+from .parts.angles import AngleRows, degrees_texts
 from .parts.curve import Curves
-from .parts.dial import AngleRows
 from .parts.labels import Title
-from .parts.opening import Menu, Slider, open_stage, sentences
+from .parts.opening import menu, open_stage, sentences, slider
 from .parts.picture import Picture
 from .parts.recorded import Snapshots, read_snapshots, shorten
 from .parts.weighing import GRAMIAN_METHODS, METHODS
@@ -59,13 +58,16 @@ def snapshot_instrument(
         raise ValueError(f"Got tasks={tasks} for snapshots of {T} tasks; expected a name for each.")
     agreement = {name: rule_cosines(snapshot["gramians"], method) for name, snapshot in recorded.items()}
     braced = repr(lines).replace("{", "{{").replace("}", "}}")
+    recipe = f"lab.snapshot_instrument({braced}, {tasks!r}, {{value}}, {method!r}, {{choice}})"
+    controls = slider("ρ", rhos, "rho", rhos[0].item() if rho is None else rho, "{:.7g}".format) | menu(
+        "snapshot", recorded, list(recorded)[-1] if shown is None else shown
+    )
     return open_stage(
         _View(rhos, recorded, agreement, tasks, method),
-        "Snapshot instrument",
-        f"lab.snapshot_instrument({braced}, {tasks!r}, {{value}}, {method!r}, {{choice}})",
-        Slider("ρ", rhos, "rho", rhos[0].item() if rho is None else rho, "{:.7g}".format),
-        Menu("snapshot", recorded, list(recorded)[-1] if shown is None else shown),
-        after=after,
+        after,
+        title="Snapshot instrument",
+        recipe=recipe,
+        **controls,
     )
 
 
@@ -144,16 +146,14 @@ class _View:
         }
         widest = {part: angles[part].nan_to_num(-1).amax(-1) for part in ("loss", "flat")}
         loss, flat = (degrees_texts(a.masked_fill(a < 0, torch.nan)) for a in widest.values())
-        states = sentences(
+        sentence = (
             "ρ = {rho:.7g}: flat parts up to {flat} apart, loss parts {loss}; "
-            "cos(decomposed, direct) {cosine:.3f}, {method}.",
-            rho=rhos,
-            loss=loss[0],
-            flat=flat,
-            cosine=agreement,
-            method=self.method,
+            "cos(decomposed, direct) {cosine:.3f}, {method}."
         )
-        return Table(traces, states)
+        return Table(
+            traces,
+            sentences(sentence, rho=rhos, flat=flat, loss=loss[0], cosine=agreement, method=self.method),
+        )
 
 
 def _rho_axis(rhos: Tensor) -> dict:

@@ -10,11 +10,9 @@ from ..figures.style import GREY, PARTS, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.angles import degrees_texts, flat_part, part_angles
-from .parts.curve import Curves
-from .parts.dial import Dial
-from .parts.lines import Lines, draw_line
-from .parts.opening import POSITIONS, Menu, Slider, open_stage, sentences
+from .parts.angles import Dial, degrees_texts, flat_part, part_angles
+from .parts.curve import Curves, Lines, draw_line
+from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
 from .parts.panel import Panel
 from .parts.picture import Picture
 from .parts.points import pairs
@@ -47,14 +45,9 @@ def split_instrument(rho: float = 0.001, activation: str = "ReLU", after: Predic
     Raises:
         ValueError: the activation is unknown, or ρ lies outside the range.
     """
-    return open_stage(
-        _View(),
-        "Split instrument",
-        "lab.split_instrument(rho={value}, activation={choice})",
-        Slider("ρ", RHOS, "rho", rho, "{:.3g}".format),
-        Menu("activation", ACTIVATIONS, activation),
-        after=after,
-    )
+    recipe = "lab.split_instrument(rho={value}, activation={choice})"
+    controls = slider("ρ", RHOS, "rho", rho, "{:.3g}".format) | menu("activation", ACTIVATIONS, activation)
+    return open_stage(_View(), after, title="Split instrument", recipe=recipe, **controls)
 
 
 def split(net: TinyNet, rhos: Tensor) -> tuple[Decomposition, Tensor, Tensor]:
@@ -140,17 +133,16 @@ class _View:
         kinks = [
             f" ({a} and {b} of {net.pairs} kinks)" if choice == "ReLU" else "" for a, b in crossed.tolist()
         ]
-        states = sentences(
+        missed = [[_percent(error) for error in row] for row in errors.tolist()]
+        loss, flat = (degrees_texts(degrees[f"between-{part}"]) for part in ("loss", "flat"))
+        sentence = (
             "ρ = {rho:.3g}, {choice}: missed by {missed[0]} and {missed[1]}{kinks}; "
-            "loss {loss} apart, flat {flat}.",
-            choice=choice,
-            rho=RHOS,
-            missed=[[_percent(error) for error in row] for row in errors.tolist()],
-            kinks=kinks,
-            loss=degrees_texts(degrees["between-loss"]),
-            flat=degrees_texts(degrees["between-flat"]),
+            "loss {loss} apart, flat {flat}."
         )
-        return Table(traces, states)
+        return Table(
+            traces,
+            sentences(sentence, choice=choice, rho=RHOS, missed=missed, kinks=kinks, loss=loss, flat=flat),
+        )
 
 
 def _percent(share: float) -> str:

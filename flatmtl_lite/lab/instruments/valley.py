@@ -10,9 +10,9 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.arrows import Arrows, along
+from .parts.curve import shade
 from .parts.labels import Labels
-from .parts.lines import shade
-from .parts.opening import Menu, Slider, open_stage, sentences
+from .parts.opening import menu, open_stage, sentences, slider
 from .parts.panel import Panel
 from .parts.picture import Picture
 from .parts.points import growing_curve, pairs
@@ -36,14 +36,9 @@ def valley_instrument(step: int = 0, method: str = "plain step", after: Predicti
     Raises:
         ValueError: the method is unknown, or the step lies outside 0 to the last.
     """
-    return open_stage(
-        _View(),
-        "Valley instrument",
-        "lab.valley_instrument(step={value}, method={choice})",
-        Slider("step", STEPS, "step", step),
-        Menu("the ball takes", RADII, method),
-        after=after,
-    )
+    recipe = "lab.valley_instrument(step={value}, method={choice})"
+    controls = slider("step", STEPS, "step", step) | menu("the ball takes", RADII, method)
+    return open_stage(_View(), after, title="Valley instrument", recipe=recipe, **controls)
 
 
 class _View:
@@ -98,14 +93,9 @@ class _View:
             **self.step.at({"step": (tail, way)}),
             **self.labels.at([star, tail + way / 2], torch.cat(obstacles, 1)),
         }
-        states = sentences(
-            "Step {step}: the ball lies at {place:.2f}. The slope under it is {here:.2f}{uphill}.",
-            step=STEPS,
-            place=path[:, 0],
-            here=here,
-            uphill=[f", and the slope {rho:g} uphill is {s:.2f}" if rho else "" for s in slope.tolist()],
-        )
-        return Table(traces, states)
+        uphill = [f", and the slope {rho:g} uphill is {s:.2f}" if rho else "" for s in slope.tolist()]
+        sentence = "Step {step}: the ball lies at {place:.2f}. The slope under it is {here:.2f}{uphill}."
+        return Table(traces, sentences(sentence, step=STEPS, place=path[:, 0], here=here, uphill=uphill))
 
 
 def _on_the_curve(x: Tensor) -> Tensor:

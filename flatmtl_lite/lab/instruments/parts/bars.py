@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from ...figures.style import BLACK, GREY, INK, TASKS
-from ...stage.table import Text
-from .panel import Panel
+from .panel import Panel, Traces
 from .points import lines_with_gaps, pairs
 from .weighing import METHODS
 
@@ -33,7 +32,7 @@ class Rows(Panel):
         self.uid = uid
         self.area(f"chosen-{uid}", CHOSEN)
 
-    def box(self, chosen: int) -> dict[str, Tensor | Text]:
+    def box(self, chosen: int) -> Traces:
         """Return the points of the box round the chosen row."""
         (left, right), low, high = self.x["range"], chosen - 0.5, chosen + 0.5
         corners = [(left, low), (right, low), (right, high), (left, high), (left, low)]
@@ -54,7 +53,7 @@ class Weights(Rows):
         self.text("weights-names", METHODS, INK, textposition="middle right")
         self.text("weights-cut", [""] * len(METHODS), INK, textposition="middle left")
 
-    def at(self, chosen: int, weights: Tensor) -> dict[str, Tensor | Text]:
+    def at(self, chosen: int, weights: Tensor) -> Traces:
         """Return the points for the weights (methods, N, T)."""
         _, positions, tasks = weights.shape
         traces = self.box(chosen)
@@ -83,7 +82,7 @@ class Worst(Rows):
         self.dots("worst", BLACK, "diamond", edge=0)
         self.text("lengths", [""] * len(METHODS), INK, textposition="middle left")
 
-    def at(self, chosen: int, cosines: Tensor, lengths: Tensor) -> dict[str, Tensor | Text]:
+    def at(self, chosen: int, cosines: Tensor, lengths: Tensor) -> Traces:
         """Return the points for the cosines (methods, N, T) of the tasks and the lengths (methods, N)."""
         worst = cosines.amin(-1).T
         words = [
@@ -111,7 +110,7 @@ class Shares(Panel):
         self.line(uid, GREY, 12)
         self.text(f"{uid}-names", self.names, INK, textposition="middle right")
 
-    def at(self, values: Tensor) -> dict[str, Tensor | Text]:
+    def at(self, values: Tensor) -> Traces:
         """Return the bars and the words for the parts (N, n) of each whole."""
         shares = values / values.sum(-1, keepdim=True)
         rows = torch.arange(len(self.names), dtype=values.dtype)

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from ...figures.style import INKS, SAM
-from ...stage.table import Text
 from .labels import Title
-from .panel import Panel
+from .panel import Panel, Traces
 from .points import pairs
 
 BALL = "rgba(204, 121, 167, 0.18)"
@@ -39,7 +38,7 @@ class Cut(Panel):
 
     def at(
         self, value: Callable[[Tensor], Tensor], theta: Tensor, uphill: Tensor, distances: Tensor
-    ) -> dict[str, Tensor | Text]:
+    ) -> Traces:
         """Return the points and titles of a cut through θ (2,).
 
         Args:
@@ -56,7 +55,7 @@ class Cut(Panel):
         stars, feet = pairs(distances[:, None], ends), pairs(distances[:, None], here)
         edges = distances[:, None] * torch.tensor([-1, -1, 1, 1, -1])
         heights = torch.tensor([low, high, high, low, low], dtype=theta.dtype)
-        traces: dict[str, Tensor | Text] = {"cut-ball": pairs(edges, heights), "cut-stars": stars}
+        traces: Traces = {"cut-ball": pairs(edges, heights), "cut-stars": stars}
         for k in range(len(self.colors)):
             traces[f"cut-{k}"] = pairs(along, curves[:, k])[None]
             traces[f"cut-rise-{k}"] = torch.stack([feet[:, k], stars[:, k]], 1)

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from ...figures.style import INK
-from ...stage.table import Text
-from .panel import LINE, Panel
+from .panel import LINE, Panel, Traces
 
 APART = 9  # pixels between a thing and its label
 MOST = 4.0  # covered points at which there is no room for a label
@@ -52,7 +51,7 @@ class Title:
         look = dict(mode="markers+text", marker=dict(size=6, opacity=0), textposition="top right")
         panel.text(uid, [""], INK, **look)
 
-    def at(self, titles: Sequence[str]) -> dict[str, Tensor | Text]:
+    def at(self, titles: Sequence[str]) -> Traces:
         """Return the title at each slider position."""
         corner = torch.tensor([self.panel.x["range"][0], self.panel.y["range"][1]], dtype=torch.float64)
         places = self.panel.data(corner).expand(len(titles), 1, 2)  # texts change in traces that move
@@ -137,37 +136,34 @@ def _steady(cost: np.ndarray) -> list[int]:
     return sides
 
 
-def last_seen(line: Tensor, panel: Panel) -> Tensor:
-    """Return the last point of a line (points, 2) within the panel."""
-    line = panel.paper(line)
-    low, high = torch.tensor([sorted(axis["range"]) for axis in (panel.x, panel.y)], dtype=line.dtype).T
-    seen = line[((line >= low) & (line <= high)).all(-1)]  # NaN is never seen
-    return panel.data(seen[-1] if len(seen) else torch.stack([high[0], low[1]]))
+def last_seen(lines: Tensor, panel: Panel) -> Tensor:
+    """Return the last points (..., 2) of lines (..., points, 2) in the panel, or its lower right corner."""
+    places = panel.paper(lines)
+    low, high = torch.tensor([sorted(axis["range"]) for axis in (panel.x, panel.y)], dtype=lines.dtype).T
+    seen = ((places >= low) & (places <= high)).all(-1)  # NaN is never seen
+    last = (seen * torch.arange(1, lines.shape[-2] + 1)).argmax(-1)
+    ends = lines.gather(-2, last[..., None, None].expand(*last.shape, 1, 2)).squeeze(-2)
+    corner = panel.data(torch.stack([high[0], low[1]]))
+    return torch.where(seen.any(-1, keepdim=True), ends, corner)
 
 
 def spread(heights: Tensor, panel: Panel) -> Tensor:
-    """Move heights (n,) as little as makes them lie a line of text apart, and within the panel.
+    """Move heights (..., n) as little as makes them lie a line of text apart, and within the panel.
 
     The heights are in the units of the axis, see :meth:`Panel.paper`.
     """
     apart = LINE / panel.unit[1]
     bottom, top = min(panel.y["range"]) + apart / 2, max(panel.y["range"]) - apart / 2
-    order = heights.argsort()
-    wanted = heights[order].clamp(bottom, top).tolist()
-    both = zip(_pushed_up(wanted, apart), _pushed_down(wanted, apart), strict=True)
-    middle = [max((up + down) / 2, bottom) for up, down in both]
-    within = [min(height, top) for height in _pushed_up(middle, apart)]
-    places = torch.empty_like(heights)
-    places[order] = torch.tensor(_pushed_down(within, apart), dtype=heights.dtype)
-    return places
+    order = heights.argsort(stable=True, dim=-1)
+    steps = apart * torch.arange(heights.shape[-1], dtype=heights.dtype)
 
+    def pushed_up(rising: Tensor) -> Tensor:
+        return (rising - steps).cummax(-1).values + steps
 
-def _pushed_up(heights: Sequence[float], apart: float) -> list[float]:
-    places: list[float] = []
-    for height in heights:
-        places.append(max(height, places[-1] + apart) if places else height)
-    return places
+    def pushed_down(rising: Tensor) -> Tensor:
+        return -pushed_up(-rising.flip(-1)).flip(-1)
 
-
-def _pushed_down(heights: Sequence[float], apart: float) -> list[float]:
-    return [-height for height in reversed(_pushed_up([-height for height in reversed(heights)], apart))]
+    wanted = heights.gather(-1, order).clamp(bottom, top)
+    middle = ((pushed_up(wanted) + pushed_down(wanted)) / 2).clamp_min(bottom)
+    within = pushed_up(middle).clamp_max(top)
+    return torch.empty_like(heights).scatter(-1, order, pushed_down(within))

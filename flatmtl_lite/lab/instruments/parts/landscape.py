@@ -8,10 +8,9 @@ from torch import Tensor
 from ....toy import Problem
 from ...figures.landscape import front, grid, ground, minima
 from ...figures.style import BLACK
-from ...stage.table import Text
+from .curve import draw_line
 from .labels import Title
-from .lines import draw_line
-from .panel import Panel
+from .panel import Panel, Traces
 from .path import Trail
 from .points import circle, lines_with_gaps, squares
 
@@ -70,7 +69,7 @@ class Plane(Panel):
         self.line(f"ends-{uid}", color, 7)
         self.head = Title(self, f"title-{uid}")
 
-    def at(self, paths: Tensor, ends: Tensor, words: Sequence[str]) -> dict[str, Tensor | Text]:
+    def at(self, paths: Tensor, ends: Tensor, words: Sequence[str]) -> Traces:
         """Return the traces: paths (N or 1, n, S, 2), ends (N or 1, m, 2), words per position."""
         titles = [f"<b>{self.uid}</b>: {line}" for line in words]
         traces = {f"paths-{self.uid}": lines_with_gaps(paths), f"ends-{self.uid}": squares(ends)}

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from ...figures.style import PARTS, WHITE
-from ...stage.table import Text
 from .arrows import Arrows, along
 from .labels import Labels, Title
-from .panel import Panel
+from .panel import Panel, Traces
 
 RIM = 0.3  # free share of the frame round the steps, for arrowheads and names
 # size of the enlarged flat step, and of the enlarged tips of several steps, as a share of the frame
@@ -69,7 +68,7 @@ class Lens(Magnifier):
         self.labels = Labels(self, {NAMES[part]: c for part, c in colors.items()}, f"{self.uid}-labels", 4)
         self.head = Title(self, f"{self.uid}-title")
 
-    def at(self, loss: Tensor, flat: Tensor) -> dict[str, Tensor | Text]:
+    def at(self, loss: Tensor, flat: Tensor) -> Traces:
         """Return the points and titles for the steps ``loss`` (N or 1, 2) and ``flat`` (N, 2)."""
         loss, flat = torch.broadcast_tensors(loss, flat)
         size = flat.norm(dim=-1, keepdim=True)
@@ -120,7 +119,7 @@ class Steps(Magnifier):
         self.labels = Labels(self, dict([*looks.values()][::-1]), "steps-names", 5)  # the uppermost first
         self.head = Title(self, "steps-title")
 
-    def at(self, steps: Mapping[str, Tensor]) -> dict[str, Tensor | Text]:
+    def at(self, steps: Mapping[str, Tensor]) -> Traces:
         """Return the points for the steps: uid -> (N, 2)."""
         ends = torch.stack([torch.zeros_like(next(iter(steps.values()))), *steps.values()], 1)
         size = (ends[:, 1:].amax(1) - ends[:, 1:].amin(1)).clamp_min(1e-12)

@@ -1,7 +1,6 @@
 """How an instrument opens: its problem, its controls and the stage, and the sentences under the slider."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -25,44 +24,6 @@ class View(Protocol):
         """Return the function (choice, point, ...) -> table."""
 
 
-@dataclass
-class Slider:
-    """A slider that begins at the position nearest to a value.
-
-    Attributes:
-        label: the name that the learner reads.
-        positions: (N,), growing.
-        name: of the instrument's argument.
-        value: of this argument.
-        write: writes a position, so that it can be read and typed.
-
-    Raises:
-        ValueError: the value lies outside the positions.
-    """
-
-    label: str
-    positions: Tensor
-    name: str
-    value: float
-    write: Callable[[float], str] = "{:.4g}".format
-
-    def __post_init__(self) -> None:
-        low, high = self.positions[0].item(), self.positions[-1].item()
-        if not low <= self.value <= high:
-            raise ValueError(f"Got {self.name}={self.value!r}; expected a number from {low:g} to {high:g}.")
-        self.index = int((self.positions - self.value).abs().argmin())
-        self.values = [self.write(position) for position in self.positions.tolist()]
-
-
-@dataclass
-class Menu:
-    """A menu next to the slider: its label, the names in it, and the name to begin with."""
-
-    choice_label: str
-    choices: Iterable[str]
-    choice: str
-
-
 def find_problem(name: str, tasks: int | None = None) -> Problem:
     """Return the toy problem of that name. With ``tasks`` it must have that number of tasks."""
     fitting = [key for key, problem in PROBLEMS.items() if tasks in (None, problem.tasks)]
@@ -71,28 +32,40 @@ def find_problem(name: str, tasks: int | None = None) -> Problem:
     return PROBLEMS[name]
 
 
-def open_stage(
-    view: View,
-    title: str,
-    recipe: str,
-    slider: Slider,
-    menu: Menu | None = None,
-    points: Mapping[str, Sequence[float]] | None = None,
-    after: Prediction | None = None,
-) -> Stage:
-    """Open a stage. With ``after`` it stays locked until that prediction is recorded."""
-    options: dict = {} if menu is None else vars(menu) | dict(choices=list(menu.choices))
-    stage = Stage(
-        view.picture.figure(),
-        view.table,
-        recipe=recipe,
-        title=title,
-        label=slider.label,
-        values=slider.values,
-        index=slider.index,
-        points=points,
-        **options,
-    )
+def slider(
+    label: str,
+    positions: Tensor,
+    name: str,
+    value: float,
+    write: Callable[[float], str] = "{:.4g}".format,
+) -> dict:
+    """Return the stage's options for a slider that begins at the position nearest to a value.
+
+    Args:
+        label: what the learner reads.
+        positions: (N,), growing.
+        name: of the instrument's argument that holds the value.
+        value: where to begin.
+        write: writes a position, so that it can be read and typed.
+
+    Raises:
+        ValueError: the value lies outside the positions.
+    """
+    low, high = positions[0].item(), positions[-1].item()
+    if not low <= value <= high:
+        raise ValueError(f"Got {name}={value!r}; expected a number from {low:g} to {high:g}.")
+    values = [write(position) for position in positions.tolist()]
+    return dict(label=label, values=values, index=int((positions - value).abs().argmin()))
+
+
+def menu(label: str, choices: Iterable[str], choice: str) -> dict:
+    """Return the stage's options for a menu next to the slider that begins at a choice."""
+    return dict(choice_label=label, choices=list(choices), choice=choice)
+
+
+def open_stage(view: View, after: Prediction | None, **options) -> Stage:
+    """Open a stage with these options. With ``after`` it stays locked until that prediction is recorded."""
+    stage = Stage(view.picture.figure(), view.table, **options)
     if after is not None:
         after.unlocks(stage)
     return stage

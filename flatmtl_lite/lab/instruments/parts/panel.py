@@ -1,6 +1,6 @@
 """A panel: a pair of axes and what is drawn in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 import torch
@@ -8,7 +8,10 @@ from plotly.basedatatypes import BaseTraceType
 from torch import Tensor
 
 from ...figures.style import BLACK, INKS, WHITE
+from ...stage.table import Text
 
+Traces = dict[str, Tensor | Text]  # uid -> the points of a trace, see :class:`Table`
+Styles = Mapping[str, tuple[str, dict]]  # uid -> name ("" for none), and the look of a line
 Box = tuple[float, float, float, float]  # left, top, width, height in pixels
 
 FONT = 14  # pixels

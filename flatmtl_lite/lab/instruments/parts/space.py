@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from ...figures.style import GREY, TASKS
-from .arrows import Arrows
-from .directions import GOOD
+from .arrows import GOOD, Arrows
 from .panel import Panel
 from .points import lines_with_gaps
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flatmtl_lite.lab.instruments.parts.dial import AngleRows, Dial
+from flatmtl_lite.lab.instruments.parts.angles import AngleRows, Dial
 from tests.lab.instruments.parts.pictures import drawn, resting
 
 LOOKS = {"one": ("loss parts", dict(color="#000000")), "two": ("task 1", dict(color="#0072B2", dash="dot"))}
