@@ -28,6 +28,7 @@ BALLS = {
     "task 2": (1, False),
     "mean loss, adaptive": (None, True),
 }
+Map = Callable[[Tensor], Tensor]
 STEPS = {"one step": SAM, "ten steps": FLAT}
 
 
@@ -55,26 +56,18 @@ def ball_instrument(
     recipe = f"lab.ball_instrument({problem!r}, rho={{value}}, point={{point}}, loss={{choice}})"
     points = {"θ": landscape.starts[0] if point is None else point}
     controls = slider("ρ", rhos, "rho", rho) | menu("loss", BALLS, loss)
-    return open_stage(
-        _View(landscape, rhos), after, title="Ball instrument", recipe=recipe, points=points, **controls
-    )
+    return open_stage("Ball instrument", _View(landscape, rhos), recipe, controls, after, points)
 
 
-def worst_points(
-    slope: Callable[[Tensor], Tensor],
-    value: Callable[[Tensor], Tensor],
-    theta: Tensor,
-    rhos: Tensor,
-    scale: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Return every point that ten steps of ascent visit, (N, 11, 2), and the worst of them, (N, 2).
+def worst_points(slope: Map, value: Map, theta: Tensor, rhos: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Return every point that ten steps of ascent visit, (N, 11, P), and the worst of them, (N, P).
 
     Args:
-        slope: points (N, 2) -> gradient of the loss (N, 2).
-        value: points (..., 2) -> loss (...).
-        theta: centres of the balls, (N, 2).
+        slope: points (N, P) -> gradient of the loss (N, P).
+        value: points (..., P) -> loss (...).
+        theta: centres of the balls, (N, P).
         rhos: radii, (N,).
-        scale: unit of the steps, (N, 2): 1, or |θ| for adaptive SAM.
+        scale: unit of the steps, (N, P): 1, or |θ| for adaptive SAM.
     """
 
     def scaled_slope(u: Tensor) -> Tensor:

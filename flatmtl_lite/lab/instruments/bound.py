@@ -50,7 +50,7 @@ def bound_instrument(
         f"lab.bound_instrument(images={{value}}, network={{choice}}, norm_squared={float(norm_squared)!r})"
     )
     controls = slider("images", N, "images", images, _short) | menu("network", NETWORKS, network)
-    return open_stage(_View(N, norm_squared), after, title="Bound instrument", recipe=recipe, **controls)
+    return open_stage("Bound instrument", _View(N, norm_squared), recipe, controls, after)
 
 
 class _View:
@@ -94,9 +94,8 @@ class _View:
         images = [f"{n:,.0f}" if n < 1e6 else _short(n) for n in N.tolist()]
         rests = 100 * (1 - terms.amax(-1) / terms.sum(-1))
         sentence = "{n} images, {network}: f = {f} nats. {promise} All terms but one make {rest:.1g} % of it."
-        return Table(
-            traces, sentences(sentence, network=choice, n=images, f=nats, promise=promise, rest=rests)
-        )
+        states = sentences(sentence, network=choice, n=images, f=nats, promise=promise, rest=rests)
+        return Table(traces, states)
 
     def _bound(self, P: float | Tensor, N: Tensor) -> Tensor:
         total = torch.zeros((), dtype=torch.float64)

@@ -29,7 +29,7 @@ def chance_instrument(parameters: int = 2, after: Prediction | None = None) -> S
     """
     recipe = "lab.chance_instrument({value})"
     controls = slider("parameters", SIZES, "parameters", parameters, "{:.0f}".format)
-    return open_stage(_View(), after, title="Chance instrument", recipe=recipe, **controls)
+    return open_stage("Chance instrument", _View(), recipe, controls, after)
 
 
 class _View:

@@ -47,7 +47,7 @@ def cone_instrument(
     rows = [tuple(step) for step in steps.tolist()]
     recipe = f"lab.cone_instrument({rows}, camera={{value}}, method={{choice}})"
     controls = slider("walk round (°)", CAMERAS, "camera", camera) | menu("method", METHODS, method)
-    return open_stage(_View(steps), after, title="Cone instrument", recipe=recipe, **controls)
+    return open_stage("Cone instrument", _View(steps), recipe, controls, after)
 
 
 class _View:

@@ -58,9 +58,7 @@ def descent_instrument(
     recipe = f"lab.descent_instrument({problem!r}, step={{value}}, start={{point}}, method={{choice}})"
     points = {"start": landscape.starts[0] if start is None else start}
     controls = slider("step", steps, "step", step) | menu("method", DESCENTS, method)
-    return open_stage(
-        _View(landscape, steps), after, title="Descent instrument", recipe=recipe, points=points, **controls
-    )
+    return open_stage("Descent instrument", _View(landscape, steps), recipe, controls, after, points)
 
 
 class _View:
@@ -111,15 +109,7 @@ class _View:
             "Step {step} of {choice} at ({place[0]:.2f}, {place[1]:.2f}): "
             "gradients {angle:.0f}° apart{conflict}; losses {losses[0]:.2f} and {losses[1]:.2f}."
         )
-        return Table(
-            traces,
-            sentences(
-                sentence,
-                choice=choice,
-                step=steps,
-                place=place,
-                angle=degrees,
-                conflict=conflict,
-                losses=losses,
-            ),
+        states = sentences(
+            sentence, choice=choice, step=steps, place=place, angle=degrees, conflict=conflict, losses=losses
         )
+        return Table(traces, states)

@@ -56,9 +56,7 @@ def gradients_instrument(
     recipe = "lab.gradients_instrument({points}, turn={value}, method={choice})"
     points = {f"task {k + 1}": point for k, point in enumerate(gradients)}
     controls = slider(f"turn task {tasks} by (°)", TURNS, "turn", turn) | menu("method", METHODS, method)
-    return open_stage(
-        _View(tasks), after, title="Gradients instrument", recipe=recipe, points=points, **controls
-    )
+    return open_stage("Gradients instrument", _View(tasks), recipe, controls, after, points)
 
 
 class _View:
@@ -101,10 +99,10 @@ class _View:
         effect, conflict = [verdict(*row) for row in numbers], conflict_texts(largest)
         most = "" if len(points) == 2 else "up to "
         sentence = "{choice}, {most}{angle:.0f}° apart{conflict}: {effect}"
-        return Table(
-            traces,
-            sentences(sentence, choice=choice, most=most, angle=largest, conflict=conflict, effect=effect),
+        states = sentences(
+            sentence, choice=choice, most=most, angle=largest, conflict=conflict, effect=effect
         )
+        return Table(traces, states)
 
 
 def turned(G: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Sta
     """
     recipe = "lab.pole_instrument({value})"
     controls = slider("length of task 3's gradient", LENGTHS, "length", length, "{:.3g}".format)
-    return open_stage(_View(), after, title="Pole instrument", recipe=recipe, **controls)
+    return open_stage("Pole instrument", _View(), recipe, controls, after)
 
 
 def published_imtl_g(weights: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def portrait_instrument(
     side = SIDE // 2 if os.environ.get("FLATMTL_FAST") == "1" else SIDE
     recipe = "lab.portrait_instrument(rho={value}, aggregate={choice})"
     controls = slider("ρ", RHOS, "rho", rho, "{:.1f}".format) | menu("aggregator", AGGREGATES, aggregate)
-    return open_stage(_View(side), after, title="Portrait instrument", recipe=recipe, **controls)
+    return open_stage("Portrait instrument", _View(side), recipe, controls, after)
 
 
 def starts(side: int = SIDE) -> Tensor:

@@ -60,9 +60,7 @@ def rho_instrument(
     recipe = f"lab.rho_instrument({problem!r}, rho={{value}}, start={{point}}, method={{choice}})"
     points = {"start": landscape.starts[0] if start is None else start}
     controls = slider("ρ", rhos, "rho", rho) | menu("method", FLAT_DESCENTS, method)
-    return open_stage(
-        _View(landscape, rhos), after, title="ρ instrument", recipe=recipe, points=points, **controls
-    )
+    return open_stage("ρ instrument", _View(landscape, rhos), recipe, controls, after, points)
 
 
 class _View:

@@ -65,7 +65,7 @@ def rules_instrument(
     points = {"θ": landscape.starts[0] if point is None else point}
     view = _View(landscape, rhos, [rule for rule in DRAWN if rule in rules])
     controls = slider("ρ", rhos, "rho", rho) | menu("aggregator", AGGREGATES, aggregate)
-    return open_stage(view, after, title="Rules instrument", recipe=recipe, points=points, **controls)
+    return open_stage("Rules instrument", view, recipe, controls, after, points)
 
 
 class _View:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...diagnostics import ascent
 from ..figures.axes import decades
 from ..figures.style import BLACK, FLAT, GREY, ORANGE, SAM, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
+from .ball import worst_points
 from .parts.curve import Curves, Lines, Stems
 from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
 from .parts.panel import Panel
@@ -95,41 +95,23 @@ def measured(theta: Tensor, value: Callable[[Tensor], Tensor]) -> dict[str, Tens
         "sharpness", "adaptive", "top" and "trace", (A,) each, and "direction" (A, P), the unit vector to
         the worst point that ten steps find.
     """
-    sharpness, worst = _worst_rise(theta, value, RHO, torch.ones_like(theta))
-    adaptive, _ = _worst_rise(theta, value, RHO_ADAPTIVE, theta.abs())
-    away = worst - theta
-    direction = away / away.norm(dim=-1, keepdim=True)
-    curvature = _hessians(theta, value)
-    top = torch.linalg.eigvalsh(curvature)[:, -1]
-    trace = curvature.diagonal(dim1=-2, dim2=-1).sum(-1)
-    return dict(sharpness=sharpness, adaptive=adaptive, top=top, trace=trace, direction=direction)
 
+    def slope(weights: Tensor) -> Tensor:
+        return torch.func.grad(lambda weights: value(weights).sum())(weights)
 
-def _worst_rise(
-    theta: Tensor, value: Callable[[Tensor], Tensor], rho: float, scale: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the largest rise (A,) on ten steps of ascent in units of ``scale``, and its point (A, P)."""
+    def worst(rho: float, scale: Tensor) -> Tensor:
+        return worst_points(slope, value, theta, theta.new_full((len(theta),), rho), scale)[1]
 
-    def total(weights: Tensor) -> Tensor:
-        return value(weights).sum()
-
-    slope = torch.func.grad(total)
-
-    def scaled_slope(u: Tensor) -> Tensor:
-        return scale * slope(theta + scale * u)
-
-    visited = [theta + scale * u for u in ascent(scaled_slope, torch.zeros_like(theta), rho, 10)]
-    rises = torch.stack([value(weights) for weights in visited]) - value(theta)
-    rise, step = rises.max(0)
-    return rise, torch.stack(visited)[step, torch.arange(len(theta))]
-
-
-def _hessians(theta: Tensor, value: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the Hessian (A, P, P) of the loss at each scale."""
-    theta = theta.clone().requires_grad_()
-    (grads,) = torch.autograd.grad(value(theta).sum(), theta, create_graph=True)
-    rows = [torch.autograd.grad(g.sum(), theta, retain_graph=True)[0] for g in grads.unbind(-1)]
-    return torch.stack(rows, -1)
+    plain = worst(RHO, torch.ones_like(theta))
+    rises = (value(end) - value(theta) for end in (plain, worst(RHO_ADAPTIVE, theta.abs())))
+    away = plain - theta
+    curvature = torch.func.vmap(torch.func.hessian(value))(theta)
+    return {
+        **dict(zip(("sharpness", "adaptive"), rises, strict=True)),
+        "top": torch.linalg.eigvalsh(curvature)[:, -1],
+        "trace": curvature.diagonal(dim1=-2, dim2=-1).sum(-1),
+        "direction": away / away.norm(dim=-1, keepdim=True),
+    }
 
 
 def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Prediction | None = None) -> Stage:
@@ -148,7 +130,7 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
     """
     recipe = "lab.scale_instrument(alpha={value}, loss={choice})"
     controls = slider("α", ALPHAS, "alpha", alpha, "{:.3g}".format) | menu("loss", SCALED, loss)
-    return open_stage(_View(), after, title="Scale instrument", recipe=recipe, **controls)
+    return open_stage("Scale instrument", _View(), recipe, controls, after)
 
 
 class _View:

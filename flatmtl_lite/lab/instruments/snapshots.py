@@ -11,7 +11,7 @@ from ..figures.style import GREEN, TASK_DASHES, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.angles import AngleRows, degrees_texts
+from .parts.angles import AngleRows, degrees_between, degrees_texts
 from .parts.curve import Curves
 from .parts.labels import Title
 from .parts.opening import menu, open_stage, sentences, slider
@@ -62,13 +62,8 @@ def snapshot_instrument(
     controls = slider("ρ", rhos, "rho", rhos[0].item() if rho is None else rho, "{:.7g}".format) | menu(
         "snapshot", recorded, list(recorded)[-1] if shown is None else shown
     )
-    return open_stage(
-        _View(rhos, recorded, agreement, tasks, method),
-        after,
-        title="Snapshot instrument",
-        recipe=recipe,
-        **controls,
-    )
+    view = _View(rhos, recorded, agreement, tasks, method)
+    return open_stage("Snapshot instrument", view, recipe, controls, after)
 
 
 def rule_cosines(gramians: Tensor, method: str) -> Tensor:
@@ -84,28 +79,17 @@ def gramian_angles(gramians: Tensor) -> dict[str, Tensor]:
     "loss" (1, pairs) and "flat" (R, pairs) are the angles between tasks; "intra" (R, T) are the angles
     within each task. The angle of a part that is 0 is NaN.
     """
-    T = gramians.shape[-1] // 2
-    absent = gramians.diagonal(dim1=-2, dim2=-1).sqrt() == 0
-    C = cosines_of_gramian(gramians).masked_fill(absent.unsqueeze(-1) | absent.unsqueeze(-2), torch.nan)
-    degrees = torch.rad2deg(torch.acos(C))
+    T, degrees = gramians.shape[-1] // 2, degrees_between(cosines_of_gramian(gramians))
     i, j = torch.triu_indices(T, T, offset=1)
-    return {
-        "loss": degrees[:1, i, j],
-        "flat": degrees[:, T + i, T + j],
-        "intra": degrees[:, range(T), range(T, 2 * T)],
-    }
+    within = degrees[:, range(T), range(T, 2 * T)]
+    return {"loss": degrees[:1, i, j], "flat": degrees[:, T + i, T + j], "intra": within}
 
 
 class _View:
     """The picture of the instrument, and the table that fills it."""
 
     def __init__(
-        self,
-        rhos: Tensor,
-        recorded: Snapshots,
-        agreement: Mapping[str, Tensor],
-        tasks: Sequence[str],
-        method: str,
+        self, rhos: Tensor, recorded: Snapshots, agreement: dict[str, Tensor], tasks: list[str], method: str
     ):
         self.rhos, self.recorded, self.agreement, self.method = rhos, recorded, agreement, method
         self.tasks = range(len(tasks))

@@ -47,7 +47,7 @@ def split_instrument(rho: float = 0.001, activation: str = "ReLU", after: Predic
     """
     recipe = "lab.split_instrument(rho={value}, activation={choice})"
     controls = slider("ρ", RHOS, "rho", rho, "{:.3g}".format) | menu("activation", ACTIVATIONS, activation)
-    return open_stage(_View(), after, title="Split instrument", recipe=recipe, **controls)
+    return open_stage("Split instrument", _View(), recipe, controls, after)
 
 
 def split(net: TinyNet, rhos: Tensor) -> tuple[Decomposition, Tensor, Tensor]:
@@ -139,10 +139,10 @@ class _View:
             "ρ = {rho:.3g}, {choice}: missed by {missed[0]} and {missed[1]}{kinks}; "
             "loss {loss} apart, flat {flat}."
         )
-        return Table(
-            traces,
-            sentences(sentence, choice=choice, rho=RHOS, missed=missed, kinks=kinks, loss=loss, flat=flat),
+        states = sentences(
+            sentence, choice=choice, rho=RHOS, missed=missed, kinks=kinks, loss=loss, flat=flat
         )
+        return Table(traces, states)
 
 
 def _percent(share: float) -> str:

@@ -38,7 +38,7 @@ def valley_instrument(step: int = 0, method: str = "plain step", after: Predicti
     """
     recipe = "lab.valley_instrument(step={value}, method={choice})"
     controls = slider("step", STEPS, "step", step) | menu("the ball takes", RADII, method)
-    return open_stage(_View(), after, title="Valley instrument", recipe=recipe, **controls)
+    return open_stage("Valley instrument", _View(), recipe, controls, after)
 
 
 class _View:

@@ -32,13 +32,16 @@ def part_angles(d: Decomposition) -> dict[str, Tensor]:
     angle between the loss part and the flat part of task k. An angle with a zero vector is NaN.
     """
     T = d.loss.shape[-2]
-    C = cosines(torch.cat([d.loss, flat_part(d), d.sam], -2))
-    zero = C.diagonal(dim1=-2, dim2=-1) == 0
-    C = C.masked_fill(zero.unsqueeze(-1) | zero.unsqueeze(-2), torch.nan)
-    degrees = torch.rad2deg(torch.acos(C))
+    degrees = degrees_between(cosines(torch.cat([d.loss, flat_part(d), d.sam], -2)))
     i, j = torch.triu_indices(T, T, offset=1)
     between = {f"between-{part}": degrees[:, k * T + i, k * T + j].amax(-1) for k, part in enumerate(PARTS)}
     return between | {f"within-{k}": degrees[:, k, T + k] for k in range(T)}
+
+
+def degrees_between(C: Tensor) -> Tensor:
+    """Return angles (..., T, T) in degrees from cosines; NaN where one of the vectors is zero."""
+    zero = C.diagonal(dim1=-2, dim2=-1) == 0
+    return torch.rad2deg(torch.acos(C)).masked_fill(zero.unsqueeze(-1) | zero.unsqueeze(-2), torch.nan)
 
 
 def flat_part(d: Decomposition) -> Tensor:

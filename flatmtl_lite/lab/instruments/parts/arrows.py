@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...figures.arrows import arrow
 from ...figures.style import BLACK, GREY, INK, WHITE
-from .labels import place
+from .labels import APART, place
 from .panel import Panel, Traces
 from .points import pairs
 from .weighing import METHODS
@@ -98,7 +98,7 @@ class Directions:
         origin = torch.zeros_like(steps[chosen])
         arrow = self.arrow.at({"direction": (origin, steps[chosen])})
         obstacles = torch.cat([obstacles.expand(len(origin), -1, 2), along(origin, [steps[chosen]])], 1)
-        centres = place(self.panel, anchors, names, obstacles, needed=needed)
+        centres = place(self.panel, anchors, names, obstacles, APART, needed)
         bold = [f"<b>{name}</b>" if k < needed else name for k, name in enumerate(names)]
         traces: Traces = {"names": (centres, [bold] * len(centres))}
         return traces | arrow | {"others": steps.transpose(0, 1)}

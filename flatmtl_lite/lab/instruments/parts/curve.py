@@ -165,7 +165,7 @@ class Dots:
         panel.dots(uid, list(colors.values()), size=11, cliponaxis=False)
         self.labels = Labels(panel, colors, f"{uid}-names")
 
-    def at(self, dots: Tensor, obstacles: Tensor | None = None) -> dict[str, Tensor]:
+    def at(self, dots: Tensor, obstacles: Tensor) -> dict[str, Tensor]:
         """Return the points of the dots (N, n, 2) and of their names."""
         return {self.uid: dots} | self.labels.at(dots.unbind(1), obstacles)
 

@@ -36,10 +36,10 @@ class Labels:
         self.panel, self.texts, self.uid, self.apart = panel, list(colors), uid, apart
         panel.text(uid, [f"<b>{label}</b>" for label in colors], list(colors.values()))
 
-    def at(self, things: Sequence[Tensor], obstacles: Tensor | None = None) -> dict[str, Tensor]:
+    def at(self, things: Sequence[Tensor], obstacles: Tensor) -> dict[str, Tensor]:
         """Return the places for the labels of ``things`` (N, 2) each; see :func:`place`."""
-        anchors = torch.stack(torch.broadcast_tensors(*things), 1)
-        return {self.uid: place(self.panel, anchors, self.texts, obstacles, self.apart)}
+        anchors, n = torch.stack(torch.broadcast_tensors(*things), 1), len(things)
+        return {self.uid: place(self.panel, anchors, self.texts, obstacles, self.apart, n)}
 
 
 class Title:
@@ -59,20 +59,14 @@ class Title:
 
 
 def place(
-    panel: Panel,
-    anchors: Tensor,
-    texts: Sequence[str],
-    obstacles: Tensor | None = None,
-    apart: float = APART,
-    needed: int | None = None,
+    panel: Panel, anchors: Tensor, texts: list[str], obstacles: Tensor, apart: float, needed: int
 ) -> Tensor:
     """Return the centres (N, n, 2) of n labels for things at ``anchors`` (N, n, 2), NaN where there is none.
 
     Each label takes the side of its thing where it covers least: other labels, other things, the points of
     ``obstacles`` (N or 1, m, 2) and the edge of the panel. It stays on the side that it had at the slider's
     last position as long as that costs little, so that it does not jump. A thing outside the panel has no
-    label. The first ``needed`` labels always have a place, by default all; the others only where there is
-    room.
+    label. The first ``needed`` labels always have a place, the others only where there is room.
     """
     unit = np.array(panel.unit)
     low, high = np.sort([panel.x["range"], panel.y["range"]], -1).T * unit
@@ -83,9 +77,7 @@ def place(
     things, fixed = pixels(anchors), pixels(torch.tensor(panel.fixed, dtype=torch.float64).reshape(1, -1, 2))
     things[((things < low) | (things > high)).any(-1)] = np.nan  # out of sight: it has no label
     N, n, _ = things.shape
-    dots = things
-    if obstacles is not None:
-        dots = np.concatenate([things, pixels(obstacles.expand(N, -1, 2))], 1)
+    dots = np.concatenate([things, pixels(obstacles.expand(N, -1, 2))], 1)
     centres, halves = np.full((N, n, 2), np.nan), np.array([_half(label) for label in texts])
     for k, half in enumerate(halves):
         around = things[:, k, None] + np.sign(STEPS) * (half + apart + LINE * (abs(STEPS) > 1))  # (N, 5, 2)
@@ -94,12 +86,11 @@ def place(
         cost += 120 * _covered(around, centres[:, :k], half + halves[:k])
         beyond = ((around - half < low) | (around + half > high)).astype(int)
         cost += 80 * (beyond[:, COLUMNS, 0] + beyond[:, ROWS, 1])
-        optional = needed is not None and k >= needed
-        if optional:
+        if k >= needed:
             cost += 3 * _covered(around, things, half + CLOSE) + MOST * FARTHER
         sides = _steady(cost)
         centres[:, k] = np.stack([around[range(N), COLUMNS[sides], 0], around[range(N), ROWS[sides], 1]], -1)
-        if optional:
+        if k >= needed:
             centres[~_lasting(cost[range(N), sides] <= MOST), k] = np.nan
     return panel.data(torch.from_numpy(centres / unit))
 

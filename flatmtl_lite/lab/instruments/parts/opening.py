@@ -1,6 +1,6 @@
 """How an instrument opens: its problem, its controls and the stage, and the sentences under the slider."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -12,6 +12,7 @@ from ...stage.table import Table
 from .picture import Picture
 
 POSITIONS = 81
+Points = Mapping[str, Sequence[float]] | None
 
 
 class View(Protocol):
@@ -63,9 +64,21 @@ def menu(label: str, choices: Iterable[str], choice: str) -> dict:
     return dict(choice_label=label, choices=list(choices), choice=choice)
 
 
-def open_stage(view: View, after: Prediction | None, **options) -> Stage:
-    """Open a stage with these options. With ``after`` it stays locked until that prediction is recorded."""
-    stage = Stage(view.picture.figure(), view.table, **options)
+def open_stage(
+    title: str, view: View, recipe: str, controls: dict, after: Prediction | None, points: Points = None
+) -> Stage:
+    """Open a stage. With ``after`` it stays locked until that prediction is recorded.
+
+    Args:
+        title: name of the instrument.
+        view: its picture and its table.
+        recipe: the call that opens the stage again, see :class:`Stage`.
+        controls: what :func:`slider` and :func:`menu` return, together.
+        after: the prediction.
+        points: the draggable points, name -> (x, y).
+    """
+    figure = view.picture.figure()
+    stage = Stage(figure, view.table, title=title, recipe=recipe, points=points, **controls)
     if after is not None:
         after.unlocks(stage)
     return stage

@@ -113,7 +113,7 @@ def test_dots_carry_their_names():
     trace = drawn(place)["size"]
     assert list(trace.marker.color) == ["#000000", "#777777"]
     points = torch.tensor([[[0.2, 0.0], [0.8, 0.5]]], dtype=torch.float64)
-    shown = dots.at(points)
+    shown = dots.at(points, points)
     assert torch.equal(shown["size"], points)
     away = (pixels(place, shown["size-names"]) - pixels(place, points)).norm(dim=-1)
     assert (away < 60).all()
