@@ -14,8 +14,7 @@ from ..theorem import bound_terms
 from .parts.bars import Shares
 from .parts.curve import Curves, Dots, Lines, draw_line
 from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
-from .parts.panel import Panel
-from .parts.picture import Picture
+from .parts.picture import Panel, Picture
 from .parts.points import pairs
 
 CHANCE = math.log(10)  # the loss of a guess at random among ten classes, in nats

@@ -9,8 +9,7 @@ from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.curve import DEGREES, Curves, Lines
 from .parts.opening import open_stage, sentences, slider
-from .parts.panel import Panel
-from .parts.picture import Picture
+from .parts.picture import Panel, Picture
 from .parts.points import pairs
 
 SIZES = torch.tensor([m * 10**k for k in range(6) for m in (1, 2, 5)][1:] + [10**6], dtype=torch.float64)

@@ -104,12 +104,10 @@ class _View:
             **self.arrows.at(arrows),
             **self.labels.at(tips, torch.cat([walked, shafts], 1)),
         }
-        place, conflict = path.round(decimals=2) + 0.0, conflict_texts(degrees)  # no -0.00
+        place = path.round(decimals=2) + 0.0  # no -0.00
         sentence = (
-            "Step {step} of {choice} at ({place[0]:.2f}, {place[1]:.2f}): "
+            "Step {step} of {name} at ({place[0]:.2f}, {place[1]:.2f}): "
             "gradients {angle:.0f}° apart{conflict}; losses {losses[0]:.2f} and {losses[1]:.2f}."
         )
-        states = sentences(
-            sentence, choice=choice, step=steps, place=place, angle=degrees, conflict=conflict, losses=losses
-        )
-        return Table(traces, states)
+        words: dict = dict(name=choice, place=place, angle=degrees, conflict=conflict_texts(degrees))
+        return Table(traces, sentences(sentence, step=steps, losses=losses, **words))

@@ -16,9 +16,8 @@ from .parts.angles import conflict_texts
 from .parts.arrows import Arrows, Directions, Wedge, along
 from .parts.bars import Weights, Worst
 from .parts.opening import menu, open_stage, sentences, slider
-from .parts.panel import Panel
 from .parts.path import draw_handle
-from .parts.picture import Picture
+from .parts.picture import Panel, Picture
 from .parts.points import pairs
 from .parts.weighing import METHODS, slopes, verdict, weigh_all
 
@@ -96,12 +95,9 @@ class _View:
         }
         largest = (angles(S) * (1 - torch.eye(len(points)))).amax((-2, -1))
         numbers = zip(*(v[chosen].tolist() for v in (weights, cosine, d.norm(dim=-1))), strict=True)
-        effect, conflict = [verdict(*row) for row in numbers], conflict_texts(largest)
-        most = "" if len(points) == 2 else "up to "
-        sentence = "{choice}, {most}{angle:.0f}° apart{conflict}: {effect}"
-        states = sentences(
-            sentence, choice=choice, most=most, angle=largest, conflict=conflict, effect=effect
-        )
+        sentence = choice + ("," if last == 1 else ", up to") + " {angle:.0f}° apart{conflict}: {effect}"
+        effects = [verdict(*row) for row in numbers]
+        states = sentences(sentence, angle=largest, conflict=conflict_texts(largest), effect=effects)
         return Table(traces, states)
 
 

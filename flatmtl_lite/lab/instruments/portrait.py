@@ -15,8 +15,7 @@ from ..stage.table import Table
 from .parts.curve import Curves
 from .parts.landscape import Plane
 from .parts.opening import menu, open_stage, sentences, slider
-from .parts.panel import Traces
-from .parts.picture import Picture
+from .parts.picture import Picture, Traces
 from .rules import AGGREGATES
 
 RHOS = torch.linspace(0, 1, 11, dtype=torch.float64)

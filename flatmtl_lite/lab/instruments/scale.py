@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 
 from ..figures.axes import decades
-from ..figures.style import BLACK, FLAT, GREY, ORANGE, SAM, TASK_DASHES, TASKS
+from ..figures.style import BLACK, FLAT, GREY, ORANGE, SAM, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .ball import worst_points
-from .parts.curve import Curves, Lines, Stems
+from .parts.curve import Curves, Lines, Stems, task_styles
 from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
-from .parts.panel import Panel
-from .parts.picture import Picture
+from .parts.picture import Panel, Picture
 from .parts.points import pairs
 
 UNITS = 8
@@ -105,7 +104,7 @@ def measured(theta: Tensor, value: Callable[[Tensor], Tensor]) -> dict[str, Tens
     plain = worst(RHO, torch.ones_like(theta))
     rises = (value(end) - value(theta) for end in (plain, worst(RHO_ADAPTIVE, theta.abs())))
     away = plain - theta
-    curvature = torch.func.vmap(torch.func.hessian(value))(theta)
+    curvature = torch.func.vmap(torch.func.jacrev(torch.func.grad(value)))(theta)
     return {
         **dict(zip(("sharpness", "adaptive"), rises, strict=True)),
         "top": torch.linalg.eigvalsh(curvature)[:, -1],
@@ -144,8 +143,7 @@ class _View:
         for k, symbol in enumerate(("circle", "square")):
             data = dict(x=inputs.tolist(), y=targets[:, k].tolist())
             self.function.dots(None, TASKS[k], symbol, size=7, edge=0, marker_opacity=0.7, **data)
-        tasks = {f"task-{k}": (f"task {k + 1}", dict(color=TASKS[k], dash=TASK_DASHES[k])) for k in range(2)}
-        self.computed = Lines(self.function, tasks)
+        self.computed = Lines(self.function, task_styles("task"))
         ticks: dict = dict(tickvals=[UNITS - 0.5, 3 * UNITS - 0.5], ticktext=["first layer", "heads"])
         place = ticks | dict(range=[-1, 4 * UNITS], ticks="", showgrid=False)
         self.weights = Panel("size of each weight", place, dict(range=[-3, 2], **decades(-3, 1)))

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from ...diagnostics import cosines_of_gramian, rule_cosine
 from ..figures.axes import whole_decades
-from ..figures.style import GREEN, TASK_DASHES, TASKS
+from ..figures.style import GREEN
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.angles import AngleRows, degrees_between, degrees_texts
-from .parts.curve import Curves
+from .parts.curve import Curves, task_styles
 from .parts.labels import Title
 from .parts.opening import menu, open_stage, sentences, slider
 from .parts.picture import Picture
@@ -98,15 +98,15 @@ class _View:
         lowest = torch.cat(list(agreement.values())).min().item()
         room = 0.15 * (1 - lowest) + 1e-4
         x = _rho_axis(rhos)
-        looks = {k: dict(color=TASKS[k], dash=TASK_DASHES[k]) for k in self.tasks}
         self.angles = AngleRows(tasks)
+        flat = task_styles("norms", tasks)
+        thin = task_styles("loss-norm", tasks)
+        loss = {uid: ("", look | dict(width=1.2)) for uid, (_, look) in thin.items()}
         y = whole_decades(squares[squares > 0].sqrt())
-        flat = {f"norms-{k}": (tasks[k], look) for k, look in looks.items()}
-        loss = {f"loss-norm-{k}": ("", look | dict(width=1.2)) for k, look in looks.items()}
-        self.norms = Curves(None, x, y, flat | loss, share=1.3, room=2)
+        self.norms = Curves(None, x, y, {**flat, **loss}, share=1.3, room=2)
         self.head = Title(self.norms, "norms title")
-        curves = {f"losses-{k}": (tasks[k], look) for k, look in looks.items()}
-        self.losses = Curves("losses at θ+ε", x, dict(range=[0, 1.08 * losses.max().item()]), curves)
+        y = dict(range=[0, 1.08 * losses.max().item()])
+        self.losses = Curves("losses at θ+ε", x, y, task_styles("losses", tasks))
         same = {"same": ("", dict(color=GREEN))}
         y = dict(range=[lowest - room, 1 + room], nticks=4)
         self.same = Curves(f"cos(decomposed, direct), {method}", x, y, same, share=0.8)

@@ -6,15 +6,14 @@ from torch import Tensor
 from ...decomposition import Decomposition
 from ...perturbation import worst_case
 from ...toy import ACTIVATIONS, Method, TinyNet, decompose
-from ..figures.style import GREY, PARTS, TASK_DASHES, TASKS
+from ..figures.style import GREY, PARTS, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.angles import Dial, degrees_texts, flat_part, part_angles
-from .parts.curve import Curves, Lines, draw_line
+from .parts.curve import Curves, Lines, draw_line, task_styles
 from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
-from .parts.panel import Panel
-from .parts.picture import Picture
+from .parts.picture import Panel, Picture
 from .parts.points import pairs
 
 DECADES = (-3, 0.5)
@@ -22,7 +21,6 @@ RHOS = torch.logspace(*DECADES, POSITIONS, dtype=torch.float64)
 # points of the step between two slider positions, and the number of points that the zoom shows
 FINER, SHOWN = 3, 120
 SHARES = {"0.01%": 1e-4, "0.1%": 1e-3, "1%": 1e-2, "10%": 0.1, "100%": 1}
-SUBSCRIPTS = "₁₂"
 # smooth nets -> the dash of the curve and the side of its name. ReLU would give the prediction away.
 GREYS = {"tanh": ("dash", "top left"), "softplus": ("dot", "bottom right")}
 # uid of a needle -> its name and its look
@@ -90,11 +88,9 @@ class _View:
     """The picture of the instrument, and the table that fills it."""
 
     def __init__(self) -> None:
-        looks = {k: dict(color=TASKS[k], dash=TASK_DASHES[k]) for k in range(2)}
         x = dict(type="log", range=list(DECADES), title="ρ", dtick=1)
         y = dict(type="log", range=[-4, 0.8], tickvals=list(SHARES.values()), ticktext=list(SHARES))
-        curves = {f"error-{k}": (f"task {k + 1}", look) for k, look in looks.items()}
-        self.errors = Curves("ρHg/‖g‖ misses the flat part by ...", x, y, curves)
+        self.errors = Curves("ρHg/‖g‖ misses the flat part by ...", x, y, task_styles("error"))
         for name, (dash, side) in GREYS.items():
             worst = split(TinyNet(name), RHOS)[2].amax(-1).tolist()
             look = dict(color=GREY, dash=dash, width=1.5)
@@ -102,13 +98,13 @@ class _View:
         ends = dict(range=[0, 1], tickvals=[0, 0.5, 1], ticktext=["θ", "half way", "θ+ε"], title="along ε")
         heights: dict = dict(range=[-1.2, 1.7], tickvals=[0])
         self.zoom = Panel("growth of the slope (H₁, H₂: as predicted)", ends, heights, share=1.4)
-        slopes = {f"slope-{k}": (f"task {k + 1}", look) for k, look in looks.items()}
-        thin = {f"straight-{k}": (f"H{SUBSCRIPTS[k]}", dict(color=TASKS[k], width=1.2)) for k in looks}
-        self.slopes = Lines(self.zoom, slopes | thin)
+        thin = {
+            f"straight-{k}": (name, dict(color=TASKS[k], width=1.2)) for k, name in enumerate(("H₁", "H₂"))
+        }
+        self.slopes = Lines(self.zoom, {**task_styles("slope"), **thin})
         self.dial = Dial("angles between tasks, and within a task", NEEDLES)
-        lengths = {f"length-{k}": (f"task {k + 1}", look) for k, look in looks.items()}
         heights = dict(type="log", range=[-3.5, 1.5], dtick=1, tickformat="~g")
-        self.lengths = Curves("‖flat‖ / ‖loss‖", x, heights, lengths)
+        self.lengths = Curves("‖flat‖ / ‖loss‖", x, heights, task_styles("length"))
         self.picture = Picture(self.errors, [[self.zoom], [self.dial], [self.lengths]])
 
     def table(self, choice: str) -> Table:
@@ -121,27 +117,24 @@ class _View:
         crossed = (net.sides(ends) != net.sides(net.theta.expand(1, -1))).sum(-1)
         lengths = flat_part(d).norm(dim=-1) / d.loss.norm(dim=-1)
         degrees = part_angles(d)
+        slopes = {f"slope-{k}": slope[:, k] for k in range(2)}
+        straights = {f"straight-{k}": straight[:, k] for k in range(2)}
         traces = {
             **self.dial.at(degrees),
             **self.errors.at(RHOS, {f"error-{k}": errors[:, k] for k in range(2)}),
             **self.lengths.at(RHOS, {f"length-{k}": lengths[:, k] for k in range(2)}),
-            **self.slopes.at(
-                {f"slope-{k}": slope[:, k] for k in range(2)}
-                | {f"straight-{k}": straight[:, k] for k in range(2)}
-            ),
+            **self.slopes.at(slopes | straights),
         }
-        kinks = [
-            f" ({a} and {b} of {net.pairs} kinks)" if choice == "ReLU" else "" for a, b in crossed.tolist()
-        ]
+        kinks = [""] * POSITIONS
+        if choice == "ReLU":
+            kinks = [f" ({a} and {b} of {net.pairs} kinks)" for a, b in crossed.tolist()]
         missed = [[_percent(error) for error in row] for row in errors.tolist()]
         loss, flat = (degrees_texts(degrees[f"between-{part}"]) for part in ("loss", "flat"))
         sentence = (
-            "ρ = {rho:.3g}, {choice}: missed by {missed[0]} and {missed[1]}{kinks}; "
+            "ρ = {rho:.3g}, {net}: missed by {missed[0]} and {missed[1]}{kinks}; "
             "loss {loss} apart, flat {flat}."
         )
-        states = sentences(
-            sentence, choice=choice, rho=RHOS, missed=missed, kinks=kinks, loss=loss, flat=flat
-        )
+        states = sentences(sentence, net=choice, rho=RHOS, missed=missed, kinks=kinks, loss=loss, flat=flat)
         return Table(traces, states)
 
 

@@ -13,8 +13,7 @@ from .parts.arrows import Arrows, along
 from .parts.curve import shade
 from .parts.labels import Labels
 from .parts.opening import menu, open_stage, sentences, slider
-from .parts.panel import Panel
-from .parts.picture import Picture
+from .parts.picture import Panel, Picture
 from .parts.points import growing_curve, pairs
 
 RADII = {"plain step": 0.0, "SAM, ρ = 0.5": 0.5}

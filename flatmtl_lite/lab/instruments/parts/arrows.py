@@ -10,7 +10,7 @@ from torch import Tensor
 from ...figures.arrows import arrow
 from ...figures.style import BLACK, GREY, INK, WHITE
 from .labels import APART, place
-from .panel import Panel, Traces
+from .picture import Panel, Traces
 from .points import pairs
 from .weighing import METHODS
 

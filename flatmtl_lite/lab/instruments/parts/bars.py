@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...figures.style import BLACK, GREY, INK, TASKS
-from .panel import Panel, Traces
+from .picture import Panel, Traces
 from .points import lines_with_gaps, pairs
 from .weighing import METHODS
 

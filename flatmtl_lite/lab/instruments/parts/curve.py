@@ -5,15 +5,21 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ...figures.style import GREY, INK
+from ...figures.style import GREY, INK, TASK_DASHES, TASKS
 from .labels import Labels, last_seen, spread
-from .panel import FONT, LINE, WIDTH, Panel, Styles, Traces
+from .picture import FONT, LINE, WIDTH, Panel, Styles, Traces
 from .points import growing_curve, lines_with_gaps, pairs
 
 DEGREES = dict(range=[0, 180], tickvals=[0, 45, 90, 135, 180], ticksuffix="°")
 BESIDE = 12  # pixels from a dot to its name
 WAY = 150  # points of a line that labels keep off
 CONFLICT = "rgba(213, 94, 0, 0.12)"
+
+
+def task_styles(uid: str, names: Sequence[str] = ("task 1", "task 2")) -> Styles:
+    """Return the styles of one line per task, with uids "uid-0", "uid-1", ..."""
+    looks = zip(names, TASKS, TASK_DASHES)  # there are more looks than tasks
+    return {f"{uid}-{k}": (name, dict(color=c, dash=dash)) for k, (name, c, dash) in enumerate(looks)}
 
 
 class Curves(Panel):
@@ -50,13 +56,10 @@ class Curves(Panel):
     def at(self, x: Tensor, curves: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the points of the curves, uid -> heights (N,), over the slider's values ``x`` (N,)."""
         points = pairs(x[:, None], torch.stack([curves[uid] for uid in self.uids], -1))
-        lines = points.unbind(1)
-        if self.origin is None:
-            traces = {uid: line[None] for uid, line in zip(self.uids, lines, strict=True)}
-        else:
-            traces = {
-                uid: growing_curve(line, self.origin) for uid, line in zip(self.uids, lines, strict=True)
-            }
+        lines = list(points[None].unbind(2))
+        if self.origin is not None:
+            lines = [growing_curve(line[0], self.origin) for line in lines]
+        traces = dict(zip(self.uids, lines, strict=True))
         if self.names:
             beside = self._names_beside if self.origin is None else self._names_ahead
             traces[f"{self.first}-names"] = beside(points[:, self.named])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...figures.style import INKS, SAM
 from .labels import Title
-from .panel import Panel, Traces
+from .picture import Panel, Traces
 from .points import pairs
 
 BALL = "rgba(204, 121, 167, 0.18)"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...figures.style import INK
-from .panel import LINE, Panel, Traces
+from .picture import LINE, Panel, Traces
 
 APART = 9  # pixels between a thing and its label
 MOST = 4.0  # covered points at which there is no room for a label

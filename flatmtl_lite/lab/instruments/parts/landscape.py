@@ -10,8 +10,8 @@ from ...figures.landscape import front, grid, ground, minima
 from ...figures.style import BLACK
 from .curve import draw_line
 from .labels import Title
-from .panel import Panel, Traces
 from .path import Trail
+from .picture import Panel, Traces
 from .points import circle, lines_with_gaps, squares
 
 FRONT: dict = dict(color=BLACK, dash="dot")

@@ -8,7 +8,7 @@ from torch import Tensor
 from ...figures.style import PARTS, WHITE
 from .arrows import Arrows, along
 from .labels import Labels, Title
-from .panel import Panel, Traces
+from .picture import Panel, Traces
 
 RIM = 0.3  # free share of the frame round the steps, for arrowheads and names
 # size of the enlarged flat step, and of the enlarged tips of several steps, as a share of the frame

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...figures.style import BLACK, PATH, SAM, WHITE
 from .labels import Labels
-from .panel import SOLID, Panel
+from .picture import SOLID, Panel
 from .points import circle, growing_curve, thin_path
 
 ARROWS = (0.12, 0.35, 0.65)  # where on the way an arrowhead shows the direction

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...figures.style import GREY, TASKS
 from .arrows import GOOD, Arrows
-from .panel import Panel
+from .picture import Panel
 from .points import lines_with_gaps
 
 EDGE = 1.6  # drawn length of the cone's edges

@@ -2,8 +2,7 @@
 
 import plotly.graph_objects as go
 
-from flatmtl_lite.lab.instruments.parts.panel import Panel
-from flatmtl_lite.lab.instruments.parts.picture import Picture
+from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
 
 
 def drawn(panel: Panel) -> dict[str, go.Scatter]:

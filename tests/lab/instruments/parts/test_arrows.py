@@ -3,8 +3,7 @@
 import torch
 
 from flatmtl_lite.lab.instruments.parts.arrows import Directions, Wedge
-from flatmtl_lite.lab.instruments.parts.panel import Panel
-from flatmtl_lite.lab.instruments.parts.picture import Picture
+from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
 from flatmtl_lite.lab.instruments.parts.weighing import METHODS
 
 N = len(METHODS)

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from flatmtl_lite.lab.instruments.parts.bars import Shares, Weights, Worst
-from flatmtl_lite.lab.instruments.parts.panel import Panel
-from flatmtl_lite.lab.instruments.parts.picture import Picture
+from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
 from flatmtl_lite.lab.instruments.parts.weighing import METHODS
 from tests.lab.instruments.parts.pictures import drawn
 

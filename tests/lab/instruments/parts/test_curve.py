@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from flatmtl_lite.lab.instruments.parts.curve import CONFLICT, Curves, Dots, Lines, Stems, draw_line, shade
-from flatmtl_lite.lab.instruments.parts.panel import LINE, Panel
+from flatmtl_lite.lab.instruments.parts.picture import LINE, Panel
 from tests.lab.instruments.parts.pictures import drawn, pixels, resting
 
 X = torch.linspace(0, 2, 5, dtype=torch.float64)

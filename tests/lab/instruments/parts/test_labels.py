@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from flatmtl_lite.lab.instruments.parts.labels import last_seen, spread
-from flatmtl_lite.lab.instruments.parts.panel import LINE, Panel
+from flatmtl_lite.lab.instruments.parts.picture import LINE, Panel
 from tests.lab.instruments.parts.pictures import drawn
 
 

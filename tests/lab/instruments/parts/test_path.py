@@ -4,9 +4,8 @@ import torch
 
 from flatmtl_lite.lab.figures.style import RULES
 from flatmtl_lite.lab.instruments.parts.curve import Along
-from flatmtl_lite.lab.instruments.parts.panel import Panel
 from flatmtl_lite.lab.instruments.parts.path import Climb, Paths, Trail
-from flatmtl_lite.lab.instruments.parts.picture import Picture
+from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
 from tests.lab.instruments.parts.pictures import drawn
 
 

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from flatmtl_lite.lab.instruments.parts.panel import Panel
-from flatmtl_lite.lab.instruments.parts.picture import MORE, Picture
+from flatmtl_lite.lab.instruments.parts.picture import MORE, Panel, Picture
 
 AXES = dict(x=dict(range=[0, 1]), y=dict(range=[0, 1]))
 
@@ -17,7 +16,7 @@ def shown(picture: Picture, k: int) -> list[bool]:
     """For each panel: does it lie above the fold of the k-th arrangement?"""
     arrangement = picture.arrangements[k]
     layout, lowest = arrangement["layout"], 1 - arrangement["fold"] / arrangement["layout"]["height"]
-    axes = [panel.axes["yaxis"].replace("y", "yaxis") for panel in picture.panels]
+    axes = [f"yaxis{panel.number}" for panel in picture.panels]
     return [layout[axis]["domain"][0] > lowest - 1e-9 for axis in axes]
 
 
