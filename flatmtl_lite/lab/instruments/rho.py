@@ -9,7 +9,7 @@ from ...aggregation import Mean, PCGrad
 from ...decomposition import combine
 from ...toy import Method, Problem, decompose, descend, epsilon
 from ..figures.landscape import grid
-from ..figures.style import PARTS, TASKS
+from ..figures.style import FLAT, LOSS, PARTS, SAM, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
@@ -79,13 +79,12 @@ class _View:
         self.within = Curves("angle between loss and flat part", rho_axis, DEGREES, within)
         self.picture = Picture(self.plane, [self.lenses, [self.cut], [self.between]], [self.within])
         self.ball, self.path = Ball(self.plane), Path(self.plane)
-        steps = {part: PARTS[part]["color"] for part in ("loss", "flat", "sam")}
-        self.steps = Arrows(self.plane, {part: steps[part] for part in ("sam", "loss", "flat")})
+        self.steps = Arrows(self.plane, {"sam": SAM, "loss": LOSS, "flat": FLAT})
         self.looks = Looks(self.plane, {f"look-{k}": color for k, color in enumerate(colors.values())})
         draw_handle(self.plane)
-        names = {"SAM" if part == "sam" else part: color for part, color in steps.items()}
+        steps = {"loss": LOSS, "flat": FLAT, "SAM": SAM}
         stars = {name if k else f"{name} looks here": c for k, (name, c) in enumerate(colors.items())}
-        self.labels = Labels(self.plane, names | stars)
+        self.labels = Labels(self.plane, steps | stars)
 
     def table(self, choice: str, point: tuple[float, float]) -> Table:
         """Return the table for a method and a start."""
@@ -99,8 +98,7 @@ class _View:
         loss, flat = scale * loss, scale * (sam - loss)  # flat: what flatness adds to the step
         looks = list((theta.unsqueeze(1) + eps).unbind(1))
         ball = self.ball.at(theta[0], rhos, method.adaptive)
-        # each name on its arrow's own side
-        aside = self._aside(loss, flat)
+        aside = self._aside(loss, flat)  # each name on its arrow's own side
         things = [theta + loss / 2 - aside, theta + loss + flat / 2, theta + loss + flat + aside, *looks]
         hidden = (rhos < 1e-9).unsqueeze(-1)  # at ρ = 0 there is neither a flat part nor a place to look
         things[1:] = [thing.masked_fill(hidden, torch.nan) for thing in things[1:]]

@@ -96,17 +96,17 @@ def measured(theta: Tensor, value: Callable[[Tensor], Tensor]) -> dict[str, Tens
     """
 
     def slope(weights: Tensor) -> Tensor:
-        return torch.func.grad(lambda weights: value(weights).sum())(weights)
+        return torch.func.grad(lambda at: value(at).sum())(weights)
 
     def worst(rho: float, scale: Tensor) -> Tensor:
         return worst_points(slope, value, theta, theta.new_full((len(theta),), rho), scale)[1]
 
-    plain = worst(RHO, torch.ones_like(theta))
-    rises = (value(end) - value(theta) for end in (plain, worst(RHO_ADAPTIVE, theta.abs())))
+    plain, adaptive = worst(RHO, torch.ones_like(theta)), worst(RHO_ADAPTIVE, theta.abs())
     away = plain - theta
     curvature = torch.func.vmap(torch.func.jacrev(torch.func.grad(value)))(theta)
     return {
-        **dict(zip(("sharpness", "adaptive"), rises, strict=True)),
+        "sharpness": value(plain) - value(theta),
+        "adaptive": value(adaptive) - value(theta),
         "top": torch.linalg.eigvalsh(curvature)[:, -1],
         "trace": curvature.diagonal(dim1=-2, dim2=-1).sum(-1),
         "direction": away / away.norm(dim=-1, keepdim=True),

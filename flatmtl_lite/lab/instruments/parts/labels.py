@@ -95,11 +95,15 @@ def place(
     return panel.data(torch.from_numpy(centres / unit))
 
 
-def _covered(around: np.ndarray, dots: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """Return how many dots (N or 1, m, 2) lie near each of the 16 places, (N, 16)."""
-    inside = np.abs(around[:, :, None] - dots[:, None]) < near  # (N, 5, m, 2)
-    across, up = inside.astype(np.float32).transpose(3, 0, 1, 2)
-    return (across @ up.swapaxes(1, 2))[:, COLUMNS, ROWS]
+def _covered(places: np.ndarray, dots: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Return how many dots (N or 1, m, 2) lie near each of the 16 places, (N, 16).
+
+    A place is one of five columns and one of five rows, (N, 5, 2). A dot counts if it is near both.
+    """
+    near_column, near_row = (
+        (np.abs(places[..., None, k] - dots[:, None, :, k]) < near[..., k]).astype(np.float32) for k in (0, 1)
+    )
+    return (near_column @ near_row.swapaxes(1, 2))[:, COLUMNS, ROWS]
 
 
 def _lasting(shown: np.ndarray) -> np.ndarray:
