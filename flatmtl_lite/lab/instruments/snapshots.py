@@ -59,9 +59,9 @@ def snapshot_instrument(
     agreement = {name: rule_cosines(snapshot["gramians"], method) for name, snapshot in recorded.items()}
     braced = repr(lines).replace("{", "{{").replace("}", "}}")
     recipe = f"lab.snapshot_instrument({braced}, {tasks!r}, {{value}}, {method!r}, {{choice}})"
-    controls = slider("ρ", rhos, "rho", rhos[0].item() if rho is None else rho, "{:.7g}".format) | menu(
-        "snapshot", recorded, list(recorded)[-1] if shown is None else shown
-    )
+    rho = rhos[0].item() if rho is None else rho
+    shown = list(recorded)[-1] if shown is None else shown
+    controls = slider("ρ", rhos, "rho", rho, "{:.7g}".format) | menu("snapshot", recorded, shown)
     view = _View(rhos, recorded, agreement, tasks, method)
     return open_stage("Snapshot instrument", view, recipe, controls, after)
 
