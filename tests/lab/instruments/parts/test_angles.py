@@ -1,9 +1,16 @@
-"""The dial and the rows of angles."""
+"""Angles as numbers, in words, on the dial and in rows."""
 
 import pytest
 import torch
 
-from flatmtl_lite.lab.instruments.parts.angles import AngleRows, Dial
+from flatmtl_lite.decomposition import Decomposition
+from flatmtl_lite.lab.instruments.parts.angles import (
+    AngleRows,
+    Dial,
+    conflict_texts,
+    degrees_texts,
+    part_angles,
+)
 from tests.lab.instruments.parts.pictures import drawn, resting
 
 LOOKS = {"one": ("loss parts", dict(color="#000000")), "two": ("task 1", dict(color="#0072B2", dash="dot"))}
@@ -58,3 +65,16 @@ def test_each_pair_and_each_task_has_its_row():
         feet = points[f"{uid}-stems"].reshape(-1, 3, 3, 2)[:, :, 0]
         assert feet[..., 0].eq(90).all()
     assert points["angle-names"].shape == (4, 3, 2)
+
+
+def test_angles_are_written_in_words():
+    angles = torch.tensor([12.4, torch.nan, 135.0])
+    assert degrees_texts(angles) == ["12°", "–", "135°"]
+    assert conflict_texts(angles) == ["", "", " (conflict)"]
+
+
+def test_the_angle_between_tasks_is_the_largest():
+    loss = torch.tensor([[[1.0, 0.0], [1.0, 1.0], [-1.0, 0.0]]]).double()
+    degrees = part_angles(Decomposition(loss, torch.zeros_like(loss)))
+    assert degrees["between-loss"].tolist() == pytest.approx([180])
+    assert degrees["between-flat"].isnan().all()
