@@ -1,34 +1,30 @@
 """A stage: a plotly figure whose moving traces follow a slider, with or without a kernel."""
 
 import asyncio
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import anywidget
 import plotly.graph_objects as go
 import traitlets
-from plotly.offline import get_plotlyjs
 
+from ..figures import drawing
 from ..figures.display import static_picture
-from ..figures.style import DARK
 from .table import Table, pack, unpack
 
 HERE = Path(__file__).parent
 Packed = tuple[bytes, list[str], dict[str, list]]  # the table's bytes, its states and its texts
 
 
-SCRIPTS = ("theme", "plots", "controls", "commands", "pointer", "tools", "solid", "stage")
+SCRIPTS = ("plots", "controls", "commands", "pointer", "tools", "solid", "stage")
 
 
 def javascript() -> str:
     """Return the stage's JavaScript as one module."""
-    texts = [(HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    return "\n".join([f"const DARK = {json.dumps(DARK)};", *texts])
+    return drawing.javascript(*(HERE / f"{name}.js" for name in SCRIPTS))
 
 
-class Stage(anywidget.AnyWidget):
+class Stage(drawing.NeedsPlotly):
     """A live figure. The table of all slider positions lies in the page, so the slider needs no kernel.
 
     plotly.py writes the figure, plotly.js draws it, and ``stage.js`` moves its traces. The kernel
@@ -79,9 +75,6 @@ class Stage(anywidget.AnyWidget):
     recipe = traitlets.Unicode().tag(sync=True)
     locked = traitlets.Unicode().tag(sync=True)
     live = traitlets.Bool(True).tag(sync=True)
-    plotly_js = traitlets.Bytes().tag(sync=True)
-
-    _has_sent_plotly = False  # True once a stage of this kernel has taken plotly.js to the page
 
     def __init__(
         self,
@@ -129,14 +122,11 @@ class Stage(anywidget.AnyWidget):
             handles=[self._traces[f"point-{k}"] for k in range(len(points))],
             bounds=bounds,
             recipe=recipe,
-            plotly_js=b"" if Stage._has_sent_plotly else get_plotlyjs().encode(),
         )
         self._show()
-        Stage._has_sent_plotly = True
         self.figure = self.drawn().to_json(remove_uids=False)
         self.observe(self._show, ["points"])
         self.observe(self._fill_chosen, ["choice"])
-        self.on_msg(self._answer)
 
     @traitlets.validate("points")
     def _check_points(self, proposal) -> list[list[float]]:
@@ -232,10 +222,6 @@ class Stage(anywidget.AnyWidget):
             self.states = list(states)
             self.texts = list(texts)
             self.tables = list(tables)
-
-    def _answer(self, _, content, buffers) -> None:
-        if content == "plotly":  # a page that was reloaded, or shows this stage first
-            self.send("plotly", [get_plotlyjs().encode()])
 
 
 def _check_place(place: int, among: Sequence[str], name: str) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 import torch
+from plotly.offline import get_plotlyjs
 
 from flatmtl_lite.lab import Stage, Table, page
-from flatmtl_lite.lab.stage.stage import get_plotlyjs
 
 VALUES = ["0", "0.5", "1"]
 
