@@ -106,6 +106,15 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
     again = eval(recipe, {"lab": lab})
     assert (again.index, again.points) == (33, [moved])
 
+    # the colour and the 3-D view too
+    stage.get_by_label("colour").select_option("task 2")
+    solid = stage.get_by_role("button", name="3-D view")
+    solid.click()
+    stage.get_by_role("button", name="Copy this state").click()
+    again = eval(stage.locator(".recipe").text_content(), {"lab": lab})
+    assert (again.view, again.solid, again.points) == ("task 2", True, [moved])
+    solid.click()
+
     # typed coordinates count on Enter, and are not overwritten under the fingers
     y = stage.get_by_label("start y")
     y.fill("99")

@@ -73,6 +73,8 @@ class Stage(drawing.NeedsPlotly):
     handles = traitlets.List(traitlets.Int()).tag(sync=True)
     bounds: traitlets.List = traitlets.List().tag(sync=True)
     recipe = traitlets.Unicode().tag(sync=True)
+    view = traitlets.Unicode().tag(sync=True)
+    solid = traitlets.Bool().tag(sync=True)
     locked = traitlets.Unicode().tag(sync=True)
     live = traitlets.Bool(True).tag(sync=True)
 
@@ -142,6 +144,23 @@ class Stage(drawing.NeedsPlotly):
         name = proposal["trait"].name
         _check_place(proposal["value"], self.values if name == "index" else self.choices, name)
         return proposal["value"]
+
+    def shown(self, colour: str = "", solid: bool = False) -> "Stage":
+        """Open with another colour of the landscape, or in 3-D. Returns the stage.
+
+        Args:
+            colour: an entry of the menu "colour", such as "task 1"; by default the first.
+            solid: whether to open in 3-D.
+
+        Raises:
+            ValueError: there is no such colour, or no landscape to show in 3-D.
+        """
+        views = [trace.meta["view"] for trace in self._figure.data if "view" in (trace.meta or ())]
+        if (colour and colour not in views) or (solid and not views):
+            offered = ", ".join(map(repr, views)) or "neither: this stage has no landscape"
+            raise ValueError(f"Got colour={colour!r}, solid={solid}; expected one of the colours {offered}.")
+        self.view, self.solid = colour, solid
+        return self
 
     def fill(self) -> None:
         """Compute the missing tables of all choices."""
