@@ -1,4 +1,4 @@
-"""The page of runs: everything in it or beside it, each run where it belongs, nothing half-written."""
+"""The page of runs: everything in it or next to it, each run where it belongs, nothing half-written."""
 
 import copy
 import json
