@@ -96,11 +96,12 @@ function showState(model, stage) {
   const [index, choice, locked] = ["index", "choice", "locked"].map((name) => model.get(name));
   // after a dragged handle has sent the slider back, the old line would contradict it
   const text = (!stage.stale && model.get("states")[choice][index]) || "computing …";
-  stage.state.textContent = text;
-  // a line that grows and shrinks would move the picture
-  if (stage.root.clientWidth !== stage.wide) stage.state.style.minHeight = "";
-  stage.wide = stage.root.clientWidth;
-  stage.state.style.minHeight = `${stage.state.offsetHeight}px`;
+  // A line that grows and shrinks would move the picture. Its height is read before it changes, since the browser
+  // knows it then.
+  const wide = stage.root.clientWidth;
+  stage.state.style.minHeight = wide === stage.wide ? `${stage.state.offsetHeight}px` : "";
+  stage.wide = wide;
+  if (stage.state.textContent !== text) stage.state.textContent = text;
   stage.figure.setAttribute("aria-label", text);
   stage.slider.value = index;
   stage.value.textContent = model.get("values")[index];
