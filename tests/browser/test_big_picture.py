@@ -125,6 +125,10 @@ def test_the_landscape_turns_to_3d_and_the_path_lies_on_it(opened):
     flat = page.evaluate("() => document.querySelector('.moving').data.find(t => t.uid === 'path')")
     assert after["x"] == pytest.approx(list(flat["x"].values()) if isinstance(flat["x"], dict) else flat["x"])
     assert min(after["z"]) < -0.8  # it ends low, in a valley
+    page.set_viewport_size(dict(width=1920, height=1080))  # another arrangement: everything is drawn again
+    width = "() => document.querySelector('.relief').clientWidth"
+    assert harness.eventually(page, lambda: page.evaluate(width) > 800)
+    assert harness.eventually(page, lambda: page.evaluate(path)["x"] == after["x"])
     page.get_by_label("colour").select_option("task 1")
     page.get_by_role("button", name="3-D view").click()
     assert page.locator(".relief").count() == 0
@@ -144,6 +148,11 @@ def test_a_pinned_state_stays_as_a_ghost(opened):
     turn(page, 60)
     assert harness.eventually(page, lambda: page.evaluate(end) != pinned)
     assert pinned in ghosts()
+    page.set_viewport_size(dict(width=1920, height=1080))  # another arrangement: everything is drawn again
+    assert harness.eventually(page, lambda: page.evaluate(end) != pinned and pinned in ghosts())
+    page.get_by_role("button", name="3-D view").click()
+    page.locator(".relief canvas").wait_for()
+    page.get_by_role("button", name="3-D view").click()
     assert pin.get_attribute("aria-pressed") == "true"
     pin.click()
     assert harness.eventually(page, lambda: pin.get_attribute("aria-pressed") == "false")

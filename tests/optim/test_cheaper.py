@@ -161,8 +161,9 @@ def test_the_memory_survives_saving_and_a_failed_step_leaves_it_alone(net, tmp_p
     torch.save(step.state_dict(), tmp_path / "step.pt")
     moved(net)
     features, losses = net.batch()
-    with pytest.raises(fm.NonFiniteGradient):
-        step.backward([(features, [*losses[:2], lambda z: float("nan") * z.sum()])])
+    for _ in range(2):  # with these two the next step would be the third one, which computes them again
+        with pytest.raises(fm.NonFiniteGradient):
+            step.backward([(features, [*losses[:2], lambda z: float("nan") * z.sum()])])
     step.backward([net.batch()])
     expected = net.gradients()
     other = net.step(aggregate=fm.CAGrad(), rho=RHO, flat_every=3, flat_tasks=0.5)

@@ -7,7 +7,7 @@ import torch
 
 import flatmtl_lite as fm
 from flatmtl_lite.gradients import flatten, unflatten
-from tests.optim.nets import Net, close, everything
+from tests.optim.nets import Net, close, everything, linear_tasks
 
 RHO, SEED = 0.3, 5
 
@@ -218,6 +218,11 @@ def test_noise_is_as_large_as_the_tasks_disagree(net):
     scale = 0.01 * (1 - (C.sum() - 3).item() / 6)
     assert noises[0].std().item() == pytest.approx(scale, rel=0.3)
     assert not noises[0].allclose(noises[1])
+    G = torch.tensor([[1.0, 2.0], [2.0, 4.0]])
+    w, features, losses = linear_tasks(G)  # tasks that agree wholly
+    agreeing = fm.FlatMTL(torch.optim.SGD([w], 0.1), [w], [[], []], noise=0.5, combine="erm")
+    agreeing.backward([(features, losses)])
+    close(w.grad, G.mean(0))
     one = Net(tasks=1)  # it agrees with itself
     one.step(rho=RHO, noise=0.5).backward([one.batch()])
     noisy = one.gradients()

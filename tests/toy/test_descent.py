@@ -63,6 +63,16 @@ def test_a_family_is_its_members(name):
             assert torch.allclose(family[0, i, j], alone, rtol=1e-7, atol=1e-9)
 
 
+def test_samo_draws_another_z_at_every_step():
+    method = Method(fm.Mean(), "direct", fm.SAMO(alpha=0.0))
+    path = descend(VALLEYS, STARTS[0], 0.4, [method], steps=3, lr=0.01)[0]
+    for step in range(3):
+        d = decompose(VALLEYS, path[step], 0.4, method, seed=step)
+        assert torch.allclose(path[step + 1], path[step] - 0.01 * d.sam.mean(0), rtol=1e-9, atol=1e-12)
+        other = decompose(VALLEYS, path[step], 0.4, method, seed=step + 7)
+        assert not torch.allclose(other.sam, d.sam)
+
+
 def test_methods_stand_side_by_side():
     methods = [make() for make in METHODS.values()]
     together = descend(VALLEYS, STARTS, 0.4, methods, steps=8)

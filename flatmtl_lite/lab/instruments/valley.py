@@ -94,7 +94,8 @@ class _View:
         }
         uphill = [f", and the slope {rho:g} uphill is {s:.2f}" if rho else "" for s in slope.tolist()]
         sentence = "Step {step}: the ball lies at {place:.2f}. The slope under it is {here:.2f}{uphill}."
-        return Table(traces, sentences(sentence, step=STEPS, place=path[:, 0], here=here, uphill=uphill))
+        place, here = (value.round(decimals=2) + 0.0 for value in (path[:, 0], here))  # no "-0.00"
+        return Table(traces, sentences(sentence, step=STEPS, place=place, here=here, uphill=uphill))
 
 
 def _on_the_curve(x: Tensor) -> Tensor:

@@ -123,15 +123,28 @@ function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
     listen(button, "focus", () => keepOneStop(stage, button));
     listen(button, "keydown", (event) => goToTool(stage, button, event));
   }
+  listen(window, "keydown", leaveShortcuts(stage), { capture: true });
   listen(stage.root, "keydown", (event) => {
     const { key, target, ctrlKey, metaKey, altKey } = event;
-    if (ctrlKey || metaKey || altKey || target.type === "number" || target.tagName === "SELECT") return;
+    if (ctrlKey || metaKey || altKey) return;
     if (key === "Escape") stage.keys.hidden ? stage.root.closest(".jp-Cell")?.focus() : (stage.keys.hidden = true);
+    if (target.type === "number") return; // it needs its digits
     const name = Object.keys(TOOLS).find((tool) => TOOLS[tool][1] === key);
     if (!stage.tools[name] || stage.tools[name].disabled) return;
     event.preventDefault();
     stage.tools[name].click();
   });
+}
+
+// Leave shortcuts such as Ctrl+S to JupyterLab, which asks the control that has the focus before anybody hears
+// of the key.
+function leaveShortcuts({ root }) {
+  const [name, value] = Object.entries(OURS)[0];
+  return ({ target, ctrlKey, metaKey, shiftKey, key }) => {
+    if (!root.contains(target) || !target.matches("input, select, button")) return;
+    if (ctrlKey || metaKey || (shiftKey && key === "Enter")) target.removeAttribute(name);
+    else target.setAttribute(name, value);
+  };
 }
 
 // Go from a tool to the next, the previous, the first or the last one.

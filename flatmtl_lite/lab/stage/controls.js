@@ -29,7 +29,7 @@ function add(parent, tag, properties = {}, attributes = {}) {
 function build(model, el) {
   const id = `stage-${Math.random().toString(36).slice(2)}`;
   const root = add(el, "div", { className: "flatmtl-stage" }, { role: "group", "aria-label": model.get("title") });
-  const stage = { root, tools: {}, shows: {}, theme: isDark() };
+  const stage = { root, tools: {}, shows: {}, ghosts: [], theme: isDark() };
   root.dataset.theme = stage.theme ? "dark" : "light";
   const controls = add(root, "div", { className: "controls" });
 
@@ -77,9 +77,9 @@ function build(model, el) {
   stage.usable = () => Object.values(stage.tools).filter(({ disabled, hidden }) => !disabled && !hidden);
   stage.recipe = add(root, "code", { className: "recipe", hidden: true });
   stage.keys = add(root, "dl", { className: "keys", hidden: true });
-  add(stage.keys, "p", { textContent: "These keys work while the focus is in the picture: click into it first." });
+  add(stage.keys, "p", { textContent: "These keys work while the focus is in the picture: press Tab until it is, or click into it. Esc leaves it." });
   const present = Object.keys(TOOLS).filter((name) => stage.tools[name]).map((name) => TOOLS[name]);
-  const moves = ["Move the slider, or from tool to tool, whichever has the focus", "← →"];
+  const moves = ["Move the slider, or go from tool to tool", "← →"];
   for (const [text, key] of [moves, ...present]) {
     add(stage.keys, "dt", { textContent: key });
     add(stage.keys, "dd", { textContent: text });

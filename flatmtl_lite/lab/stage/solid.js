@@ -1,12 +1,13 @@
 // The landscape in 3-D, with the path on it. It lies over the large panel and is turned with the mouse.
 
 const solids = ({ resting, moving }) =>
-  [...resting.data, ...moving.data].filter(({ meta, xaxis = "x" }) => meta?.solid && xaxis === "x");
+  [...resting.data, ...moving.data].filter(({ uid, meta, xaxis = "x" }) => uid && meta?.solid && xaxis === "x"); // no ghost
 
-// The traces that stand on the ground: the same points, lifted to the height of the loss.
+// The traces that stand on the ground: the same points, lifted to the height of the loss. A plot that was
+// drawn just now has no points yet.
 function lifted(stage, ground, range) {
   const edge = stage.still._fullLayout.font.color;
-  return solids(stage).map(({ x, y, mode, line, marker }) => ({
+  return solids(stage).map(({ x = [], y = [], mode, line, marker }) => ({
     type: "scatter3d",
     mode,
     x: [...x],
@@ -50,7 +51,7 @@ async function showSolid(stage, { Plotly }) {
   const scene = {
     xaxis: axis("θ₁"),
     yaxis: axis("θ₂"),
-    zaxis: axis("loss"),
+    zaxis: axis(""), // its title would be cut at the edge
     domain: { x: [0, 1], y: [0, 1] },
     aspectmode: "manual",
     aspectratio: { x: 1.25 * (across._length / up._length), y: 1.25, z: 0.7 },
@@ -62,7 +63,8 @@ async function showSolid(stage, { Plotly }) {
   const traces = lifted(stage, ground, zmax - zmin);
   const data = [{ ...surface, contours, opacity: 0.92, hoverinfo: "skip" }, ...traces];
   scene.annotations = names(stage, traces);
-  Object.assign(layout, { width, height });
+  const caption = { text: "height: loss", x: 0, y: 1, xref: "paper", yref: "paper", showarrow: false };
+  Object.assign(layout, { width, height, annotations: [caption] });
   await Plotly.newPlot(stage.relief, data, layout, { displayModeBar: false });
 }
 

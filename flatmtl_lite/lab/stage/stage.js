@@ -9,7 +9,7 @@ function render({ model, el }) {
   const stage = build(model, el);
   const stop = new AbortController();
   const { signal } = stop;
-  const listen = (node, event, react) => node?.addEventListener(event, react, { signal });
+  const listen = (node, event, react, options) => node?.addEventListener(event, react, { signal, ...options });
   const changed = (name, react) => {
     model.on(`change:${name}`, react);
     signal.addEventListener("abort", () => model.off(`change:${name}`, react));
@@ -83,7 +83,9 @@ function animated(model, stage, drawn, signal) {
       return Plotly.animate(plot, frame, AT_ONCE).catch(() => {}); // a later frame replaced it
     };
     const [resting, moving] = [model.get("resting"), model.get("moving")];
-    if (withResting) animate(stage.resting, resting, points(table.resting, resting, 0));
+    if (withResting)
+      // an animation drops traces of its panels that it does not know, as the ghosts are
+      animate(stage.resting, resting, points(table.resting, resting, 0)).then(() => stage.ghosts.length && Plotly.redraw(stage.resting));
     const moved = animate(stage.moving, moving, points(table.rows, moving, index * table.width));
     if (stage.shows.solid) moved.then(() => stage.shows.solid && moveSolid(stage, drawn));
   };
@@ -127,8 +129,7 @@ function keepFitting(stage, drawn, show, signal) {
     await painting;
     await drawn.paint();
     if (signal.aborted) return;
-    stage.ghosts = 0;
-    stage.tools.pin.setAttribute("aria-pressed", "false");
+    await showGhosts(stage, drawn.Plotly);
     if (stage.view) await setView(stage, drawn);
     show();
   };

@@ -73,21 +73,23 @@ function recorder(model, restore) {
 
 // Keep the present state as a thin dotted ghost behind the moving traces, or remove it.
 async function pin(stage, { Plotly }) {
-  const { resting, moving, still } = stage;
-  if (stage.ghosts) await Plotly.deleteTraces(resting, [...Array(stage.ghosts).keys()].map((k) => -1 - k));
+  const { resting, moving, ghosts } = stage;
+  if (ghosts.length) await Plotly.deleteTraces(resting, ghosts.map((_, k) => -1 - k));
+  const pinned = ghosts.length ? [] : moving.data.filter(({ uid, mode }) => !/text/.test(mode) && !/edge$|^point/.test(uid));
+  stage.ghosts = pinned.map((trace) => ({ ...trace, x: [...trace.x], y: [...trace.y] }));
+  stage.tools.pin.setAttribute("aria-pressed", String(pinned.length > 0));
+  await showGhosts(stage, Plotly);
+}
+
+// Draw the ghosts in the colour of the page; a picture that was drawn again needs them again.
+function showGhosts({ resting, still, ghosts }, Plotly) {
   const { color } = still._fullLayout.font;
-  const ghosts = stage.ghosts ? [] : moving.data.filter(({ uid, mode }) => !/text/.test(mode) && !/edge$|^point/.test(uid));
-  await Plotly.addTraces(
-    resting,
-    ghosts.map(({ uid, marker, fillcolor, ...trace }) => ({
-      ...trace,
-      ...{ x: [...trace.x], y: [...trace.y], opacity: 0.55, fillcolor: "rgba(0,0,0,0)" },
-      line: { color, width: 2.5, dash: "dot" },
-      marker: { ...marker, color, line: { width: 0 } },
-    })),
-  );
-  stage.ghosts = ghosts.length;
-  stage.tools.pin.setAttribute("aria-pressed", String(ghosts.length > 0));
+  const traces = ghosts.map(({ uid, marker, ...trace }) => ({
+    ...trace,
+    ...{ opacity: 0.55, fillcolor: "rgba(0,0,0,0)", line: { color, width: 2.5, dash: "dot" } },
+    marker: { ...marker, color, line: { width: 0 } },
+  }));
+  return traces.length ? Plotly.addTraces(resting, traces) : Promise.resolve();
 }
 
 // Save what the stage shows as a picture, with its line of text: one plot of all layers, cut at the fold
