@@ -28,7 +28,7 @@ def says(name: str, sentence: str) -> None:
 
 
 def test_00_the_ball_has_momentum_and_only_with_sam_it_leaves():
-    says("00_start_here.ipynb", "each step keeps 80 % of the last one")
+    says("00_start_here.ipynb", "each step adds 80 % of the step before")
     says("00_start_here.ipynb", "(The plain ball has the same momentum, and stays.)")
     assert LINE.optimizer.keywords["momentum"] == 0.8
     plain, sam = (descend(LINE, torch.tensor(LINE.starts[0]), rho, [SAM])[0, :, 0] for rho in (0.0, 0.5))
@@ -188,7 +188,7 @@ def test_01_pcgrads_example():
 
 
 def test_00_at_rho_1_the_two_steps_are_nearly_opposite():
-    says("00_start_here.ipynb", "With `rho = 1` they are even nearly opposite.")
+    says("00_start_here.ipynb", "With `rho = 1` the two are nearly opposite.")
     cells = nbformat.read(FOLDER / "00_start_here.ipynb", as_version=4).cells
     source = next(cell.source for cell in cells if cell.source.startswith("w = torch.zeros"))
     names = {"torch": torch}
