@@ -1,7 +1,8 @@
 """Benefit against cost: every method with its name, and the Pareto front."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,6 +12,7 @@ from .basic import short
 from .style import BLACK, BLUE, GREEN, GREY, INK, INKS, ORANGE, PURPLE, SKY, TEMPLATE
 
 Interval = Sequence[float]  # mean, low, high
+Places = Mapping[str, tuple[float, Interval]]  # method -> cost, benefit
 # how a method's name begins -> its look; the first that fits
 FAMILIES = {
     "F-": dict(color=SKY, symbol="triangle-up"),
@@ -32,6 +34,7 @@ DOT = 7  # pixels from the middle of a dot to its rim, and a little
 SIDES = [(1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.6), (-0.8, 0.6), (0.8, -0.6), (-0.8, -0.6)]
 TURNS = [np.array(side, dtype=float) for side in SIDES]
 FARTHER = (0, 16, 32, 50, 70, 95, 125, 160)
+SWEEPS = 3  # a name may have to make room for a later one
 
 
 def frontier(
@@ -51,31 +54,19 @@ def frontier(
         x_title: name of the costs, for the axis.
     """
     figure = make_subplots(len(panels), 1, subplot_titles=list(panels), vertical_spacing=BETWEEN)
-    x_range = _padded([costs[name] for gains in panels.values() for name in gains], 0.04, 0.14)
-    height = (HEIGHT * len(panels) - TOP - BOTTOM) * (1 - BETWEEN * (len(panels) - 1)) / len(panels)
-    size = WIDTH - LEFT - RIGHT, height
+    names = {name for gains in panels.values() for name in gains}
+    x_range = _padded([costs[name] for name in names], 0.04, 0.14)
+    share = (1 - BETWEEN * (len(panels) - 1)) / len(panels)
+    size = np.array([WIDTH - LEFT - RIGHT, (HEIGHT * len(panels) - TOP - BOTTOM) * share])
     for row, (title, gains) in enumerate(panels.items(), 1):
-        y_range = _padded([gain[0] for gain in gains.values()], 0.1, 0.1)
-        ends = [(costs[name], gains[name][0]) for name in fronts[title]]
-        steps = [corner for one, other in pairwise(ends) for corner in (one, (other[0], one[1]))] + ends[-1:]
-        line = dict(color=BLACK, width=1.5, dash="dot")
-        x, y = (short(column) for column in zip(*steps, strict=True))
-        figure.add_scatter(x=x, y=y, mode="lines", line=line, name="front", hoverinfo="skip", row=row, col=1)
+        axes = Axes(x_range, _padded([gain[0] for gain in gains.values()], 0.1, 0.1), size)
+        places = {name: (costs[name], gain) for name, gain in gains.items()}
+        for trace in (_front(fronts[title], places), *(_dot(name, *p) for name, p in places.items())):
+            figure.add_trace(trace, row, 1)
         figure.add_hline(y=0, line=dict(color=GREY, width=1), row=row, col=1)
-        for name, gain in gains.items():
-            figure.add_trace(_dot(name, costs[name], gain), row, 1)
-
-        def pixels(points: Sequence, y_range: list[float] = y_range) -> np.ndarray:
-            low, high = np.array([x_range, y_range]).T
-            return (np.array(points) - low) / (high - low) * size
-
-        dots = {name: pixels((costs[name], gain[0])) for name, gain in gains.items()}
-        bars = [pixels([(costs[name], end) for end in gain[1:]]) for name, gain in gains.items()]
-        lines = [pixels(pair) for pair in pairwise(steps)] + bars
-        for name, way in offsets(dots, size, lines).items():
-            label = _label(name, way, name in fronts[title])
-            figure.add_annotation(label, x=costs[name], y=gains[name][0], row=row, col=1)
-        figure.update_yaxes(range=y_range, title_text="benefit, % of F-LS's", row=row, col=1)
+        for label in _labels(places, fronts[title], axes):
+            figure.add_annotation(label, row=row, col=1)
+        figure.update_yaxes(range=axes.y, title_text="benefit, % of F-LS's", row=row, col=1)
     figure.update_xaxes(range=x_range, ticksuffix=" ×", showgrid=False)
     figure.update_xaxes(title_text=x_title, row=len(panels), col=1)
     margins = dict(l=LEFT, r=RIGHT, t=TOP, b=BOTTOM)
@@ -83,8 +74,21 @@ def frontier(
     return figure.update_layout(template=TEMPLATE, height=height, margin=margins, showlegend=False)
 
 
+class Axes(NamedTuple):
+    """The ranges of a panel's axes, and its size in pixels."""
+
+    x: list[float]
+    y: list[float]
+    size: np.ndarray
+
+    def pixels(self, *points: Sequence[float]) -> np.ndarray:
+        """Return points (n, 2) in pixels, from the lower left corner."""
+        low, high = np.array([self.x, self.y]).T
+        return (np.array(points) - low) / (high - low) * self.size
+
+
 def offsets(
-    dots: Mapping[str, Sequence[float]], size: Sequence[float], lines: Sequence[np.ndarray] = ()
+    dots: Mapping[str, np.ndarray], size: np.ndarray, lines: Sequence[np.ndarray] = ()
 ) -> dict[str, np.ndarray]:
     """Return for each name the way from its dot to its middle, in pixels, so that no two names overlap.
 
@@ -92,42 +96,38 @@ def offsets(
     the thin line from a name to its dot.
 
     Args:
-        dots: name -> pixels to the right of the panel's left side, and above its lower side.
-        size: of the panel, in pixels.
+        dots: name -> place (2,), in pixels from the panel's lower left corner.
+        size: of the panel, in pixels (2,).
         lines: pairs of points to keep off, (2, 2) each.
     """
-    boxes = [(np.array(dot, dtype=float), np.full(2, DOT)) for dot in dots.values()]
-    points = np.concatenate([np.zeros((0, 2)), *(_along(*line) for line in lines)])
-    ways = {}
-    for name in sorted(dots, key=lambda name: -dots[name][1]):
-        dot, half = np.array(dots[name], dtype=float), half_size(name)
-        options = [turn * (half + DOT + 4) + turn * far for far in FARTHER for turn in TURNS]
-        others = [box for box in boxes if (box[0] != dot).any()]
-
-        def covered(way: np.ndarray, dot=dot, half=half, others=others, points=points) -> float:
-            place = dot + way
-            outside = (place - half < 2).any() or (place + half > np.array(size) - 2).any()
-            names = sum(bool((np.abs(place - m) < half + h).all()) for m, h in boxes)
-            leader = _along(dot, dot + way)
-            crossed = sum(bool((np.abs(leader - m) < h).all(1).any()) for m, h in others)
-            return 3 * outside + names + 0.5 * crossed + 0.04 * _inside(points, place, half)
-
-        way = min(options, key=lambda way: covered(way) + 0.002 * float(np.hypot(*way)))
-        boxes.append((dot + way, half))
-        points = np.concatenate([points, *[_along(dot, dot + way)] * 4])  # a name on it looks like its own
-        ways[name] = way
+    fixed = np.concatenate([np.zeros((0, 2)), *(_along(*line) for line in lines)])
+    ways: dict[str, np.ndarray] = {}
+    for name in SWEEPS * sorted(dots, key=lambda name: -dots[name][1]):
+        others = {other: way for other, way in ways.items() if other != name}
+        places = [dots[other] + way for other, way in others.items()]
+        leaders = [_along(dots[other], place) for other, place in zip(others, places, strict=True)]
+        points = np.concatenate([fixed, *leaders])
+        middles = np.array([*dots.values(), *places])
+        halves = np.array([np.full(2, DOT)] * len(dots) + [half_size(other) for other in others])
+        dot, half = dots[name], half_size(name)
+        options = np.array([turn * (half + DOT + 4) + turn * far for far in FARTHER for turn in TURNS])
+        spots = dot + options[:, None]
+        ways_there = dot + options[:, None] * np.linspace(0, 1, 30)[:, None]
+        outside = ((spots - half < 2) | (spots + half > size - 2)).any((1, 2))
+        covered = (np.abs(spots - middles) < half + halves).all(-1).sum(1)
+        crossed = (np.abs(ways_there[:, :, None] - middles) < halves).all(-1).any(1)
+        crossed = crossed[:, (middles != dot).any(-1)].sum(1)
+        touched = (np.abs(spots - points) < half).all(-1).sum(1)
+        far = np.hypot(*options.T)
+        badness = 3 * outside + covered + 0.5 * crossed + 0.06 * touched + 0.005 * far
+        ways[name] = options[badness.argmin()]
     return ways
 
 
-def _along(start: Sequence[float], end: Sequence[float]) -> np.ndarray:
+def _along(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Return points of a line (n, 2), about six pixels apart."""
-    start, end = np.asarray(start, dtype=float), np.asarray(end, dtype=float)
     count = 2 + int(np.hypot(*(end - start)) / 6)
     return start + (end - start) * np.linspace(0, 1, count)[:, None]
-
-
-def _inside(points: np.ndarray, place: np.ndarray, half: np.ndarray) -> int:
-    return int((np.abs(points - place) < half).all(-1).sum())
 
 
 def half_size(name: str) -> np.ndarray:
@@ -145,6 +145,18 @@ def _look(name: str) -> dict:
     return next(look for start, look in FAMILIES.items() if name.startswith(start))
 
 
+def _corners(front: Sequence[str], places: Places) -> list[tuple[float, float]]:
+    """Return the corners of the stepped line through the methods of the front."""
+    ends = [(places[name][0], places[name][1][0]) for name in front]
+    return [corner for one, other in pairwise(ends) for corner in (one, (other[0], one[1]))] + ends[-1:]
+
+
+def _front(front: Sequence[str], places: Places) -> go.Scatter:
+    x, y = (short(column) for column in zip(*_corners(front, places), strict=True))
+    line = dict(color=BLACK, width=1.5, dash="dot")
+    return go.Scatter(x=x, y=y, mode="lines", line=line, name="front", hoverinfo="skip")
+
+
 def _dot(name: str, cost: float, gain: Interval) -> go.Scatter:
     mean, low, high = short(gain)
     look = _look(name)
@@ -160,10 +172,21 @@ def _dot(name: str, cost: float, gain: Interval) -> go.Scatter:
     )
 
 
-def _label(name: str, way: np.ndarray, is_on_front: bool) -> go.layout.Annotation:
-    """Return a name at its place, with a thin line to its dot if they are apart."""
-    color = _look(name)["color"]
+def _labels(places: Places, front: Sequence[str], axes: Axes) -> Iterator[go.layout.Annotation]:
+    """Yield each name at its place, with a thin line to its dot if they are apart. Bold: on the front."""
+    dots = {name: axes.pixels((cost, gain[0]))[0] for name, (cost, gain) in places.items()}
+    bars = [axes.pixels((cost, gain[1]), (cost, gain[2])) for cost, gain in places.values()]
+    steps = [axes.pixels(*pair) for pair in pairwise(_corners(front, places))]
     leader = dict(showarrow=True, arrowhead=0, arrowwidth=1, arrowcolor=GREY, standoff=DOT, borderpad=0)
-    text = f"<b>{name}</b>" if is_on_front else name
-    font = dict(size=12, color=INKS.get(color, color))
-    return go.layout.Annotation(text=text, font=font, ax=round(way[0], 1), ay=round(-way[1], 1), **leader)
+    for name, (dx, dy) in offsets(dots, axes.size, [*bars, *steps]).items():
+        color = _look(name)["color"]
+        cost, gain = places[name]
+        yield go.layout.Annotation(
+            text=f"<b>{name}</b>" if name in front else name,
+            font=dict(size=12, color=INKS.get(color, color)),
+            x=cost,
+            y=gain[0],
+            ax=round(dx, 1),
+            ay=round(-dy, 1),
+            **leader,
+        )

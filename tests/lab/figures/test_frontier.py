@@ -46,7 +46,9 @@ def test_families_have_a_colour_and_a_marker_of_their_own(figure):
 def test_no_name_lies_on_another_or_on_a_dot(seed):
     rng = np.random.default_rng(seed)
     dots = {f"a method, number {k}": rng.uniform((20, 20), (600, 380)) for k in range(25)}
-    boxes = [(dots[name] + way, half_size(name)) for name, way in offsets(dots, (870, 400)).items()]
+    boxes = [
+        (dots[name] + way, half_size(name)) for name, way in offsets(dots, np.array([870.0, 400.0])).items()
+    ]
     assert len(boxes) == 25
     boxes += [(dot, np.full(2, DOT)) for dot in dots.values()]
     names = boxes[:25]
