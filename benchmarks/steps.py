@@ -217,6 +217,23 @@ def batched_passes(problem: Problem) -> Step:
     return step
 
 
+def samo_passes(problem: Problem) -> Step:
+    """The passes of a SAMO step: one of the mean loss, two forward passes per task, one at each θ+ε."""
+    parameters = [*problem.shared, *(p for head in problem.heads for p in head)]
+
+    def step() -> None:
+        z = problem.features()
+        torch.autograd.grad(sum(loss(z) for loss in problem.losses) / len(problem.losses), parameters)
+        with torch.no_grad():
+            for loss in problem.losses:
+                for _ in range(2):
+                    loss(problem.features())
+        for i in range(len(problem.losses)):
+            problem.gradients(i)
+
+    return step
+
+
 CONTENDERS: dict[str, Callable[[Problem], Step | None]] = {
     "F passes": lambda problem: passes(problem, True),
     "ERM passes": lambda problem: passes(problem, False),
@@ -225,6 +242,13 @@ CONTENDERS: dict[str, Callable[[Problem], Step | None]] = {
     "F-CAGrad, plain loop": lambda problem: plain_loop(problem, True),
     "F-CAGrad, adaptive": lambda problem: flatmtl(problem, combine="decomposed", adaptive=True),
     "direct CAGrad, mean": lambda problem: flatmtl(problem, combine="direct", perturb="mean"),
+    "SAMO passes": samo_passes,
+    "SAMO-CAGrad": lambda problem: flatmtl(problem, combine="direct", perturb=fm.SAMO()),
+    "SAMO-CAGrad, one draw": lambda problem: flatmtl(
+        problem, combine="direct", perturb=fm.SAMO(one_draw=True)
+    ),
+    "Polar CAGrad": lambda problem: flatmtl(problem, combine="direct", perturb=fm.Polar()),
+    "F-CAGrad, every 5": lambda problem: flatmtl(problem, flat_every=5),
     "CAGrad": lambda problem: flatmtl(problem, combine="erm"),
     "CAGrad, plain loop": lambda problem: plain_loop(problem, False),
     "CAGrad, TorchJD": torchjd_cagrad,
@@ -235,6 +259,11 @@ RATIOS = (
     ("F-CAGrad", "F-CAGrad, plain loop"),
     ("F-CAGrad, adaptive", "F passes"),
     ("direct CAGrad, mean", "F passes"),
+    ("SAMO-CAGrad", "SAMO passes"),
+    ("SAMO passes", "F passes"),
+    ("SAMO-CAGrad", "F-CAGrad"),
+    ("SAMO-CAGrad, one draw", "F-CAGrad"),
+    ("Polar CAGrad", "F-CAGrad"),
     ("CAGrad", "ERM passes"),
     ("CAGrad", "CAGrad, plain loop"),
     ("CAGrad", "CAGrad, TorchJD"),

@@ -3,7 +3,9 @@
 This namespace is the core, which needs torch alone. Import ``flatmtl_lite.lab`` and ``flatmtl_lite.runs``
 separately. Read gradients.py, perturbation/, passes.py, decomposition.py and optim.py in this order, then
 aggregation/. What they stand on and a first reader may skip: trunk_and_heads.py sorts and checks parameters,
-micro_batch.py runs the closures, state.py brings buffers and generators back, report.py has a step's figures.
+micro_batch.py runs the closures, state.py brings buffers and generators back, report.py has a step's figures,
+needs.py says which passes a step needs, one_pass.py runs those that serve all tasks, assembly.py checks what
+they yield, cheaper.py computes a part of the flat parts, noise.py adds noise.
 """
 
 from . import diagnostics

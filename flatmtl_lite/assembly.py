@@ -1,7 +1,7 @@
 """Turn the gradients of a step's passes into a decomposition, and check that everything in it is finite."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -23,6 +23,15 @@ def leave_out_absent(clean: TaskGradients) -> list[int]:
         clean.shared, clean.losses = clean.shared[: len(tasks)], clean.losses[tasks]
         clean.heads, clean.counts = [clean.heads[i] for i in tasks], [clean.counts[i] for i in tasks]
     return tasks
+
+
+def check_counts(counts: Mapping[int, tuple[float, float]]) -> None:
+    """Raise ValueError unless each task has a loss in as many micro-batches of both passes."""
+    if changed := [task for task, (clean, perturbed) in counts.items() if clean != perturbed]:
+        raise ValueError(
+            f"The losses of tasks {changed} were None in one pass of the step and not in another; expected "
+            "the same in every pass. Decide before the step which tasks the batch has."
+        )
 
 
 def checked_decomposition(

@@ -1,9 +1,10 @@
 """Make an F-step cheaper: compute a part of the flat parts, and reuse the rest."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -54,24 +55,21 @@ class Cheaper:
         """Whether every flat part is computed on the whole batch."""
         return not self.reuses and self.batch == 1
 
-    def part(self, batches: Sequence[MicroBatch]) -> Sequence[MicroBatch]:
-        """Return the micro-batches of the perturbed pass, the first ones.
+    def parts(self, batches: Sequence[MicroBatch]) -> tuple[Sequence[MicroBatch], Sequence[MicroBatch]]:
+        """Return the micro-batches of the perturbed pass, which are the first ones, and the rest.
 
         Raises:
             ValueError: the first micro-batch holds more than the share.
         """
-        total, room = sum(b.weight for b in batches), 1e-9
-        count, weight = 0, 0.0
-        while count < len(batches) and weight + batches[count].weight <= self.batch * total * (1 + room):
-            weight += batches[count].weight
-            count += 1
+        held = list(accumulate(batch.weight for batch in batches))
+        count = sum(weight <= self.batch * held[-1] * (1 + 1e-9) for weight in held)
         if count == 0:
             raise ValueError(
                 f"Got flat_batch={self.batch:g}, which leaves an empty batch for the perturbed pass: the "
-                f"first of {len(batches)} micro-batches holds {batches[0].weight / total:.0%} of the batch. "
+                f"first of {len(batches)} micro-batches holds {held[0] / held[-1]:.0%} of the batch. "
                 "Call step.backward([(features, losses, samples), ...]), a small enough micro-batch first."
             )
-        return batches[:count]
+        return batches[:count], batches[count:]
 
     def fresh(self, tasks: Sequence[int], seed: int) -> list[int]:
         """Return the places in ``tasks`` whose flat part this step computes."""
@@ -135,15 +133,19 @@ class Cheaper:
         self.age, self.memory = state["age"], {i: dict(values) for i, values in state["memory"].items()}
 
 
-def merge(part: TaskGradients, rest: TaskGradients) -> None:
-    """Average two averaged sets of gradients by their counts, in place of ``rest``."""
+def merged(
+    part: TaskGradients, rest: TaskGradients, average: Callable[[TaskGradients], None]
+) -> TaskGradients:
+    """Average ``rest``, and average it with the averaged ``part`` by their counts, in place of ``rest``."""
+    average(rest)
     for k, (count, other) in enumerate(zip(part.counts, rest.counts, strict=True)):
         share = count / (count + other) if count else 0.0
-        for mine, of_part in ((rest.shared[k], part.shared[k]), (rest.heads[k], part.heads[k])):
-            mine.lerp_(of_part, share)
+        rest.shared[k].lerp_(part.shared[k], share)
+        rest.heads[k].lerp_(part.heads[k], share)
         rest.losses[k].lerp_(part.losses[k], share)
         rest.counts[k] += count
     rest.batches += part.batches
+    return rest
 
 
 def _norm(vector: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ from torch import Tensor
 from .aggregation import GramianAggregator, gramian, state_kept
 from .aggregation.base import check_aggregator, check_gramian, scale_free
 from .decomposition import coefficients
-from .perturbation import StateGuard, perturbed, worst_case
+from .perturbation import perturbed, worst_case
 from .perturbation.sam import check_radius
+from .state import StateGuard
 from .trunk_and_heads import flatten, unflatten
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .micro_batch import MicroBatch as MicroBatch
+from .micro_batch import grad_of
 from .trunk_and_heads import TrunkAndHeads
 from .trunk_and_heads import flatten as flatten
 from .trunk_and_heads import unflatten as unflatten
@@ -128,19 +129,6 @@ def summed(
             groups.rows[row].zero_()
         totals.heads[k].zero_()
     return totals
-
-
-def grad_of(loss: Tensor, parameters: list[Tensor], retain_graph: bool = False) -> tuple[Tensor | None, ...]:
-    try:
-        return torch.autograd.grad(loss, parameters, retain_graph=retain_graph, allow_unused=True)
-    except RuntimeError as error:
-        if "backward through the graph a second time" in str(error) or "an inplace operation" in str(error):
-            raise ValueError(
-                "A loss uses a graph that an earlier call made or that was changed in place since; expected "
-                "features() to run the trunk each time it is called, and losses that leave z as it is. Write "
-                "step(lambda: trunk(x), losses), not z = trunk(x); step(lambda: z, losses)."
-            ) from error
-        raise
 
 
 def _write(

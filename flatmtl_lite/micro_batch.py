@@ -12,6 +12,7 @@ from .state import StateGuard
 
 Features = Callable[[], Any]
 Losses = Sequence[Callable[[Any], Tensor | None]]
+Batch = tuple[Features, Losses] | tuple[Features, Losses, float]  # perhaps with the number of samples
 
 
 class AbsentTask(Exception):
@@ -106,3 +107,43 @@ class MicroBatch:
                 "parameters to the loss. Check for torch.no_grad() or .detach()."
             )
         return loss.reshape(())
+
+
+def make_micro_batches(batches: Sequence[Batch], state: StateGuard, weigh: bool = False) -> list[MicroBatch]:
+    """Return the micro-batches of a step.
+
+    Args:
+        batches: (features, losses) or (features, losses, samples).
+        state: the guard of the step.
+        weigh: whether the number of samples counts even for a single micro-batch.
+
+    Raises:
+        ValueError: there is none, or they have different numbers of losses.
+    """
+    weigh = weigh or len(batches) > 1
+    made = [MicroBatch(features, losses, state, *(n if weigh else ())) for features, losses, *n in batches]
+    counts = sorted({len(batch.losses) for batch in made})
+    if len(counts) != 1:
+        raise ValueError(
+            f"Got {len(made)} micro-batches with {counts} losses; expected at least one micro-batch, and the "
+            "same number of losses in each."
+        )
+    return made
+
+
+def grad_of(loss: Tensor, parameters: list[Tensor], retain_graph: bool = False) -> tuple[Tensor | None, ...]:
+    """Return the gradients of a loss, None where it does not reach a parameter.
+
+    Raises:
+        ValueError: the graph of the loss is gone.
+    """
+    try:
+        return torch.autograd.grad(loss, parameters, retain_graph=retain_graph, allow_unused=True)
+    except RuntimeError as error:
+        if "backward through the graph a second time" in str(error) or "an inplace operation" in str(error):
+            raise ValueError(
+                "A loss uses a graph that an earlier call made or that was changed in place since; expected "
+                "features() to run the trunk each time it is called, and losses that leave z as it is. Write "
+                "step(lambda: trunk(x), losses), not z = trunk(x); step(lambda: z, losses)."
+            ) from error
+        raise

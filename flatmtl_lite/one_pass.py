@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .gradients import TaskGradients, Views, Write, grad_of, summed
-from .micro_batch import MicroBatch
-from .trunk_and_heads import TrunkAndHeads
+from .gradients import TaskGradients, Views, Write, summed
+from .micro_batch import MicroBatch, grad_of
+from .perturbation import SAMO
+from .perturbation.weights import move
+from .trunk_and_heads import TrunkAndHeads, unflatten
 
 
 def weighted_gradients(
@@ -51,13 +53,44 @@ def weighted_gradients(
 
 
 @torch.no_grad()
-def task_losses(batches: Sequence[MicroBatch], tasks: Sequence[int], like: Tensor) -> TaskGradients:
-    """Compute the given tasks' losses alone, without a graph; the gradients are empty."""
+def two_forward_passes(
+    batches: Sequence[MicroBatch],
+    groups: TrunkAndHeads,
+    average: Callable[[TaskGradients], None],
+    samo: SAMO,
+    tasks: Sequence[int],
+    z: Tensor,
+    places: Sequence[int],
+) -> Tensor:
+    """Return l_i(θ+μz) - l_i(θ-μz) of the tasks at some places, from two forward passes without a graph.
+
+    Args:
+        batches: the micro-batches.
+        groups: shared and head parameters; the last of ``groups.rows`` holds θ. The trunk stays where the
+            second pass was.
+        average: averages losses over micro-batches, and perhaps over processes.
+        samo: has μ, and the mode of the modules.
+        tasks: the tasks of the step.
+        z: (P,).
+        places: places in ``tasks``.
+    """
+    ends = []
+    with batches[0].state.evaluating(samo.evaluate):
+        for distance in (samo.mu, -samo.mu):
+            move(groups.shared, groups.views(-1), unflatten(z, groups.shared), distance)
+            end = _losses(batches, [tasks[k] for k in places], z)
+            average(end)
+            ends.append(end.losses)
+    return ends[0] - ends[1]
+
+
+def _losses(batches: Sequence[MicroBatch], tasks: Sequence[int], like: Tensor) -> TaskGradients:
+    """Return the sums of the tasks' losses over the micro-batches, with empty gradients."""
     totals, counts = like.new_zeros(len(tasks)), [0.0] * len(tasks)
     for batch in batches:
         for k, loss in enumerate(batch.run(tasks)):
             if loss is not None:
-                totals[k] += batch.weight * loss.detach().squeeze()
+                totals[k] += batch.weight * loss.squeeze()
                 counts[k] += batch.weight
     empty = like.new_empty(len(tasks), 0)
     return TaskGradients(empty, list(empty), totals, counts, sum(batch.weight for batch in batches))

@@ -13,16 +13,14 @@ from .aggregation.base import check_aggregator
 from .cheaper import Cheaper
 from .decomposition import Decomposition, check_rule, combine
 from .gradients import TaskGradients
-from .micro_batch import AbsentTask, Features, Losses, MicroBatch
+from .micro_batch import AbsentTask, Batch, Features, Losses, MicroBatch, make_micro_batches
 from .needs import Needs, needs
 from .noise import add_noise, noise_scale
 from .passes import Passes
-from .perturbation import DEFAULT_NORM, DEFAULT_RHO, SAMO, Perturbation, Polar, StateGuard
+from .perturbation import DEFAULT_NORM, DEFAULT_RHO, SAMO, Perturbation, Polar
 from .report import Report
-from .state import replayed
+from .state import StateGuard, replayed
 from .trunk_and_heads import TrunkAndHeads, check_steps_on_gradients, trained_parameters, unflatten
-
-Batch = tuple[Features, Losses] | tuple[Features, Losses, float]
 
 
 class FlatMTL:
@@ -98,12 +96,11 @@ class FlatMTL:
         trained = trained_parameters(optimizer, without=set(self.aggregate.parameters()))
         self.trunk_and_heads = TrunkAndHeads(shared, heads, trained)
         self.perturbation = Perturbation(rho, rho_heads, adaptive, norm, perturb)
-        self.combine, self.on_nonfinite, self.skipped = combine, on_nonfinite, 0
+        self.combine, self.on_nonfinite, self.skipped, self.steps = combine, on_nonfinite, 0, 0
         self.process_group = process_group
         if not 0 <= noise < math.inf:
             raise ValueError(f"Got noise={noise!r}; expected a finite number >= 0, for example 1e-4.")
         self.cheaper, self.noise, self.seed = Cheaper(flat_every, flat_tasks, flat_batch), noise, seed
-        self.steps = 0
         self._repeats = self._met_absent_task = False
 
     def __call__(self, features: Features, losses: Losses) -> Report:
@@ -137,16 +134,7 @@ class FlatMTL:
                 cases weights, gradients, buffers, generators and the aggregator's state are as before.
         """
         state = StateGuard()
-        micro_batches = [
-            MicroBatch(features, losses, state, *(samples if len(batches) > 1 or self.process_group else ()))
-            for features, losses, *samples in batches
-        ]
-        counts = sorted({len(batch.losses) for batch in micro_batches})
-        if len(counts) != 1:
-            raise ValueError(
-                f"Got {len(micro_batches)} micro-batches with {counts} losses; expected at least one "
-                "micro-batch, and the same number of losses in each."
-            )
+        micro_batches = make_micro_batches(batches, state, weigh=self.process_group is not None)
         self.trunk_and_heads.check()
         check_aggregator(self.aggregate, self.combine)
         try:

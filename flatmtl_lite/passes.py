@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from .aggregation import Mean
-from .assembly import checked_decomposition, copied, leave_out_absent
-from .cheaper import Cheaper, merge
+from .assembly import check_counts, checked_decomposition, copied, leave_out_absent
+from .cheaper import Cheaper, merged
 from .decomposition import Decomposition
 from .gradients import TaskGradients, task_gradients
 from .micro_batch import AbsentTask, Features, Losses, MicroBatch
-from .one_pass import task_losses, weighted_gradients
+from .one_pass import two_forward_passes, weighted_gradients
 from .perturbation import DEFAULT_NORM, DEFAULT_RHO, SAMO, Perturbation, Polar, perturbed
 from .perturbation.sam import Step
 from .perturbation.weights import move, restored
@@ -124,22 +124,19 @@ class Passes:
         p = None if self.perturbation is None or self.perturbation.is_zero else self.perturbation
         one_row = self.weigh is not None or not self.split
         first, sam_rows = 1 if one_row else T, T if self.weigh is None else 1
-        part = self.batches if p is None or one_row else self.cheaper.part(self.batches)
-        rest = self.batches[len(part) :]
+        part, rest = (self.batches, []) if p is None or one_row else self.cheaper.parts(self.batches)
         part_row = first + sam_rows if rest else 0
         if p is not None:  # gradients at θ, at θ+ε, at θ on a part of the batch; memory for ε; the weights
             groups.reserve(first + sam_rows + (T if rest else 0) + p.spare_rows + 1)
         if one_row:
             weigh = Mean().loss_weights if p or not self.weigh else self.weigh
-            clean = at_theta = weighted_gradients(self.batches, groups, weigh)
+            clean = at_part = weighted_gradients(self.batches, groups, weigh)
         else:
-            clean = at_theta = task_gradients(part, groups, range(T), range(part_row, part_row + T))
-        counts = list(at_theta.counts)
-        self.average(at_theta)
+            clean = at_part = task_gradients(part, groups, range(T), range(part_row, part_row + T))
+        counts = list(at_part.counts)
+        self.average(at_part)
         if rest:
-            clean = task_gradients(rest, groups, range(T))
-            self.average(clean)
-            merge(at_theta, clean)
+            clean = merged(at_part, task_gradients(rest, groups, range(T)), self.average)
         if one_row and min(clean.counts) < clean.batches:
             raise AbsentTask
         tasks = list(range(T)) if one_row else leave_out_absent(clean)
@@ -150,13 +147,9 @@ class Passes:
         fresh = self.cheaper.fresh(tasks, self.seed)
         minus = [part_row + (tasks[k] if rest else k) for k in range(len(tasks))] if self.split else None
         sam = self._perturbed_gradients(p, clean, tasks, fresh, part, minus)
-        if changed := [tasks[k] for k in fresh if sam.counts[k] != counts[tasks[k]]]:
-            raise ValueError(
-                f"The losses of tasks {changed} were None in one pass of the step and not in another; "
-                "expected the same in every pass. Decide before the step which tasks the batch has."
-            )
+        check_counts({tasks[k]: (counts[tasks[k]], sam.counts[k]) for k in fresh})
         self.average(sam)
-        self.cheaper.complete(clean, at_theta if rest else clean, sam, tasks, fresh)
+        self.cheaper.complete(clean, at_part, sam, tasks, fresh)
         return checked_decomposition(clean, sam, groups, tasks, self.split)
 
     def _perturbed_gradients(
@@ -173,15 +166,11 @@ class Passes:
         The trunk's are less the rows ``minus``. Those of the other tasks mean nothing.
         """
         groups, first, heads = self.groups, len(clean.shared), [self.groups.heads[i] for i in tasks]
-        sam = TaskGradients(
-            groups.rows[first : first + (1 if self.weigh else len(tasks))],
-            [head.clone() for head in clean.heads],
-            clean.losses.clone(),
-            [1.0] * len(tasks),
-            clean.batches,
-        )
+        rows = groups.rows[first : first + (1 if self.weigh else len(tasks))]
+        head_grads = [head if k in fresh else head.clone() for k, head in enumerate(clean.heads)]
+        losses_there, counts = list(clean.losses), [1.0] * len(tasks)
         if not fresh:
-            return sam
+            return TaskGradients(rows, head_grads, torch.stack(losses_there), counts, clean.batches)
         theta, theta_heads = _weights(groups, tasks)
         with restored(groups.shared, theta):
             steps, losses = self._steps(perturbation, clean, tasks, theta, theta_heads)
@@ -195,9 +184,9 @@ class Passes:
                         return weighted_gradients(batches, groups, weights, first, minus=0)
                     places = [first + k for k in members], minus and [minus[k] for k in members]
                     part = task_gradients(batches, groups, [tasks[k] for k in members], *places)
-                for k, head, loss, count in zip(members, part.heads, part.losses, part.counts, strict=True):
-                    sam.heads[k], sam.losses[k], sam.counts[k] = head, loss, count
-        return sam
+                for k, *found in zip(members, part.heads, part.losses, part.counts, strict=True):
+                    head_grads[k], losses_there[k], counts[k] = found
+        return TaskGradients(rows, head_grads, torch.stack(losses_there), counts, clean.batches)
 
     def _steps(
         self,
@@ -223,7 +212,7 @@ class Passes:
         if isinstance(choice, SAMO):
             out = memory[-3:-1] if choice.one_draw else memory[: len(tasks)]
             sizes = [parameter.numel() for parameter in groups.shared]
-            differences = partial(self._differences, choice, clean, tasks)
+            differences = partial(two_forward_passes, self.batches, groups, self.average, choice, tasks)
             q, rows = choice.directions(
                 shared[0], clean.shared, len(tasks), out, sizes, differences, self.seed
             )
@@ -240,19 +229,6 @@ class Passes:
         else:
             steps = perturbation.steps(shared, heads, theta, theta_heads, memory[: len(tasks)], None, to_cpu)
         return steps, losses_on_cpu[0]
-
-    def _differences(
-        self, samo: SAMO, clean: TaskGradients, tasks: list[int], z: Tensor, members: Sequence[int]
-    ) -> Tensor:
-        """Return l_i(θ+μz) - l_i(θ-μz) of some of the tasks, from two forward passes."""
-        groups, ends = self.groups, []
-        with self.batches[0].state.evaluating(samo.evaluate):
-            for distance in (samo.mu, -samo.mu):
-                move(groups.shared, groups.views(-1), unflatten(z, groups.shared), distance)
-                end = task_losses(self.batches, [tasks[k] for k in members], clean.losses)
-                self.average(end)
-                ends.append(end.losses)
-        return ends[0] - ends[1]
 
 
 def _by_trunk_step(steps: list[tuple[Step, Step]], places: list[int]) -> list[tuple[Step, list[int]]]:

@@ -13,7 +13,8 @@ import flatmtl_lite as fm
 from flatmtl_lite.decomposition import RULES, combine
 from flatmtl_lite.gradients import MicroBatch, TrunkAndHeads, flatten
 from flatmtl_lite.passes import Passes
-from flatmtl_lite.perturbation import Perturbation, StateGuard
+from flatmtl_lite.perturbation import Perturbation
+from flatmtl_lite.state import StateGuard
 from tests.methods import KINDS, every_kind, every_method, rules_of
 
 FLAT_RULES = ["direct", "decomposed", "second", "each"]

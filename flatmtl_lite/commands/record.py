@@ -6,9 +6,15 @@ from typing import Any
 
 import torch
 
-from ..runs.records import flatness, frontier, rooms, splitting, teaching
+from ..runs.records import cost, flatness, frontier, rooms, splitting, teaching
 
-TRAINING = {"teaching": teaching, "splitting": splitting, "flatness": flatness, "frontier": frontier}
+TRAINING = {
+    "teaching": teaching,
+    "splitting": splitting,
+    "flatness": flatness,
+    "frontier": frontier,
+    "cost": cost,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

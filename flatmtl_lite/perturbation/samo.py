@@ -38,8 +38,9 @@ class SAMO:
         ValueError: ``alpha`` is outside [0, 1], ``mu`` is not finite and > 0, or ``local`` is unknown.
 
     Example:
-        >>> SAMO(alpha=1).passes_forward
-        False
+        >>> g0, z = torch.tensor([3.0, 4.0]), torch.tensor([1.0, 0.0])
+        >>> SAMO(alpha=0.5).mix(g0, z, sign=torch.tensor(-1.0), sizes=[2])
+        tensor([-1.,  2.])
     """
 
     alpha: float = 0.5
@@ -55,11 +56,6 @@ class SAMO:
             raise ValueError(f"Got mu={self.mu!r}; expected a finite distance > 0, for example 0.01.")
         if self.local not in LOCAL_PARTS:
             raise ValueError(f"Got local={self.local!r}; expected one of {', '.join(LOCAL_PARTS)}.")
-
-    @property
-    def passes_forward(self) -> bool:
-        """Whether ε needs forward passes."""
-        return self.alpha < 1 and self.local == "forward"
 
     def directions(
         self,
@@ -94,10 +90,10 @@ class SAMO:
         generator = torch.Generator(mean.device).manual_seed(seed)
         if self.one_draw:
             plus, minus = out[0].normal_(generator=generator), out[1]
-            negative = self._signs(plus, range(tasks), differences, generator) < 0
+            signs = self._signs(plus, range(tasks), differences, generator)
             self.mix(mean, minus.copy_(plus), mean.new_tensor(-1.0), sizes)
             self.mix(mean, plus, mean.new_tensor(1.0), sizes)
-            return out, negative.long()
+            return out, (signs < 0).long()
         for k in range(tasks):
             z = out[k].normal_(generator=generator)
             self.mix(mean, z, self._signs(z, [k], differences, generator)[0], sizes)
@@ -110,10 +106,12 @@ class SAMO:
         differences: Callable[[Tensor, Sequence[int]], Tensor],
         generator: torch.Generator,
     ) -> Tensor:
-        """Return the sign of each task's local part along z."""
+        """Return the sign of each task's local part along z; equal losses count as a rise."""
         if self.local == "coin":
-            return torch.randint(0, 2, (len(tasks),), generator=generator, device=z.device) * 2 - 1
-        return differences(z, tasks).sign()
+            rises = torch.randint(0, 2, (len(tasks),), generator=generator, device=z.device)
+        else:
+            rises = (differences(z, tasks) >= 0).long()
+        return 2 * rises - 1
 
     def mix(self, mean: Tensor, z: Tensor, sign: Tensor, sizes: Sequence[int]) -> Tensor:
         """Turn z into α g₀ + (1-α) ĝ, in place, and return it.

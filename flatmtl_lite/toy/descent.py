@@ -73,12 +73,13 @@ def _directions(problem: Problem, gradients: Tensor, theta: Tensor, samo: SAMO, 
     for k in range(0, T, each):
         z[k : k + each] = z[k].normal_(generator=generator).clone()
         if samo.local == "coin":
-            coins[k : k + each] = torch.randint(0, 2, (each,), generator=generator) * 2.0 - 1
+            coins[k : k + each] = 2.0 * torch.randint(0, 2, (each,), generator=generator) - 1
     if samo.local == "coin":
         sign = coins.to(theta).expand(gradients.shape[:-1])
     else:
         here = theta.unsqueeze(-2)
-        sign = (problem.losses(here + samo.mu * z) - problem.losses(here - samo.mu * z)).sign()
+        rises = problem.losses(here + samo.mu * z) >= problem.losses(here - samo.mu * z)
+        sign = 2 * rises.to(theta) - 1
     return samo.mix(mean.expand_as(gradients), z.expand_as(gradients).clone(), sign, [2])
 
 

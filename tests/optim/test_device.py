@@ -75,7 +75,16 @@ def test_the_device_does_not_mix_with_the_host_and_computes_right(device):
             torch.cat([OnDevice(x), torch.zeros(0)])
 
 
-@pytest.mark.parametrize("options", [{}, {"perturb": "mean"}, {"adaptive": True}, {"norm": "together"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({}, {"perturb": "mean"}, {"adaptive": True}, {"norm": "together"}),
+        # a played device has no generator, so SAMO draws nothing here
+        *({"perturb": fm.Polar()}, {"perturb": fm.SAMO(local="exact")}),
+        *({"flat_every": 2}, {"flat_tasks": 0.5}),
+    ],
+    ids=str,
+)
 @every_kind
 def test_a_step_waits_for_the_device_at_most_twice(name, options, make):
     """A T=3 step with BatchNorm on a played device; CUDA itself is unproven until someone runs it there."""

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from flatmtl_lite.gradients import flatten
-from flatmtl_lite.perturbation import StateGuard, perturbed
-from flatmtl_lite.state import generator_states
+from flatmtl_lite.perturbation import perturbed
+from flatmtl_lite.state import StateGuard, generator_states
 
 
 def normal(*shape, seed=0, dtype=torch.float64):

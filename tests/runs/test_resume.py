@@ -65,9 +65,22 @@ def undisturbed(tmp_path_factory):
     return folder_of
 
 
-@pytest.mark.parametrize("method", ["f-cagrad", "rlw", "sam-mean"])
-def test_from_every_pause_a_run_goes_on_to_the_same_bits(method, data):
-    config = Config(method=method, epochs=2, batch_size=32, micro_batches=2)
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        *(("f-cagrad", {}), ("rlw", {}), ("sam-mean", {}), ("samo-cagrad", {}), ("gsam-mgda", {})),
+        *(
+            ("samo-mean", {"one_draw": True, "sam_share": 0.5}),
+            ("sage-cagrad", {"noise": 0.1}),
+            ("noise-mean", {}),
+        ),
+        *(("f-cagrad", {"flat_every": 3, "flat_tasks": 0.5}), ("f-mean", {"flat_batch": 0.3})),
+        *(("sam-mean", {"flat_every": 3}), ("samo-mgda", {"local": "coin"})),
+    ],
+    ids=str,
+)
+def test_from_every_pause_a_run_goes_on_to_the_same_bits(method, options, data):
+    config = Config(method=method, epochs=2, batch_size=32, micro_batches=2, **options)
 
     def trainer():
         return Trainer(ImageTasks(data, children.dropping), config)

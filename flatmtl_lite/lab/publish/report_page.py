@@ -20,6 +20,14 @@ from ..stage.page import data_script, filled
 from ..stage.stage import HERE
 
 PREFIXES = {"f": "F-", "direct": "direct ", "second": "second ", "each": "each ", "sam": "SAM "}
+PREFIXES |= {
+    "samo": "SAMO-",
+    "gsam": "G-SAM-",
+    "lsam": "L-SAM-",
+    "sage": "SAGE-",
+    "polar": "polar ",
+    "noise": "noisy ",
+}
 STYLE = """
 main { padding: 12px 16px 60px; }
 figure { margin: 28px 0; overflow-x: auto; }

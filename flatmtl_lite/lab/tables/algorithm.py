@@ -39,7 +39,7 @@ LOOP = passes.Passes._perturbed_gradients
 STEPS = (
     Step(
         "g<sub>i,loss</sub> ← gradient of L<sub>i</sub> at θ, for every task i, for trunk and head",
-        [(passes.Passes.run, ["clean = at_theta = task_gradients"])],
+        [(passes.Passes.run, ["clean = at_part = task_gradients"])],
     ),
     Step(
         "ε<sub>i</sub> ← ρ g<sub>i,loss</sub> / ‖g<sub>i,loss</sub>‖, for the trunk and for the head",

@@ -10,8 +10,8 @@ from ...aggregation.base import Drawing
 from ...micro_batch import MicroBatch
 from ...optim import FlatMTL
 from ...passes import Passes as StepPasses
-from ...perturbation import SAMO, Perturbation, Polar, StateGuard
-from ...state import replayed
+from ...perturbation import SAMO, Perturbation, Polar
+from ...state import StateGuard, replayed
 from .config import OPTIMIZERS, SCHEDULES, Config
 from .methods import parse_method
 from .model import MultiTaskNet

@@ -157,17 +157,16 @@ class Trainer:
         config, processes = self.config, self.processes
         items = torch.randperm(self.experiment.size, generator=self._order_generator)
         items = items[: self.steps_per_epoch * config.batch_size]
-        share = items.view(self.steps_per_epoch, -1, processes.count)[
-            self.steps_in_epoch :, :, processes.rank
-        ]
-        micro_batches = [part for batch in share for part in batch.split(self._sizes)]
+        shares = items.view(self.steps_per_epoch, -1, processes.count)[..., processes.rank]
+        left = shares[self.steps_in_epoch :]
+        micro_batches = [part for share in left for part in share.split(self._sizes)]
         return self.experiment.batches(self.epochs_done, micro_batches)
 
     def _step(self, batch: list[Any]) -> Tensor:
         """Train every learner on the micro-batches of a batch; return the losses (T,)."""
         losses, perturbed_losses = [], []
         sizes = [(size,) for size in self._sizes] if len(set(self._sizes)) > 1 else [()] * len(batch)
-        first_perturbed = self.config.epochs - math.ceil(self.config.sam_share * self.config.epochs)
+        first_perturbed = math.floor((1 - self.config.sam_share) * self.config.epochs + 1e-9)
         for learner in self.learners:
             learner.perturb(self.epochs_done >= first_perturbed)
             passes = [

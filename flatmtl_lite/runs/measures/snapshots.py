@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...diagnostics import sharpness
 from ...micro_batch import MicroBatch
 from ...passes import decompose
-from ...perturbation import StateGuard
+from ...state import StateGuard
 from ...trunk_and_heads import TrunkAndHeads
 from ..engine.rounding import rounded
 from .twins import Closures, measure_networks

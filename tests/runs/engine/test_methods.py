@@ -16,7 +16,7 @@ def test_single_task_learning_and_sam_on_it():
     assert not parse_method("f-mean").single_task
 
 
-@pytest.mark.parametrize("prefix", ["direct", "second", "each", "sam"])
+@pytest.mark.parametrize("prefix", ["direct", "second", "each", "sam", "samo", "sage"])
 def test_a_network_of_one_task_has_no_other_rule(prefix):
     with pytest.raises(ValueError, match=f"Got method '{prefix}-stl'; expected stl, or f-stl for SAM"):
         parse_method(f"{prefix}-stl")

@@ -105,6 +105,13 @@ def test_a_network_with_other_heads_than_tasks_is_refused(data):
         ({"epochs": 0}, "Got epochs=0"),
         ({"lr": float("nan")}, "Got lr=nan"),
         ({"rho": -1.0}, "Got rho=-1.0"),
+        ({"alpha": 2.0}, "Got alpha=2.0"),
+        ({"mu": 0.0}, "Got mu=0.0"),
+        ({"local": "own"}, "Got local='own'"),
+        ({"noise": -1.0}, "Got noise=-1.0"),
+        ({"flat_every": 0}, "Got flat_every=0"),
+        ({"flat_batch": 0.01}, "Got flat_batch=0.01 of batch_size=64, less than one item"),
+        ({"sam_share": 0.0}, "Got sam_share=0.0; expected a share of the epochs"),
     ],
 )
 def test_bad_settings(options, message):
@@ -119,6 +126,26 @@ def test_every_aggregator_trains_and_measuring_does_not_change_it(method, data):
     for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
         assert torch.equal(a, b)
     assert one.measured_steps[0]["loss"]
+
+
+def test_sam_begins_with_its_share_of_the_epochs(data):
+    late = train(data, replace(SMALL, method="f-mean", epochs=3, sam_share=1 / 3), NARROW)
+    assert ["perturbed_losses" in epoch for epoch in late.entries("epoch")] == [False, False, True]
+    plain = train(data, replace(SMALL, method="mean", epochs=3), NARROW)
+    losses = [run.entries("epoch")[1]["losses"] for run in (late, plain)]
+    assert losses[0] == losses[1]
+
+
+def test_a_part_of_the_batch_comes_first(data, monkeypatch):
+    seen = []
+    closures = ImageTasks.closures
+    monkeypatch.setattr(ImageTasks, "closures", lambda *a: seen.append(len(a[2][0])) or closures(*a))
+    config = replace(SMALL, method="f-mean", epochs=1, flat_batch=0.3, micro_batches=2)
+    train(data, config, NARROW)
+    sizes = seen[:3]
+    assert sizes[0] == int(0.3 * config.batch_size)
+    assert sum(sizes) == config.batch_size
+    assert sizes[1] - sizes[2] in (0, 1)
 
 
 def test_learnt_scales_are_trained_without_weight_decay(data, monkeypatch):
@@ -139,6 +166,11 @@ def test_method_names():
     assert parse_method("mean").combine == "erm"
     assert parse_method("sam-mean").perturb == "mean"
     assert parse_method("each-imtl_g").combine == "each"
+    assert (parse_method("samo-mean").perturb, parse_method("sage-mean").perturb) == ("samo", "polar")
+    assert (parse_method("sage-mean").noisy, parse_method("polar-mean").noisy) == (True, False)
+    assert (parse_method("noise-mean").noisy, parse_method("noise-mean").uses_rho) == (True, False)
+    lsam, direct = parse_method("lsam-mgda"), parse_method("direct-mgda")
+    assert lsam == direct
     assert all(parse_method(f"direct-{key}").aggregator == key for key in AGGREGATORS)
     for key, method in AGGREGATORS.items():
         assert type(parse_method(f"f-{key}").make_aggregator(tasks=3)) is method
