@@ -123,15 +123,6 @@ def recorded(setting: str) -> dict[str, Any]:
     return load_record(f"frontier_{setting}")
 
 
-def recorded_costs() -> dict[str, Any]:
-    """Return the record ``data/results/cost.json``.
-
-    Its ``costs`` hold for each method ``passes`` (forward passes per step), ``ms`` (CPU milliseconds per
-    step) and ``peak_mb`` (peak memory in MB).
-    """
-    return load_record("cost")
-
-
 def by_seed(record: Mapping[str, Any], measure: str) -> dict[str, dict[int, float]]:
     """Return a measure, mean over the tasks: label -> seed -> value.
 
@@ -179,15 +170,17 @@ def _benefit(drops: Sequence[float], full: Sequence[float]) -> Benefit:
     return Benefit(100 * share, 100 * (share - half), 100 * (share + half))
 
 
-def relative_costs(record: Mapping[str, Any], unit: str = "passes", base: str = "LS") -> dict[str, float]:
+def relative_costs(
+    costs: Mapping[str, Mapping[str, float]], unit: str = "passes", base: str = "LS"
+) -> dict[str, float]:
     """Return the cost of a step of each method relative to the base.
 
     Args:
-        record: as :func:`recorded_costs` returns it.
+        costs: as :func:`~flatmtl_lite.runs.records.cost.costs_of` returns them.
         unit: "passes", "ms" or "peak_mb".
         base: label of the base.
     """
-    return {label: cost[unit] / record["costs"][base][unit] for label, cost in record["costs"].items()}
+    return {label: cost[unit] / costs[base][unit] for label, cost in costs.items()}
 
 
 def pareto_front(costs: Mapping[str, float], gains: Mapping[str, Benefit]) -> list[str]:

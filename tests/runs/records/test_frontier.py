@@ -59,7 +59,7 @@ def test_student_is_what_samples_of_the_normal_distribution_do():
 
 
 def test_costs_are_relative_and_the_front_holds_what_nothing_beats(record):
-    costs = frontier.relative_costs({"costs": {label: {"ms": 7 * c} for label, c in COSTS.items()}}, "ms")
+    costs = frontier.relative_costs({label: {"ms": 7 * c} for label, c in COSTS.items()}, "ms")
     assert costs == pytest.approx({"LS": 1, "F-LS": 4, "half": 2, "varies": 2, "worse": 1.5})
     gains = frontier.benefits(record, "nll")
     gains["half"] = gains["half"]._replace(mean=49.0)
@@ -90,7 +90,6 @@ def test_a_record_that_cannot_be_compared_is_named(record):
         frontier.recorded("mlp")
 
 
-def test_the_records_that_ship_are_read_by_name(monkeypatch):
+def test_a_record_is_read_by_name(monkeypatch):
     monkeypatch.setattr(frontier, "load_record", lambda name: {"name": name})
     assert frontier.recorded("mlp-20") == {"name": "frontier_mlp-20"}
-    assert frontier.recorded_costs() == {"name": "cost"}
