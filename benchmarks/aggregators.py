@@ -5,8 +5,8 @@ loss weightings need no G Gᵀ, and GradDrop no w G. One thread, float32. The gr
 T x T matrix times a normal T x P one, the same for all. The contenders take turns, in random order, of
 ``CALLS`` calls each; a time is the median of all of them. That is done in ``RUNS`` processes, one after the
 other; shown are medians over these, of the times and of each process's own multiples, whose range stands
-beside. The first call of a turn runs on the caches that another contender left; what it takes is shown
-beside. TorchJD takes the matrix, and so does LibMTL's own ``backward``, which also writes the direction into
+next to them. The first call of a turn runs on the caches that another contender left; its time is shown
+too. TorchJD takes the matrix, and so does LibMTL's own ``backward``, which also writes the direction into
 ``.grad``. Of LibMTL 1.1.5 these are all Gramian methods (its CAGrad is written for three tasks); its loss
 weightings see no gradient, its GradDrop those of features.
 """

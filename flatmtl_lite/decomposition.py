@@ -195,8 +195,8 @@ def coefficients(M: Tensor, aggregate: GramianAggregator, rule: str, eps: float 
         M: [loss; flat][loss; flat]ᵀ (..., 2T, 2T), finite.
         aggregate: the aggregator.
         rule: key of ``RULES``.
-        eps: relative accuracy of ``M``, by default that of its dtype. In float32, a sum of rows that cancels
-            to less than about 1e-3 of its terms has weights that are mostly rounding.
+        eps: relative accuracy of ``M``, by default what its dtype allows. In float32, a sum of rows that
+            cancels to less than about 1e-3 of its terms has weights that are mostly rounding.
 
     Example:
         >>> from flatmtl_lite import Mean

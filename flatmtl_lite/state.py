@@ -1,4 +1,4 @@
-"""Let every pass of a step begin with the same buffers and random generators, and keep those of one pass."""
+"""Start every pass of a step with the same buffers and random generators, and keep what one pass leaves."""
 
 import pickle
 import random
@@ -223,7 +223,7 @@ def _is_compiled(module: nn.Module) -> bool:
 
 
 def generator_states() -> list[Tensor]:
-    """Return the states of torch's default generators: the CPU's, then those of the devices in use."""
+    """Return the states of torch's default generators: first on the CPU, then on the devices in use."""
     return [get() for get, _ in _generators()]
 
 

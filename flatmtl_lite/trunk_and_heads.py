@@ -91,7 +91,7 @@ class TrunkAndHeads:
         return self.trained.get(parameter, f"of shape {tuple(parameter.shape)}")
 
     def check_trained(self, trained: set[Tensor]) -> None:
-        """Raise ValueError unless the listed parameters are among the trained ones, those of an optimizer."""
+        """Raise ValueError unless an optimizer trains all listed parameters."""
         for where, p in self._places():
             if p not in trained:
                 raise ValueError(

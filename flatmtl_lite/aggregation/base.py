@@ -84,7 +84,7 @@ class Aggregator(nn.Module):
 
     @contextmanager
     def present(self, tasks: Sequence[int], count: int) -> Iterator[None]:
-        """Let the rows and losses in the block be those of the given tasks, out of ``count``.
+        """Say that the rows and losses in the block belong to the given tasks, out of ``count``.
 
         What the method remembers of the other tasks stays as it is. Call :meth:`learn` in the block too. A
         NonFiniteGradient names rows, as everywhere.
@@ -113,7 +113,7 @@ class Aggregator(nn.Module):
         """Raise ValueError if the rule of that name aggregates rows that this method cannot take."""
         if cls.needs_tasks and rule in ("second", "each"):
             raise ValueError(
-                f'Got {cls.__name__} with the rule "{rule}", which aggregates rows that are no tasks; '
+                f'Got {cls.__name__} with the rule "{rule}", which aggregates rows that are not tasks; '
                 "expected an aggregator that neither reads losses nor remembers gradients. Take the rule "
                 '"decomposed", "direct" or "erm".'
             )

@@ -54,7 +54,7 @@ class Remembering(Aggregator):
         return torch.where(known.isnan(), start, known)
 
     def remember(self, entries: dict[str, Tensor]) -> None:
-        """Remember entries for the tasks of this step, and leave those of all other tasks as they are."""
+        """Remember entries for the tasks of this step, and leave the entries of all other tasks."""
         memory = dict(self.memory)
         for name, part in entries.items():
             present = self.tasks_of(part.shape[-1])

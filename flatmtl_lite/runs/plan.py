@@ -86,7 +86,7 @@ def _times(
 
 
 def _count(every: int, epochs: int) -> int:
-    """Count the epochs at which something is measured: the first, every so many, and the last."""
+    """Count the epochs that are measured: the first, every ``every``-th one, and the last."""
     return len({1, *range(every, epochs + 1, every), epochs}) if every else 0
 
 

@@ -132,19 +132,22 @@ def test_the_landscape_turns_to_3d_and_the_path_lies_on_it(opened):
 
 def test_a_pinned_state_stays_as_a_ghost(opened):
     page = opened(lab.rho_instrument("valleys", rho=0.25), (1280, 720))
-    path = "layer => document.querySelector(layer)._fullData.find(t => t.line?.width === 3.5).x.at(-1)"
-    pinned = page.evaluate(path, ".moving")
+    end = "() => document.querySelector('.moving')._fullData.find(t => t.uid === 'path').x.at(-1)"
+    pinned = page.evaluate(end)
+
+    def ghosts() -> list[float]:
+        ends = "t => t.line?.dash === 'dot' ? [t.x.at(-1)] : []"
+        return page.evaluate(f"() => document.querySelector('.resting')._fullData.flatMap({ends})")
+
     pin = page.get_by_role("button", name="Pin")
     pin.click()
     turn(page, 60)
-    assert harness.eventually(page, lambda: page.evaluate(path, ".moving") != pinned)
-    assert page.evaluate(path, ".resting") == pinned
+    assert harness.eventually(page, lambda: page.evaluate(end) != pinned)
+    assert pinned in ghosts()
     assert pin.get_attribute("aria-pressed") == "true"
     pin.click()
     assert harness.eventually(page, lambda: pin.get_attribute("aria-pressed") == "false")
-    assert not page.evaluate(
-        "() => document.querySelector('.resting')._fullData.some(t => t.line?.width === 3.5)"
-    )
+    assert pinned not in ghosts()
 
 
 @pytest.mark.parametrize(("button", "start"), [("PNG", b"\x89PNG"), ("SVG", b"<svg")])

@@ -22,6 +22,11 @@ def test_start_here_draws_its_arrows(run_notebook, page):
     assert loss == (0.0, 4.0)
     assert sam == flat != loss  # the flat step begins at the tip of the loss step
     assert page.locator(".flatmtl-stage").count() == 1  # the ball in its two valleys
+    for light, paper in (("false", "#111111"), ("true", "#FFFFFF")):
+        page.evaluate("light => { document.body.dataset.jpThemeLight = light; }", light)
+        page.wait_for_function(
+            f"() => document.querySelector('{plot}')._fullLayout.paper_bgcolor === '{paper}'"
+        )
 
 
 @pytest.mark.slow
@@ -29,6 +34,8 @@ def test_multimnist_trains_and_draws_the_figures_that_wait_for_no_prediction(run
     run_notebook("07_multimnist.ipynb")
     assert _errors(page) == []
     plots = "document.querySelectorAll('.js-plotly-plot:not(.flatmtl-stage *)')"
+    for cell in page.locator(".jp-CodeCell").all():  # a figure out of sight is not drawn
+        cell.scroll_into_view_if_needed()
     page.wait_for_function(f"() => {plots}.length === 3")
     rows = page.locator("table:has(progress) tbody tr")
     assert rows.count() == 4  # four runs

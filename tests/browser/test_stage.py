@@ -46,12 +46,25 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
     stage.scroll_into_view_if_needed()  # a stage out of sight is not drawn
     stage.locator(".moving .js-line").first.wait_for(state="attached")
 
-    # locked until the prediction is recorded
+    # locked until the prediction is recorded, by the keyboard alone
     assert slider.is_disabled()
-    page.get_by_label("changes over to the flat valley").first.check()
-    page.get_by_label("80%").first.check()
-    page.get_by_role("button", name="Record my prediction").first.click()
+    prediction = page.locator(".flatmtl-prediction").first
+    prediction.get_by_role("radio").first.focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowUp", "Enter"):
+        page.keyboard.press(key)
+    assert prediction.get_by_label("changes over to the flat valley").is_checked()
+    assert slider.is_disabled()  # nothing says yet how sure the learner is: Enter has gone there
+    for key in ("ArrowRight", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
     page.wait_for_function("() => !document.querySelector('.flatmtl-stage input').disabled")
+    assert "Recorded: changes over to the flat valley" in prediction.get_by_role("status").text_content()
+    assert prediction.get_by_label("80%").is_checked()
+    has_focus = "node => node === document.activeElement"
+    again = prediction.get_by_role("button", name="Predict again")
+    assert again.evaluate(has_focus)
+    again.press("Enter")
+    assert prediction.get_by_label("changes over").evaluate(has_focus)
+    assert prediction.get_by_role("button", name="Record my prediction").is_enabled()
 
     # the keyboard moves ρ, and what is drawn is the core's own
     before = stage.locator(".moving .js-line").first.get_attribute("d")
@@ -92,6 +105,15 @@ def test_two_predicts_turns_drags_and_solves(run_notebook, page):
     recipe = stage.locator(".recipe").text_content()
     again = eval(recipe, {"lab": lab})
     assert (again.index, again.points) == (33, [moved])
+
+    # the colour and the 3-D view too
+    stage.get_by_label("colour").select_option("task 2")
+    solid = stage.get_by_role("button", name="3-D view")
+    solid.click()
+    stage.get_by_role("button", name="Copy this state").click()
+    again = eval(stage.locator(".recipe").text_content(), {"lab": lab})
+    assert (again.view, again.solid, again.points) == ("task 2", True, [moved])
+    solid.click()
 
     # typed coordinates count on Enter, and are not overwritten under the fingers
     y = stage.get_by_label("start y")

@@ -234,6 +234,26 @@ def test_a_locked_stage_keeps_its_tools_locked(blank):
     assert blank.evaluate("stage.model.get('index')") == 0
 
 
+@pytest.mark.parametrize(("locked", "first"), [("", "Play or pause"), ("Predict first.", "Pin the present")])
+def test_the_tools_are_one_stop_of_the_tab_key(blank, locked, first):
+    blank.evaluate("locked => { window.stage = open(new Model({plotly_js: carried, locked})); }", locked)
+    blank.locator(".moving.drawn").wait_for(state="attached")
+    tools = blank.get_by_role("toolbar").get_by_role("button")
+
+    def stops() -> list[str]:
+        names = "buttons => buttons.filter(button => button.tabIndex === 0).map(button => button.title)"
+        return tools.evaluate_all(names)
+
+    blank.locator("body").press("Tab") if locked else blank.get_by_label("start y").press("Tab")
+    focused = "() => document.activeElement.title"
+    assert stops() == [blank.evaluate(focused)]
+    assert stops()[0].startswith(first)
+    for key, name in (("End", "Keys"), ("ArrowRight", first), ("ArrowLeft", "Keys"), ("Home", first)):
+        blank.keyboard.press(key)
+        assert stops() == [blank.evaluate(focused)]
+        assert stops()[0].startswith(name)
+
+
 @pytest.mark.parametrize("after", ["at once", "while it draws", "drawn"])
 def test_a_stage_that_is_removed_leaves_nothing_behind(blank, after):
     run = """async ([after, plots]) => {

@@ -150,7 +150,7 @@ def test_learnt_scales_are_told_from_the_parameters_to_find_in_the_graph(net):
 @pytest.mark.parametrize("rule", ["second", "each"])
 @pytest.mark.parametrize("name", ["si", "gradvac"])
 def test_second_and_each_refuse_what_needs_tasks_before_anything_runs(net, name, rule, make):
-    message = rf'with the rule "{rule}", which aggregates rows that are no tasks; expected an aggregator that'
+    message = rf'with the rule "{rule}", which aggregates rows that are not tasks; expected an'
     with pytest.raises(ValueError, match=message):
         net.step(aggregate=make(name), combine=rule)
     for change in ({"combine": rule}, {"aggregate": make(name)}):

@@ -89,7 +89,7 @@ class Exercise:
         return self._diagnosis(answers[:count], expected[:count])
 
     def _diagnosis(self, answers: Sequence, expected: Sequence) -> Feedback:
-        """Say what is wrong with the answers to the first cases, of which at least one is wrong."""
+        """Say what is wrong with the answers to the first cases. At least one of them is wrong."""
         pairs = list(zip(answers, expected, strict=True))
         first = [_equal(value, truth) for value, truth in pairs].index(False)
         case = ", ".join(

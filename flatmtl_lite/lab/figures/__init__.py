@@ -1,8 +1,9 @@
 """Plain figures that a notebook shows.
 
-Read ``style`` and ``display`` first, then ``basic`` (any numbers), ``landscape``, ``parting`` and ``chance``,
-``short_runs`` (runs of a notebook), ``logs``, ``training``, ``trained`` and ``calibration`` (logs of full
-runs), ``measures``, ``scenes`` and ``frontier``.
+Read ``style``, ``drawing`` (the widget that follows the page's theme) and ``display`` first, then ``basic``
+(any numbers), ``landscape``, ``parting`` and ``chance``, ``short_runs`` (runs of a notebook), ``logs``,
+``training``, ``trained`` and ``calibration`` (logs of full runs), ``measures``, ``scenes`` and
+``frontier``.
 """
 
 from .basic import arrows, curves, image_row, spread_dots

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from .arrows import arrow
-from .style import METHODS, PARTS, TEMPLATE, line
+from .style import INKS, METHODS, PARTS, TEMPLATE, line
 
 
 def image_row(images, titles: Sequence[str]) -> go.Figure:
@@ -49,7 +49,7 @@ def arrows(vectors: Mapping[str, Mapping[str, Sequence[float]]], reach: float) -
             trace.update(x=[round(v, 4) for v in (tail[0], tail[0] + step[0])])
             trace.update(y=[round(v, 4) for v in (tail[1], tail[1] + step[1])])
             figure.add_trace(trace, 1, column)
-            figure.add_annotation(_name_beside(part, tail, step, center), row=1, col=column)
+            figure.add_annotation(_name_of_arrow(part, tail, step, center), row=1, col=column)
         figure.update_yaxes(scaleanchor=f"x{column if column > 1 else ''}", row=1, col=column)
     # constrain="range" would zoom out at every change of the width
     fixed = dict(range=[-reach, reach], constrain="domain")
@@ -58,7 +58,7 @@ def arrows(vectors: Mapping[str, Mapping[str, Sequence[float]]], reach: float) -
     return figure.update_layout(template=TEMPLATE, height=470, margin_t=50)
 
 
-def _name_beside(part: str, tail: np.ndarray, step: np.ndarray, center: np.ndarray) -> go.layout.Annotation:
+def _name_of_arrow(part: str, tail: np.ndarray, step: np.ndarray, center: np.ndarray) -> go.layout.Annotation:
     """Return the name of an arrow, next to its middle, on the side away from the other arrows."""
     middle = tail + step / 2
     side = np.array([-step[1], step[0]]) / np.linalg.norm(step)
@@ -67,10 +67,10 @@ def _name_beside(part: str, tail: np.ndarray, step: np.ndarray, center: np.ndarr
         side = -side
     name = "SAM" if part == "sam" else part
     x, y = (round(float(v), 4) for v in middle)
+    color = PARTS[part]["color"]
+    look = dict(showarrow=False, font_color=INKS.get(color, color))
     shift = dict(xshift=26 * side[0], yshift=16 * side[1])
-    return go.layout.Annotation(
-        x=x, y=y, text=f"<b>{name}</b>", showarrow=False, font_color=PARTS[part]["color"], **shift
-    )
+    return go.layout.Annotation(x=x, y=y, text=f"<b>{name}</b>", **look, **shift)
 
 
 def curves(

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import os
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -9,7 +10,10 @@ from typing import Any, Protocol
 import plotly.graph_objects as go
 from IPython.display import display
 
+from .drawing import Drawing
 from .style import BLACK, COLORS, GROUND, INKS, WHITE
+
+PLOTLY = "application/vnd.plotly.v1+json"
 
 
 class Reveals(Protocol):
@@ -20,9 +24,10 @@ class Reveals(Protocol):
 
 
 def show(figure: go.Figure, text: str, after: Reveals | None = None) -> None:
-    """Display a plotly figure. Its one-line ``text`` stands for it where no picture can be drawn.
+    """Display a plotly figure, in the colours of a light or a dark page.
 
-    A PNG may be stored with the live figure, see :func:`static_picture`.
+    Its one-line ``text`` stands for it where no picture can be drawn. A PNG may be stored with the live
+    figure, see :func:`static_picture`.
 
     Args:
         figure: the figure.
@@ -31,8 +36,12 @@ def show(figure: go.Figure, text: str, after: Reveals | None = None) -> None:
             recorded; at once in CI, in notebooks that a program executes, and after
             :func:`~flatmtl_lite.lab.unlock`.
     """
-    bundle = {"application/vnd.plotly.v1+json": figure.to_plotly_json(), "text/plain": text}
-    bundle["application/vnd.plotly.v1+json"]["config"] = {"displaylogo": False, "responsive": True}
+    config = {"config": {"displaylogo": False, "responsive": True}}
+    in_json = json.dumps(json.loads(figure.to_json()) | config)
+    # a figure that waits for a prediction is not in the page yet, so it cannot bring plotly there
+    drawing = Drawing(carries_plotly=after is None, figure=in_json, text=text)
+    # pages without a kernel, such as nbviewer's and the course's site, show the figure itself
+    bundle = drawing._repr_mimebundle_() | {PLOTLY: figure.to_plotly_json() | config}
     has_picture = any(trace.type in ("image", "heatmap") for trace in figure.data)
     if picture := static_picture(figure, own_colors=has_picture):
         bundle["image/png"] = picture

@@ -12,15 +12,13 @@ from ..figures.landscape import grid
 from ..figures.style import BLACK, FLAT, SAM
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table, Text
-from .parts.climb import Climb
+from ..stage.table import Table
 from .parts.curve import Curves
 from .parts.cut import Cut
 from .parts.labels import Labels
 from .parts.landscape import Landscape
-from .parts.looks import Ball, Looks
-from .parts.opening import POSITIONS, find_problem, open_stage, position
-from .parts.path import draw_handle
+from .parts.opening import POSITIONS, find_problem, menu, open_stage, sentences, slider
+from .parts.path import Ball, Climb, Looks, draw_handle
 from .parts.picture import Picture
 
 # name of a choice -> the task whose loss it is (None: the mean of all), and True for adaptive SAM's ellipse
@@ -30,6 +28,7 @@ BALLS = {
     "task 2": (1, False),
     "mean loss, adaptive": (None, True),
 }
+Map = Callable[[Tensor], Tensor]
 STEPS = {"one step": SAM, "ten steps": FLAT}
 
 
@@ -54,38 +53,21 @@ def ball_instrument(
     """
     landscape = find_problem(problem, tasks=2)
     rhos = torch.linspace(0, landscape.rho, POSITIONS, dtype=torch.float64)
-    view = _View(landscape, rhos)
-    return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe=f"lab.ball_instrument({problem!r}, rho={{value}}, point={{point}}, loss={{choice}})",
-        title="Ball instrument",
-        label="ρ",
-        values=[f"{value:.4g}" for value in rhos.tolist()],
-        index=position(rho, rhos, "rho"),
-        choices=list(BALLS),
-        choice=loss,
-        choice_label="loss",
-        points={"θ": landscape.starts[0] if point is None else point},
-        after=after,
-    )
+    recipe = f"lab.ball_instrument({problem!r}, rho={{value}}, point={{point}}, loss={{choice}})"
+    points = {"θ": landscape.starts[0] if point is None else point}
+    controls = slider("ρ", rhos, "rho", rho) | menu("loss", BALLS, loss)
+    return open_stage("Ball instrument", _View(landscape, rhos), recipe, controls, after, points)
 
 
-def worst_points(
-    slope: Callable[[Tensor], Tensor],
-    value: Callable[[Tensor], Tensor],
-    theta: Tensor,
-    rhos: Tensor,
-    scale: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Return every point that ten steps of ascent visit, (N, 11, 2), and the worst of them, (N, 2).
+def worst_points(slope: Map, value: Map, theta: Tensor, rhos: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Return every point that ten steps of ascent visit, (N, 11, P), and the worst of them, (N, P).
 
     Args:
-        slope: points (N, 2) -> gradient of the loss (N, 2).
-        value: points (..., 2) -> loss (...).
-        theta: centres of the balls, (N, 2).
+        slope: points (N, P) -> gradient of the loss (N, P).
+        value: points (..., P) -> loss (...).
+        theta: centres of the balls, (N, P).
         rhos: radii, (N,).
-        scale: unit of the steps, (N, 2): 1, or |θ| for adaptive SAM.
+        scale: unit of the steps, (N, P): 1, or |θ| for adaptive SAM.
     """
 
     def scaled_slope(u: Tensor) -> Tensor:
@@ -103,11 +85,12 @@ class _View:
         self.landscape, self.rhos = landscape, rhos
         losses = grid(landscape)[2]
         low, high = losses.min().item(), losses.quantile(0.95).item()
-        self.plane = Landscape(landscape)
-        self.cut = Cut({"loss": BLACK}, landscape.rho, losses)
-        rises = {"one-rise": ("one step", dict(color=SAM)), "ten-rise": ("ten steps", dict(color=FLAT))}
-        rises["ten-rise"][1]["dash"] = "dash"
+        self.plane, self.cut = Landscape(landscape), Cut({"loss": BLACK}, landscape.rho, losses)
         x, y = dict(range=[0, landscape.rho], title="ρ"), dict(range=[0, 0.6 * (high - low)], title="rise")
+        rises = {
+            "one-rise": ("one step", dict(color=SAM)),
+            "ten-rise": ("ten steps", dict(color=FLAT, dash="dash")),
+        }
         self.rise = Curves("sharpness: the rise within the ball", x, y, rises)
         self.picture = Picture(self.plane, [[self.cut], [self.rise]])
         self.ball, self.climb = Ball(self.plane), Climb(self.plane, "ten", FLAT)
@@ -132,16 +115,22 @@ class _View:
         step = worst_case(slope(theta), rhos.unsqueeze(-1), theta if adaptive else None)
         scale = theta.abs() if adaptive else torch.ones_like(theta)
         visited, worst = worst_points(slope, value, theta, rhos, scale)
-        one, ten = (value(end) - value(theta) for end in (theta + step, worst))
+        ends = torch.stack([theta + step, worst])
+        one, ten = value(ends) - value(theta)
         ball = self.ball.at(theta[0], rhos, adaptive)
-        traces: dict[str, Tensor | Text] = {**ball, **self.looks.at(theta[0], {"one": theta + step})}
-        traces |= self.climb.at(visited, worst) | self.rise.at(rhos, {"one-rise": one, "ten-rise": ten})
-        traces |= self.cut.at(value, theta[0], step[-1:], step.norm(dim=-1))
         # at ρ = 0 there is no step
-        ends = [end.masked_fill(rhos[:, None] < 1e-9, torch.nan) for end in (theta + step, worst)]
-        traces |= self.labels.at(ends, torch.cat([ball["ball"][:, ::4], visited], 1))
-        states = [
-            f"ρ = {rho:.4g}, {choice}: it rises by {a:.3f} after one step, by up to {b:.3f} within ten steps."
-            for rho, a, b in zip(rhos.tolist(), one.tolist(), ten.tolist(), strict=True)
-        ]
-        return Table(traces, states)
+        shown = ends.masked_fill(rhos[:, None] < 1e-9, torch.nan)
+        around = torch.cat([ball["ball"][:, ::4], visited], 1)
+        traces = {
+            **ball,
+            **self.looks.at(theta[0], {"one": theta + step}),
+            **self.climb.at(visited, worst),
+            **self.rise.at(rhos, {"one-rise": one, "ten-rise": ten}),
+            **self.cut.at(value, theta[0], step[-1:], step.norm(dim=-1)),
+            **self.labels.at(shown.unbind(), around),
+        }
+        sentence = (
+            "ρ = {rho:.4g}, {choice}: it rises by {one:.3f} after one step, "
+            "by up to {ten:.3f} within ten steps."
+        )
+        return Table(traces, sentences(sentence, choice=choice, rho=rhos, one=one, ten=ten))

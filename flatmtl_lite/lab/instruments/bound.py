@@ -9,13 +9,13 @@ from ..figures.axes import decades
 from ..figures.style import BLACK, GREEN, GREY, ORANGE, SKY
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table, Text
+from ..stage.table import Table
 from ..theorem import bound_terms
-from .parts.curve import Curves
-from .parts.lines import Dots, Lines, draw_line
-from .parts.opening import POSITIONS, open_stage, position
+from .parts.bars import Shares
+from .parts.curve import Curves, Dots, Lines, draw_line
+from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
 from .parts.picture import Panel, Picture
-from .parts.shares import Shares
+from .parts.points import pairs
 
 CHANCE = math.log(10)  # the loss of a guess at random among ten classes, in nats
 # number of weights of the trunk and both heads
@@ -45,21 +45,11 @@ def bound_instrument(
     """
     counts = torch.logspace(3, 15, POSITIONS, dtype=torch.float64).tolist()
     N = torch.tensor([float(f"{n:.2g}") for n in counts], dtype=torch.float64)
-    view = _View(N, norm_squared)
-    return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe="lab.bound_instrument(images={value}, network={choice}, "
-        f"norm_squared={float(norm_squared)!r})",
-        title="Bound instrument",
-        label="images",
-        values=[f"{n:.0f}" if n < 1e6 else f"{n:.2g}" for n in N.tolist()],
-        index=position(images, N, "images"),
-        choices=list(NETWORKS),
-        choice=network,
-        choice_label="network",
-        after=after,
+    recipe = (
+        f"lab.bound_instrument(images={{value}}, network={{choice}}, norm_squared={float(norm_squared)!r})"
     )
+    controls = slider("images", N, "images", images, _short) | menu("network", NETWORKS, network)
+    return open_stage("Bound instrument", _View(N, norm_squared), recipe, controls, after)
 
 
 class _View:
@@ -72,9 +62,8 @@ class _View:
         curves = {f"{name}-curve": (name, look) for name, look in LOOKS.items()}
         self.images = Curves("f, in nats: how far the test loss may rise", x, y, curves, origin=0)
         chance = dict(color=BLACK, dash="dashdot", width=2)
-        draw_line(
-            self.images, f"a guess at random: {CHANCE:.2f} nats", [1e3, 1.1e3, 1e15], [CHANCE] * 3, chance, 1
-        )
+        name = f"a guess at random: {CHANCE:.2f} nats"
+        draw_line(self.images, name, [1e3, 1.1e3, 1e15], [CHANCE] * 3, chance, 1)
         self.shares = Shares("the terms of f: nats, share of f", "terms", list(bound_terms(1, 1)))
         x = dict(range=[1, 8], title="number of weights P", **decades(2, 8, 2))
         self.sizes = Panel("f against the number of weights", x, dict(range=[-6, 9.5], **decades(-6, 9, 3)))
@@ -87,21 +76,24 @@ class _View:
         """Return the table for a network."""
         N = self.N
         f = {name: self._bound(P, N) for name, P in NETWORKS.items()}
-        traces: dict[str, Tensor | Text] = {}
-        traces |= self.images.at(N, {f"{name}-curve": values for name, values in f.items()})
         terms = torch.stack(list(bound_terms(NETWORKS[choice], N, self.norm_squared).values()), -1)
-        traces |= self.shares.at(terms)
-        by_size = self._bound(SIZES, N.unsqueeze(-1))
-        curve = torch.stack([SIZES.expand_as(by_size), by_size], -1)
-        dots = [torch.stack([torch.full_like(N, P), f[name]], -1) for name, P in NETWORKS.items()]
-        traces |= self.curve.at({"sizes": curve}) | self.networks.at(torch.stack(dots, 1), curve)
-        rests = 100 * (1 - terms.amax(-1) / terms.sum(-1))
-        states = [
-            f"{_count(n)} images, {choice}: f = {value:,.{0 if value >= 100 else 2}f} nats. "
-            + ("It promises nothing. " if value >= CHANCE else "Here it says something. ")
-            + f"All terms but one make {rest:.1g} % of it."
-            for n, value, rest in zip(N.tolist(), f[choice].tolist(), rests.tolist(), strict=True)
+        curve = pairs(SIZES, self._bound(SIZES, N.unsqueeze(-1)))
+        dots = [pairs(torch.full_like(N, P), f[name]) for name, P in NETWORKS.items()]
+        traces = {
+            **self.images.at(N, {f"{name}-curve": values for name, values in f.items()}),
+            **self.shares.at(terms),
+            **self.curve.at({"sizes": curve}),
+            **self.networks.at(torch.stack(dots, 1), curve),
+        }
+        chosen = f[choice].tolist()
+        nats = [f"{value:,.0f}" if value >= 100 else f"{value:,.2f}" for value in chosen]
+        promise = [
+            "It promises nothing." if value >= CHANCE else "Here it says something." for value in chosen
         ]
+        images = [f"{n:,.0f}" if n < 1e6 else _short(n) for n in N.tolist()]
+        rests = 100 * (1 - terms.amax(-1) / terms.sum(-1))
+        sentence = "{n} images, {network}: f = {f} nats. {promise} All terms but one make {rest:.1g} % of it."
+        states = sentences(sentence, network=choice, n=images, f=nats, promise=promise, rest=rests)
         return Table(traces, states)
 
     def _bound(self, P: float | Tensor, N: Tensor) -> Tensor:
@@ -109,5 +101,5 @@ class _View:
         return sum(bound_terms(P, N, self.norm_squared).values(), total)
 
 
-def _count(number: float) -> str:
-    return f"{number:,.0f}" if number < 1e6 else f"{number:.2g}"
+def _short(number: float) -> str:
+    return f"{number:.0f}" if number < 1e6 else f"{number:.2g}"

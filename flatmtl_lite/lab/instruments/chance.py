@@ -7,10 +7,10 @@ from ..figures.style import BLACK
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.curve import DEGREES, Curves
-from .parts.lines import Lines
-from .parts.opening import open_stage, position
+from .parts.curve import DEGREES, Curves, Lines
+from .parts.opening import open_stage, sentences, slider
 from .parts.picture import Panel, Picture
+from .parts.points import pairs
 
 SIZES = torch.tensor([m * 10**k for k in range(6) for m in (1, 2, 5)][1:] + [10**6], dtype=torch.float64)
 SHADE = "rgba(119, 119, 119, 0.2)"
@@ -26,17 +26,9 @@ def chance_instrument(parameters: int = 2, after: Prediction | None = None) -> S
     Raises:
         ValueError: ``parameters`` lies outside that range.
     """
-    view = _View()
-    return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe="lab.chance_instrument({value})",
-        title="Chance instrument",
-        label="parameters",
-        values=[f"{size:.0f}" for size in SIZES.tolist()],
-        index=position(parameters, SIZES, "parameters"),
-        after=after,
-    )
+    recipe = "lab.chance_instrument({value})"
+    controls = slider("parameters", SIZES, "parameters", parameters, "{:.0f}".format)
+    return open_stage("Chance instrument", _View(), recipe, controls, after)
 
 
 class _View:
@@ -46,8 +38,7 @@ class _View:
         often = dict(range=[0, 1.12], tickvals=[0, 1], ticktext=["0", "most"], title="how often")
         self.angles = Panel("angles between two random vectors", DEGREES | dict(title="angle"), often)
         look = dict(color=BLACK, width=2.5)
-        fill = dict(fill="tozeroy", fillcolor=SHADE)
-        self.density = Lines(self.angles, {"density": ("", look)}, **fill)
+        self.density = Lines(self.angles, {"density": ("", look)}, fill="tozeroy", fillcolor=SHADE)
         x = dict(type="log", range=[0.1, 6.2], title="number of parameters P", dtick=1)
         y = dict(type="log", range=[-3.3, 0.1], dtick=1)
         name = {"spread": ("", dict(color=BLACK))}
@@ -60,11 +51,11 @@ class _View:
         peak = 90 + torch.rad2deg(SIZES.rsqrt()).unsqueeze(-1) * torch.linspace(-4, 4, 81).double()
         wide = torch.linspace(0, 180, 61, dtype=torch.float64).expand(len(SIZES), 61)
         degrees = torch.cat([peak, wide], -1).clamp(0, 180).sort(-1).values
-        density = torch.stack([degrees, angle_density(degrees, SIZES.unsqueeze(-1))], -1)
+        density = pairs(degrees, angle_density(degrees, SIZES.unsqueeze(-1)))
         traces = self.density.at({"density": density}) | self.spread.at(SIZES, {"spread": SIZES.rsqrt()})
-        states = [
-            f"{size:,.0f} parameters: nine in ten angles lie within {90 - away:.1f}° to {90 + away:.1f}°; "
-            f"the cosine spreads by {size**-0.5:.2g}."
-            for size, away in zip(SIZES.tolist(), nine_in_ten(SIZES).tolist(), strict=True)
-        ]
-        return Table(traces, states)
+        away = nine_in_ten(SIZES)
+        sentence = (
+            "{P:,.0f} parameters: nine in ten angles lie within {low:.1f}° to {high:.1f}°; "
+            "the cosine spreads by {spread:.2g}."
+        )
+        return Table(traces, sentences(sentence, P=SIZES, low=90 - away, high=90 + away, spread=SIZES**-0.5))

@@ -9,13 +9,12 @@ from ...aggregation import weighted_sum
 from ..figures.style import TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table, Text
+from ..stage.table import Table
+from .parts.arrows import Directions, along
 from .parts.bars import Weights, Worst
-from .parts.directions import Directions
-from .parts.opening import open_stage, position
+from .parts.opening import menu, open_stage, sentences, slider
 from .parts.picture import Picture
 from .parts.space import Space, find_independent, project
-from .parts.steps import along
 from .parts.weighing import METHODS, slopes, verdict, weigh_all
 
 GRADIENTS = ((1.5, 0.0, 0.1), (0.0, 0.8, 1.3), (-0.5, -0.4, -0.1))
@@ -45,20 +44,10 @@ def cone_instrument(
             lies outside its range.
     """
     steps = find_independent(gradients)
-    view = _View(steps)
     rows = [tuple(step) for step in steps.tolist()]
-    return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe=f"lab.cone_instrument({rows}, camera={{value}}, method={{choice}})",
-        title="Cone instrument",
-        label="walk round (°)",
-        values=[f"{value:.0f}" for value in CAMERAS.tolist()],
-        index=position(camera, CAMERAS, "camera"),
-        choices=METHODS,
-        choice=method,
-        after=after,
-    )
+    recipe = f"lab.cone_instrument({rows}, camera={{value}}, method={{choice}})"
+    controls = slider("walk round (°)", CAMERAS, "camera", camera) | menu("method", METHODS, method)
+    return open_stage("Cone instrument", _View(steps), recipe, controls, after)
 
 
 class _View:
@@ -74,16 +63,17 @@ class _View:
 
     def table(self, choice: str) -> Table:
         """Return the table for a method."""
-        steps, weights = self.steps, self.weighed
+        steps, weights, chosen, positions = self.steps, self.weighed, METHODS.index(choice), len(CAMERAS)
         d = weighted_sum(weights, steps[:1]).squeeze(1)
-        cosine, chosen = slopes(steps[:1], d.unsqueeze(1)), METHODS.index(choice)
-        traces: dict[str, Tensor | Text] = {}
-        lengths = d.norm(dim=-1, keepdim=True).expand(-1, len(CAMERAS))
-        traces |= self.space.at(steps, CAMERAS) | self.worst.at(chosen, cosine, lengths)
-        traces |= self.weights.at(chosen, weights.expand(-1, len(CAMERAS), -1))
-        tips, edges = project(steps, CAMERAS), self.space.edges(steps, CAMERAS)
-        lines = along(torch.zeros_like(tips[:, 0]), [*tips.unbind(1), *edges.unbind(1)])
-        seen = project(d.expand(len(CAMERAS), *d.shape), CAMERAS).transpose(0, 1)
-        traces |= self.directions.at(chosen, seen, [*tips.unbind(1), *edges.unbind(1)], lines)
-        effect = verdict(weights[chosen, 0].tolist(), cosine[chosen, 0].tolist(), d[chosen].norm().item())
-        return Table(traces, [f"{choice}: {effect} Seen from {angle:.0f}°." for angle in CAMERAS.tolist()])
+        cosine, lengths = slopes(steps[:1], d.unsqueeze(1)), d.norm(dim=-1, keepdim=True)
+        things = [*project(steps, CAMERAS).unbind(1), *self.space.edges(steps, CAMERAS).unbind(1)]
+        seen = project(d.expand(positions, -1, -1), CAMERAS).transpose(0, 1)
+        traces = {
+            **self.space.at(steps, CAMERAS),
+            **self.worst.at(chosen, cosine, lengths.expand(-1, positions)),
+            **self.weights.at(chosen, weights.expand(-1, positions, -1)),
+            **self.directions.at(chosen, seen, things, along(torch.zeros_like(things[0]), things)),
+        }
+        effect = verdict(weights[chosen, 0].tolist(), cosine[chosen, 0].tolist(), lengths[chosen].item())
+        sentence = "{choice}: {effect} Seen from {camera:.0f}°."
+        return Table(traces, sentences(sentence, choice=choice, effect=effect, camera=CAMERAS))

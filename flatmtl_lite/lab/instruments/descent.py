@@ -12,18 +12,16 @@ from ...toy import Method, Problem, descend
 from ..figures.style import BLACK, GREY, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table, Text
-from .parts.angles import conflict_text
-from .parts.arrows import Arrows
+from ..stage.table import Table
+from .parts.angles import conflict_texts
+from .parts.arrows import Arrows, along
 from .parts.curve import DEGREES, Curves
 from .parts.labels import Labels
-from .parts.landscape import Landscape
-from .parts.opening import POSITIONS, find_problem, open_stage, position
-from .parts.path import draw_handle
+from .parts.landscape import Landscape, Tradeoff
+from .parts.lens import Steps
+from .parts.opening import POSITIONS, find_problem, menu, open_stage, sentences, slider
+from .parts.path import Trail, draw_handle
 from .parts.picture import Picture
-from .parts.steps import Steps, along
-from .parts.tradeoff import Tradeoff
-from .parts.trail import Trail
 
 # Each table makes a new method, so that an aggregator with random draws begins with the same seed.
 DESCENTS = {"mean": lambda: Method(Mean(), "erm"), "PCGrad": lambda: Method(PCGrad(), "erm")}
@@ -57,20 +55,10 @@ def descent_instrument(
     """
     landscape = find_problem(problem, tasks=2)
     steps = torch.linspace(0, landscape.steps, POSITIONS, dtype=torch.float64).round().long()
-    view = _View(landscape, steps)
-    return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe=f"lab.descent_instrument({problem!r}, step={{value}}, start={{point}}, method={{choice}})",
-        title="Descent instrument",
-        label="step",
-        values=[str(s) for s in steps.tolist()],
-        index=position(step, steps, "step"),
-        choices=list(DESCENTS),
-        choice=method,
-        points={"start": landscape.starts[0] if start is None else start},
-        after=after,
-    )
+    recipe = f"lab.descent_instrument({problem!r}, step={{value}}, start={{point}}, method={{choice}})"
+    points = {"start": landscape.starts[0] if start is None else start}
+    controls = slider("step", steps, "step", step) | menu("method", DESCENTS, method)
+    return open_stage("Descent instrument", _View(landscape, steps), recipe, controls, after, points)
 
 
 class _View:
@@ -103,27 +91,23 @@ class _View:
         longest = wanted.norm(dim=-1, keepdim=True).amax(-2, keepdim=True).clamp_min(1e-12)
         ways = dict(zip(STEPS, (wanted / longest).unbind(1), strict=True))
         losses = self.landscape.losses(path.unsqueeze(-2))
-        traces: dict[str, Tensor | Text] = {}
         trail = self.trail.at(path)
-        obstacles = trail["here-trail"][:, ::4].nan_to_num(1e9)  # what is not drawn is not in the way
-        traces |= trail | self.losses.at(losses) | self.angle.at(steps.double(), {"angle": degrees})
-        traces |= self.lens.at({f"lens-{uid}": way for uid, way in ways.items()})
-        ways = {uid: REACH * self.plane.height * way for uid, way in ways.items()}
-        traces |= self.arrows.at({uid: (path, way) for uid, way in ways.items()})
-        obstacles = torch.cat([obstacles, along(path, list(ways.values()))], 1)
-        traces |= self.labels.at([path + way for way in ways.values()], obstacles)
-        return Table(traces, _states(choice, steps, path, degrees, losses))
-
-
-def _states(choice: str, steps: Tensor, path: Tensor, degrees: Tensor, losses: Tensor) -> list[str]:
-    return [
-        f"Step {s} of {choice} at ({x:.2f}, {y:.2f}): gradients {a:.0f}° apart{conflict_text(a)}; "
-        f"losses {first:.2f} and {second:.2f}."
-        for s, (x, y), a, (first, second) in zip(
-            steps.tolist(),
-            (path.round(decimals=2) + 0.0).tolist(),
-            degrees.tolist(),
-            losses.tolist(),
-            strict=True,
+        walked = trail["here-trail"][:, ::4].nan_to_num(1e9)  # what is not drawn is not in the way
+        arrows = {uid: (path, REACH * self.plane.height * way) for uid, way in ways.items()}
+        shafts = along(path, [way for _, way in arrows.values()])
+        tips = [path + way for _, way in arrows.values()]
+        traces = {
+            **trail,
+            **self.losses.at(losses),
+            **self.angle.at(steps.double(), {"angle": degrees}),
+            **self.lens.at({f"lens-{uid}": way for uid, way in ways.items()}),
+            **self.arrows.at(arrows),
+            **self.labels.at(tips, torch.cat([walked, shafts], 1)),
+        }
+        place = path.round(decimals=2) + 0.0  # no -0.00
+        sentence = (
+            "Step {step} of {name} at ({place[0]:.2f}, {place[1]:.2f}): "
+            "gradients {angle:.0f}° apart{conflict}; losses {losses[0]:.2f} and {losses[1]:.2f}."
         )
-    ]
+        words: dict = dict(name=choice, place=place, angle=degrees, conflict=conflict_texts(degrees))
+        return Table(traces, sentences(sentence, step=steps, losses=losses, **words))

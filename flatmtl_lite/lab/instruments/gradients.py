@@ -11,16 +11,14 @@ from ...diagnostics import angles
 from ..figures.style import GREY, INK, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table, Text
-from .parts.angles import conflict_text
-from .parts.arrows import Arrows
+from ..stage.table import Table
+from .parts.angles import conflict_texts
+from .parts.arrows import Arrows, Directions, Wedge, along
 from .parts.bars import Weights, Worst
-from .parts.directions import Directions
-from .parts.opening import open_stage, position
+from .parts.opening import menu, open_stage, sentences, slider
 from .parts.path import draw_handle
 from .parts.picture import Panel, Picture
-from .parts.steps import along
-from .parts.wedge import Wedge
+from .parts.points import pairs
 from .parts.weighing import METHODS, slopes, verdict, weigh_all
 
 REACH = 2.2
@@ -54,20 +52,10 @@ def gradients_instrument(
     tasks = len(gradients)
     if tasks not in (2, 3):
         raise ValueError(f"Got {tasks} gradients; expected two or three pairs (x, y).")
-    view = _View(tasks)
-    return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe="lab.gradients_instrument({points}, turn={value}, method={choice})",
-        title="Gradients instrument",
-        label=f"turn task {tasks} by (°)",
-        values=[f"{value:.0f}" for value in TURNS.tolist()],
-        index=position(turn, TURNS, "turn"),
-        choices=METHODS,
-        choice=method,
-        points={f"task {k + 1}": point for k, point in enumerate(gradients)},
-        after=after,
-    )
+    recipe = "lab.gradients_instrument({points}, turn={value}, method={choice})"
+    points = {f"task {k + 1}": point for k, point in enumerate(gradients)}
+    controls = slider(f"turn task {tasks} by (°)", TURNS, "turn", turn) | menu("method", METHODS, method)
+    return open_stage("Gradients instrument", _View(tasks), recipe, controls, after, points)
 
 
 class _View:
@@ -92,36 +80,31 @@ class _View:
         S, weights = _turned_weights(points)
         d = weighted_sum(weights, S)
         cosine, chosen, last = slopes(S, d), METHODS.index(choice), len(points) - 1
-        traces: dict[str, Tensor | Text] = {}
-        traces |= self.weights.at(chosen, weights) | self.worst.at(chosen, cosine, d.norm(dim=-1))
         wedge, origin, steps = self.wedge.at(S), torch.zeros_like(S[:, 0]), list(S.unbind(1))
-        resting = {f"gradient-{k}": (origin[:1], steps[k][:1]) for k in range(last)}
-        traces |= wedge | self.resting.at(resting)
-        traces |= self.turning.at({f"gradient-{last}": (origin, steps[last])})
-        traces[f"point-{last}"] = S[:, last:]
         middle = wedge["cone"][:, 16]  # of the wedge's rim
         good = middle * (0.8 * REACH / middle.abs().amax(-1, keepdim=True))
         things = [*steps, good, (2 * steps[0] + steps[1]) / 3]
-        traces |= self.directions.at(chosen, d, things, along(origin, steps))
+        traces = {
+            **self.weights.at(chosen, weights),
+            **self.worst.at(chosen, cosine, d.norm(dim=-1)),
+            **wedge,
+            **self.resting.at({f"gradient-{k}": (origin[:1], steps[k][:1]) for k in range(last)}),
+            **self.turning.at({f"gradient-{last}": (origin, steps[last])}),
+            f"point-{last}": S[:, last:],
+            **self.directions.at(chosen, d, things, along(origin, steps)),
+        }
         largest = (angles(S) * (1 - torch.eye(len(points)))).amax((-2, -1))
-        states = [
-            f"{choice}, {'' if len(points) == 2 else 'up to '}{a:.0f}° apart{conflict_text(a)}: "
-            + verdict(w, c, size)
-            for a, w, c, size in zip(
-                largest.tolist(),
-                weights[chosen].tolist(),
-                cosine[chosen].tolist(),
-                d[chosen].norm(dim=-1).tolist(),
-                strict=True,
-            )
-        ]
+        numbers = zip(*(v[chosen].tolist() for v in (weights, cosine, d.norm(dim=-1))), strict=True)
+        sentence = choice + ("," if last == 1 else ", up to") + " {angle:.0f}° apart{conflict}: {effect}"
+        effects = [verdict(*row) for row in numbers]
+        states = sentences(sentence, angle=largest, conflict=conflict_texts(largest), effect=effects)
         return Table(traces, states)
 
 
 def turned(G: Tensor) -> Tensor:
     """Return the steps (T, 2) with the last one turned by each of ``TURNS``: (N, T, 2)."""
     a = torch.deg2rad(TURNS)
-    rotation = torch.stack([torch.stack([a.cos(), -a.sin()], -1), torch.stack([a.sin(), a.cos()], -1)], -2)
+    rotation = torch.stack([pairs(a.cos(), -a.sin()), pairs(a.sin(), a.cos())], -2)
     return torch.cat([G[:-1].expand(len(a), -1, -1), (rotation @ G[-1]).unsqueeze(1)], 1)
 
 

@@ -8,13 +8,13 @@ from ..figures.style import BLACK, INK, PURPLE, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.arrows import Arrows
+from .parts.arrows import Arrows, along
 from .parts.curve import Curves
 from .parts.labels import Labels
-from .parts.opening import open_stage, position
+from .parts.opening import open_stage, sentences, slider
 from .parts.picture import Picture
+from .parts.points import pairs
 from .parts.space import Space, find_independent, project
-from .parts.steps import along
 
 # All three agree, and the third lies a little to the side of the middle of the other two.
 NARROW = ((0.42, 0.0, 0.91), (-0.42, 0.0, 0.91), (0.0, 0.26, 0.97))
@@ -43,17 +43,9 @@ def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Sta
     Raises:
         ValueError: the length lies outside its range.
     """
-    view = _View()
-    return open_stage(
-        view.picture.figure(),
-        lambda choice: view.table(),
-        recipe="lab.pole_instrument({value})",
-        title="Pole instrument",
-        label="length of task 3's gradient",
-        values=[f"{value:.3g}" for value in LENGTHS.tolist()],
-        index=position(length, LENGTHS, "length"),
-        after=after,
-    )
+    recipe = "lab.pole_instrument({value})"
+    controls = slider("length of task 3's gradient", LENGTHS, "length", length, "{:.3g}".format)
+    return open_stage("Pole instrument", _View(), recipe, controls, after)
 
 
 def published_imtl_g(weights: Tensor) -> Tensor:
@@ -77,9 +69,8 @@ class _View:
 
     def __init__(self) -> None:
         x = dict(range=[0, 1.55], title="length of task 3's gradient")
-        y = dict(
-            range=[-1.7, 1.7], title="⟨sᵢ, d⟩ / ‖sᵢ‖, the same for all i", zeroline=True, zerolinecolor=BLACK
-        )
+        name = "⟨sᵢ, d⟩ / ‖sᵢ‖, the same for all i"
+        y = dict(range=[-1.7, 1.7], title=name, zeroline=True, zerolinecolor=BLACK)
         curves = {f"{uid}-curve": look for uid, look in LOOKS.items()}
         self.space, self.gains = Space(), Curves("what each task gains", x, y, curves)
         self.picture = Picture(self.space, [[self.gains]])
@@ -88,7 +79,7 @@ class _View:
         names |= {f"task {k + 1}": TASKS[k] for k in range(3)}
         self.labels = Labels(self.space, names | {"good for all": INK})
 
-    def table(self) -> Table:
+    def table(self, choice: str) -> Table:
         """Return the table."""
         steps = find_independent(NARROW).expand(len(LENGTHS), 3, 3).clone()
         steps[:, 2] *= (LENGTHS / steps[:, 2].norm(dim=-1)).unsqueeze(-1)
@@ -97,21 +88,21 @@ class _View:
         taken = {uid: weighted_sum(by_divisor[uid], steps) for uid in LOOKS}
         gains = {uid: gain(steps, d) for uid, d in taken.items()}
         camera = torch.full_like(LENGTHS, CAMERA)
+        tips, origin = project(steps, camera), torch.zeros(len(LENGTHS), 2, dtype=torch.float64)
         seen = {uid: project(d.unsqueeze(1), camera)[:, 0] for uid, d in taken.items()}
         seen = {uid: d * (1.15 / d.norm(dim=-1, keepdim=True)).clamp_max(1.0) for uid, d in seen.items()}
-        tips, origin = project(steps, camera), torch.zeros(len(LENGTHS), 2, dtype=torch.float64)
-        traces = self.space.at(steps, camera) | self.arrows.at({uid: (origin, d) for uid, d in seen.items()})
         arrows = [*seen.values(), *tips.unbind(1)]
         face = self.space.edges(steps, camera)[:, :2].mean(1)
-        traces |= self.labels.at([*arrows, face], along(origin, arrows))
-        traces |= self.gains.at(LENGTHS, {f"{uid}-curve": g.clamp(-RIM, RIM) for uid, g in gains.items()})
-        for uid, g in gains.items():
-            traces[f"{uid}-curve"] = broken_at_poles(torch.stack([LENGTHS, g], -1))[None]
-        states = [
-            f"Length {length:.2f}: divided by Σ|β| every task gains {ours:.2f}, divided by Σβ {published:.2f}"
-            f"{' (all get worse)' if published < 0 else ''}."
-            for length, ours, published in zip(
-                LENGTHS.tolist(), gains["ours"].tolist(), gains["published"].tolist(), strict=True
-            )
-        ]
-        return Table(traces, states)
+        traces = {
+            **self.space.at(steps, camera),
+            **self.arrows.at({uid: (origin, d) for uid, d in seen.items()}),
+            **self.labels.at([*arrows, face], along(origin, arrows)),
+            **self.gains.at(LENGTHS, {f"{uid}-curve": g.clamp(-RIM, RIM) for uid, g in gains.items()}),
+            **{f"{uid}-curve": broken_at_poles(pairs(LENGTHS, g))[None] for uid, g in gains.items()},
+        }
+        worse = [" (all get worse)" if g < 0 else "" for g in gains["published"].tolist()]
+        sentence = (
+            "Length {length:.2f}: divided by Σ|β| every task gains {ours:.2f}, "
+            "divided by Σβ {published:.2f}{worse}."
+        )
+        return Table(traces, sentences(sentence, length=LENGTHS, worse=worse, **gains))

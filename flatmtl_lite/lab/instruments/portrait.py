@@ -11,11 +11,11 @@ from ...toy import PROBLEMS, Method, descend
 from ..figures.style import RULES as LOOKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table, Text
+from ..stage.table import Table
 from .parts.curve import Curves
-from .parts.opening import open_stage, position
-from .parts.picture import Picture
-from .parts.plane import Plane
+from .parts.landscape import Plane
+from .parts.opening import menu, open_stage, sentences, slider
+from .parts.picture import Picture, Traces
 from .rules import AGGREGATES
 
 RHOS = torch.linspace(0, 1, 11, dtype=torch.float64)
@@ -41,20 +41,9 @@ def portrait_instrument(
         ValueError: the aggregator is unknown, or ρ lies outside 0 to 1.
     """
     side = SIDE // 2 if os.environ.get("FLATMTL_FAST") == "1" else SIDE
-    view = _View(side)
-    return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe="lab.portrait_instrument(rho={value}, aggregate={choice})",
-        title="Portrait instrument",
-        label="ρ",
-        values=[f"{value:.1f}" for value in RHOS.tolist()],
-        index=position(rho, RHOS, "rho"),
-        choices=list(AGGREGATES),
-        choice=aggregate,
-        choice_label="aggregator",
-        after=after,
-    )
+    recipe = "lab.portrait_instrument(rho={value}, aggregate={choice})"
+    controls = slider("ρ", RHOS, "rho", rho, "{:.1f}".format) | menu("aggregator", AGGREGATES, aggregate)
+    return open_stage("Portrait instrument", _View(side), recipe, controls, after)
 
 
 def starts(side: int = SIDE) -> Tensor:
@@ -104,15 +93,12 @@ class _View:
         kept = paths.unflatten(2, square)[:, :, ::2, ::2].flatten(2, 3)[..., PATH_STEPS, :]
         counts = count_ends(paths[..., -1, :], self.bottoms)
         flat = {f"flat-{rule}": counts[k, :, 1].double() for k, rule in enumerate(RULES)}
-        traces: dict[str, Tensor | Text] = {**self.flat.at(RHOS, flat)}
+        traces: Traces = {**self.flat.at(RHOS, flat)}
         for k, (rule, plane) in enumerate(self.planes.items()):
             rows = slice(1) if rule == "erm" else slice(None)  # the slider does not move it
-            words = [f"{a} sharp,<br>{b} flat, {c} neither" for a, b, c in counts[k].tolist()]
+            words = sentences("{n[0]} sharp,<br>{n[1]} flat, {n[2]} neither", n=counts[k])
             traces |= plane.at(kept[k, rows], paths[k, rows, :, -1], words)
-        states = [
-            f"ρ = {value:.1f}, {choice}; ends in the flat valley: "
-            + ", ".join(f"{rule} {flat}" for rule, flat in zip(RULES, row, strict=True))
-            + "."
-            for value, row in zip(RHOS.tolist(), counts[..., 1].T.tolist(), strict=True)
-        ]
-        return Table(traces, states)
+        flats = counts[..., 1].T.tolist()
+        ends = [", ".join(f"{rule} {n}" for rule, n in zip(RULES, row, strict=True)) for row in flats]
+        sentence = "ρ = {rho:.1f}, {choice}; ends in the flat valley: {ends}."
+        return Table(traces, sentences(sentence, choice=choice, rho=RHOS, ends=ends))

@@ -7,30 +7,31 @@ from torch import Tensor
 
 from ...aggregation import Mean, PCGrad
 from ...decomposition import combine
+from ...perturbation import SAMO
 from ...toy import Method, Problem, decompose, descend, epsilon
 from ..figures.landscape import grid
-from ..figures.style import PARTS, TASKS
+from ..figures.style import FLAT, LOSS, PARTS, SAM, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table, Text
-from .parts.angles import degrees_text, flat_part, part_angles
-from .parts.arrows import Arrows
+from ..stage.table import Table
+from .parts.angles import degrees_texts, flat_part, part_angles
+from .parts.arrows import Arrows, along
 from .parts.curve import DEGREES, Curves
 from .parts.cut import Cut
 from .parts.labels import Labels
 from .parts.landscape import Landscape
 from .parts.lens import Lens
-from .parts.looks import Ball, Looks
-from .parts.opening import POSITIONS, find_problem, open_stage, position
-from .parts.path import Path, draw_handle
+from .parts.opening import POSITIONS, find_problem, menu, open_stage, sentences, slider
+from .parts.path import Ball, Looks, Path, draw_handle
 from .parts.picture import Picture
-from .parts.steps import along
 
 # Each table makes a new method, so that an aggregator with random draws begins with the same seed.
 FLAT_DESCENTS = {
     "mean, one ε for all": lambda: Method(Mean(), "direct", "mean"),
     "mean, ε per task": lambda: Method(Mean(), "direct"),
     "mean, adaptive ε": lambda: Method(Mean(), "direct", adaptive=True),
+    "SAMO": lambda: Method(Mean(), "direct", SAMO()),
+    "SAMO, a coin": lambda: Method(Mean(), "direct", SAMO(local="coin")),
     "PCGrad, direct": lambda: Method(PCGrad(), "direct"),
     "PCGrad, decomposed": lambda: Method(PCGrad()),
 }
@@ -59,20 +60,10 @@ def rho_instrument(
     """
     landscape = find_problem(problem)
     rhos = torch.linspace(0, landscape.rho, POSITIONS, dtype=torch.float64)
-    view = _View(landscape, rhos)
-    return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe=f"lab.rho_instrument({problem!r}, rho={{value}}, start={{point}}, method={{choice}})",
-        title="ρ instrument",
-        label="ρ",
-        values=[f"{value:.4g}" for value in rhos.tolist()],
-        index=position(rho, rhos, "rho"),
-        choices=list(FLAT_DESCENTS),
-        choice=method,
-        points={"start": landscape.starts[0] if start is None else start},
-        after=after,
-    )
+    recipe = f"lab.rho_instrument({problem!r}, rho={{value}}, start={{point}}, method={{choice}})"
+    points = {"start": landscape.starts[0] if start is None else start}
+    controls = slider("ρ", rhos, "rho", rho) | menu("method", FLAT_DESCENTS, method)
+    return open_stage("ρ instrument", _View(landscape, rhos), recipe, controls, after, points)
 
 
 class _View:
@@ -91,10 +82,10 @@ class _View:
         self.within = Curves("angle between loss and flat part", rho_axis, DEGREES, within)
         self.picture = Picture(self.plane, [self.lenses, [self.cut], [self.between]], [self.within])
         self.ball, self.path = Ball(self.plane), Path(self.plane)
-        self.steps = Arrows(self.plane, {part: PARTS[part]["color"] for part in ("sam", "loss", "flat")})
+        self.steps = Arrows(self.plane, {"sam": SAM, "loss": LOSS, "flat": FLAT})
         self.looks = Looks(self.plane, {f"look-{k}": color for k, color in enumerate(colors.values())})
         draw_handle(self.plane)
-        steps = {name: PARTS[part]["color"] for part, name in (("loss",) * 2, ("flat",) * 2, ("sam", "SAM"))}
+        steps = {"loss": LOSS, "flat": FLAT, "SAM": SAM}
         stars = {name if k else f"{name} looks here": c for k, (name, c) in enumerate(colors.items())}
         self.labels = Labels(self.plane, steps | stars)
 
@@ -105,48 +96,40 @@ class _View:
         d = decompose(self.landscape, theta, rhos, method)
         path = descend(self.landscape, theta, rhos, [method])[0]
         eps = epsilon(self.landscape, d.loss, theta, rhos, method).expand_as(d.loss)
-        degrees = part_angles(d)
-        traces: dict[str, Tensor | Text] = {}
-        traces |= self.ball.at(theta[0], rhos, method.adaptive) | self.path.at(path)
         loss, sam = (-combine(d, FLAT_DESCENTS[choice]().aggregate, rule) for rule in ("erm", method.combine))
         scale = REACH * self.plane.height / sam.norm(dim=-1).amax().clamp_min(1e-12)
         loss, flat = scale * loss, scale * (sam - loss)  # flat: what flatness adds to the step
-        traces |= self.steps.at(
-            {"loss": (theta, loss), "flat": (theta + loss, flat), "sam": (theta, loss + flat)}
-        )
         looks = list((theta.unsqueeze(1) + eps).unbind(1))
-        traces |= self.looks.at(theta[0], {f"look-{k}": look for k, look in enumerate(looks)})
-        hidden = (rhos < 1e-9).unsqueeze(-1)  # at ρ = 0 there is neither a flat part nor a place to look
-        shown = [place.masked_fill(hidden, torch.nan) for place in (theta + loss + flat / 2, *looks)]
+        ball = self.ball.at(theta[0], rhos, method.adaptive)
         aside = self._aside(loss, flat)  # each name on its arrow's own side
-        sam = (theta + loss + flat + aside).masked_fill(hidden, torch.nan)  # there it is the loss step
-        things = [theta + loss / 2 - aside, shown[0], sam, *shown[1:]]
-        ball = self.ball.at(theta[0], rhos, method.adaptive)["ball"]
-        around = [path[:, ::2], ball[:, ::4], along(theta, [loss, loss + flat])]
-        traces |= self.labels.at(things, torch.cat(around, 1))
+        things = [theta + loss / 2 - aside, theta + loss + flat / 2, theta + loss + flat + aside, *looks]
+        hidden = (rhos < 1e-9).unsqueeze(-1)  # at ρ = 0 there is neither a flat part nor a place to look
+        things[1:] = [thing.masked_fill(hidden, torch.nan) for thing in things[1:]]
+        around = [path[:, ::2], ball["ball"][:, ::4], along(theta, [loss, loss + flat])]
+        degrees = part_angles(d)
+        arrows = {"loss": (theta, loss), "flat": (theta + loss, flat), "sam": (theta, loss + flat)}
+        traces = {
+            **ball,
+            **self.path.at(path),
+            **self.steps.at(arrows),
+            **self.looks.at(theta[0], {f"look-{k}": look for k, look in enumerate(looks)}),
+            **self.labels.at(things, torch.cat(around, 1)),
+            **self.cut.at(self.landscape.losses, theta[0], eps[-1], eps.norm(dim=-1)[:, 0]),
+            **self.between.at(rhos, degrees),
+            **self.within.at(rhos, degrees),
+        }
         for k, lens in enumerate(self.lenses):
             traces |= lens.at(-d.loss[:, k], -flat_part(d)[:, k])
-        traces |= self.cut.at(self.landscape.losses, theta[0], eps[-1], eps.norm(dim=-1)[:, 0])
-        traces |= self.between.at(rhos, degrees) | self.within.at(rhos, degrees)
-        return Table(traces, _states(rhos, degrees, path, self.landscape))
+        between = {part: degrees_texts(degrees[f"between-{part}"]) for part in BETWEEN}
+        mean = self.landscape.losses(path[:, -1:]).mean(-1)
+        sentence = (
+            "ρ = {rho:.4g}: loss parts {loss} apart, flat parts {flat}, SAM {sam}; "
+            "the path ends at ({end[0]:.2f}, {end[1]:.2f}), mean loss {mean:.3f}."
+        )
+        return Table(traces, sentences(sentence, rho=rhos, end=path[:, -1], mean=mean, **between))
 
     def _aside(self, loss: Tensor, flat: Tensor) -> Tensor:
         """Return a short way (N, 2) across the loss step, to the side where the sum lies."""
         unit = loss / loss.norm(dim=-1, keepdim=True).clamp_min(1e-12)
         across = flat - (flat * unit).sum(-1, keepdim=True) * unit
         return 12 / min(self.plane.unit) * across / across.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-
-
-def _states(rhos: Tensor, degrees: dict[str, Tensor], path: Tensor, landscape: Problem) -> list[str]:
-    mean_losses = landscape.losses(path[:, -1:]).mean(-1)
-    return [
-        f"ρ = {value:.4g}: loss parts {degrees_text(losses)} apart, flat parts {degrees_text(flats)}, "
-        f"SAM {degrees_text(sams)}; the path ends at ({x:.2f}, {y:.2f}), mean loss {mean:.3f}."
-        for value, losses, flats, sams, (x, y), mean in zip(
-            rhos.tolist(),
-            *(degrees[f"between-{part}"].tolist() for part in BETWEEN),
-            path[:, -1].tolist(),
-            mean_losses.tolist(),
-            strict=True,
-        )
-    ]

@@ -1,5 +1,6 @@
 """The rules instrument: one ρ, one aggregator, and the five ways to use it."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,17 +13,15 @@ from ..figures.parting import degrees
 from ..figures.style import RULES as LOOKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table, Text
-from .parts.along import Along
-from .parts.angles import degrees_text
-from .parts.curve import DEGREES, Curves
+from ..stage.table import Table
+from .parts.angles import degrees_texts
+from .parts.curve import DEGREES, Along, Curves
 from .parts.landscape import Landscape
-from .parts.opening import find_problem, open_stage, position
-from .parts.path import draw_handle
-from .parts.paths import Paths
+from .parts.lens import Steps
+from .parts.opening import find_problem, menu, open_stage, sentences, slider
+from .parts.path import Paths, draw_handle
 from .parts.picture import Picture
 from .parts.points import thin_path
-from .parts.steps import Steps
 
 # The two rules that the learner compares are drawn last, so that no other rule hides them.
 DRAWN = ("second", "each", "erm", "direct", "decomposed")
@@ -61,22 +60,12 @@ def rules_instrument(
         raise ValueError(
             f"Got rules={rules!r}; expected direct, decomposed, and maybe others of {', '.join(RULES)}."
         )
-    view = _View(landscape, rhos, [rule for rule in DRAWN if rule in rules])
     others = "" if set(rules) == set(COMPARED) else f", rules={tuple(rules)!r}"
-    return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe=f"lab.rules_instrument({problem!r}, {{value}}, {{point}}, {{choice}}{others})",
-        title="Rules instrument",
-        label="ρ",
-        values=[f"{value:.4g}" for value in rhos.tolist()],
-        index=position(rho, rhos, "rho"),
-        choices=list(AGGREGATES),
-        choice=aggregate,
-        choice_label="aggregator",
-        points={"θ": landscape.starts[0] if point is None else point},
-        after=after,
-    )
+    recipe = f"lab.rules_instrument({problem!r}, {{value}}, {{point}}, {{choice}}{others})"
+    points = {"θ": landscape.starts[0] if point is None else point}
+    view = _View(landscape, rhos, [rule for rule in DRAWN if rule in rules])
+    controls = slider("ρ", rhos, "rho", rho) | menu("aggregator", AGGREGATES, aggregate)
+    return open_stage("Rules instrument", view, recipe, controls, after, points)
 
 
 class _View:
@@ -85,26 +74,18 @@ class _View:
     def __init__(self, landscape: Problem, rhos: Tensor, rules: Sequence[str]):
         self.landscape, self.rhos, self.rules = landscape, rhos, rules
         self.others = [rule for rule in ("direct", "second", "each") if rule in rules]
-        rho_axis, step_axis = (
-            dict(range=[0, landscape.rho], title="ρ"),
-            dict(range=[0, landscape.steps], title="step"),
-        )
+        rho_axis = dict(range=[0, landscape.rho], title="ρ")
+        step_axis = dict(range=[0, landscape.steps], title="step")
         (left, right), (bottom, top) = landscape.window
-        farthest = 0.5 * ((right - left) ** 2 + (top - bottom) ** 2) ** 0.5
-        lines = {rule: {key: LOOKS[rule][key] for key in ("color", "dash")} for rule in LOOKS}
-        self.plane = Landscape(landscape)
-        self.lens = Steps(
-            "the steps at θ", {f"arrow-{rule}": (rule, LOOKS[rule]["color"]) for rule in rules}, ZOOM
-        )
-        self.way = Along(
-            "way", "direct to decomposed:<br>angle on the way", step_axis, DEGREES, lines["direct"]
-        )
-        gap = dict(range=[0, farthest], title="distance")
-        ends = {"ends": ("", lines["direct"])}
-        self.ends = Curves(
-            "direct to decomposed:<br>distance of the ends", rho_axis, gap, ends, origin=0, room=2
-        )
+        gap = dict(range=[0, 0.5 * math.hypot(right - left, top - bottom)], title="distance")
+        lines = {rule: dict(color=look["color"], dash=look["dash"]) for rule, look in LOOKS.items()}
+        arrows = {f"arrow-{rule}": (rule, LOOKS[rule]["color"]) for rule in rules}
         angles = {f"angle-{rule}": (rule, lines[rule]) for rule in self.others}
+        self.plane, self.lens = Landscape(landscape), Steps("the steps at θ", arrows, ZOOM)
+        title, look = "direct to decomposed:<br>", lines["direct"]
+        self.way = Along("way", title + "angle on the way", step_axis, DEGREES, look)
+        ends = {"ends": ("", look)}
+        self.ends = Curves(title + "distance of the ends", rho_axis, gap, ends, origin=0, room=2)
         self.angles = Curves("angle with the decomposed step, at θ", rho_axis, DEGREES, angles)
         self.picture = Picture(self.plane, [[self.lens], [self.way, self.ends]], [self.angles])
         self.paths = Paths(self.plane, {rule: LOOKS[rule] for rule in rules})
@@ -124,24 +105,19 @@ class _View:
         steps = torch.linspace(0, landscape.steps, walk.shape[-2], dtype=torch.float64)
         distance = (paths["direct"][:, -1] - paths["decomposed"][:, -1]).norm(dim=-1)
         angles = {f"angle-{rule}": degrees(here[rule], here["decomposed"]) for rule in self.others}
-        traces: dict[str, Tensor | Text] = {}
-        traces |= self.paths.at({rule: path[:1] if rule == "erm" else path for rule, path in paths.items()})
-        traces |= self.lens.at({f"arrow-{rule}": -direction for rule, direction in here.items()})
-        traces |= (
-            self.way.at(steps, way) | self.ends.at(rhos, {"ends": distance}) | self.angles.at(rhos, angles)
+        traces = {
+            **self.paths.at({rule: path[:1] if rule == "erm" else path for rule, path in paths.items()}),
+            **self.lens.at({f"arrow-{rule}": -direction for rule, direction in here.items()}),
+            **self.way.at(steps, way),
+            **self.ends.at(rhos, {"ends": distance}),
+            **self.angles.at(rhos, angles),
+        }
+        angle, most = (degrees_texts(a) for a in (angles["angle-direct"], way.nan_to_num(0.0).amax(-1)))
+        sentence = (
+            "ρ = {rho:.4g}: direct and decomposed {angle} apart at θ, up to {most} on the way; "
+            "their ends {gap:.2f} apart."
         )
-        states = [
-            f"ρ = {value:.4g}: direct and decomposed {degrees_text(angle)} apart at θ, "
-            f"up to {degrees_text(most)} on the way; their ends {gap:.2f} apart."
-            for value, angle, most, gap in zip(
-                rhos.tolist(),
-                angles["angle-direct"].tolist(),
-                way.nan_to_num(0.0).amax(-1).tolist(),
-                distance.tolist(),
-                strict=True,
-            )
-        ]
-        return Table(traces, states)
+        return Table(traces, sentences(sentence, rho=rhos, angle=angle, most=most, gap=distance))
 
 
 def directions(

@@ -9,17 +9,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...diagnostics import ascent
 from ..figures.axes import decades
-from ..figures.style import BLACK, FLAT, GREY, ORANGE, SAM, TASK_DASHES, TASKS
+from ..figures.style import BLACK, FLAT, GREY, ORANGE, SAM, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.curve import Curves
-from .parts.lines import Lines, draw_dots
-from .parts.opening import POSITIONS, open_stage, position
+from .ball import worst_points
+from .parts.curve import Curves, Lines, Stems, task_styles
+from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
 from .parts.picture import Panel, Picture
-from .parts.stems import Stems
+from .parts.points import pairs
 
 UNITS = 8
 RHO, RHO_ADAPTIVE = 0.1, 0.1
@@ -95,41 +94,23 @@ def measured(theta: Tensor, value: Callable[[Tensor], Tensor]) -> dict[str, Tens
         "sharpness", "adaptive", "top" and "trace", (A,) each, and "direction" (A, P), the unit vector to
         the worst point that ten steps find.
     """
-    sharpness, worst = _worst_rise(theta, value, RHO, torch.ones_like(theta))
-    adaptive, _ = _worst_rise(theta, value, RHO_ADAPTIVE, theta.abs())
-    away = worst - theta
-    direction = away / away.norm(dim=-1, keepdim=True)
-    curvature = _hessians(theta, value)
-    top = torch.linalg.eigvalsh(curvature)[:, -1]
-    trace = curvature.diagonal(dim1=-2, dim2=-1).sum(-1)
-    return dict(sharpness=sharpness, adaptive=adaptive, top=top, trace=trace, direction=direction)
 
+    def slope(weights: Tensor) -> Tensor:
+        return torch.func.grad(lambda at: value(at).sum())(weights)
 
-def _worst_rise(
-    theta: Tensor, value: Callable[[Tensor], Tensor], rho: float, scale: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the largest rise (A,) on ten steps of ascent in units of ``scale``, and its point (A, P)."""
+    def worst(rho: float, scale: Tensor) -> Tensor:
+        return worst_points(slope, value, theta, theta.new_full((len(theta),), rho), scale)[1]
 
-    def total(weights: Tensor) -> Tensor:
-        return value(weights).sum()
-
-    slope = torch.func.grad(total)
-
-    def scaled_slope(u: Tensor) -> Tensor:
-        return scale * slope(theta + scale * u)
-
-    visited = [theta + scale * u for u in ascent(scaled_slope, torch.zeros_like(theta), rho, 10)]
-    rises = torch.stack([value(weights) for weights in visited]) - value(theta)
-    rise, step = rises.max(0)
-    return rise, torch.stack(visited)[step, torch.arange(len(theta))]
-
-
-def _hessians(theta: Tensor, value: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the Hessian (A, P, P) of the loss at each scale."""
-    theta = theta.clone().requires_grad_()
-    (grads,) = torch.autograd.grad(value(theta).sum(), theta, create_graph=True)
-    rows = [torch.autograd.grad(g.sum(), theta, retain_graph=True)[0] for g in grads.unbind(-1)]
-    return torch.stack(rows, -1)
+    plain, adaptive = worst(RHO, torch.ones_like(theta)), worst(RHO_ADAPTIVE, theta.abs())
+    away = plain - theta
+    curvature = torch.func.vmap(torch.func.jacrev(torch.func.grad(value)))(theta)
+    return {
+        "sharpness": value(plain) - value(theta),
+        "adaptive": value(adaptive) - value(theta),
+        "top": torch.linalg.eigvalsh(curvature)[:, -1],
+        "trace": curvature.diagonal(dim1=-2, dim2=-1).sum(-1),
+        "direction": away / away.norm(dim=-1, keepdim=True),
+    }
 
 
 def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Prediction | None = None) -> Stage:
@@ -146,20 +127,9 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
     Raises:
         ValueError: ``loss`` is unknown, or α lies outside 1/10 to 10.
     """
-    view = _View()
-    return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe="lab.scale_instrument(alpha={value}, loss={choice})",
-        title="Scale instrument",
-        label="α",
-        values=[f"{a:.3g}" for a in ALPHAS.tolist()],
-        index=position(alpha, ALPHAS, "alpha"),
-        choices=list(SCALED),
-        choice=loss,
-        choice_label="loss",
-        after=after,
-    )
+    recipe = "lab.scale_instrument(alpha={value}, loss={choice})"
+    controls = slider("α", ALPHAS, "alpha", alpha, "{:.3g}".format) | menu("loss", SCALED, loss)
+    return open_stage("Scale instrument", _View(), recipe, controls, after)
 
 
 class _View:
@@ -171,9 +141,9 @@ class _View:
         self.function = Panel("what the network computes, and the data", x, y)
         inputs, targets = points()
         for k, symbol in enumerate(("circle", "square")):
-            draw_dots(self.function, inputs.tolist(), targets[:, k].tolist(), TASKS[k], symbol)
-        tasks = {f"task-{k}": (f"task {k + 1}", dict(color=TASKS[k], dash=TASK_DASHES[k])) for k in range(2)}
-        self.computed = Lines(self.function, tasks)
+            data = dict(x=inputs.tolist(), y=targets[:, k].tolist())
+            self.function.dots(None, TASKS[k], symbol, size=7, edge=0, marker_opacity=0.7, **data)
+        self.computed = Lines(self.function, task_styles("task"))
         ticks: dict = dict(tickvals=[UNITS - 0.5, 3 * UNITS - 0.5], ticktext=["first layer", "heads"])
         place = ticks | dict(range=[-1, 4 * UNITS], ticks="", showgrid=False)
         self.weights = Panel("size of each weight", place, dict(range=[-3, 2], **decades(-3, 1)))
@@ -203,26 +173,18 @@ class _View:
         section = value(theta[:, None] + ALONG[:, None] * measures["direction"][:, None])
         computed = outputs(theta, INPUTS)
         place = torch.arange(4 * UNITS, dtype=theta.dtype).expand(POSITIONS, -1)
-        sizes = torch.stack([place, theta[:, : 4 * UNITS].abs()], -1)
-        feet = torch.stack([place, torch.full_like(place, 1e-3)], -1)
+        dots, feet = pairs(place, theta[:, : 4 * UNITS].abs()), pairs(place, 1e-3)
         first, heads = slice(2 * UNITS), slice(2 * UNITS, None)
-        traces = self.first.at(sizes[:, first], feet[:, first])
-        traces |= self.heads.at(sizes[:, heads], feet[:, heads])
-        sections = {"now": section, "before": section[UNSCALED][None]}
-        traces |= self.lines.at(
-            {uid: torch.stack([ALONG.expand_as(s), s], -1) for uid, s in sections.items()}
+        lines = {"now": pairs(ALONG, section), "before": pairs(ALONG, section[UNSCALED])[None]}
+        traces = {
+            **self.first.at(dots[:, first], feet[:, first]),
+            **self.heads.at(dots[:, heads], feet[:, heads]),
+            **self.lines.at(lines),
+            **self.computed.at({f"task-{k}": pairs(INPUTS, computed[..., k]) for k in range(2)}),
+            **self.measures.at(ALPHAS, ratios),
+        }
+        sentence = (
+            "α = {alpha:.3g}: {choice} {loss:.4f}; sharpness ×{sharpness:.2g}, top eigenvalue ×{top:.2g}, "
+            "trace ×{trace:.2g}, adaptive ×{adaptive:.2g}."
         )
-        curves = torch.stack([INPUTS[:, None].expand_as(computed), computed], -1)
-        traces |= self.computed.at({f"task-{k}": curves[:, :, k] for k in range(2)})
-        traces |= self.measures.at(ALPHAS, ratios)
-        states = [
-            f"α = {a:.3g}: {choice} {here:.4f}; sharpness ×{s:.2g}, top eigenvalue ×{t:.2g}, trace ×{r:.2g}, "
-            f"adaptive ×{d:.2g}."
-            for a, here, s, t, r, d in zip(
-                ALPHAS.tolist(),
-                value(theta).tolist(),
-                *(ratios[uid].tolist() for uid in ("sharpness", "top", "trace", "adaptive")),
-                strict=True,
-            )
-        ]
-        return Table(traces, states)
+        return Table(traces, sentences(sentence, choice=choice, alpha=ALPHAS, loss=value(theta), **ratios))

@@ -1,6 +1,5 @@
 """The snapshot instrument: one ρ on the recorded gradients of a real run."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -8,15 +7,14 @@ from torch import Tensor
 
 from ...diagnostics import cosines_of_gramian, rule_cosine
 from ..figures.axes import whole_decades
-from ..figures.style import GREEN, TASK_DASHES, TASKS
+from ..figures.style import GREEN
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table, Text
-from .parts.angle_rows import AngleRows
-from .parts.angles import degrees_text
-from .parts.curve import Curves
+from ..stage.table import Table
+from .parts.angles import AngleRows, degrees_between, degrees_texts
+from .parts.curve import Curves, task_styles
 from .parts.labels import Title
-from .parts.opening import open_stage, position
+from .parts.opening import menu, open_stage, sentences, slider
 from .parts.picture import Picture
 from .parts.recorded import Snapshots, read_snapshots, shorten
 from .parts.weighing import GRAMIAN_METHODS, METHODS
@@ -60,20 +58,12 @@ def snapshot_instrument(
         raise ValueError(f"Got tasks={tasks} for snapshots of {T} tasks; expected a name for each.")
     agreement = {name: rule_cosines(snapshot["gramians"], method) for name, snapshot in recorded.items()}
     braced = repr(lines).replace("{", "{{").replace("}", "}}")
+    recipe = f"lab.snapshot_instrument({braced}, {tasks!r}, {{value}}, {method!r}, {{choice}})"
+    rho = rhos[0].item() if rho is None else rho
+    shown = list(recorded)[-1] if shown is None else shown
+    controls = slider("ρ", rhos, "rho", rho, "{:.7g}".format) | menu("snapshot", recorded, shown)
     view = _View(rhos, recorded, agreement, tasks, method)
-    return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe=f"lab.snapshot_instrument({braced}, {tasks!r}, {{value}}, {method!r}, {{choice}})",
-        title="Snapshot instrument",
-        label="ρ",
-        values=[f"{value:.7g}" for value in rhos.tolist()],
-        index=0 if rho is None else position(rho, rhos, "rho"),
-        choices=list(recorded),
-        choice=list(recorded)[-1] if shown is None else shown,
-        choice_label="snapshot",
-        after=after,
-    )
+    return open_stage("Snapshot instrument", view, recipe, controls, after)
 
 
 def rule_cosines(gramians: Tensor, method: str) -> Tensor:
@@ -89,28 +79,17 @@ def gramian_angles(gramians: Tensor) -> dict[str, Tensor]:
     "loss" (1, pairs) and "flat" (R, pairs) are the angles between tasks; "intra" (R, T) are the angles
     within each task. The angle of a part that is 0 is NaN.
     """
-    T = gramians.shape[-1] // 2
-    absent = gramians.diagonal(dim1=-2, dim2=-1).sqrt() == 0
-    C = cosines_of_gramian(gramians).masked_fill(absent.unsqueeze(-1) | absent.unsqueeze(-2), torch.nan)
-    degrees = torch.rad2deg(torch.acos(C))
+    T, degrees = gramians.shape[-1] // 2, degrees_between(cosines_of_gramian(gramians))
     i, j = torch.triu_indices(T, T, offset=1)
-    return {
-        "loss": degrees[:1, i, j],
-        "flat": degrees[:, T + i, T + j],
-        "intra": degrees[:, range(T), range(T, 2 * T)],
-    }
+    within = degrees[:, range(T), range(T, 2 * T)]
+    return {"loss": degrees[:1, i, j], "flat": degrees[:, T + i, T + j], "intra": within}
 
 
 class _View:
     """The picture of the instrument, and the table that fills it."""
 
     def __init__(
-        self,
-        rhos: Tensor,
-        recorded: Snapshots,
-        agreement: Mapping[str, Tensor],
-        tasks: Sequence[str],
-        method: str,
+        self, rhos: Tensor, recorded: Snapshots, agreement: dict[str, Tensor], tasks: list[str], method: str
     ):
         self.rhos, self.recorded, self.agreement, self.method = rhos, recorded, agreement, method
         self.tasks = range(len(tasks))
@@ -119,15 +98,15 @@ class _View:
         lowest = torch.cat(list(agreement.values())).min().item()
         room = 0.15 * (1 - lowest) + 1e-4
         x = _rho_axis(rhos)
-        looks = {k: dict(color=TASKS[k], dash=TASK_DASHES[k]) for k in self.tasks}
         self.angles = AngleRows(tasks)
+        flat = task_styles("norms", tasks)
+        thin = task_styles("loss-norm", tasks)
+        loss = {uid: ("", look | dict(width=1.2)) for uid, (_, look) in thin.items()}
         y = whole_decades(squares[squares > 0].sqrt())
-        flat = {f"norms-{k}": (tasks[k], look) for k, look in looks.items()}
-        loss = {f"loss-norm-{k}": ("", look | dict(width=1.2)) for k, look in looks.items()}
-        self.norms = Curves(None, x, y, flat | loss, share=1.3, room=2)
+        self.norms = Curves(None, x, y, {**flat, **loss}, share=1.3, room=2)
         self.head = Title(self.norms, "norms title")
-        curves = {f"losses-{k}": (tasks[k], look) for k, look in looks.items()}
-        self.losses = Curves("losses at θ+ε", x, dict(range=[0, 1.08 * losses.max().item()]), curves)
+        y = dict(range=[0, 1.08 * losses.max().item()])
+        self.losses = Curves("losses at θ+ε", x, y, task_styles("losses", tasks))
         same = {"same": ("", dict(color=GREEN))}
         y = dict(range=[lowest - room, 1 + room], nticks=4)
         self.same = Curves(f"cos(decomposed, direct), {method}", x, y, same, share=0.8)
@@ -139,23 +118,26 @@ class _View:
         gramians, perturbed_losses = (self.recorded[choice][key] for key in ("gramians", "perturbed_losses"))
         T, angles = len(self.tasks), gramian_angles(gramians)
         norms = gramians.diagonal(dim1=-2, dim2=-1).sqrt()
+        parts = {f"norms-{k}": norms[:, T + k] for k in self.tasks}
         ratios = (norms[:, T:] / norms[:, :T]).tolist()
-        traces: dict[str, Tensor | Text] = {
+        head = "norms of flat parts (thin: loss)<br>flat / loss: "
+        traces = {
             **self.angles.at(angles),
             **self.same.at(rhos, {"same": agreement}),
+            **self.norms.at(rhos, parts | {f"loss-norm-{k}": norms[:, k] for k in self.tasks}),
+            **self.head.at([head + ", ".join(f"{ratio:.2g}" for ratio in row) for row in ratios]),
+            **self.losses.at(rhos, {f"losses-{k}": perturbed_losses[:, k] for k in self.tasks}),
         }
-        parts = {f"norms-{k}": norms[:, T + k] for k in self.tasks}
-        traces |= self.norms.at(rhos, parts | {f"loss-norm-{k}": norms[:, k] for k in self.tasks})
-        head = "norms of flat parts (thin: loss)<br>flat / loss: "
-        traces |= self.head.at([head + ", ".join(f"{ratio:.2g}" for ratio in row) for row in ratios])
-        traces |= self.losses.at(rhos, {f"losses-{k}": perturbed_losses[:, k] for k in self.tasks})
-        widest = {part: angles[part].nan_to_num(-1).amax(-1).tolist() for part in ("loss", "flat")}
-        states = [
-            f"ρ = {value:.7g}: flat parts up to {_angle_text(flat)} apart, loss parts "
-            f"{_angle_text(widest['loss'][0])}; cos(decomposed, direct) {cosine:.3f}, {self.method}."
-            for value, flat, cosine in zip(rhos.tolist(), widest["flat"], agreement.tolist(), strict=True)
-        ]
-        return Table(traces, states)
+        widest = {part: angles[part].nan_to_num(-1).amax(-1) for part in ("loss", "flat")}
+        loss, flat = (degrees_texts(a.masked_fill(a < 0, torch.nan)) for a in widest.values())
+        sentence = (
+            "ρ = {rho:.7g}: flat parts up to {flat} apart, loss parts {loss}; "
+            "cos(decomposed, direct) {cosine:.3f}, {method}."
+        )
+        return Table(
+            traces,
+            sentences(sentence, rho=rhos, flat=flat, loss=loss[0], cosine=agreement, method=self.method),
+        )
 
 
 def _rho_axis(rhos: Tensor) -> dict:
@@ -163,7 +145,3 @@ def _rho_axis(rhos: Tensor) -> dict:
     low, high = rhos[[0, -1]].log10().tolist()
     axis = dict(type="log", range=[low - 0.05, high + 0.05], title="ρ")
     return axis | dict(tickvals=ticks, ticktext=[f"{rho:.2g}" for rho in ticks])
-
-
-def _angle_text(angle: float) -> str:
-    return degrees_text(math.nan if angle < 0 else angle)

@@ -6,23 +6,21 @@ from torch import Tensor
 from ...decomposition import Decomposition
 from ...perturbation import worst_case
 from ...toy import ACTIVATIONS, Method, TinyNet, decompose
-from ..figures.style import GREY, PARTS, TASK_DASHES, TASKS
+from ..figures.style import GREY, PARTS, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.angles import degrees_text, flat_part, part_angles
-from .parts.curve import Curves
-from .parts.dial import Dial
-from .parts.lines import Lines, draw_line
-from .parts.opening import POSITIONS, open_stage, position
+from .parts.angles import Dial, degrees_texts, flat_part, part_angles
+from .parts.curve import Curves, Lines, draw_line, task_styles
+from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
 from .parts.picture import Panel, Picture
+from .parts.points import pairs
 
 DECADES = (-3, 0.5)
 RHOS = torch.logspace(*DECADES, POSITIONS, dtype=torch.float64)
 # points of the step between two slider positions, and the number of points that the zoom shows
 FINER, SHOWN = 3, 120
 SHARES = {"0.01%": 1e-4, "0.1%": 1e-3, "1%": 1e-2, "10%": 0.1, "100%": 1}
-SUBSCRIPTS = "₁₂"
 # smooth nets -> the dash of the curve and the side of its name. ReLU would give the prediction away.
 GREYS = {"tanh": ("dash", "top left"), "softplus": ("dot", "bottom right")}
 # uid of a needle -> its name and its look
@@ -45,20 +43,9 @@ def split_instrument(rho: float = 0.001, activation: str = "ReLU", after: Predic
     Raises:
         ValueError: the activation is unknown, or ρ lies outside the range.
     """
-    view = _View()
-    return open_stage(
-        view.picture.figure(),
-        view.table,
-        recipe="lab.split_instrument(rho={value}, activation={choice})",
-        title="Split instrument",
-        label="ρ",
-        values=[f"{value:.3g}" for value in RHOS.tolist()],
-        index=position(rho, RHOS, "rho"),
-        choices=list(ACTIVATIONS),
-        choice=activation,
-        choice_label="activation",
-        after=after,
-    )
+    recipe = "lab.split_instrument(rho={value}, activation={choice})"
+    controls = slider("ρ", RHOS, "rho", rho, "{:.3g}".format) | menu("activation", ACTIVATIONS, activation)
+    return open_stage("Split instrument", _View(), recipe, controls, after)
 
 
 def split(net: TinyNet, rhos: Tensor) -> tuple[Decomposition, Tensor, Tensor]:
@@ -92,20 +79,18 @@ def zoom(
     along = torch.cat([torch.zeros(1), ratio ** torch.arange(1 - SHOWN, 1)])
     end = rhos[:, None] * curvature
     largest = torch.maximum(growth.abs().amax(-1), end.abs())
-    slope = torch.stack([along.expand_as(growth), growth / largest.unsqueeze(-1)], -1)
+    slope = pairs(along, growth / largest.unsqueeze(-1))
     line = torch.stack([torch.zeros_like(end), end / largest], -1)
-    return slope, torch.stack([torch.tensor([0.0, 1.0]).expand_as(line), line], -1)
+    return slope, pairs(torch.tensor([0.0, 1.0]), line)
 
 
 class _View:
     """The picture of the instrument, and the table that fills it."""
 
     def __init__(self) -> None:
-        looks = {k: dict(color=TASKS[k], dash=TASK_DASHES[k]) for k in range(2)}
         x = dict(type="log", range=list(DECADES), title="ρ", dtick=1)
         y = dict(type="log", range=[-4, 0.8], tickvals=list(SHARES.values()), ticktext=list(SHARES))
-        curves = {f"error-{k}": (f"task {k + 1}", look) for k, look in looks.items()}
-        self.errors = Curves("ρHg/‖g‖ misses the flat part by ...", x, y, curves)
+        self.errors = Curves("ρHg/‖g‖ misses the flat part by ...", x, y, task_styles("error"))
         for name, (dash, side) in GREYS.items():
             worst = split(TinyNet(name), RHOS)[2].amax(-1).tolist()
             look = dict(color=GREY, dash=dash, width=1.5)
@@ -113,13 +98,13 @@ class _View:
         ends = dict(range=[0, 1], tickvals=[0, 0.5, 1], ticktext=["θ", "half way", "θ+ε"], title="along ε")
         heights: dict = dict(range=[-1.2, 1.7], tickvals=[0])
         self.zoom = Panel("growth of the slope (H₁, H₂: as predicted)", ends, heights, share=1.4)
-        slopes = {f"slope-{k}": (f"task {k + 1}", look) for k, look in looks.items()}
-        thin = {f"straight-{k}": (f"H{SUBSCRIPTS[k]}", dict(color=TASKS[k], width=1.2)) for k in looks}
-        self.slopes = Lines(self.zoom, slopes | thin)
+        thin = {
+            f"straight-{k}": (name, dict(color=TASKS[k], width=1.2)) for k, name in enumerate(("H₁", "H₂"))
+        }
+        self.slopes = Lines(self.zoom, {**task_styles("slope"), **thin})
         self.dial = Dial("angles between tasks, and within a task", NEEDLES)
-        lengths = {f"length-{k}": (f"task {k + 1}", look) for k, look in looks.items()}
         heights = dict(type="log", range=[-3.5, 1.5], dtick=1, tickformat="~g")
-        self.lengths = Curves("‖flat‖ / ‖loss‖", x, heights, lengths)
+        self.lengths = Curves("‖flat‖ / ‖loss‖", x, heights, task_styles("length"))
         self.picture = Picture(self.errors, [[self.zoom], [self.dial], [self.lengths]])
 
     def table(self, choice: str) -> Table:
@@ -132,24 +117,24 @@ class _View:
         crossed = (net.sides(ends) != net.sides(net.theta.expand(1, -1))).sum(-1)
         lengths = flat_part(d).norm(dim=-1) / d.loss.norm(dim=-1)
         degrees = part_angles(d)
-        traces = self.dial.at(degrees)
-        traces |= self.errors.at(RHOS, {f"error-{k}": errors[:, k] for k in range(2)})
-        traces |= self.lengths.at(RHOS, {f"length-{k}": lengths[:, k] for k in range(2)})
-        lines = {f"slope-{k}": slope[:, k] for k in range(2)}
-        traces |= self.slopes.at(lines | {f"straight-{k}": straight[:, k] for k in range(2)})
-        states = [
-            f"ρ = {value:.3g}, {choice}: missed by {_percent(e[0])} and {_percent(e[1])}"
-            + (f" ({kinks[0]} and {kinks[1]} of {net.pairs} kinks)" if choice == "ReLU" else "")
-            + f"; loss {degrees_text(losses)} apart, flat {degrees_text(flats)}."
-            for value, e, kinks, losses, flats in zip(
-                RHOS.tolist(),
-                errors.tolist(),
-                crossed.tolist(),
-                degrees["between-loss"].tolist(),
-                degrees["between-flat"].tolist(),
-                strict=True,
-            )
-        ]
+        slopes = {f"slope-{k}": slope[:, k] for k in range(2)}
+        straights = {f"straight-{k}": straight[:, k] for k in range(2)}
+        traces = {
+            **self.dial.at(degrees),
+            **self.errors.at(RHOS, {f"error-{k}": errors[:, k] for k in range(2)}),
+            **self.lengths.at(RHOS, {f"length-{k}": lengths[:, k] for k in range(2)}),
+            **self.slopes.at(slopes | straights),
+        }
+        kinks = [""] * POSITIONS
+        if choice == "ReLU":
+            kinks = [f" ({a} and {b} of {net.pairs} kinks)" for a, b in crossed.tolist()]
+        missed = [[_percent(error) for error in row] for row in errors.tolist()]
+        loss, flat = (degrees_texts(degrees[f"between-{part}"]) for part in ("loss", "flat"))
+        sentence = (
+            "ρ = {rho:.3g}, {net}: missed by {missed[0]} and {missed[1]}{kinks}; "
+            "loss {loss} apart, flat {flat}."
+        )
+        states = sentences(sentence, net=choice, rho=RHOS, missed=missed, kinks=kinks, loss=loss, flat=flat)
         return Table(traces, states)
 
 

@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
-import ipywidgets
+import anywidget
+import traitlets
 
 from ..stage.stage import Stage
 from .record import in_words, keep, record_file, recorded
 from .waiting import LOCKED, is_open, show_when_open, wait, wake
 
 SURE = (0.6, 0.8, 0.95)
-COUNTS = "the first answer counts for your calibration"
 
 
-class Prediction(ipywidgets.VBox):
+class Prediction(anywidget.AnyWidget):
     """A question, the answers to choose from, and how sure the learner is.
 
     The learner may predict again. The first answer counts; the last one stands next to it.
@@ -29,6 +30,18 @@ class Prediction(ipywidgets.VBox):
             exist, or the file is damaged.
     """
 
+    _esm = Path(__file__).with_name("predict.js")
+    _css = Path(__file__).with_name("predict.css")
+
+    question = traitlets.Unicode().tag(sync=True)
+    answers: traitlets.List = traitlets.List().tag(sync=True)
+    levels: traitlets.List = traitlets.List().tag(sync=True)
+    # what is recorded: places among the answers and levels, and a line of text
+    choice = traitlets.Int(None, allow_none=True).tag(sync=True)
+    level = traitlets.Int(None, allow_none=True).tag(sync=True)
+    note = traitlets.Unicode().tag(sync=True)
+    asking = traitlets.Bool(True).tag(sync=True)
+
     def __init__(self, key: str, question: str, answers: Sequence[str]):
         if len(answers) < 2:
             raise ValueError(f"Got answers={answers!r}; expected at least two to choose from.")
@@ -37,29 +50,11 @@ class Prediction(ipywidgets.VBox):
                 f"Got {record_file()} to keep predictions in; expected a folder that exists. Make it, or set "
                 "FLATMTL_PREDICTIONS."
             )
-        self.key, self.question, self.answers = key, question, list(answers)
-        wide = ipywidgets.Layout(width="auto")
-        self.choice = ipywidgets.RadioButtons(options=self.answers, index=None, layout=wide, description="")
-        self.choice.tooltip = question
-        self.button = ipywidgets.Button(description="Record my prediction", disabled=True, layout=wide)
-        self.again = ipywidgets.Button(description="Predict again", layout=ipywidgets.Layout(width="auto"))
-        self.again.tooltip = f"Answer once more; {COUNTS}."
-        self.note = ipywidgets.HTML()
-        self._levels = [round(1 / len(answers), 2), *SURE]
-        labels = ["a guess", *(f"{sure:.0%}" for sure in SURE)]
-        self.sure = ipywidgets.RadioButtons(
-            options=labels, index=None, layout=wide, description="", orientation="horizontal"
-        )
-        self.sure.tooltip = "How sure are you?"
-        for choice in (self.choice, self.sure):
-            choice.observe(lambda _: self._ask(), "index")
-        self.button.on_click(self._record_chosen)
-        self.again.on_click(self._ask_again)
-        asked = ipywidgets.HTML(f"<b>{escape(question)}</b>")
-        how = ipywidgets.HBox([ipywidgets.HTML("How sure are you?"), self.sure])
-        how.layout.align_items = "center"
-        super().__init__([asked, self.choice, how, ipywidgets.HBox([self.button, self.again]), self.note])
-        self._ask()
+        self.key = key
+        self._sure = [round(1 / len(answers), 2), *SURE]
+        levels = ["a guess", *(f"{sure:.0%}" for sure in SURE)]
+        super().__init__(question=question, answers=list(answers), levels=levels)
+        self.on_msg(self._record_chosen)
         self._show()
 
     @property
@@ -100,20 +95,8 @@ class Prediction(ipywidgets.VBox):
         """Display a bundle of MIME types when this prediction is recorded; otherwise as :meth:`unlocks`."""
         show_when_open(self.key, bundle)
 
-    # A pressed button that is switched off loses the focus, so a keyboard would start at the top of the page.
-    def _record_chosen(self, _) -> None:
-        self.record(self.choice.value, self._levels[self.sure.index])
-        self.again.focus()
-
-    def _ask_again(self, _) -> None:
-        self._ask()
-        self.choice.focus()
-
-    def _ask(self) -> None:
-        """Let the learner choose, and then record."""
-        self.choice.disabled = self.sure.disabled = False
-        self.button.disabled = self.choice.index is None or self.sure.index is None
-        self.again.layout.display = "none"
+    def _record_chosen(self, _, places: Mapping[str, int], buffers: object) -> None:
+        self.record(self.answers[places["choice"]], self._sure[places["level"]])
 
     def _show(self) -> None:
         """Show what is recorded: the last answer and how sure it was, and in words the first one too."""
@@ -121,19 +104,22 @@ class Prediction(ipywidgets.VBox):
         if entry is None:
             return
         last = entry.get("later", entry)
-        self.choice.value = last["answer"] if last["answer"] in self.answers else None
-        self.sure.index = self._levels.index(last["sure"]) if last["sure"] in self._levels else None
-        self.choice.disabled = self.sure.disabled = self.button.disabled = True
-        self.again.layout.display = None
-        place = f"kept in {record_file().name}; {COUNTS}"
-        recorded_text = f"Recorded: {escape(in_words(entry))} <small>({escape(place)})</small>"
-        self.note.value = f"<span role='status'>{recorded_text}</span>"
+        with self.hold_sync():
+            self.choice = _place(last["answer"], self.answers)
+            self.level = _place(last["sure"], self._sure)
+            place = f"kept in {record_file().name}; the first answer counts for your calibration"
+            self.note = f"Recorded: {in_words(entry)} ({place})"
+            self.asking = False
 
     def _repr_mimebundle_(self, **kwargs):
-        bundle = super()._repr_mimebundle_(**kwargs)
+        bundle = super()._repr_mimebundle_(**kwargs)[0]
         items = "".join(f"<li>{escape(answer)}</li>" for answer in self.answers)
         bundle["text/html"] = f"<p><b>Predict:</b> {escape(self.question)}</p><ul>{items}</ul>"
         return bundle | {"text/plain": f"{self.question} ({' / '.join(self.answers)})"}
+
+
+def _place(value: object, among: Sequence[object]) -> int | None:
+    return among.index(value) if value in among else None
 
 
 def predict(key: str, question: str, answers: Sequence[str]) -> Prediction:

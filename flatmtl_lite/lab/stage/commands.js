@@ -118,7 +118,11 @@ function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
   };
   // a click into the picture gives it the keys; JupyterLab would give them to the cell
   listen(stage.figure, "click", () => setTimeout(() => (stage.slider.disabled ? stage.tools.help : stage.slider).focus()));
-  for (const [name, button] of Object.entries(stage.tools)) listen(button, "click", actions[name]);
+  for (const [name, button] of Object.entries(stage.tools)) {
+    listen(button, "click", actions[name]);
+    listen(button, "focus", () => keepOneStop(stage, button));
+    listen(button, "keydown", (event) => goToTool(stage, button, event));
+  }
   listen(stage.root, "keydown", (event) => {
     const { key, target, ctrlKey, metaKey, altKey } = event;
     if (ctrlKey || metaKey || altKey || target.type === "number" || target.tagName === "SELECT") return;
@@ -128,4 +132,14 @@ function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
     event.preventDefault();
     stage.tools[name].click();
   });
+}
+
+// Go from a tool to the next, the previous, the first or the last one.
+function goToTool(stage, button, event) {
+  const usable = stage.usable();
+  const at = usable.indexOf(button);
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 }[event.key];
+  if (to === undefined) return;
+  event.preventDefault(); // the page would scroll
+  usable.at(to % usable.length).focus();
 }

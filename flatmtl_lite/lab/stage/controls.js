@@ -6,7 +6,7 @@ const TOOLS = {
   reset: ["Reset", "r", "M4 10 A6 6 0 1 0 7 5 M7 1.5 V5.5 H11"],
   undo: ["Undo", "z", "M8 4 L4 8 L8 12 M4 8 H12 A4 4 0 0 1 12 16 H8"],
   redo: ["Redo", "y", "M12 4 L16 8 L12 12 M16 8 H8 A4 4 0 0 0 8 16 H12"],
-  pin: ["Pin the present state as a grey ghost, or remove it", "g", "M7 2 H13 L12 9 L15 12 H5 L8 9 Z M10 12 V18"],
+  pin: ["Pin the present state as a dotted ghost, or remove it", "g", "M7 2 H13 L12 9 L15 12 H5 L8 9 Z M10 12 V18"],
   solid: ["3-D view", "3", "M10 2 L17 6 V14 L10 18 L3 14 V6 Z M3 6 L10 10 L17 6 M10 10 V18"],
   png: ["Save as PNG", "s", "M10 2 V12 M6 8 L10 12 L14 8 M3 14 V17 H17 V14"],
   svg: ["Save as SVG", "v", "M3 17 C8 17 5 4 10 4 C15 4 12 17 17 17 M7 4 H13"],
@@ -51,6 +51,7 @@ function build(model, el) {
   if (model.get("choices").length > 1) stage.choice = menu("choice", model.get("choice_label"), model.get("choices"));
   const views = JSON.parse(model.get("figure")).data.flatMap(({ meta }) => meta?.view ?? []);
   if (views.length > 1) stage.view = menu("view", "colour", views);
+  if (stage.view && model.get("view")) stage.view.value = model.get("view");
   stage.points = (model.get("live") ? model.get("point_labels") : []).map((name) => {
     const pair = add(controls, "span", { className: "point" }, { role: "group", "aria-label": name });
     add(pair, "span", { textContent: name });
@@ -63,7 +64,7 @@ function build(model, el) {
   const left_out = { copy: !model.get("recipe"), solid: !views.length };
   const line = add(root, "div", { className: "line" });
   stage.state = add(line, "output", { className: "state" }, { "aria-live": "polite" });
-  const bar = add(line, "span", { className: "tools" }, { role: "group", "aria-label": "Tools" });
+  const bar = add(line, "span", { className: "tools" }, { role: "toolbar", "aria-label": "Tools" });
   for (const [name, [text, key, path]] of Object.entries(TOOLS)) {
     if (left_out[name]) continue;
     const button = add(bar, "button", { type: "button", title: `${text} (${key})` }, { ...OURS, "aria-label": text });
@@ -73,11 +74,13 @@ function build(model, el) {
     stage.tools[name] = button;
   }
   stage.more = stage.tools.more;
+  stage.usable = () => Object.values(stage.tools).filter(({ disabled, hidden }) => !disabled && !hidden);
   stage.recipe = add(root, "code", { className: "recipe", hidden: true });
   stage.keys = add(root, "dl", { className: "keys", hidden: true });
   add(stage.keys, "p", { textContent: "These keys work while the focus is in the picture: click into it first." });
   const present = Object.keys(TOOLS).filter((name) => stage.tools[name]).map((name) => TOOLS[name]);
-  for (const [text, key] of [["Move the slider, when it has the focus", "← →"], ...present]) {
+  const moves = ["Move the slider, or from tool to tool, whichever has the focus", "← →"];
+  for (const [text, key] of [moves, ...present]) {
     add(stage.keys, "dt", { textContent: key });
     add(stage.keys, "dd", { textContent: text });
   }
@@ -93,11 +96,12 @@ function showState(model, stage) {
   const [index, choice, locked] = ["index", "choice", "locked"].map((name) => model.get(name));
   // after a dragged handle has sent the slider back, the old line would contradict it
   const text = (!stage.stale && model.get("states")[choice][index]) || "computing …";
-  stage.state.textContent = text;
-  // a line that grows and shrinks would move the picture
-  if (stage.root.clientWidth !== stage.wide) stage.state.style.minHeight = "";
-  stage.wide = stage.root.clientWidth;
-  stage.state.style.minHeight = `${stage.state.offsetHeight}px`;
+  // A line that grows and shrinks would move the picture. Its height is read before it changes, since the browser
+  // knows it then.
+  const wide = stage.root.clientWidth;
+  stage.state.style.minHeight = wide === stage.wide ? `${stage.state.offsetHeight}px` : "";
+  stage.wide = wide;
+  if (stage.state.textContent !== text) stage.state.textContent = text;
   stage.figure.setAttribute("aria-label", text);
   stage.slider.value = index;
   stage.value.textContent = model.get("values")[index];
@@ -110,7 +114,15 @@ function showState(model, stage) {
   const { play, reset, undo, redo } = stage.tools;
   for (const control of [stage.slider, stage.choice, ...stage.points.flat(), play, reset, undo, redo])
     if (control) control.disabled = !!locked;
+  keepOneStop(stage);
   stage.lock.textContent = locked || stage.note || "";
   stage.lock.hidden = !stage.lock.textContent;
   stage.recipe.hidden = true;
+}
+
+// Let Tab reach one tool, the last used one; the arrow keys go on from there.
+function keepOneStop(stage, chosen = stage.stop) {
+  const usable = stage.usable();
+  stage.stop = usable.includes(chosen) ? chosen : usable[0];
+  for (const button of Object.values(stage.tools)) button.tabIndex = button === stage.stop ? 0 : -1;
 }

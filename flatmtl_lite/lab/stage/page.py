@@ -25,7 +25,7 @@ def page(*stages: Stage, title: str = "flatmtl-lite") -> str:
 def stage_script(stage: Stage) -> str:
     """Return a stage with the tables of all its choices, as a script element that ``static.js`` opens."""
     stage.fill()
-    left_out = {"plotly_js", "live", "locked", "recipe", "tables"}
+    left_out = {"live", "locked", "recipe", "tables"}
     model = {name: getattr(stage, name) for name in sorted(set(Stage.class_own_traits(sync=True)) - left_out)}
     tables = [base64.b64encode(table).decode() for table in stage.tables]
     return data_script(model | {"live": False, "locked": "", "recipe": "", "tables": tables}, stage.state)

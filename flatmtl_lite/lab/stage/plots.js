@@ -1,38 +1,5 @@
 // The plots of a stage: three layers with the same axes, drawn at a fixed size and scaled to the window.
 
-// Load plotly once per page: from the page, else from a model that carries it, else from a kernel. Every
-// waiting stage asks its own kernel, since another kernel may be gone. The first answer serves all stages.
-function plotly(model, signal) {
-  const start = (script) => {
-    // another stage, or a figure of the notebook, may have brought plotly while this one waited
-    if (!window.Plotly) {
-      const define = window.define; // with an AMD loader on the page plotly would register there
-      window.define = undefined;
-      new Function(new TextDecoder().decode(script))();
-      window.define = define;
-    }
-    window.dispatchEvent(new Event("flatmtl-plotly"));
-  };
-  const carried = model.get("plotly_js");
-  if (!window.Plotly && carried?.byteLength) start(carried);
-  if (window.Plotly) return Promise.resolve(window.Plotly);
-  return new Promise((resolve) => {
-    const answer = (name, buffers) => name === "plotly" && start(buffers[0]);
-    const leave = () => {
-      model.off("msg:custom", answer);
-      window.removeEventListener("flatmtl-plotly", served);
-    };
-    const served = () => {
-      leave();
-      resolve(window.Plotly);
-    };
-    window.addEventListener("flatmtl-plotly", served, { once: true, signal });
-    signal.addEventListener("abort", leave);
-    model.on("msg:custom", answer);
-    model.send("plotly");
-  });
-}
-
 // Split a figure into three plots, one in front of the other. When one trace of a plot moves, plotly computes
 // all of its traces again, and contours are slow. `still` has the axes, titles and the traces without a uid;
 // `resting` and `moving` have the traces that the table calls so. `places` gives the place of each trace of

@@ -1,18 +1,35 @@
 // The landscape in 3-D, with the path on it. It lies over the large panel and is turned with the mouse.
 
+const solids = ({ resting, moving }) =>
+  [...resting.data, ...moving.data].filter(({ meta, xaxis = "x" }) => meta?.solid && xaxis === "x");
+
 // The traces that stand on the ground: the same points, lifted to the height of the loss.
 function lifted(stage, ground, range) {
-  const traces = [...stage.resting.data, ...stage.moving.data].filter(({ meta, xaxis = "x" }) => meta?.solid && xaxis === "x");
-  return traces.map(({ x, y, mode, line, marker }) => ({
+  const edge = stage.still._fullLayout.font.color;
+  return solids(stage).map(({ x, y, mode, line, marker }) => ({
     type: "scatter3d",
     mode,
     x: [...x],
     y: [...y],
-    z: [...x].map((px, k) => (Number.isFinite(px) ? heightAt(ground, px, y[k]) + 0.015 * range : NaN)),
+    z: [...x].map((px, k) => (Number.isFinite(px) ? heightAt(ground, px, y[k]) + 0.03 * range : NaN)),
     line: { color: line?.color, width: 7 },
-    marker: { color: "#E69F00", size: 6, symbol: "diamond", line: { width: 1, color: "#000000" } },
+    marker: { color: marker?.color, size: 7, symbol: "diamond", line: { width: 2, color: edge } },
     hoverinfo: "skip",
   }));
+}
+
+// The names at the ends of paths, as the flat picture writes them: in front of the ground, on either side.
+function names(stage, traces) {
+  const { text = [], textfont } = stage.moving.data.find(({ uid }) => uid === "labels") ?? {};
+  return solids(stage).flatMap(({ uid }, k) => {
+    const place = text.indexOf(`<b>${uid.replace(/^path-/, "")}</b>`);
+    if (place < 0 || !uid.startsWith("path-")) return [];
+    const { x, y, z } = traces[k];
+    const last = x.findLastIndex(Number.isFinite);
+    const [side, xanchor] = place % 2 ? [-1, "right"] : [1, "left"];
+    const at = { x: x[last], y: y[last], z: z[last], xanchor, xshift: 12 * side, yshift: 18 * (place >> 1) };
+    return [{ ...at, text: text[place], showarrow: false, font: { color: textfont.color[place] } }];
+  });
 }
 
 const groundOf = (stage) => stage.grounds.find(({ meta }) => meta.view === stage.view.value);
@@ -25,7 +42,8 @@ async function showSolid(stage, { Plotly }) {
   const [width, height] = [stage.scale * (across._offset + across._length), stage.scale * stage.fold];
   const box = { left: stage.left, top: 0, width, height };
   for (const [name, value] of Object.entries(box)) stage.relief.style[name] = `${value}px`;
-  const { font, paper_bgcolor } = stage.still._fullLayout;
+  const { font: small, paper_bgcolor } = stage.still._fullLayout;
+  const font = { ...small, size: small.size * Math.max(1, stage.scale) };
   const heights = z.map((row) => Array.from(row, (value) => Math.min(value, zmax)));
   const surface = { type: "surface", x, y, z: heights, colorscale, cmin: zmin, cmax: zmax, showscale: false };
   const axis = (text) => ({ title: { text }, showspikes: false, nticks: 4, color: font.color });
@@ -33,15 +51,17 @@ async function showSolid(stage, { Plotly }) {
     xaxis: axis("θ₁"),
     yaxis: axis("θ₂"),
     zaxis: axis("loss"),
-    domain: { x: [0.05, 1], y: [0, 1] },
+    domain: { x: [0, 1], y: [0, 1] },
     aspectmode: "manual",
     aspectratio: { x: 1.25 * (across._length / up._length), y: 1.25, z: 0.7 },
-    camera: stage.relief._fullLayout?.scene?.camera ?? { eye: { x: -1.1, y: -1.75, z: 1.25 }, center: { x: 0, y: 0, z: -0.12 } },
+    camera: stage.relief._fullLayout?.scene?.camera ?? { eye: { x: -0.98, y: -1.55, z: 1.6 }, center: { x: 0, y: 0, z: -0.24 } },
   };
   const layout = { scene, paper_bgcolor, font, showlegend: false, margin: { l: 0, r: 0, t: 0, b: 0 } };
   const { start, end, size } = ground.contours;
   const contours = { z: { show: true, start, end, size, color: paper_bgcolor, width: 1 } };
-  const data = [{ ...surface, contours, opacity: 0.92, hoverinfo: "skip" }, ...lifted(stage, ground, zmax - zmin)];
+  const traces = lifted(stage, ground, zmax - zmin);
+  const data = [{ ...surface, contours, opacity: 0.92, hoverinfo: "skip" }, ...traces];
+  scene.annotations = names(stage, traces);
   Object.assign(layout, { width, height });
   await Plotly.newPlot(stage.relief, data, layout, { displayModeBar: false });
 }
@@ -50,7 +70,10 @@ function moveSolid(stage, { Plotly }) {
   const ground = groundOf(stage);
   const traces = lifted(stage, ground, ground.zmax - ground.zmin);
   const points = Object.fromEntries(["x", "y", "z"].map((side) => [side, traces.map((trace) => trace[side])]));
-  Plotly.restyle(stage.relief, points, traces.map((_, k) => k + 1));
+  const places = traces.map((_, k) => k + 1);
+  const annotations = names(stage, traces);
+  if (annotations.length) Plotly.update(stage.relief, points, { "scene.annotations": annotations }, places);
+  else Plotly.restyle(stage.relief, points, places);
 }
 
 async function toggleSolid(stage, state) {

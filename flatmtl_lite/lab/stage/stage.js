@@ -25,6 +25,8 @@ function render({ model, el }) {
     letRead(stage, signal);
     listen(stage.view, "change", () => setView(stage, drawn));
     hearTools(model, stage, drawn, does, listen);
+    if (model.get("view")) setView(stage, drawn);
+    if (model.get("solid")) stage.tools.solid.click();
     signal.addEventListener("abort", does.pause);
   });
   return () => stop.abort();

@@ -1,34 +1,30 @@
 """A stage: a plotly figure whose moving traces follow a slider, with or without a kernel."""
 
 import asyncio
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import anywidget
 import plotly.graph_objects as go
 import traitlets
-from plotly.offline import get_plotlyjs
 
+from ..figures import drawing
 from ..figures.display import static_picture
-from ..figures.style import DARK
 from .table import Table, pack, unpack
 
 HERE = Path(__file__).parent
 Packed = tuple[bytes, list[str], dict[str, list]]  # the table's bytes, its states and its texts
 
 
-SCRIPTS = ("theme", "plots", "controls", "commands", "pointer", "tools", "solid", "stage")
+SCRIPTS = ("plots", "controls", "commands", "pointer", "tools", "solid", "stage")
 
 
 def javascript() -> str:
     """Return the stage's JavaScript as one module."""
-    texts = [(HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    return "\n".join([f"const DARK = {json.dumps(DARK)};", *texts])
+    return drawing.javascript(*(HERE / f"{name}.js" for name in SCRIPTS))
 
 
-class Stage(anywidget.AnyWidget):
+class Stage(drawing.NeedsPlotly):
     """A live figure. The table of all slider positions lies in the page, so the slider needs no kernel.
 
     plotly.py writes the figure, plotly.js draws it, and ``stage.js`` moves its traces. The kernel
@@ -77,11 +73,10 @@ class Stage(anywidget.AnyWidget):
     handles = traitlets.List(traitlets.Int()).tag(sync=True)
     bounds: traitlets.List = traitlets.List().tag(sync=True)
     recipe = traitlets.Unicode().tag(sync=True)
+    view = traitlets.Unicode().tag(sync=True)
+    solid = traitlets.Bool().tag(sync=True)
     locked = traitlets.Unicode().tag(sync=True)
     live = traitlets.Bool(True).tag(sync=True)
-    plotly_js = traitlets.Bytes().tag(sync=True)
-
-    _has_sent_plotly = False  # True once a stage of this kernel has taken plotly.js to the page
 
     def __init__(
         self,
@@ -129,14 +124,11 @@ class Stage(anywidget.AnyWidget):
             handles=[self._traces[f"point-{k}"] for k in range(len(points))],
             bounds=bounds,
             recipe=recipe,
-            plotly_js=b"" if Stage._has_sent_plotly else get_plotlyjs().encode(),
         )
         self._show()
-        Stage._has_sent_plotly = True
         self.figure = self.drawn().to_json(remove_uids=False)
         self.observe(self._show, ["points"])
         self.observe(self._fill_chosen, ["choice"])
-        self.on_msg(self._answer)
 
     @traitlets.validate("points")
     def _check_points(self, proposal) -> list[list[float]]:
@@ -152,6 +144,23 @@ class Stage(anywidget.AnyWidget):
         name = proposal["trait"].name
         _check_place(proposal["value"], self.values if name == "index" else self.choices, name)
         return proposal["value"]
+
+    def shown(self, colour: str = "", solid: bool = False) -> "Stage":
+        """Open with another colour of the landscape, or in 3-D. Returns the stage.
+
+        Args:
+            colour: an entry of the menu "colour", such as "task 1"; by default the first.
+            solid: whether to open in 3-D.
+
+        Raises:
+            ValueError: there is no such colour, or no landscape to show in 3-D.
+        """
+        views = [trace.meta["view"] for trace in self._figure.data if "view" in (trace.meta or ())]
+        if (colour and colour not in views) or (solid and not views):
+            offered = ", ".join(map(repr, views)) or "neither: this stage has no landscape"
+            raise ValueError(f"Got colour={colour!r}, solid={solid}; expected one of the colours {offered}.")
+        self.view, self.solid = colour, solid
+        return self
 
     def fill(self) -> None:
         """Compute the missing tables of all choices."""
@@ -232,10 +241,6 @@ class Stage(anywidget.AnyWidget):
             self.states = list(states)
             self.texts = list(texts)
             self.tables = list(tables)
-
-    def _answer(self, _, content, buffers) -> None:
-        if content == "plotly":  # a page that was reloaded, or shows this stage first
-            self.send("plotly", [get_plotlyjs().encode()])
 
 
 def _check_place(place: int, among: Sequence[str], name: str) -> None:

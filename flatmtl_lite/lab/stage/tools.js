@@ -71,19 +71,19 @@ function recorder(model, restore) {
   };
 }
 
-// Keep the present state as a grey ghost behind the moving traces, or remove it.
+// Keep the present state as a thin dotted ghost behind the moving traces, or remove it.
 async function pin(stage, { Plotly }) {
-  const { resting, moving } = stage;
+  const { resting, moving, still } = stage;
   if (stage.ghosts) await Plotly.deleteTraces(resting, [...Array(stage.ghosts).keys()].map((k) => -1 - k));
-  const grey = "#8a8a8a";
+  const { color } = still._fullLayout.font;
   const ghosts = stage.ghosts ? [] : moving.data.filter(({ uid, mode }) => !/text/.test(mode) && !/edge$|^point/.test(uid));
   await Plotly.addTraces(
     resting,
-    ghosts.map(({ uid, line, marker, fillcolor, ...trace }) => ({
+    ghosts.map(({ uid, marker, fillcolor, ...trace }) => ({
       ...trace,
-      ...{ x: [...trace.x], y: [...trace.y], opacity: 0.75, fillcolor: "rgba(0,0,0,0)" },
-      line: { ...line, color: grey },
-      marker: { ...marker, color: grey },
+      ...{ x: [...trace.x], y: [...trace.y], opacity: 0.55, fillcolor: "rgba(0,0,0,0)" },
+      line: { color, width: 2.5, dash: "dot" },
+      marker: { ...marker, color, line: { width: 0 } },
     })),
   );
   stage.ghosts = ghosts.length;
@@ -129,7 +129,12 @@ function copyRecipe(model, stage) {
     point: pairs[0],
     points: `[${pairs.join(", ")}]`,
   };
-  const text = model.get("recipe").replace(/\{(\w+)\}/g, (_, part) => parts[part]);
+  const looks = [
+    ...(stage.view?.selectedIndex ? [`colour="${stage.view.value}"`] : []),
+    ...(stage.shows.solid ? ["solid=True"] : []),
+  ];
+  const call = model.get("recipe").replace(/\{(\w+)\}/g, (_, part) => parts[part]);
+  const text = looks.length ? `${call}.shown(${looks.join(", ")})` : call;
   stage.recipe.textContent = text;
   stage.recipe.hidden = false;
   navigator.clipboard?.writeText(text).catch(() => {});

@@ -56,7 +56,7 @@ def rows(runs: Sequence[RecordedRun]) -> tuple[list[dict], list[str]]:
 
 
 def _other_form(run: RecordedRun, first: RecordedRun) -> str:
-    """Return how a run's metrics differ in form from those of the first run in its row; "" if they do not."""
+    """Return how a run's metrics differ in form from the metrics of the row's first run, or ""."""
     for at in EVALUATIONS:
         mine, theirs = run.result[at]["test"], first.result[at]["test"]
         for metric in mine.keys() & theirs.keys():

@@ -9,13 +9,14 @@ from PIL import Image
 
 from flatmtl_lite import lab
 from flatmtl_lite.lab import show
-from flatmtl_lite.lab.figures import basic, display, scenes
+from flatmtl_lite.lab.figures import basic, display, drawing, scenes
 from flatmtl_lite.runs import rooms
 
 PNG = bytes.fromhex(  # one white pixel
     "89504e470d0a1a0a0000000d49484452000000010000000108020000009077"
     "53de0000000c49444154789c63f8ffff3f0005fe02fe0def46b80000000049454e44ae426082"
 )
+WIDGET = "application/vnd.jupyter.widget-view+json"
 SAMPLE = rooms.render(3, height=24, width=32)
 FIGURE = basic.curves([1, 2], {"a": [1, 2]}, "x", "y")
 
@@ -29,10 +30,20 @@ def test_show_stores_text_and_picture_only_on_demand(monkeypatch):
     monkeypatch.setenv("FLATMTL_STATIC", "1")
     show(FIGURE, "in words")
     assert [sorted(data) for data in shown] == [
-        ["application/vnd.plotly.v1+json", "text/plain"],
-        ["application/vnd.plotly.v1+json", "image/png", "text/plain"],
+        [WIDGET, display.PLOTLY, "text/plain"],
+        [WIDGET, display.PLOTLY, "image/png", "text/plain"],
     ]
     assert shown[0]["text/plain"] == "in words"
+
+
+def test_the_first_figure_in_the_page_brings_plotly_there(monkeypatch):
+    monkeypatch.setattr(drawing.NeedsPlotly, "_has_sent_plotly", False)
+    hidden, first, second = (drawing.Drawing(carries_plotly=carries) for carries in (False, True, True))
+    assert [bool(figure.plotly_js) for figure in (hidden, first, second)] == [False, True, False]
+    sent = []
+    monkeypatch.setattr(hidden, "send", lambda name, buffers: sent.append((name, *buffers)))
+    hidden._handle_custom_msg("plotly", [])  # a page without it asks
+    assert sent == [("plotly", first.plotly_js)]
 
 
 @pytest.mark.parametrize("photograph", [True, False])

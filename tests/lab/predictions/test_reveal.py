@@ -97,7 +97,7 @@ def test_in_a_real_kernel_a_program_sees_everything_and_a_person_predicts(monkey
         texts = [content["data"]["text/plain"] for _, content in person]
         assert texts[0] == HIDDEN
         assert "record your prediction above" in texts[1]
-        recorded = run("rise.choice.index, rise.sure.index = 0, 2\nrise.button.click()", person=True)
+        recorded = run('rise._handle_custom_msg({"choice": 0, "level": 2}, [])', person=True)
         updated = {content["transient"]["display_id"]: content["data"] for _, content in recorded}
         shown_by = [updated[content["transient"]["display_id"]] for _, content in person]
         assert shown_by[0] == {"text/plain": "it < rises"}

@@ -1,4 +1,4 @@
-"""The page of runs: everything in it or beside it, each run where it belongs, nothing half-written."""
+"""The page of runs: everything in it or next to it, each run where it belongs, nothing half-written."""
 
 import copy
 import json
@@ -6,9 +6,9 @@ import re
 
 import plotly.io as pio
 import pytest
+from plotly.offline import get_plotlyjs
 
 from flatmtl_lite.lab.publish.report_page import by_method, draw_figures, method_title, write_report_page
-from flatmtl_lite.lab.stage.stage import get_plotlyjs
 from tests.lab.run_lines import TASKS, finished_run
 
 TABLE = "# Two tasks\n\n| method | digit |\n|---|---|\n| LS | **61.2** |\n"

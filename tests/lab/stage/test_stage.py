@@ -9,9 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 import torch
+from plotly.offline import get_plotlyjs
 
 from flatmtl_lite.lab import Stage, Table, page
-from flatmtl_lite.lab.stage.stage import get_plotlyjs
 
 VALUES = ["0", "0.5", "1"]
 
@@ -136,6 +136,24 @@ def test_bad_input_is_named(options, word):
     with pytest.raises(ValueError, match="expected") as error:
         Stage(figure, lambda choice, point: Table({}, VALUES), **given)
     assert word in str(error.value)
+
+
+def test_it_opens_with_another_colour_and_in_3_d():
+    figure = go.Figure(layout=dict(xaxis_range=[-5, 5], yaxis_range=[-2, 2]))
+    for view in ("mean loss", "task 1"):
+        figure.add_contour(z=[[0, 1], [1, 2]], meta={"view": view})
+    stage = Stage(figure, lambda choice: Table({}, VALUES), title="", label="", values=VALUES)
+    assert stage.shown("task 1", solid=True) is stage
+    assert (stage.view, stage.solid) == ("task 1", True)
+    with pytest.raises(ValueError, match=r"colour='task 7'.*expected one of .*'mean loss', 'task 1'"):
+        stage.shown("task 7")
+    assert stage.view == "task 1"
+
+
+@pytest.mark.parametrize("look", [dict(colour="task 1"), dict(solid=True)])
+def test_a_stage_without_a_landscape_has_no_colours(stage, look):
+    with pytest.raises(ValueError, match="no landscape"):
+        stage.shown(**look)
 
 
 def made(compute, uids=("line",), layout=None, **options) -> Stage:

@@ -1,4 +1,4 @@
-"""Algorithm 1 beside the code: the lines shown are the lines that run."""
+"""Algorithm 1 next to the code: the lines shown are the lines that run."""
 
 import inspect
 

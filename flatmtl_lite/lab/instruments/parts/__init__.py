@@ -1,7 +1,7 @@
 """What the instruments are built from.
 
-Read ``picture`` first (panels and their places), then ``landscape``, ``arrows``, ``curve`` and ``lens`` (the
-parts that most instruments have), ``labels`` and ``spread`` (where names go), and ``opening``. Each of the
-other files holds a part that one or a few instruments need, or the numbers for it: ``angles``, ``points``,
-``weighing`` and ``recorded``.
+Read ``picture`` first (panels, what they draw, and their places), then ``opening`` (controls, sentences and
+the stage). ``landscape``, ``path``, ``arrows``, ``curve`` and ``lens`` hold the parts that most instruments
+have, ``labels`` finds places for names. ``cut``, ``angles``, ``bars`` and ``space`` hold parts that a few
+instruments need. ``points``, ``weighing`` and ``recorded`` compute numbers.
 """

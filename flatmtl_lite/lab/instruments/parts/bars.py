@@ -1,20 +1,20 @@
-"""Bars: one row per aggregator, with its weights and its cosine with the worst task."""
+"""Bars: weights and cosines with one row per aggregator, and shares of a whole."""
 
-import plotly.graph_objects as go
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from ...figures.style import BLACK, INK, TASKS
-from ...stage.table import Text
-from .labels import text
-from .picture import Panel
-from .points import lines_with_gaps
+from ...figures.style import BLACK, GREY, INK, TASKS
+from .picture import Panel, Traces
+from .points import lines_with_gaps, pairs
 from .weighing import METHODS
 
 CHOSEN = "rgba(230, 159, 0, 0.25)"
 LARGEST, NUMBERS = 1.7, 2.9  # the longest bar, and where the number of a longer one ends
 LENGTHS = 2.4  # where the lengths of the steps end, in the unit of the cosines
 LEFT = -2.3  # where the names of the methods begin, in the unit of the weights
+ROWS = torch.arange(len(METHODS), dtype=torch.float64)
 
 
 class Rows(Panel):
@@ -30,10 +30,9 @@ class Rows(Panel):
         y = dict(range=[len(METHODS) - 0.5, -0.5], visible=False)
         super().__init__(title, dict(zeroline=True, zerolinecolor=BLACK) | x, y)
         self.uid = uid
-        box = dict(fill="toself", fillcolor=CHOSEN, line_width=0, mode="lines")
-        self.add(go.Scatter(uid=f"chosen-{uid}", **box))
+        self.area(f"chosen-{uid}", CHOSEN)
 
-    def box(self, chosen: int) -> dict[str, Tensor]:
+    def box(self, chosen: int) -> Traces:
         """Return the points of the box round the chosen row."""
         (left, right), low, high = self.x["range"], chosen - 0.5, chosen + 0.5
         corners = [(left, low), (right, low), (right, high), (left, high), (left, low)]
@@ -47,33 +46,27 @@ class Weights(Rows):
     """
 
     def __init__(self, tasks: int):
-        super().__init__(
-            "weights", "weights of the tasks", dict(range=[LEFT, NUMBERS], tickvals=[0, 0.5, 1, 1.5])
-        )
+        x = dict(range=[LEFT, NUMBERS], tickvals=[0, 0.5, 1, 1.5])
+        super().__init__("weights", "weights of the tasks", x)
         for k in range(tasks):
-            line = dict(color=TASKS[k], width=10 if tasks == 2 else 7)
-            self.add(go.Scatter(uid=f"weights-{k}", mode="lines", line=line))
-        self.add(text("weights-names", METHODS, INK, textposition="middle right"))
-        self.add(text("weights-cut", [""] * len(METHODS), INK, textposition="middle left"))
+            self.line(f"weights-{k}", TASKS[k], 10 if tasks == 2 else 7)
+        self.text("weights-names", METHODS, INK, textposition="middle right")
+        self.text("weights-cut", [""] * len(METHODS), INK, textposition="middle left")
 
-    def at(self, chosen: int, weights: Tensor) -> dict[str, Tensor | Text]:
+    def at(self, chosen: int, weights: Tensor) -> Traces:
         """Return the points for the weights (methods, N, T)."""
-        n, positions, tasks = weights.shape
-        rows = torch.arange(n, dtype=torch.float64)
-        traces: dict[str, Tensor | Text] = {}
+        _, positions, tasks = weights.shape
+        traces = self.box(chosen)
         for k in range(tasks):
-            height = (rows + 0.65 * ((k + 0.5) / tasks - 0.5)).expand(positions, n)
-            ends = torch.stack([torch.zeros_like(height), weights[..., k].T.clamp(max=LARGEST)], -1)
-            traces[f"weights-{k}"] = lines_with_gaps(
-                torch.stack([ends, height.unsqueeze(-1).expand_as(ends)], -1)
-            )
+            lengths = weights[..., k].T.clamp(max=LARGEST)
+            traces[f"weights-{k}"] = bars(lengths, ROWS + 0.65 * ((k + 0.5) / tasks - 0.5))
         names = [f"<b>{name}</b>" if k == chosen else name for k, name in enumerate(METHODS)]
-        places = torch.stack([torch.full_like(rows, LEFT), rows], -1)[None]
-        traces |= self.box(chosen) | {"weights-names": (places, [names] * positions)}
-        most = weights.amax(-1).T
-        cut = [[f"<b>… {w:.1f}</b>" if w > LARGEST else "" for w in row] for row in most.tolist()]
-        ends = torch.stack([torch.full_like(rows, NUMBERS), rows], -1).expand(positions, n, 2)
-        return traces | {"weights-cut": (ends, cut)}
+        cut = [
+            [f"<b>… {w:.1f}</b>" if w > LARGEST else "" for w in most] for most in weights.amax(-1).T.tolist()
+        ]
+        numbers = pairs(NUMBERS, ROWS).expand(positions, -1, 2)
+        names_at = pairs(LEFT, ROWS)[None]
+        return traces | {"weights-names": (names_at, [names] * positions), "weights-cut": (numbers, cut)}
 
 
 class Worst(Rows):
@@ -85,23 +78,61 @@ class Worst(Rows):
     joined = True
 
     def __init__(self) -> None:
-        x = dict(range=[-1.15, LENGTHS], tickvals=[-1, 0, 1])
-        super().__init__("worst", "worst cosine; length", x)
-        mark = dict(symbol="diamond", size=12, color=BLACK)
-        self.add(go.Scatter(uid="worst", mode="markers", marker=mark))
-        self.add(text("lengths", [""] * len(METHODS), INK, textposition="middle left"))
+        super().__init__("worst", "worst cosine; length", dict(range=[-1.15, LENGTHS], tickvals=[-1, 0, 1]))
+        self.dots("worst", BLACK, "diamond", edge=0)
+        self.text("lengths", [""] * len(METHODS), INK, textposition="middle left")
 
-    def at(self, chosen: int, cosines: Tensor, lengths: Tensor) -> dict[str, Tensor | Text]:
+    def at(self, chosen: int, cosines: Tensor, lengths: Tensor) -> Traces:
         """Return the points for the cosines (methods, N, T) of the tasks and the lengths (methods, N)."""
         worst = cosines.amin(-1).T
-        rows = torch.arange(worst.shape[1], dtype=worst.dtype).expand_as(worst)
         words = [
             ["stands still" if length < 1e-9 else f"{length:.2f}" for length in row]
             for row in lengths.T.tolist()
         ]
-        traces: dict[str, Tensor | Text] = {"worst": torch.stack([worst, rows], -1)}
-        return (
-            traces
-            | self.box(chosen)
-            | {"lengths": (torch.stack([torch.full_like(worst, LENGTHS), rows], -1), words)}
-        )
+        places = pairs(LENGTHS, ROWS.expand_as(worst))
+        return self.box(chosen) | {"worst": pairs(worst, ROWS), "lengths": (places, words)}
+
+
+class Shares(Panel):
+    """One bar per part, from 0 to 100 % of the whole, with its name and its value in words above it.
+
+    Args:
+        title: above the panel.
+        uid: of the bars.
+        names: of the parts.
+    """
+
+    def __init__(self, title: str, uid: str, names: Sequence[str]):
+        x = dict(range=[0, 1.12], tickvals=[0, 0.5, 1], ticktext=["0 %", "50 %", "100 %"])
+        y = dict(range=[len(names) - 0.4, -0.6], showticklabels=False, ticks="", showgrid=False)
+        super().__init__(title, x, y)
+        self.uid, self.names = uid, list(names)
+        self.line(uid, GREY, 12)
+        self.text(f"{uid}-names", self.names, INK, textposition="middle right")
+
+    def at(self, values: Tensor) -> Traces:
+        """Return the bars and the words for the parts (N, n) of each whole."""
+        shares = values / values.sum(-1, keepdim=True)
+        rows = torch.arange(len(self.names), dtype=values.dtype)
+        places = pairs(0.01, rows.expand_as(shares) - 0.38)  # the words stand above their bar
+        words = [
+            [f"{name}: {_number(v)}, {_percent(s)}" for name, v, s in zip(self.names, vs, ss, strict=True)]
+            for vs, ss in zip(values.tolist(), shares.tolist(), strict=True)
+        ]
+        return {self.uid: bars(shares, rows + 0.12), f"{self.uid}-names": (places, words)}
+
+
+def bars(lengths: Tensor, rows: Tensor) -> Tensor:
+    """Return bars from 0 with these lengths (N, n) at these heights (n,), as one trace (N, 3 n, 2)."""
+    return lines_with_gaps(torch.stack([pairs(x, rows) for x in (torch.zeros_like(lengths), lengths)], 2))
+
+
+def _number(value: float) -> str:
+    """Write a number with three digits, or with all digits before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _percent(share: float) -> str:
+    if share < 1e-4:
+        return "under 0.01 %"
+    return f"{100 * share:.5g} %" if share > 0.99 else f"{100 * share:.2g} %"

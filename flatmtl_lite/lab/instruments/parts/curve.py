@@ -1,19 +1,25 @@
-"""Curves against the slider, with a line and dots at its present position."""
+"""Curves, lines, dots and stems with their names, and shaded areas."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ...figures.style import BLACK, GREY
-from .labels import text
-from .picture import LINE, WIDTH, Panel
-from .points import growing_curve
-from .spread import last_seen, spread
+from ...figures.style import GREY, INK, TASK_DASHES, TASKS
+from .labels import Labels, last_seen, spread
+from .picture import FONT, LINE, WIDTH, Panel, Styles, Traces
+from .points import growing_curve, lines_with_gaps, pairs
 
 DEGREES = dict(range=[0, 180], tickvals=[0, 45, 90, 135, 180], ticksuffix="°")
 BESIDE = 12  # pixels from a dot to its name
+WAY = 150  # points of a line that labels keep off
+CONFLICT = "rgba(213, 94, 0, 0.12)"
+
+
+def task_styles(uid: str, names: Sequence[str] = ("task 1", "task 2")) -> Styles:
+    """Return the styles of one line per task, with uids "uid-0", "uid-1", ..."""
+    looks = zip(names, TASKS, TASK_DASHES)  # there are more looks than tasks
+    return {f"{uid}-{k}": (name, dict(color=c, dash=dash)) for k, (name, c, dash) in enumerate(looks)}
 
 
 class Curves(Panel):
@@ -22,60 +28,48 @@ class Curves(Panel):
     Args:
         title: above the panel.
         x, y: options for plotly's axes, with a "range" each.
-        looks: uid -> name ("" for none), and the colour and dash of the line.
+        styles: uid -> name ("" for none), and the colour and dash of the line.
         origin: the slider position from which the curves grow with the slider, their names next to the
             dots. By default the whole curves rest.
         options: of :class:`Panel`.
     """
 
     def __init__(
-        self,
-        title: str | None,
-        x: dict,
-        y: dict,
-        looks: Mapping[str, tuple[str, dict]],
-        origin: int | None = None,
-        **options,
+        self, title: str | None, x: dict, y: dict, styles: Styles, origin: int | None = None, **options
     ):
-        super().__init__(title, x=x, y=y, **options)
-        self.uids, self.origin = list(looks), origin
-        self.named = [k for k, (name, _) in enumerate(looks.values()) if name]
-        cursor = dict(color=GREY, width=1.5, dash="dot")
-        self.add(go.Scatter(uid=f"{self.uids[0]}-cursor", mode="lines", line=cursor))
-        for uid, (_, line) in looks.items():
-            self.add(go.Scatter(uid=uid, mode="lines", line=dict(width=3) | line))
-        colors = [line["color"] for _, line in looks.values()]
-        dots = dict(size=10, color=colors, line=dict(width=1.5, color=BLACK))
-        self.add(go.Scatter(uid=f"{self.uids[0]}-here", mode="markers", marker=dots, cliponaxis=False))
-        self.names = [name for name, _ in looks.values() if name]
+        super().__init__(title, x, y, **options)
+        self.uids, self.origin, self.first = list(styles), origin, next(iter(styles))
+        self.named = [k for k, (name, _) in enumerate(styles.values()) if name]
+        self.line(f"{self.first}-cursor", GREY, 1.5, "dot")
+        for uid, (_, look) in styles.items():
+            self.line(uid, **look)
+        colors = [look["color"] for _, look in styles.values()]
+        self.dots(f"{self.first}-here", colors, size=10, cliponaxis=False)
+        self.names = [name for name, _ in styles.values() if name]
         if self.names:
-            colors = [colors[k] for k in self.named]
-            uid, beside = f"{self.uids[0]}-names", [f"\u2003{name}" for name in self.names]  # off the dots
+            place, names = {}, self.names
             if origin is None:
-                self.add(text(uid, beside, colors, textposition="middle right"))
-                self.after = WIDTH * max(map(len, beside))
-            else:
-                self.add(text(uid, self.names, colors))
+                place, names = dict(textposition="middle right"), [f"\u2003{name}" for name in names]
+                self.after = WIDTH * max(map(len, names))  # the space keeps them off the dots
+            self.text(f"{self.first}-names", names, [colors[k] for k in self.named], **place)
 
     def at(self, x: Tensor, curves: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the points of the curves, uid -> heights (N,), over the slider's values ``x`` (N,)."""
-        first, values = self.uids[0], torch.stack([curves[uid] for uid in self.uids], -1)
-        points = torch.stack([x[:, None].expand_as(values), values], -1)
-        if self.origin is None:
-            traces = {uid: points[None, :, k] for k, uid in enumerate(self.uids)}
-        else:
-            traces = {uid: growing_curve(points[:, k], self.origin) for k, uid in enumerate(self.uids)}
+        points = pairs(x[:, None], torch.stack([curves[uid] for uid in self.uids], -1))
+        lines = list(points[None].unbind(2))
+        if self.origin is not None:
+            lines = [growing_curve(line[0], self.origin) for line in lines]
+        traces = dict(zip(self.uids, lines, strict=True))
         if self.names:
             beside = self._names_beside if self.origin is None else self._names_ahead
-            traces[f"{first}-names"] = beside(points[:, self.named])
-        across = self.paper(points)[:, :1, 0].expand(-1, 2)
-        ends = torch.tensor(self.y["range"], dtype=x.dtype).expand(len(x), 2)
-        cursor = self.data(torch.stack([across, ends], -1))
-        return traces | {f"{first}-cursor": cursor, f"{first}-here": points}
+            traces[f"{self.first}-names"] = beside(points[:, self.named])
+        ends = torch.tensor(self.y["range"], dtype=x.dtype)
+        cursor = self.data(pairs(self.paper(points)[:, :1, 0], ends))
+        return traces | {f"{self.first}-cursor": cursor, f"{self.first}-here": points}
 
     def _names_beside(self, points: Tensor) -> Tensor:
         """Return places (1, n, 2) for the names, to the right of the panel."""
-        ends = torch.stack([self.paper(last_seen(line, self)) for line in points.unbind(1)])
+        ends = self.paper(last_seen(points.transpose(0, 1), self))
         ends[:, 0] = max(self.x["range"])
         ends[:, 1] = spread(ends[:, 1], self)
         return self.data(ends)[None]
@@ -89,5 +83,104 @@ class Curves(Panel):
         x = torch.minimum(torch.maximum(wanted, low + half), high - half)
         # a name that finds no room ahead lies above its curve
         lift = 0.7 * LINE / self.unit[1] * (x != wanted)
-        y = torch.stack([spread(row, self) for row in places[..., 1] + lift])
-        return self.data(torch.stack([x, y], -1))
+        return self.data(pairs(x, spread(places[..., 1] + lift, self)))
+
+
+class Along(Panel):
+    """A curve over the steps of a path, with a dot and the value at its highest point.
+
+    The curve changes as a whole with the slider.
+
+    Args:
+        uid: of the curve.
+        title: above the panel, in two lines.
+        x, y: options for plotly's axes, with a "range" each.
+        look: colour and dash of the curve.
+    """
+
+    def __init__(self, uid: str, title: str, x: dict, y: dict, look: dict):
+        super().__init__(title, x, y, room=2)
+        self.uid = uid
+        self.line(uid, **look)
+        dot = dict(mode="markers+text", marker=dict(size=9, color=look["color"]))
+        self.text(f"{uid}-most", [""], INK, textposition="top center", textfont_size=FONT, **dot)
+
+    def at(self, x: Tensor, heights: Tensor) -> Traces:
+        """Return the points for heights (N, n), NaN where there is none, over places ``x`` (n,)."""
+        most, k = heights.nan_to_num(-torch.inf).max(-1)
+        places = pairs(x[k], most.masked_fill(most.isinf(), torch.nan))
+        words = [[f"{value:.0f}°" if value > 0.5 else ""] for value in most.tolist()]
+        return {self.uid: pairs(x, heights), f"{self.uid}-most": (places.unsqueeze(1), words)}
+
+
+class Lines:
+    """Lines with their names at their right ends.
+
+    Args:
+        panel: where to draw.
+        styles: uid -> name ("" for none), and the colour, width and dash of the line.
+        options: of the traces, such as "fill".
+    """
+
+    def __init__(self, panel: Panel, styles: Styles, **options):
+        self.panel, self.uids = panel, list(styles)
+        for uid, (_, look) in styles.items():
+            panel.line(uid, **look, **options)
+        self.named = [uid for uid, (name, _) in styles.items() if name]
+        if self.named:
+            names = {name: look["color"] for name, look in styles.values() if name}
+            self.labels = Labels(panel, names, f"{self.uids[0]}-names", apart=3)
+
+    def at(self, lines: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the points of the lines, uid -> (N or 1, n, 2), and of their names."""
+        if not self.named:
+            return dict(lines)
+        ends = [last_seen(lines[uid], self.panel) for uid in self.named]
+        rows = max(map(len, ends))
+        ways = torch.cat([self._dense(lines[uid]).expand(rows, -1, 2) for uid in self.uids], 1)
+        return {**lines, **self.labels.at([end.expand(rows, 2) for end in ends], ways)}
+
+    def _dense(self, line: Tensor) -> Tensor:
+        """Return points of a line that are close enough for labels to keep off the line."""
+        places = self.panel.paper(line).transpose(1, 2)
+        dense = torch.nn.functional.interpolate(places, size=WAY, mode="linear", align_corners=True)
+        return self.panel.data(dense.transpose(1, 2))
+
+
+def draw_line(
+    panel: Panel, name: str, x: Sequence, y: Sequence, look: dict, k: int = 0, side: str = "top right"
+) -> None:
+    """Draw a line that never moves, with its name beside its ``k``-th point."""
+    panel.line(None, **look, x=x, y=y)
+    panel.text(None, [name], look["color"], x=[x[k]], y=[y[k]], textposition=side)
+
+
+def shade(panel: Panel, x: Sequence[float], y: Sequence[float], color: str = CONFLICT) -> None:
+    """Shade the area within the corners."""
+    panel.area(None, color, x=x, y=y)
+
+
+class Dots:
+    """Moving dots with their names beside them."""
+
+    def __init__(self, panel: Panel, uid: str, colors: Mapping[str, str]):
+        self.uid = uid
+        panel.dots(uid, list(colors.values()), size=11, cliponaxis=False)
+        self.labels = Labels(panel, colors, f"{uid}-names")
+
+    def at(self, dots: Tensor, obstacles: Tensor) -> dict[str, Tensor]:
+        """Return the points of the dots (N, n, 2) and of their names."""
+        return {self.uid: dots} | self.labels.at(dots.unbind(1), obstacles)
+
+
+class Stems:
+    """A dot for each value, on a stem that rises from its foot, all in one colour."""
+
+    def __init__(self, panel: Panel, uid: str, color: str, symbol: str = "circle"):
+        self.uid = uid
+        panel.line(f"{uid}-stems", color)
+        panel.dots(uid, color, symbol, size=11, cliponaxis=False)
+
+    def at(self, dots: Tensor, feet: Tensor) -> dict[str, Tensor]:
+        """Return the points of the dots (N, n, 2) and of the stems from their feet (N, n, 2)."""
+        return {self.uid: dots, f"{self.uid}-stems": lines_with_gaps(torch.stack([feet, dots], 2))}

@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ...figures.style import INKS, SAM
-from ...stage.table import Text
 from .labels import Title
-from .path import edged_marker
-from .picture import Panel
+from .picture import Panel, Traces
+from .points import pairs
 
 BALL = "rgba(204, 121, 167, 0.18)"
 
@@ -30,20 +28,17 @@ class Cut(Panel):
         y = dict(range=[low - room, high + room], title="loss", nticks=4)
         super().__init__(x=dict(range=[-reach, reach], title="distance from θ along ε"), y=y)
         self.colors = colors
-        band = dict(fill="toself", fillcolor=BALL, line=dict(color=SAM, width=1.5, dash="dot"))
-        self.add(go.Scatter(uid="cut-ball", mode="lines", **band))
+        self.area("cut-ball", BALL, line=dict(color=SAM, width=1.5, dash="dot"))
         for k, color in enumerate(colors.values()):
-            self.add(go.Scatter(uid=f"cut-{k}", mode="lines", line=dict(color=color, width=3)))
+            self.line(f"cut-{k}", color)
         for k, color in enumerate(colors.values()):
-            line = dict(color=color, width=2.5, dash="dot")
-            self.add(go.Scatter(uid=f"cut-rise-{k}", mode="lines", line=line))
-        stars = edged_marker(BALL, "star", size=14) | dict(color=list(colors.values()))
-        self.add(go.Scatter(uid="cut-stars", mode="markers", marker=stars))
+            self.line(f"cut-rise-{k}", color, 2.5, "dot")
+        self.dots("cut-stars", list(colors.values()), "star", size=14)
         self.head = Title(self, "cut-title")
 
     def at(
         self, value: Callable[[Tensor], Tensor], theta: Tensor, uphill: Tensor, distances: Tensor
-    ) -> dict[str, Tensor | Text]:
+    ) -> Traces:
         """Return the points and titles of a cut through θ (2,).
 
         Args:
@@ -55,16 +50,14 @@ class Cut(Panel):
         reach, (low, high) = self.x["range"][1], self.y["range"]
         unit = uphill / uphill.norm(dim=-1, keepdim=True).clamp_min(1e-12)
         along = torch.linspace(-reach, reach, 121, dtype=theta.dtype)
-        curves = value(theta + along[:, None, None] * unit)
-        ends = value(theta + distances[:, None, None] * unit)
+        curves, ends = (value(theta + places[:, None, None] * unit) for places in (along, distances))
         here = value(theta.expand(1, *uphill.shape)).expand_as(ends)
-        stars = torch.stack([distances[:, None].expand_as(ends), ends], -1)
-        feet = torch.stack([stars[..., 0], here], -1)
-        edges = torch.stack([-distances, -distances, distances, distances, -distances], -1)
-        heights = torch.tensor([low, high, high, low, low], dtype=theta.dtype).expand_as(edges)
-        traces: dict[str, Tensor | Text] = {"cut-ball": torch.stack([edges, heights], -1), "cut-stars": stars}
+        stars, feet = pairs(distances[:, None], ends), pairs(distances[:, None], here)
+        edges = distances[:, None] * torch.tensor([-1, -1, 1, 1, -1])
+        heights = torch.tensor([low, high, high, low, low], dtype=theta.dtype)
+        traces: Traces = {"cut-ball": pairs(edges, heights), "cut-stars": stars}
         for k in range(len(self.colors)):
-            traces[f"cut-{k}"] = torch.stack([along, curves[:, k]], -1)[None]
+            traces[f"cut-{k}"] = pairs(along, curves[:, k])[None]
             traces[f"cut-rise-{k}"] = torch.stack([feet[:, k], stars[:, k]], 1)
         return traces | self.head.at([self._words(rises) for rises in (ends - here).tolist()])
 

@@ -1,34 +1,25 @@
-"""Places for labels: near their things, and neither over one another nor over a path."""
+"""Places for labels: near their things or their curves, and neither over one another nor over a path."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ...figures.style import INK, INKS, WHITE
-from ...stage.table import Text
-from .picture import FONT, LINE, Panel
+from ...figures.style import INK
+from .picture import LINE, Panel, Traces
 
 APART = 9  # pixels between a thing and its label
 MOST = 4.0  # covered points at which there is no room for a label
 CLOSE = 8  # pixels within which another thing could be taken for the label's own
 LASTING = 6  # slider positions
 SAVED = 4.0  # covered points that justify a change of sides
-# left to right first: a label beside a thing reads best
-TURNS = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)] * 2, dtype=float)
-FARTHER = np.repeat([0, LINE], 8)[:, None]  # the second eight places are a line farther away
-FAR = 2.5  # covered points that justify one of these
-
-
-def text(uid: str | None, texts: Sequence[str], colors: Sequence[str] | str, **options) -> go.Scatter:
-    """Return labels, centred at their points, with a rim that keeps them readable on any ground."""
-    n, rim = len(texts), f"0 0 3px {WHITE}"
-    colors = INKS.get(colors, colors) if isinstance(colors, str) else [INKS.get(c, c) for c in colors]
-    look = dict(mode="text", text=list(texts), textposition="middle center", cliponaxis=False)
-    look |= dict(textfont=dict(color=colors, size=FONT, shadow=f"{rim}, {rim}, {rim}"))
-    return go.Scatter(uid=uid, **(dict(x=[0] * n, y=[0] * n) | look | options))
+# sides of a thing, as steps to the right and upwards; left and right first: a label beside a thing reads best
+SIDES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)])
+STEPS = np.arange(-2, 3)[:, None]  # the second step is a line farther away
+COLUMNS, ROWS = np.concatenate([SIDES, 2 * SIDES]).T + 2  # the 16 places of a label, among those steps
+FARTHER = np.repeat([False, True], len(SIDES))
+FAR = 2.5  # covered points that justify a place that is farther away
 
 
 class Labels:
@@ -43,12 +34,12 @@ class Labels:
 
     def __init__(self, panel: Panel, colors: Mapping[str, str], uid: str = "labels", apart: float = APART):
         self.panel, self.texts, self.uid, self.apart = panel, list(colors), uid, apart
-        panel.add(text(uid, [f"<b>{label}</b>" for label in colors], list(colors.values())))
+        panel.text(uid, [f"<b>{label}</b>" for label in colors], list(colors.values()))
 
-    def at(self, things: Sequence[Tensor], obstacles: Tensor | None = None) -> dict[str, Tensor]:
+    def at(self, things: Sequence[Tensor], obstacles: Tensor) -> dict[str, Tensor]:
         """Return the places for the labels of ``things`` (N, 2) each; see :func:`place`."""
-        anchors = torch.stack(torch.broadcast_tensors(*things), 1)
-        return {self.uid: place(self.panel, anchors, self.texts, obstacles, self.apart)}
+        anchors, n = torch.stack(torch.broadcast_tensors(*things), 1), len(things)
+        return {self.uid: place(self.panel, anchors, self.texts, obstacles, self.apart, n)}
 
 
 class Title:
@@ -58,9 +49,9 @@ class Title:
         self.panel, self.uid = panel, uid
         # the size of the marker that nobody sees keeps the title off the frame
         look = dict(mode="markers+text", marker=dict(size=6, opacity=0), textposition="top right")
-        panel.add(text(uid, [""], INK, **look))
+        panel.text(uid, [""], INK, **look)
 
-    def at(self, titles: Sequence[str]) -> dict[str, Text]:
+    def at(self, titles: Sequence[str]) -> Traces:
         """Return the title at each slider position."""
         corner = torch.tensor([self.panel.x["range"][0], self.panel.y["range"][1]], dtype=torch.float64)
         places = self.panel.data(corner).expand(len(titles), 1, 2)  # texts change in traces that move
@@ -68,51 +59,51 @@ class Title:
 
 
 def place(
-    panel: Panel,
-    anchors: Tensor,
-    texts: Sequence[str],
-    obstacles: Tensor | None = None,
-    apart: float = APART,
-    needed: int | None = None,
+    panel: Panel, anchors: Tensor, texts: list[str], obstacles: Tensor, apart: float, needed: int
 ) -> Tensor:
     """Return the centres (N, n, 2) of n labels for things at ``anchors`` (N, n, 2), NaN where there is none.
 
     Each label takes the side of its thing where it covers least: other labels, other things, the points of
     ``obstacles`` (N or 1, m, 2) and the edge of the panel. It stays on the side that it had at the slider's
     last position as long as that costs little, so that it does not jump. A thing outside the panel has no
-    label. The first ``needed`` labels always
-    have a place, by default all; the others only where there is room.
+    label. The first ``needed`` labels always have a place, the others only where there is room.
     """
     unit = np.array(panel.unit)
     low, high = np.sort([panel.x["range"], panel.y["range"]], -1).T * unit
-    things = panel.paper(anchors.double()).numpy() * unit
+
+    def pixels(points: Tensor) -> np.ndarray:
+        return panel.paper(points.double()).numpy() * unit
+
+    things, fixed = pixels(anchors), pixels(torch.tensor(panel.fixed, dtype=torch.float64).reshape(1, -1, 2))
     things[((things < low) | (things > high)).any(-1)] = np.nan  # out of sight: it has no label
     N, n, _ = things.shape
-    fixed = panel.paper(torch.tensor(panel.fixed, dtype=torch.float64).reshape(-1, 2)).numpy() * unit
-    dots = things
-    if obstacles is not None:
-        way = panel.paper(obstacles.double()).expand(N, -1, 2).numpy() * unit
-        dots = np.concatenate([things, way], 1)
-    centres = np.full((N, n, 2), np.nan)
-    for k, label in enumerate(texts):
-        half = _half(label)
-        options = things[:, k, None] + TURNS * (half + apart + FARTHER)  # (N, 16, 2)
-        covered = (np.abs(options[:, :, None] - dots[:, None]) < half + 3).all(-1).sum(-1)
-        cost = covered + np.arange(16) / 20 + FAR * (FARTHER[:, 0] > 0)
-        cost += 10 * (np.abs(options[:, :, None] - fixed) < half + 10).all(-1).sum(-1)
-        for other, beside in enumerate(texts[:k]):
-            both = half + _half(beside)
-            overlap = both - np.abs(options - centres[:, None, other])
-            cost += (np.nan_to_num(overlap, nan=-1.0) > 0).all(-1) * 120
-        cost += 80 * ((options - half < low) | (options + half > high)).sum(-1)
-        if needed is not None and k >= needed:
-            cost += 3 * (np.abs(options[:, :, None] - things[:, None]) < half + CLOSE).all(-1).sum(-1)
-            cost += MOST * (FARTHER[:, 0] > 0)
+    dots = np.concatenate([things, pixels(obstacles.expand(N, -1, 2))], 1)
+    centres, halves = np.full((N, n, 2), np.nan), np.array([_half(label) for label in texts])
+    for k, half in enumerate(halves):
+        around = things[:, k, None] + np.sign(STEPS) * (half + apart + LINE * (abs(STEPS) > 1))  # (N, 5, 2)
+        cost = _covered(around, dots, half + 3) + np.arange(len(ROWS)) / 20 + FAR * FARTHER
+        cost += 10 * _covered(around, fixed, half + 10)
+        cost += 120 * _covered(around, centres[:, :k], half + halves[:k])
+        beyond = ((around - half < low) | (around + half > high)).astype(int)
+        cost += 80 * (beyond[:, COLUMNS, 0] + beyond[:, ROWS, 1])
+        if k >= needed:
+            cost += 3 * _covered(around, things, half + CLOSE) + MOST * FARTHER
         sides = _steady(cost)
-        centres[:, k] = options[np.arange(N), sides]
-        if needed is not None and k >= needed:
-            centres[~_lasting(cost[np.arange(N), sides] <= MOST), k] = np.nan
+        centres[:, k] = np.stack([around[range(N), COLUMNS[sides], 0], around[range(N), ROWS[sides], 1]], -1)
+        if k >= needed:
+            centres[~_lasting(cost[range(N), sides] <= MOST), k] = np.nan
     return panel.data(torch.from_numpy(centres / unit))
+
+
+def _covered(places: np.ndarray, dots: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Return how many dots (N or 1, m, 2) lie near each of the 16 places, (N, 16).
+
+    A place is one of five columns and one of five rows, (N, 5, 2). A dot counts if it is near both.
+    """
+    near_column, near_row = (
+        (np.abs(places[..., None, k] - dots[:, None, :, k]) < near[..., k]).astype(np.float32) for k in (0, 1)
+    )
+    return (near_column @ near_row.swapaxes(1, 2))[:, COLUMNS, ROWS]
 
 
 def _lasting(shown: np.ndarray) -> np.ndarray:
@@ -134,9 +125,40 @@ def _half(label: str) -> np.ndarray:
 def _steady(cost: np.ndarray) -> list[int]:
     """Return the cheapest side at each position (N, 16), but change sides only where that saves enough."""
     sides: list[int] = []
-    for row in cost:
-        best = int(row.argmin())
-        if sides and row[sides[-1]] < row[best] + SAVED:
-            best = sides[-1]
-        sides.append(best)
+    for row, best in zip(cost.tolist(), cost.argmin(1).tolist(), strict=True):
+        stays = sides and row[sides[-1]] < row[best] + SAVED
+        sides.append(sides[-1] if stays else best)
     return sides
+
+
+def last_seen(lines: Tensor, panel: Panel) -> Tensor:
+    """Return the last points (..., 2) of lines (..., points, 2) in the panel, or its lower right corner."""
+    places = panel.paper(lines)
+    low, high = torch.tensor([sorted(axis["range"]) for axis in (panel.x, panel.y)], dtype=lines.dtype).T
+    seen = ((places >= low) & (places <= high)).all(-1)  # NaN is never seen
+    last = (seen * torch.arange(1, lines.shape[-2] + 1)).argmax(-1)
+    ends = lines.gather(-2, last[..., None, None].expand(*last.shape, 1, 2)).squeeze(-2)
+    corner = panel.data(torch.stack([high[0], low[1]]))
+    return torch.where(seen.any(-1, keepdim=True), ends, corner)
+
+
+def spread(heights: Tensor, panel: Panel) -> Tensor:
+    """Move heights (..., n) as little as makes them lie a line of text apart, and within the panel.
+
+    The heights are in the units of the axis, see :meth:`Panel.paper`.
+    """
+    apart = LINE / panel.unit[1]
+    bottom, top = min(panel.y["range"]) + apart / 2, max(panel.y["range"]) - apart / 2
+    order = heights.argsort(stable=True, dim=-1)
+    steps = apart * torch.arange(heights.shape[-1], dtype=heights.dtype)
+
+    def pushed_up(rising: Tensor) -> Tensor:
+        return (rising - steps).cummax(-1).values + steps
+
+    def pushed_down(rising: Tensor) -> Tensor:
+        return -pushed_up(-rising.flip(-1)).flip(-1)
+
+    wanted = heights.gather(-1, order).clamp(bottom, top)
+    middle = ((pushed_up(wanted) + pushed_down(wanted)) / 2).clamp_min(bottom)
+    within = pushed_up(middle).clamp_max(top)
+    return torch.empty_like(heights).scatter(-1, order, pushed_down(within))

@@ -1,16 +1,27 @@
-"""The large picture: the loss as a landscape, with numbered minima and named axes."""
+"""Landscapes: the large picture of the loss, small planes with many paths, and the plane of two losses."""
 
-import plotly.graph_objects as go
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
 
 from ....toy import Problem
-from ...figures.landscape import ground, minima
+from ...figures.landscape import front, grid, ground, minima
 from ...figures.style import BLACK
-from .labels import text
-from .picture import Panel
+from .curve import draw_line
+from .labels import Title
+from .path import Trail
+from .picture import Panel, Traces
+from .points import circle, lines_with_gaps, squares
+
+FRONT: dict = dict(color=BLACK, dash="dot")
 
 
 class Landscape(Panel):
-    """The landscape of the mean loss; the control "colour" changes it to the loss of one task."""
+    """The landscape of the mean loss, with numbered minima and named axes.
+
+    The control "colour" changes it to the loss of one task.
+    """
 
     def __init__(self, problem: Problem):
         (left, right), (low, high) = problem.window
@@ -19,15 +30,66 @@ class Landscape(Panel):
         super().__init__(x=x, y=y, room=0, ratio=(right - left) / self.height)
         for task in (None, *range(problem.tasks)):
             view = "mean loss" if task is None else f"task {task + 1}"
-            self.add(ground(problem, task).update(visible=task is None, meta=dict(view=view)))
+            self.draw(ground(problem, task).update(visible=task is None, meta=dict(view=view)))
         discs = minima(problem)
-        self.add(discs)
+        self.draw(discs)
         self.fixed = list(zip(discs.x, discs.y, strict=True))
-        front = problem.front()
-        if len(front):
-            x, y = front.T.tolist()
-            self.add(go.Scatter(x=x, y=y, mode="lines", line=dict(color=BLACK, dash="dot", width=3)))
-            middle = len(x) // 2
-            below = y[middle] - 0.05 * self.height
-            self.add(text(None, ["Pareto front"], BLACK, x=[x[middle]], y=[below]))
-            self.fixed += [(x[middle] + share * self.height, below) for share in (-0.08, 0, 0.08)]
+        best = problem.front()
+        if len(best):
+            across, up = best.T.tolist()
+            middle, below = across[len(best) // 2], up[len(best) // 2] - 0.05 * self.height
+            self.line(None, **FRONT, x=across, y=up)
+            self.text(None, ["Pareto front"], BLACK, x=[middle], y=[below])
+            self.fixed += [(middle + share * self.height, below) for share in (-0.08, 0, 0.08)]
+
+
+class Plane(Panel):
+    """The landscape of the mean loss with rings round its valleys, many thin paths and their ends.
+
+    Args:
+        problem: the landscape.
+        uid: the traces are "paths-uid" and "ends-uid".
+        color: of the paths.
+        rings: name of a valley -> its bottom (2,).
+        radius: of the rings.
+    """
+
+    def __init__(self, problem: Problem, uid: str, color: str, rings: Mapping[str, Tensor], radius: float):
+        (left, right), (low, high) = problem.window
+        x, y = (dict(showticklabels=False, ticks="", range=[*ends]) for ends in problem.window)
+        super().__init__(x=x, y=y, room=2, ratio=(right - left) / (high - low))
+        self.uid = uid
+        self.draw(ground(problem))
+        for name, bottom in rings.items():
+            across, up = (bottom + radius * circle()).T.tolist()
+            self.line(None, BLACK, 2, x=across, y=up)
+            across, up = (bottom + torch.tensor([[0, radius]])).T.tolist()
+            self.text(None, [name], BLACK, x=across, y=up, textposition="top center")
+        self.line(f"paths-{uid}", color, 1.2)
+        self.line(f"ends-{uid}", color, 7)
+        self.head = Title(self, f"title-{uid}")
+
+    def at(self, paths: Tensor, ends: Tensor, words: Sequence[str]) -> Traces:
+        """Return the traces: paths (N or 1, n, S, 2), ends (N or 1, m, 2), words per position."""
+        titles = [f"<b>{self.uid}</b>: {line}" for line in words]
+        traces = {f"paths-{self.uid}": lines_with_gaps(paths), f"ends-{self.uid}": squares(ends)}
+        return traces | self.head.at(titles)
+
+
+class Tradeoff(Panel):
+    """The plane of the losses of two tasks, the Pareto front in it, and the way so far."""
+
+    def __init__(self, problem: Problem):
+        losses = grid(problem)[2].flatten(0, 1)
+        least, most = losses.amin(0), losses.quantile(0.98, 0)
+        ranges = zip((least - 0.05 * (most - least)).tolist(), most.tolist(), strict=True)
+        x, y = (dict(range=[*ends], title=f"loss of task {k}") for k, ends in enumerate(ranges, 1))
+        super().__init__("the two losses", x, y)
+        x, y = front(problem)[1].T
+        if len(x):  # nothing ever comes below the front
+            draw_line(self, "Pareto front", x, y, FRONT, len(x) // 2, "bottom left")
+        self.trail = Trail(self, "losses")
+
+    def at(self, losses: Tensor) -> dict[str, Tensor]:
+        """Return the points for the losses (N, 2) at each slider position."""
+        return self.trail.at(losses)

@@ -1,16 +1,28 @@
-"""How an instrument opens: its problem, the slider's first position, and the stage."""
+"""How an instrument opens: its problem, its controls and the stage, and the sentences under the slider."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
-import plotly.graph_objects as go
 from torch import Tensor
 
 from ....toy import PROBLEMS, Problem
 from ...predictions.predict import Prediction
 from ...stage.stage import Stage
 from ...stage.table import Table
+from .picture import Picture
 
 POSITIONS = 81
+Points = Mapping[str, Sequence[float]] | None
+
+
+class View(Protocol):
+    """The picture of an instrument, and the table that fills it."""
+
+    picture: Picture
+
+    @property
+    def table(self) -> Callable[..., Table]:
+        """Return the function (choice, point, ...) -> table."""
 
 
 def find_problem(name: str, tasks: int | None = None) -> Problem:
@@ -21,19 +33,65 @@ def find_problem(name: str, tasks: int | None = None) -> Problem:
     return PROBLEMS[name]
 
 
-def position(value: float, positions: Tensor, name: str) -> int:
-    """Return the slider position nearest to a value."""
+def slider(
+    label: str,
+    positions: Tensor,
+    name: str,
+    value: float,
+    write: Callable[[float], str] = "{:.4g}".format,
+) -> dict:
+    """Return the stage's options for a slider that begins at the position nearest to a value.
+
+    Args:
+        label: what the learner reads.
+        positions: (N,), growing.
+        name: of the instrument's argument that holds the value.
+        value: where to begin.
+        write: writes a position, so that it can be read and typed.
+
+    Raises:
+        ValueError: the value lies outside the positions.
+    """
     low, high = positions[0].item(), positions[-1].item()
     if not low <= value <= high:
         raise ValueError(f"Got {name}={value!r}; expected a number from {low:g} to {high:g}.")
-    return int((positions - value).abs().argmin())
+    values = [write(position) for position in positions.tolist()]
+    return dict(label=label, values=values, index=int((positions - value).abs().argmin()))
+
+
+def menu(label: str, choices: Iterable[str], choice: str) -> dict:
+    """Return the stage's options for a menu next to the slider that begins at a choice."""
+    return dict(choice_label=label, choices=list(choices), choice=choice)
 
 
 def open_stage(
-    figure: go.Figure, compute: Callable[..., Table], after: Prediction | None, **options
+    title: str, view: View, recipe: str, controls: dict, after: Prediction | None, points: Points = None
 ) -> Stage:
-    """Open a stage. With ``after`` it stays locked until that prediction is recorded."""
-    stage = Stage(figure, compute, **options)
+    """Open a stage. With ``after`` it stays locked until that prediction is recorded.
+
+    Args:
+        title: name of the instrument.
+        view: its picture and its table.
+        recipe: the call that opens the stage again, see :class:`Stage`.
+        controls: what :func:`slider` and :func:`menu` return, together.
+        after: the prediction.
+        points: the draggable points, name -> (x, y).
+    """
+    figure = view.picture.figure()
+    stage = Stage(figure, view.table, title=title, recipe=recipe, points=points, **controls)
     if after is not None:
         after.unlocks(stage)
     return stage
+
+
+def sentences(template: str, **columns: str | Tensor | Sequence) -> list[str]:
+    """Write one sentence per slider position.
+
+    Args:
+        template: a sentence with the names of the columns in braces, such as "ρ = {rho:.2g}: {words}".
+        columns: tensors (N, ...) or N values each; a text stays the same at all positions.
+    """
+    fixed = {name: column for name, column in columns.items() if isinstance(column, str)}
+    moving = {name: column for name, column in columns.items() if name not in fixed}
+    rows = zip(*(c.tolist() if isinstance(c, Tensor) else c for c in moving.values()), strict=True)
+    return [template.format(**fixed, **dict(zip(moving, row, strict=True))) for row in rows]

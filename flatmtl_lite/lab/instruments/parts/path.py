@@ -1,33 +1,28 @@
-"""A path with its direction, handles, and markers with a black edge."""
+"""What moves on a landscape: paths, climbs, the ball, and the points where the tasks look."""
+
+from collections.abc import Mapping
 
 import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from ...figures.style import BLACK, PATH, WHITE
-from .picture import Panel
-from .points import thin_path
+from ...figures.style import BLACK, PATH, SAM, WHITE
+from .labels import Labels
+from .picture import SOLID, Panel
+from .points import circle, growing_curve, thin_path
 
 ARROWS = (0.12, 0.35, 0.65)  # where on the way an arrowhead shows the direction
-SOLID = dict(solid=True)  # the 3-D view shows this trace too
-
-
-def edged_marker(color: str, symbol: str = "circle", size: int = 12, edge: float = 1.5) -> dict:
-    """Return a marker with a black edge, so that a pale colour is seen too."""
-    return dict(symbol=symbol, size=size, color=color, line=dict(width=edge, color=BLACK))
 
 
 def draw_handle(panel: Panel, k: int = 0) -> None:
     """Draw the handle of the ``k``-th draggable point."""
-    marker = dict(symbol="circle-cross", size=19, color=WHITE, line=dict(width=2.5, color=BLACK))
-    panel.add(go.Scatter(uid=f"point-{k}", mode="markers", marker=marker, meta=SOLID))
+    panel.dots(f"point-{k}", WHITE, "circle-cross", size=19, edge=2.5, meta=SOLID)
 
 
-def draw_edged_line(panel: Panel, uid: str, color: str = PATH, dash: str = "solid") -> None:
+def draw_edged_line(panel: Panel, uid: str) -> None:
     """Draw a line framed in black, so that a pale colour is seen on any ground."""
-    panel.add(go.Scatter(uid=f"{uid}-edge", mode="lines", line=dict(color=BLACK, width=6)))
-    line = dict(color=color, width=3.5, dash=dash)
-    panel.add(go.Scatter(uid=uid, mode="lines", line=line, meta=SOLID))
+    panel.line(f"{uid}-edge", BLACK, 6)
+    panel.line(uid, PATH, 3.5, "solid", meta=SOLID)
 
 
 class Path:
@@ -37,9 +32,8 @@ class Path:
         draw_edged_line(panel, "path")
         heads = dict(symbol="arrow", angleref="previous", size=[0, 15] * len(ARROWS), color=PATH, opacity=1)
         heads |= dict(line=dict(width=1.3, color=BLACK))
-        panel.add(go.Scatter(uid="path-heads", mode="markers", marker=heads))
-        diamond = edged_marker(PATH, "diamond", size=15)
-        panel.add(go.Scatter(uid="end", mode="markers", marker=diamond, meta=SOLID))
+        panel.draw(go.Scatter(uid="path-heads", mode="markers", marker=heads))
+        panel.dots("end", PATH, "diamond", size=15, meta=SOLID)
 
     def at(self, path: Tensor) -> dict[str, Tensor]:
         """Return the points of the path (N, S, 2)."""
@@ -48,3 +42,86 @@ class Path:
         heads = torch.stack([path[:, places - 1], path[:, places]], 2).flatten(1, 2)
         thin = thin_path(path)
         return {"path": thin, "path-edge": thin, "path-heads": heads, "end": path[:, -1:]}
+
+
+class Trail:
+    """The way so far, with a marker where it has come to. What lies ahead is not drawn."""
+
+    def __init__(self, panel: Panel, uid: str):
+        self.uid = uid
+        draw_edged_line(panel, f"{uid}-trail")
+        panel.dots(uid, PATH, size=14, edge=2, cliponaxis=False, meta=SOLID)
+
+    def at(self, way: Tensor) -> dict[str, Tensor]:
+        """Return the points for the place (N, 2) at each slider position."""
+        trail = growing_curve(way)
+        return {self.uid: way[:, None], f"{self.uid}-trail": trail, f"{self.uid}-trail-edge": trail}
+
+
+class Paths:
+    """Several paths from one start, with a marker and a name at the end of each.
+
+    Args:
+        panel: where to draw.
+        looks: name -> the colour, dash and symbol of the path; a later path lies over an earlier one.
+    """
+
+    def __init__(self, panel: Panel, looks: Mapping[str, dict]):
+        self.names = list(looks)
+        for name, look in looks.items():
+            # without an edge the gaps of its dashes show the paths below
+            panel.line(f"path-{name}", look["color"], 4, look["dash"], meta=SOLID)
+        colors, symbols = ([look[key] for look in looks.values()] for key in ("color", "symbol"))
+        panel.dots("end", colors, symbols, meta=SOLID)
+        # the uppermost path gets the best place for its name
+        self.labels = Labels(panel, {name: looks[name]["color"] for name in self.names[::-1]})
+
+    def at(self, paths: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the points of the paths: name -> (N or 1, S, 2)."""
+        traces = {f"path-{name}": thin_path(paths[name]) for name in self.names}
+        ends = torch.broadcast_tensors(*(paths[name][:, -1] for name in self.names))
+        ways = [way[:, ::8].expand(len(ends[0]), -1, 2) for way in traces.values()]
+        return traces | {"end": torch.stack(ends, 1)} | self.labels.at(ends[::-1], torch.cat(ways, 1))
+
+
+class Ball:
+    """The dotted ball of radius ρ; an ellipse for adaptive SAM."""
+
+    def __init__(self, panel: Panel):
+        panel.line("ball", SAM, 2.5, "dot", meta=SOLID)
+
+    def at(self, theta: Tensor, rhos: Tensor, adaptive: bool = False) -> dict[str, Tensor]:
+        """Return the points for θ (2,) and radii (N,)."""
+        return {"ball": theta + rhos[:, None, None] * circle(theta if adaptive else None)}
+
+
+class Looks:
+    """Lines from θ to the points where the tasks look, with a star at each.
+
+    Args:
+        panel: where to draw.
+        colors: uid -> colour.
+    """
+
+    def __init__(self, panel: Panel, colors: Mapping[str, str]):
+        for uid, color in colors.items():
+            line = dict(mode="lines+markers", line=dict(color=color, width=2))
+            panel.dots(uid, color, "star", size=[0, 15], **line)
+
+    def at(self, theta: Tensor, looks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the points: θ (2,), and uid -> the points where the task looks, (N, 2)."""
+        return {uid: torch.stack([theta.expand_as(ends), ends], 1) for uid, ends in looks.items()}
+
+
+class Climb:
+    """Several steps uphill: a dashed line with a dot at each visited point and a diamond at the highest."""
+
+    def __init__(self, panel: Panel, uid: str, color: str):
+        self.uid = uid
+        line = dict(mode="lines+markers", line=dict(color=color, width=2.5, dash="dash"))
+        panel.dots(uid, color, size=6, edge=1, meta=SOLID, **line)
+        panel.dots(f"{uid}-at", color, "diamond", size=14, meta=SOLID)
+
+    def at(self, visited: Tensor, highest: Tensor) -> dict[str, Tensor]:
+        """Return the points: all that the climb visits (N, n, 2), and the highest (N, 2)."""
+        return {self.uid: visited, f"{self.uid}-at": highest.unsqueeze(1)}

@@ -4,28 +4,33 @@ A panel is a pair of axes with the parts drawn in it. The picture gives every pa
 and once for small windows. ``stage.js`` takes the arrangement that fits and scales it to the window.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import plotly.graph_objects as go
 import torch
 from plotly.basedatatypes import BaseTraceType
 from torch import Tensor
 
-from ...figures.style import TEMPLATE
+from ...figures.style import BLACK, INKS, TEMPLATE, WHITE
+from ...stage.table import Text
 
+Traces = dict[str, Tensor | Text]  # uid -> the points of a trace, see :class:`Table`
+Styles = Mapping[str, tuple[str, dict]]  # uid -> name ("" for none), and the look of a line
 Box = tuple[float, float, float, float]  # left, top, width, height in pixels
-
 FONT = 14  # pixels
 LINE = 19  # height of a line of text
 WIDTH = 8.2  # width of a character
 BELOW, BESIDE = 42, 52  # room for the ticks and the name of an axis
-GAP = 14
+SOLID = dict(solid=True)  # the 3-D view shows a trace with this ``meta`` too
+GAP = 14  # pixels
 WIDE, SMALL = (1180, 540), (860, 400)  # width and height of the picture without "more"
 MORE = 240  # height of a row of panels behind "more"
 
 
 class Panel:
-    """A pair of axes and what is drawn in them.
+    """A pair of axes and what is drawn in them. What is drawn later lies over what was drawn before.
+
+    A trace with a ``uid`` moves with the slider. Any other trace gets its ``x`` and ``y`` at once.
 
     Args:
         title: text above the panel; None for none. A part may write a title of its own into ``room`` lines.
@@ -39,7 +44,7 @@ class Panel:
     joined = False  # True keeps the panel at its left neighbour in small windows too, since they share rows
     x: dict  # options for plotly's axes
     y: dict
-    axes: dict[str, str]  # the names of the axes, given by the picture
+    number: str  # of its axes, given by the picture; "" for the first
     sizes: list[tuple[float, float]]  # pixels of the plotting area in each arrangement
     before: float | None = None  # pixels for the ticks and the name of y; None for the usual room
     after = 0.0  # pixels for names at the right
@@ -58,9 +63,33 @@ class Panel:
         self.parts: list[BaseTraceType] = []
         self.fixed: list[tuple[float, float]] = []  # points that labels should leave free
 
-    def add(self, *traces: BaseTraceType) -> None:
-        """Draw traces in this panel. A later trace lies over an earlier one."""
-        self.parts.extend(traces)
+    def draw(self, trace: BaseTraceType) -> None:
+        """Draw any trace."""
+        self.parts.append(trace)
+
+    def line(self, uid: str | None, color: str, width: float = 3, dash: str | None = None, **options) -> None:
+        """Draw a line; ``options`` are those of ``go.Scatter``."""
+        look = dict(color=color, width=width, dash=dash)
+        self.draw(go.Scatter(dict(uid=uid, mode="lines", line=look) | options))
+
+    def area(self, uid: str | None, color: str, **options) -> None:
+        """Shade the area within the points."""
+        self.line(uid, color, width=0, fill="toself", fillcolor=color, **options)
+
+    def dots(
+        self, uid: str | None, color: str | Sequence[str], symbol="circle", size=12.0, edge=1.5, **options
+    ) -> None:
+        """Draw markers with a black edge, so that a pale colour is seen too."""
+        marker = dict(symbol=symbol, size=size, color=color, line=dict(width=edge, color=BLACK))
+        self.draw(go.Scatter(dict(uid=uid, mode="markers", marker=marker) | options))
+
+    def text(self, uid: str | None, texts: Sequence[str], colors: Sequence[str] | str, **options) -> None:
+        """Write texts, centred at their points, with a rim that keeps them readable on any ground."""
+        n, rim = len(texts), f"0 0 3px {WHITE}"
+        colors = INKS.get(colors, colors) if isinstance(colors, str) else [INKS.get(c, c) for c in colors]
+        look = dict(mode="text", text=list(texts), textposition="middle center", cliponaxis=False)
+        look |= dict(textfont=dict(color=colors, size=FONT, shadow=f"{rim}, {rim}, {rim}"))
+        self.draw(go.Scatter(dict(uid=uid, x=[0] * n, y=[0] * n) | look | options))
 
     @property
     def unit(self) -> tuple[float, float]:
@@ -68,8 +97,7 @@ class Panel:
 
         The unit of a logarithmic axis is a power of ten.
         """
-        ranges = (self.x["range"], self.y["range"])
-        (left, right), (low, high) = ranges
+        (left, right), (low, high) = self.x["range"], self.y["range"]
         width, height = (min(sizes) for sizes in zip(*self.sizes, strict=True))
         return width / abs(right - left), height / abs(high - low)
 
@@ -114,40 +142,32 @@ class Picture:
         more: further panels, shown on request.
     """
 
-    def __init__(
-        self,
-        main: Panel | None,
-        side: Sequence[Sequence[Panel]],
-        more: Sequence[Panel] = (),
-    ):
+    def __init__(self, main: Panel | None, side: Sequence[Sequence[Panel]], more: Sequence[Panel] = ()):
         self.main, self.side, self.more = main, [list(row) for row in side], list(more)
         self.panels = [p for p in (main, *(p for row in self.side for p in row), *self.more) if p is not None]
         for k, panel in enumerate(self.panels, 1):
-            number = "" if k == 1 else str(k)
-            panel.axes = dict(xaxis=f"x{number}", yaxis=f"y{number}")
-            panel.sizes = []
+            panel.number, panel.sizes = "" if k == 1 else str(k), []
         self.arrangements = [self._arranged(wide) for wide in (True, False)]
 
     def figure(self) -> go.Figure:
         """Return the figure in its wide arrangement. Its ``meta`` holds all arrangements for the page."""
         figure = go.Figure()
-        wide = self.arrangements[0]
         for panel in self.panels:
-            for trace in panel.parts:
-                figure.add_trace(trace.update(panel.axes))
+            x, y = f"x{panel.number}", f"y{panel.number}"
             # plotly draws axes only if a trace uses them
-            figure.add_scatter(x=[None], y=[None], showlegend=False, **panel.axes)
-            x, y = ("axis".join(("", name[1:])) if len(name) > 1 else "axis" for name in panel.axes.values())
-            figure.update_layout(
-                {
-                    f"x{x}": dict(anchor=panel.axes["yaxis"]) | panel.x,
-                    f"y{y}": dict(anchor=panel.axes["xaxis"]) | panel.y,
-                }
-            )
+            for trace in [*panel.parts, go.Scatter(x=[None], y=[None], showlegend=False)]:
+                figure.add_trace(trace.update(xaxis=x, yaxis=y))
+            axes = {
+                f"xaxis{panel.number}": dict(anchor=y) | panel.x,
+                f"yaxis{panel.number}": dict(anchor=x) | panel.y,
+            }
+            figure.update_layout(axes)
             if panel.title is not None:
-                figure.add_annotation(text=panel.title, showarrow=False, font_size=FONT, **self._top(panel))
-        figure.update_xaxes(title_standoff=4, title_font_size=FONT, tickfont_size=13)
-        figure.update_yaxes(title_standoff=4, title_font_size=FONT, tickfont_size=13)
+                place = dict(xref=f"{x} domain", yref=f"{y} domain", x=0, y=1, yshift=2, align="left")
+                place |= dict(xanchor="left", yanchor="bottom", showarrow=False)
+                figure.add_annotation(text=panel.title, font_size=FONT, **place)
+        look = dict(title_standoff=4, title_font_size=FONT, tickfont_size=13)
+        figure.update_xaxes(look).update_yaxes(look)
         figure.update_layout(
             template=TEMPLATE,
             font_size=FONT,
@@ -157,12 +177,7 @@ class Picture:
             showlegend=False,
             meta=dict(arrangements=self.arrangements, turns=self.main is not None and self.main.turns),
         )
-        return figure.update_layout(wide["layout"])
-
-    def _top(self, panel: Panel) -> dict:
-        x, y = panel.axes.values()
-        place = dict(xref=f"{x} domain", yref=f"{y} domain", x=0, y=1, yshift=2)
-        return place | dict(xanchor="left", yanchor="bottom", align="left")
+        return figure.update_layout(self.arrangements[0]["layout"])
 
     def _arranged(self, wide: bool) -> dict:
         """Return the places of all panels in a window: plotly's layout, and the height without "more"."""
@@ -173,9 +188,8 @@ class Picture:
         for panel, cell in cells.items():
             left, top, w, h = panel.plot_area(cell)
             panel.sizes.append((w, h))
-            x, y = (name.replace(name[0], f"{name[0]}axis") for name in panel.axes.values())
-            layout[x] = dict(domain=[left / width, (left + w) / width])
-            layout[y] = dict(domain=[1 - (top + h) / height, 1 - top / height])
+            layout[f"xaxis{panel.number}"] = dict(domain=[left / width, (left + w) / width])
+            layout[f"yaxis{panel.number}"] = dict(domain=[1 - (top + h) / height, 1 - top / height])
         return dict(width=width, fold=fold, layout=layout)
 
     def _cells(self, width: float, fold: float, wide: bool) -> Iterator[tuple[Panel, Box]]:

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ...figures.style import GREY, TASKS
-from .arrows import Arrows
+from .arrows import GOOD, Arrows
 from .picture import Panel
 from .points import lines_with_gaps
-from .wedge import GOOD
 
 EDGE = 1.6  # drawn length of the cone's edges
 
@@ -26,13 +24,11 @@ class Space(Panel):
         x, y = (dict(range=ends, visible=False) for ends in ([-1.5, 1.5], [-1.2, 1.8]))
         super().__init__(x=x, y=y, room=0, ratio=1.0)
         self.turns = turns
-        self.add(go.Scatter(uid="floor", mode="lines", line=dict(color="#bbbbbb", width=1)))
+        self.line("floor", "#bbbbbb", 1)
         for k in range(3):
-            look = dict(mode="lines", line=dict(color=GREY, width=1), fill="toself", fillcolor=GOOD)
-            self.add(go.Scatter(uid=f"face-{k}", **look))
+            self.line(f"face-{k}", GREY, 1, fill="toself", fillcolor=GOOD)
         for k in range(3):
-            plumb = dict(color=TASKS[k], width=1.5, dash="dot")
-            self.add(go.Scatter(uid=f"plumb-{k}", mode="lines", line=plumb))
+            self.line(f"plumb-{k}", TASKS[k], 1.5, "dot")
         self.arrows = Arrows(self, {f"gradient-{k}": TASKS[k] for k in range(3)})
 
     def at(self, steps: Tensor, cameras: Tensor) -> dict[str, Tensor]:

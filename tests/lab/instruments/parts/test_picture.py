@@ -16,7 +16,7 @@ def shown(picture: Picture, k: int) -> list[bool]:
     """For each panel: does it lie above the fold of the k-th arrangement?"""
     arrangement = picture.arrangements[k]
     layout, lowest = arrangement["layout"], 1 - arrangement["fold"] / arrangement["layout"]["height"]
-    axes = [panel.axes["yaxis"].replace("y", "yaxis") for panel in picture.panels]
+    axes = [f"yaxis{panel.number}" for panel in picture.panels]
     return [layout[axis]["domain"][0] > lowest - 1e-9 for axis in axes]
 
 

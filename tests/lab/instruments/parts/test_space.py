@@ -1,5 +1,8 @@
 """Steps in space, and the cone that is good for all."""
 
+import math
+
+import pytest
 import torch
 
 from flatmtl_lite.lab.instruments.parts.picture import Picture
@@ -12,6 +15,13 @@ def test_the_rays_bound_the_cone():
     off = inner - torch.diag_embed(inner.diagonal(dim1=-2, dim2=-1))
     assert off.abs().max() < 1e-9
     assert (inner.diagonal(dim1=-2, dim2=-1) > 0).all()
+
+
+def test_the_camera_looks_from_20_degrees_above():
+    upright = torch.tensor([[[0.0, 0.0, 1.0]]]).double()
+    across, up = project(upright, torch.tensor([70.0]).double()).flatten().tolist()
+    assert across == pytest.approx(0, abs=1e-9)
+    assert up == pytest.approx(math.cos(math.radians(20)))
 
 
 def test_the_space_shows_steps_plumb_lines_and_faces():

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from flatmtl_lite.lab.instruments.parts.labels import last_seen, spread
 from flatmtl_lite.lab.instruments.parts.picture import LINE, Panel
-from flatmtl_lite.lab.instruments.parts.spread import last_seen, spread
 from tests.lab.instruments.parts.pictures import drawn
 
 

@@ -1,8 +1,8 @@
-"""Where every method goes, with its name."""
+"""Where every method goes, with its name, and the wedge that is good for all."""
 
 import torch
 
-from flatmtl_lite.lab.instruments.parts.directions import Directions
+from flatmtl_lite.lab.instruments.parts.arrows import Directions, Wedge
 from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
 from flatmtl_lite.lab.instruments.parts.weighing import METHODS
 
@@ -48,3 +48,16 @@ def test_names_without_room_are_left_out():
 def test_a_step_of_nothing_has_no_arrow():
     points = drawn(torch.zeros(N, 1, 2).double(), chosen=0)
     assert points["direction"].isnan().all()
+
+
+def test_the_wedge_and_the_hull_follow_the_steps():
+    panel = Panel()
+    wedge = Wedge(panel, reach=2.0)
+    steps = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [-1.0, 0.0]]]).double()
+    points = wedge.at(steps)
+    assert [trace.uid for trace in panel.parts] == list(points)
+    first, last = points["cone"][0, 1], points["cone"][0, -2]  # steps good for both: the first quadrant
+    assert torch.allclose(first, torch.tensor([4.0, 0.0]).double(), atol=1e-9)
+    assert torch.allclose(last, torch.tensor([0.0, 4.0]).double(), atol=1e-9)
+    assert points["cone"][1].isnan().all()  # opposite steps: nothing is good for both
+    assert points["hull"][0].tolist() == [[1, 0], [0, 1], [1, 0]]

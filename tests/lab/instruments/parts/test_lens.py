@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from flatmtl_lite.lab.instruments.parts.arrows import along
+from flatmtl_lite.lab.instruments.parts.lens import RIM, TIPS_SHOWN, Steps
 from flatmtl_lite.lab.instruments.parts.picture import Picture
-from flatmtl_lite.lab.instruments.parts.steps import RATIO, RIM, SHOWN, Steps, along
 
+RATIO = 1.6  # width of the frame divided by its height
 LOOKS = {"a": ("first", "#000000"), "b": ("second", "#0072B2")}
 
 
@@ -59,7 +61,7 @@ def test_the_tips_are_enlarged_when_they_lie_close_together():
     steps = {"a": torch.tensor([[1.0, 0.0], [1.0, 0.0]]), "b": torch.tensor([[1.0, 0.1], [1.0, 0.0]])}
     _, points = drawn({uid: step.double() for uid, step in steps.items()}, zoom=6.0)
     tips = torch.stack([points["a"][:, 1], points["b"][:, 1]], 1)
-    assert (tips[0, 0] - tips[0, 1]).norm().item() == pytest.approx(2 * SHOWN)
+    assert (tips[0, 0] - tips[0, 1]).norm().item() == pytest.approx(2 * TIPS_SHOWN)
     length = 2 * RATIO * (1 - RIM)  # of the whole step
     zooms = (points["a"][:, 1] - points["a"][:, 0]).norm(dim=-1) / length
     assert 1 < zooms[0] < zooms[1] == pytest.approx(6)  # the tips of equal steps are enlarged the most

@@ -1,4 +1,4 @@
-// Light or dark, as the page has it. DARK (style.py) says which colour takes the place of which.
+// Light or dark, as the page has it. DARK (style.py) gives the dark counterpart of each colour.
 
 function isDark() {
   const { jpThemeLight, theme } = document.body.dataset; // JupyterLab's own, and Furo's

@@ -1,11 +1,12 @@
-"""Several paths, and a curve over a path."""
+"""Paths, climbs, and curves over a path."""
 
 import torch
 
 from flatmtl_lite.lab.figures.style import RULES
-from flatmtl_lite.lab.instruments.parts.along import Along
-from flatmtl_lite.lab.instruments.parts.paths import Paths
+from flatmtl_lite.lab.instruments.parts.curve import Along
+from flatmtl_lite.lab.instruments.parts.path import Climb, Paths, Trail
 from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
+from tests.lab.instruments.parts.pictures import drawn
 
 
 def test_each_path_has_its_marker_and_its_name_at_its_end():
@@ -37,3 +38,28 @@ def test_the_curve_says_its_highest_value():
     assert places[0].tolist() == [[1, 40]]
     assert places[1, 0, 1].isnan()
     assert words == [["40°"], [""], [""]]
+
+
+def test_the_trail_ends_at_the_marker():
+    panel = Panel(x=dict(range=[0, 9]), y=dict(range=[0, 9]))
+    trail = Trail(panel, "here")
+    way = torch.arange(8.0).reshape(4, 2)
+    points = trail.at(way)
+    assert {trace.uid for trace in panel.parts} == points.keys()
+    for k in range(4):
+        assert points["here"][k].tolist() == [way[k].tolist()]
+        for uid in ("here-trail", "here-trail-edge"):
+            assert torch.equal(points[uid][k, : k + 1], way[: k + 1])
+            assert points[uid][k, k + 1 :].isnan().all()
+
+
+def test_it_draws_the_visits_and_the_highest_of_them():
+    panel = Panel(x=dict(range=[0, 1]), y=dict(range=[0, 1]))
+    climb = Climb(panel, "ten", "#009E73")
+    traces = drawn(panel)
+    assert traces["ten"].mode == "lines+markers"
+    assert traces["ten-at"].marker.symbol == "diamond"
+    visited = torch.rand(3, 11, 2)
+    points = climb.at(visited, visited[:, 4])
+    assert torch.equal(points["ten"], visited)
+    assert torch.equal(points["ten-at"], visited[:, 4:5])
