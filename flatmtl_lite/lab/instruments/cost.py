@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from ..cost import relative_costs
 from ..figures.style import BLACK, GREEN, INK, ORANGE, PURPLE, SKY
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.curve import Curves
+from .parts.curve import Curves, draw_line
 from .parts.opening import menu, open_stage, sentences, slider
 from .parts.picture import Picture
 from .parts.points import pairs
@@ -31,6 +32,8 @@ LOOKS = {
     "common ε": dict(color=GREEN, dash="dashdot"),
     "SAM on the mean": dict(color=PURPLE, dash="longdash"),
 }
+SENTENCE = "T = {tasks:g}, b = {ratio:g}, k = {every:g}, share {share:.0%}. Relative to the base: "
+SENTENCE += "; ".join(f"{name} {{{name}:.2f}}" for name in LOOKS) + "."
 COUNTED_AT = dict(tasks=2, ratio=2.0, every=5, share=0.25)
 
 
@@ -81,16 +84,13 @@ class _View:
 
     def __init__(self, values: dict[str, float], measured: dict[str, float]):
         self.values, self.measured = values, measured
-        top = max(cost.max().item() for name in MOVES for cost in self._costs(name).values())
+        top = max(self._costs(moves).max().item() for moves in MOVES)
         x = dict(range=[0.5, 20.5], showticklabels=False, ticks="", showgrid=False)
-        low = -0.08 * top  # room for the ticks, which change with the menu
-        y = dict(range=[low, 1.06 * top], title="cost of a step, relative to the base")
-        self.foot = 0.5 * low
-        styles = {name: (name, look) for name, look in LOOKS.items()}
-        self.curves = Curves("", x, y, styles)
-        self.curves.line(None, BLACK, 1.5, x=[0.5, 20.5], y=[1, 1])
-        self.curves.text(None, ["base"], BLACK, x=[20.5], y=[1], textposition="bottom left")
-        self.curves.text("ticks", [""] * 5, INK)
+        y = dict(range=[-0.14 * top, 1.06 * top], title="cost of a step, relative to the base")
+        self.curves = Curves("", x, y, {name: (name, look) for name, look in LOOKS.items()})
+        draw_line(self.curves, "base", [0.5, 20.5], [1, 1], dict(color=BLACK, width=1.5), 1, "bottom left")
+        self.curves.text("ticks", [""] * 5, INK)  # they change with the menu
+        self.foot = torch.full((5,), -0.05 * top, dtype=torch.float64)
         colors = [look["color"] for look in LOOKS.values()]
         self.curves.dots("measured", colors, "circle-open", size=14, cliponaxis=False)
         self.picture = Picture(None, [[self.curves]])
@@ -99,26 +99,19 @@ class _View:
         """Return the table for what the slider moves."""
         moved, positions, ticks, write = MOVES[choice]
         costs, N = self._costs(choice), len(SETTINGS)
-        places = pairs(torch.tensor(ticks, dtype=torch.float64), torch.tensor(self.foot)).expand(N, 5, 2)
+        places = pairs(SETTINGS[torch.tensor(ticks) - 1], self.foot).expand(N, 5, 2)
         texts = [[write.format(positions[k - 1].item()) for k in ticks]] * N
-        rings = torch.full((1, len(LOOKS), 2), torch.nan, dtype=torch.float64)
-        others = COUNTED_AT.keys() - {moved}
-        for k, name in enumerate(LOOKS):
-            if name in self.measured and all(self.values[key] == COUNTED_AT[key] for key in others):
-                counted_at = SETTINGS[(positions - COUNTED_AT[moved]).abs().argmin()]
-                rings[0, k] = torch.tensor([counted_at, self.measured[name]])
+        rest = [self.values[name] == value for name, value in COUNTED_AT.items() if name != moved]
+        heights = [self.measured.get(name, torch.nan) if all(rest) else torch.nan for name in LOOKS]
+        where = SETTINGS[(positions - COUNTED_AT[moved]).abs().argmin()]
+        rings = pairs(where.expand(len(LOOKS)), torch.tensor(heights, dtype=torch.float64))[None]
+        lines = dict(zip(LOOKS, costs, strict=True))
         now = {name: torch.full((N,), float(value)) for name, value in self.values.items()}
-        rows = torch.stack(list(costs.values()), -1).tolist()
-        listed = [
-            "; ".join(f"{name} {cost:.2f}" for name, cost in zip(costs, row, strict=True)) for row in rows
-        ]
-        where = "T = {tasks:g}, b = {ratio:g}, k = {every:g}, share {share:.0%}."
-        states = sentences(
-            f"{where} Relative to the base: {{listed}}.", **now | {moved: positions}, listed=listed
-        )
-        return Table({**self.curves.at(SETTINGS, costs), "ticks": (places, texts), "measured": rings}, states)
+        states = sentences(SENTENCE, **now | lines | {moved: positions})
+        return Table({**self.curves.at(SETTINGS, lines), "ticks": (places, texts), "measured": rings}, states)
 
-    def _costs(self, choice: str) -> dict[str, torch.Tensor]:
-        moved, positions, _, _ = MOVES[choice]
+    def _costs(self, moves: str) -> Tensor:
+        """Return the costs (methods, N) against what the slider moves."""
+        moved, positions, _, _ = MOVES[moves]
         costs = relative_costs(**self.values | {moved: positions})
-        return {name: torch.as_tensor(costs[name]).double().expand(len(SETTINGS)) for name in LOOKS}
+        return torch.stack([torch.as_tensor(costs[name]).double().expand(len(SETTINGS)) for name in LOOKS])

@@ -34,6 +34,7 @@ def test_the_ticks_say_what_the_slider_moves():
         stage = lab.cost_instrument(moves)
         (ticks,) = [trace for trace in stage.drawn().data if trace.uid == "ticks"]
         assert (ticks.x[1], ticks.text[1]) == (5, tick)
+        assert stage.drawn().layout.yaxis.range[0] < ticks.y[1] < 0
 
 
 @pytest.mark.parametrize("moves", MOVES)
@@ -41,14 +42,14 @@ def test_what_was_counted_stands_where_it_was_counted(moves):
     stage = lab.cost_instrument(moves, 20, measured=COUNTED)
     places = {"tasks T": 2, "backward / forward b": 5, "every k steps": 5, "share of the batch": 5}
     rings = drawn(stage)["measured"]
-    here = ~rings[:, 0].isnan()
+    here = ~rings[:, 1].isnan()
     assert rings[here].tolist() == [[places[moves], 2.2], [places[moves], 2.6]]
     assert [name for name, there in zip(LOOKS, here.tolist(), strict=True) if there] == list(COUNTED)
 
 
 def test_what_was_counted_is_left_out_where_another_quantity_differs():
     other = lab.cost_instrument("tasks T", every=4, measured=COUNTED)
-    assert drawn(other)["measured"].isnan().all()
+    assert drawn(other)["measured"][:, 1].isnan().all()
     moved = lab.cost_instrument("every k steps", every=4, measured=COUNTED)
     assert not drawn(moved)["measured"][0].isnan().any()
 
