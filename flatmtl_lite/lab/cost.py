@@ -27,7 +27,8 @@ def step_costs(
     ======================== =========================== ===================================================
 
     With one draw there are at most two places θ+ε, one per sign. If the tasks' signs are independent, there
-    are n = 2 - 2^(1-T) on average.
+    are n = 2 - 2^(1-T) on average. With ``norm="together"`` the lengths of the tasks' ε differ. Then the two
+    kinds of SAMO that share places, with one draw and with α = 1, have T of them.
 
     Args:
         tasks: T >= 1.

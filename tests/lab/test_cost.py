@@ -75,6 +75,12 @@ def test_one_draw_runs_one_or_two_places(tasks):
     assert least < lab.step_costs(tasks, RATIO)["SAMO, one draw"] < least + 1
 
 
+@pytest.mark.parametrize("samo", [fm.SAMO(one_draw=True), fm.SAMO(alpha=1)])
+def test_with_one_norm_over_trunk_and_head_every_task_has_its_own_place(samo):
+    cost = counted(3, perturb=samo, combine="direct", norm="together")
+    assert cost == 1 + RATIO + 2 * samo.one_draw + 3 * (1 + RATIO)
+
+
 def test_costs_are_relative_to_the_base_and_broadcast():
     tasks = torch.tensor([2.0, 10.0])
     relative = lab.relative_costs(tasks)
