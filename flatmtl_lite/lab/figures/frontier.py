@@ -31,7 +31,8 @@ BETWEEN = 0.09  # share of the picture between two panels
 LETTER, LINE = 7.3, 17  # pixels of a letter and of a line of names
 DOT = 7  # pixels from the middle of a dot to its rim, and a little
 # where a name may stand: directions, right and left first, and ever farther away
-SIDES = [(1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.6), (-0.8, 0.6), (0.8, -0.6), (-0.8, -0.6)]
+SIDES = [(1, 0), (-1, 0), (0, 1), (0, -1)]
+SIDES += [(x * a, y * b) for a, b in ((0.8, 0.6), (0.95, 0.3), (0.4, 0.9)) for x in (1, -1) for y in (1, -1)]
 TURNS = [np.array(side, dtype=float) for side in SIDES]
 FARTHER = (0, 16, 32, 50, 70, 95, 125, 160)
 SWEEPS = 3  # a name may have to make room for a later one
@@ -59,7 +60,7 @@ def frontier(
     share = (1 - BETWEEN * (len(panels) - 1)) / len(panels)
     size = np.array([WIDTH - LEFT - RIGHT, (HEIGHT * len(panels) - TOP - BOTTOM) * share])
     for row, (title, gains) in enumerate(panels.items(), 1):
-        axes = Axes(x_range, _padded([gain[0] for gain in gains.values()], 0.1, 0.1), size)
+        axes = Axes(x_range, _padded([gain[0] for gain in gains.values()], 0.1, 0.25), size)
         places = {name: (costs[name], gain) for name, gain in gains.items()}
         for trace in (_front(fronts[title], places), *(_dot(name, *p) for name, p in places.items())):
             figure.add_trace(trace, row, 1)
@@ -119,7 +120,7 @@ def offsets(
         crossed = crossed[:, (middles != dot).any(-1)].sum(1)
         touched = (np.abs(spots - points) < half).all(-1).sum(1)
         far = np.hypot(*options.T)
-        badness = 3 * outside + covered + 0.5 * crossed + 0.06 * touched + 0.005 * far
+        badness = 100 * outside + 5 * covered + crossed + 0.06 * touched + 0.005 * far
         ways[name] = options[badness.argmin()]
     return ways
 
