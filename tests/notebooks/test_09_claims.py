@@ -99,7 +99,7 @@ def layers(batch):
 
 
 def test_what_the_two_epsilons_of_a_layer_look_like(layers):
-    says("A gradient over 64 images can have 64 directions")
+    says("A gradient over 64 images has at most 64 directions")
     says("09-polar: more than half (64 %, with one network and one batch)")
     values = {name: torch.linalg.svdvals(parts[2].view(256, 256)) for name, parts in layers.items()}
     assert all((v[:64] > 1e-3 * v[0]).all() and (v[64:] < 1e-3 * v[0]).all() for v in values.values())

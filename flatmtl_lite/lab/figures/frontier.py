@@ -31,7 +31,7 @@ BETWEEN = 0.09  # share of the picture between two panels
 LETTER, LINE = 7.3, 17  # pixels of a letter and of a line of names
 DOT = 7  # pixels from the middle of a dot to its rim, and a little
 # where a name may stand: directions, right and left first, and ever farther away
-SIDES = [(1, 0), (-1, 0), (0, 1), (0, -1)]
+SIDES = [(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)]
 SIDES += [(x * a, y * b) for a, b in ((0.8, 0.6), (0.95, 0.3), (0.4, 0.9)) for x in (1, -1) for y in (1, -1)]
 TURNS = [np.array(side, dtype=float) for side in SIDES]
 FARTHER = (0, 16, 32, 50, 70, 95, 125, 160)
