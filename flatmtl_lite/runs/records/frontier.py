@@ -48,8 +48,8 @@ class Setting:
 
 
 SETTINGS = {
-    "mlp-40": Setting("mlp", 0.4, (0.07, 0.1, 0.14, 0.2), (0.005, 0.01, 0.02)),
-    "mlp-20": Setting("mlp", 0.2, (0.05, 0.07, 0.1, 0.14), (0.002, 0.005, 0.01)),
+    "mlp-40": Setting("mlp", 0.4, (0.1, 0.14, 0.2), (0.005, 0.01, 0.02)),
+    "mlp-20": Setting("mlp", 0.2, (0.07, 0.1, 0.14), (0.002, 0.005, 0.01)),
     "lenet-40": Setting("lenet", 0.4, (0.07, 0.1, 0.14), (0.01, 0.02, 0.03)),
 }
 
@@ -83,21 +83,21 @@ METHODS = {
     "SAMO": Method(dict(method="samo-mean")),
     "SAMO, one draw": Method(dict(method="samo-mean", one_draw=True), only=_ONE),
     "SAMO, coin": Method(dict(method="samo-mean", local="coin"), only=_MLP),
+    "F-LS, every 5": Method(dict(method="f-mean", flat_every=5)),
+    "F-LS, last fifth": Method(dict(method="f-mean", sam_share=0.2)),
+    "SAM on the mean, every 5": Method(dict(method="sam-mean", flat_every=5)),
+    "F-LS, quarter batch": Method(dict(method="f-mean", flat_batch=0.25), only=_ONE),
+    "F-LS, half of the tasks": Method(dict(method="f-mean", flat_tasks=0.5), only=_ONE),
+    "SAM on the mean, last fifth": Method(dict(method="sam-mean", sam_share=0.2), only=_ONE),
     "G-SAM": Method(dict(method="gsam-mean"), only=_ONE),
     "SAGE": Method(dict(method="sage-mean")),
-    "polar alone": Method(dict(method="polar-mean"), only=_ONE),
-    "noise alone": Method(dict(method="noise-mean"), None, only=_MLP),
+    "noise alone": Method(dict(method="noise-mean"), None, only=_ONE),
     "F-LS, every 2": Method(dict(method="f-mean", flat_every=2), only=_ONE),
-    "F-LS, every 5": Method(dict(method="f-mean", flat_every=5)),
-    "F-LS, half batch": Method(dict(method="f-mean", flat_batch=0.5), only=_ONE),
-    "F-LS, quarter batch": Method(dict(method="f-mean", flat_batch=0.25), only=_MLP),
-    "F-LS, half of the tasks": Method(dict(method="f-mean", flat_tasks=0.5), only=_ONE),
     "F-LS, last half": Method(dict(method="f-mean", sam_share=0.5), only=_ONE),
-    "F-LS, last fifth": Method(dict(method="f-mean", sam_share=0.2)),
-    "SAM on the mean, every 2": Method(dict(method="sam-mean", flat_every=2), only=_ONE),
-    "SAM on the mean, every 5": Method(dict(method="sam-mean", flat_every=5)),
     "SAM on the mean, last half": Method(dict(method="sam-mean", sam_share=0.5), only=_ONE),
-    "SAM on the mean, last fifth": Method(dict(method="sam-mean", sam_share=0.2), only=_MLP),
+    "SAM on the mean, every 2": Method(dict(method="sam-mean", flat_every=2), only=_ONE),
+    "F-LS, half batch": Method(dict(method="f-mean", flat_batch=0.5), only=_ONE),
+    "polar alone": Method(dict(method="polar-mean"), only=_ONE),
 }
 NEVER = 10**9  # nothing is measured during training: its passes would count
 MEASURES = ("sharpness", "nll")  # the two benefits: both should be low
