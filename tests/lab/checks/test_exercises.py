@@ -296,7 +296,7 @@ CLASSIC = [
     (
         "samo_direction",
         lambda g0, z, p, m, a: a * g0 + (1 - a) * (p - m) * z / z.norm() * g0.norm(),
-        "only its sign",
+        "its sign is left",
     ),
     ("reused_flat", lambda flat, then, now: now.norm() / then.norm() * flat, "only a gradient of 0"),
     ("reused_flat", lambda flat, then, now: flat * (then.norm() / now.norm()), "upside down"),
