@@ -30,14 +30,18 @@ HOUSE = {
     "core": (CORE, "the core imports torch and itself, nothing else"),
     "toy": ({*CORE, "toy"}, "`toy` stands on the core alone"),
     "lab.theorem": (LAB, "theorem.py is arithmetic"),
+    "lab.cost": (LAB, "cost.py is arithmetic"),
     "lab.figures": ({*LAB, *WIDGETS, "lab.figures", "kaleido", "PIL"}, NOT_RUNS),
     "lab.stage": ({*LAB, *WIDGETS, "lab.stage", "lab.figures"}, NOT_RUNS),
     "lab.predictions": ({*LAB, *WIDGETS, "lab.predictions", "lab.stage", "lab.figures"}, NOT_RUNS),
     "lab.instruments": (
-        {*LAB, "lab.instruments", "lab.predictions", "lab.stage", "lab.figures", "lab.theorem"},
+        {*LAB, "lab.instruments", "lab.predictions", "lab.stage", "lab.figures", "lab.theorem", "lab.cost"},
         "an instrument is built from stage, predictions and figures, never the other way round",
     ),
-    "lab.checks": ({*LAB, "lab.checks", "lab.theorem"}, "an exercise check compares with the core"),
+    "lab.checks": (
+        {*LAB, "lab.checks", "lab.theorem", "lab.cost"},
+        "an exercise check compares with the core",
+    ),
     "lab.tables": ({*LAB, *WIDGETS, "lab.tables", "lab.figures"}, NOT_RUNS),
     "lab.publish": (
         {*LAB, *PUBLISHING, "lab.publish", "lab.stage", "lab.figures", "lab.instruments"},

@@ -1,10 +1,12 @@
 """The tools of the notebooks: live figures, plain figures, exercise checks, predictions, tables.
 
 Read ``stage`` first (the live figure), then ``instruments`` (built on it), ``figures``, ``checks``,
-``predictions`` and ``tables``; ``publish`` turns notebooks and runs into pages, ``theorem`` computes a bound.
+``predictions`` and ``tables``; ``publish`` turns notebooks and runs into pages, ``theorem`` computes a bound
+and ``cost`` the passes of a step.
 """
 
 from . import checks, figures
+from .cost import relative_costs, step_costs
 from .figures.chance import angles_beside_chance
 from .figures.display import show
 from .figures.landscape import where_starts_end
@@ -14,6 +16,7 @@ from .instruments import (
     bound_instrument,
     chance_instrument,
     cone_instrument,
+    cost_instrument,
     descent_instrument,
     gradients_instrument,
     pole_instrument,
@@ -55,6 +58,7 @@ __all__ = [
     "class_view",
     "compare",
     "cone_instrument",
+    "cost_instrument",
     "descent_instrument",
     "export_predictions",
     "figures",
@@ -65,6 +69,7 @@ __all__ = [
     "pole_instrument",
     "portrait_instrument",
     "predict",
+    "relative_costs",
     "reveal",
     "rho_instrument",
     "rules_instrument",
@@ -72,6 +77,7 @@ __all__ = [
     "show",
     "snapshot_instrument",
     "split_instrument",
+    "step_costs",
     "unlock",
     "valley_instrument",
     "where_starts_end",

@@ -2,10 +2,11 @@
 
 Read ``exercise`` first, then one file per notebook: ``conflict`` (01), ``sharpness`` (02), ``splitting``
 (03), ``aggregators`` and ``scale`` (04), ``rules``, ``weights`` and ``whole_method`` (05),
-``generalising`` (06), ``multimnist`` (07), ``scenes`` (08).
+``generalising`` (06), ``multimnist`` (07), ``scenes`` (08), ``cheaper`` (09).
 """
 
 from .aggregators import good_for_all, mgda, pcgrad_in_order
+from .cheaper import polar, reused_flat, samo_direction, samo_passes
 from .conflict import angle, mean_step, pcgrad
 from .exercise import Exercise, Feedback
 from .generalising import expected_calibration_error, rayleigh, rescale, union_bound
@@ -40,12 +41,16 @@ __all__ = [
     "pcgrad",
     "pcgrad_in_order",
     "perturbation",
+    "polar",
     "predicted_flat",
     "pulls",
     "rayleigh",
     "rescale",
+    "reused_flat",
     "rule_weights",
     "sam_gradient",
+    "samo_direction",
+    "samo_passes",
     "shared_epsilon",
     "union_bound",
     "unmoved",

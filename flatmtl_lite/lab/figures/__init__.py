@@ -2,11 +2,13 @@
 
 Read ``style``, ``drawing`` (the widget that follows the page's theme) and ``display`` first, then ``basic``
 (any numbers), ``landscape``, ``parting`` and ``chance``, ``short_runs`` (runs of a notebook), ``logs``,
-``training``, ``trained`` and ``calibration`` (logs of full runs), ``measures`` and ``scenes``.
+``training``, ``trained`` and ``calibration`` (logs of full runs), ``measures``, ``scenes`` and
+``frontier``.
 """
 
 from .basic import arrows, curves, image_row, spread_dots
 from .calibration import reliability_diagram, reliability_diagrams
+from .frontier import frontier
 from .measures import measure_dots, radius_curves
 from .scenes import metric_changes, rule_dots, scene_panels
 from .short_runs import accuracy_curves, agreement_histogram, angle_curves, conflict_thirds, sharpness_bars
@@ -24,6 +26,7 @@ __all__ = [
     "cosine_ridges",
     "curves",
     "entropy_histograms",
+    "frontier",
     "image_row",
     "measure_dots",
     "metric_changes",

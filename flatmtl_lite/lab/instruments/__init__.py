@@ -8,6 +8,7 @@ from .ball import ball_instrument
 from .bound import bound_instrument
 from .chance import chance_instrument
 from .cone import cone_instrument
+from .cost import cost_instrument
 from .descent import descent_instrument
 from .gradients import gradients_instrument
 from .pole import pole_instrument
@@ -24,6 +25,7 @@ __all__ = [
     "bound_instrument",
     "chance_instrument",
     "cone_instrument",
+    "cost_instrument",
     "descent_instrument",
     "gradients_instrument",
     "pole_instrument",

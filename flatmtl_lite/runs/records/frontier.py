@@ -5,13 +5,16 @@ records the figures that notebook 09 draws. A run that ended early goes on where
 """
 
 import copy
+import statistics
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor
 
+from ...names import check_name
 from ..data.multimnist import MultiTaskData
 from ..engine.config import Config
 from ..engine.model import MultiTaskNet
@@ -21,7 +24,7 @@ from ..measures.calibration import log_probabilities, nll
 from ..measures.evaluation import accuracy, task_sharpness
 from ..networks.images import parse_network
 from ..train import train
-from .record_file import RecordFile, load_unfinished
+from .record_file import RecordFile, load_record, load_unfinished
 from .teaching import SELECTION_SEED, teaching_data
 
 
@@ -97,6 +100,108 @@ METHODS = {
     "polar alone": Method(dict(method="polar-mean"), only=_ONE),
 }
 NEVER = 10**9  # nothing is measured during training: its passes would count
+MEASURES = ("sharpness", "nll")  # the two benefits: both should be low
+# nineteen in twenty values of Student's t lie within ± this, by degrees of freedom
+STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+
+
+class Benefit(NamedTuple):
+    """A method's benefit in per cent of the full one, and its 95 % interval over seeds."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def recorded(setting: str) -> dict[str, Any]:
+    """Return the record ``data/results/frontier_<setting>.json``: ``selection``, ``runs``, command, ...
+
+    Raises:
+        ValueError: the setting is unknown, or the file has changed since its hash was taken.
+    """
+    check_name("setting", setting, SETTINGS)
+    return load_record(f"frontier_{setting}")
+
+
+def by_seed(record: Mapping[str, Any], measure: str) -> dict[str, dict[int, float]]:
+    """Return a measure, mean over the tasks: label -> seed -> value.
+
+    Args:
+        record: as :func:`recorded` returns it.
+        measure: "nll", "sharpness", "test" or "val".
+    """
+    values: dict[str, dict[int, float]] = {}
+    for run in record["runs"]:
+        values.setdefault(run["label"], {})[run["seed"]] = statistics.mean(run[measure])
+    return values
+
+
+def benefits(
+    record: Mapping[str, Any], measure: str, base: str = "LS", full: str = "F-LS"
+) -> dict[str, Benefit]:
+    """Return how far each method lowers a measure below the base, in per cent of what ``full`` lowers it.
+
+    The drop of a run is 1 - value / value of the base with the same seed. The benefit R is the mean drop
+    over the mean drop of ``full``. Its interval comes from the differences of each seed, drop - R · drop of
+    ``full``, with Student's t. So ``full`` has 100, without an interval, and the base has 0.
+
+    Raises:
+        ValueError: a method was not trained with the seeds of the base, there are fewer than two of them,
+            or ``full`` does not lower the measure.
+    """
+    values = by_seed(record, measure)
+    seeds = sorted(values[base])
+    if different := [label for label, runs in values.items() if sorted(runs) != seeds]:
+        raise ValueError(f"Got other seeds for {different} than for {base}; expected {seeds} for all.")
+    if not 2 <= len(seeds) <= 1 + max(STUDENT):
+        raise ValueError(f"Got {len(seeds)} seeds; expected 2 to {1 + max(STUDENT)}.")
+    drops = {label: [1 - runs[s] / values[base][s] for s in seeds] for label, runs in values.items()}
+    most = statistics.mean(drops[full])
+    if most <= 0:
+        raise ValueError(f"Got a mean drop of {most:.3g} in {measure} for {full}; expected it to be above 0.")
+    return {label: _benefit(drop, drops[full]) for label, drop in drops.items()}
+
+
+def _benefit(drops: Sequence[float], full: Sequence[float]) -> Benefit:
+    most = statistics.mean(full)
+    share = statistics.mean(drops) / most
+    rests = [drop - share * whole for drop, whole in zip(drops, full, strict=True)]
+    half = STUDENT[len(rests) - 1] * statistics.stdev(rests) / len(rests) ** 0.5 / most
+    return Benefit(100 * share, 100 * (share - half), 100 * (share + half))
+
+
+def relative_costs(
+    costs: Mapping[str, Mapping[str, float]], unit: str = "passes", base: str = "LS"
+) -> dict[str, float]:
+    """Return the cost of a step of each method relative to the base.
+
+    Args:
+        costs: as :func:`~flatmtl_lite.runs.records.cost.costs_of` returns them.
+        unit: "passes", "ms" or "peak_mb".
+        base: label of the base.
+    """
+    return {label: cost[unit] / costs[base][unit] for label, cost in costs.items()}
+
+
+def pareto_front(costs: Mapping[str, float], gains: Mapping[str, Benefit]) -> list[str]:
+    """Return the methods that no other one beats, cheapest first: not dearer, and of more benefit.
+
+    Of methods of the same cost the one of most benefit is on the front.
+    """
+    front: list[str] = []
+    for label in sorted(gains, key=lambda name: (costs[name], -gains[name].mean)):
+        if not front or gains[label].mean > gains[front[-1]].mean:
+            front.append(label)
+    return front
+
+
+def cheapest(
+    costs: Mapping[str, float], panels: Iterable[Mapping[str, Benefit]], at_least: float = 90.0
+) -> str | None:
+    """Return the cheapest method whose mean benefit is at least that in every panel; None if none is."""
+    panels = list(panels)
+    good = [label for label in panels[0] if all(gains[label].mean >= at_least for gains in panels)]
+    return min(good, key=lambda label: costs[label], default=None)
 
 
 def methods_of(setting: str) -> list[str]:

@@ -24,6 +24,7 @@ def test_there_are_at_least_three_a_notebook():
         *("decomposed_rule", "rule_weights", "additive", "f_method"),
         *("pulls", "depth_error", "delta_m"),
         *("paired_difference", "noisy_accuracy"),
+        *("samo_passes", "samo_direction", "reused_flat", "polar"),
     }
     assert min(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 4
 
@@ -63,6 +64,25 @@ def depth_error(pred, depth):
         total += (p - d)[d > 0].abs().sum()
         count += (d > 0).sum()
     return total / count
+
+
+def samo_direction(g0, z, plus, minus, alpha):
+    local = (plus - minus) / 0.02 * z
+    return alpha * g0 + (1 - alpha) * local * g0.norm() / local.norm()
+
+
+def reused_flat(flat, then, now):
+    if not then.any():
+        return torch.zeros_like(flat)
+    return now.norm() / then.norm() * flat
+
+
+def polar(matrix):
+    """From the eigenvectors of M Mᵀ or MᵀM, whichever has full rank."""
+    if len(matrix) > matrix.shape[1]:
+        return polar(matrix.T).T
+    squares, U = torch.linalg.eigh(matrix @ matrix.T)
+    return U / squares.sqrt() @ U.T @ matrix
 
 
 # written as a learner would, without the core
@@ -123,6 +143,10 @@ WRITTEN = {
         sum(row) / len(M) / row[i].sqrt() / (M.sum() / len(M) ** 2).sqrt() for i, row in enumerate(M)
     ],
     "depth_error": depth_error,
+    "samo_passes": lambda tasks, ratio: 1 + ratio + tasks * (2 + 1 + ratio),
+    "samo_direction": samo_direction,
+    "reused_flat": reused_flat,
+    "polar": polar,
     "delta_m": lambda values, base, higher: sum(
         100 / len(base) * (b - m if up else m - b) / b for m, b, up in zip(values, base, higher)
     ),
@@ -260,6 +284,26 @@ CLASSIC = [
     ("rayleigh", lambda product, v: product(v).norm() / v.norm(), "curves down"),
     ("expected_calibration_error", lambda n, c, a: (a - c).abs().mean(), "number of images"),
     ("pulls", lambda M: M.mean(1) / M.mean() / M.diagonal() ** 0.5, "take its root"),
+    ("samo_passes", lambda T, b: 1 + b + T + T * (1 + b), "Each estimate takes two"),
+    ("samo_passes", lambda T, b: 1 + T * b + 2 * T + T * (1 + b), "one backward pass of the mean loss"),
+    ("samo_passes", lambda T, b: (1 + b) + 2 * T + (1 + b), "its own place"),
+    ("samo_direction", lambda g0, z, p, m, a: a * g0 + (1 - a) * (p - m) * z, "the scaling is missing"),
+    (
+        "samo_direction",
+        lambda g0, z, p, m, a: a * g0 + (1 - a) * (1 if p < m else -1) * z * g0.norm() / z.norm(),
+        "turned round",
+    ),
+    (
+        "samo_direction",
+        lambda g0, z, p, m, a: a * g0 + (1 - a) * (p - m) * z / z.norm() * g0.norm(),
+        "its sign is left",
+    ),
+    ("reused_flat", lambda flat, then, now: now.norm() / then.norm() * flat, "only a gradient of 0"),
+    ("reused_flat", lambda flat, then, now: flat * (then.norm() / now.norm()), "upside down"),
+    ("reused_flat", lambda flat, then, now: now.norm() * flat / flat.norm(), "the length of the gradient"),
+    ("polar", lambda m: torch.linalg.svd(m).U @ torch.linalg.svd(m).Vh, "full_matrices"),
+    ("polar", lambda m: torch.svd(m).U @ torch.svd(m).V, "already"),
+    ("polar", lambda m: m / (m @ m.T).trace().sqrt(), "keep their ratios"),
     ("depth_error", lambda p, d: sum((a - b)[b > 0].abs().mean() for a, b in zip(p, d)) / len(p), "pixel"),
     ("depth_error", lambda p, d: sum((a - b).abs().sum() for a, b in zip(p, d)) / sum(map(len, d)), "holes"),
     ("delta_m", lambda v, b, up: (100 * (v - b) / b * (2 * up.double() - 1)).mean(), "turned round"),

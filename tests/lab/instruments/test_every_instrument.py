@@ -11,6 +11,7 @@ MAKERS = {
     "bound": lab.bound_instrument,
     "chance": lab.chance_instrument,
     "cone": lab.cone_instrument,
+    "cost": lab.cost_instrument,
     "descent": lab.descent_instrument,
     "gradients": lab.gradients_instrument,
     "gradients, three tasks": lambda: lab.gradients_instrument(TRIPLE),
