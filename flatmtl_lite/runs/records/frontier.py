@@ -99,7 +99,7 @@ METHODS = {
     "F-LS, half batch": Method(dict(method="f-mean", flat_batch=0.5), only=_ONE),
     "polar alone": Method(dict(method="polar-mean"), only=_ONE),
 }
-NEVER = 10**9  # nothing is measured during training: its passes would count
+NEVER = 10**9  # steps between measurements of angles, which take time
 MEASURES = ("sharpness", "nll")  # the two benefits: both should be low
 # nineteen in twenty values of Student's t lie within ± this, by degrees of freedom
 STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
