@@ -12,6 +12,8 @@ COMMON = dict(
     **dict(rho=0.14, adaptive=False, norm="together", epochs=40, batch_size=64, micro_batches=1),
     **dict(optimizer="sgd", lr=0.05, momentum=0.9, weight_decay=0.0, schedule="cosine", seed=0),
     **dict(evaluate_every=4, measure_every=4, measure_rho=0.0, log_every=1, snapshot_every=0),
+    **dict(alpha=0.5, mu=0.01, local="forward", one_draw=False, evaluate_forwards=False, noise=1e-4),
+    **dict(flat_every=1, flat_tasks=1.0, flat_batch=1.0, sam_share=1.0),
 )
 CHANGES = {
     "LS": dict(method="mean"),
