@@ -71,7 +71,7 @@ class Method:
     only: tuple[str, ...] | None = None
 
 
-_MLP, _ONE = ("mlp-40", "mlp-20"), ("mlp-40",)
+_MLP, _ONE, _40 = ("mlp-40", "mlp-20"), ("mlp-40",), ("mlp-40", "lenet-40")
 METHODS = {
     "LS": Method(dict(method="mean"), None),
     "LS, weight decay": Method(dict(method="mean"), "weight_decay"),
@@ -82,7 +82,7 @@ METHODS = {
     "F-CAGrad": Method(dict(method="f-cagrad"), only=_ONE),
     "SAMO": Method(dict(method="samo-mean")),
     "SAMO, one draw": Method(dict(method="samo-mean", one_draw=True), only=_ONE),
-    "SAMO, coin": Method(dict(method="samo-mean", local="coin"), only=_MLP),
+    "SAMO, coin": Method(dict(method="samo-mean", local="coin"), only=_ONE),
     "F-LS, every 5": Method(dict(method="f-mean", flat_every=5)),
     "F-LS, last fifth": Method(dict(method="f-mean", sam_share=0.2)),
     "SAM on the mean, every 5": Method(dict(method="sam-mean", flat_every=5)),
@@ -90,14 +90,8 @@ METHODS = {
     "F-LS, half of the tasks": Method(dict(method="f-mean", flat_tasks=0.5), only=_ONE),
     "SAM on the mean, last fifth": Method(dict(method="sam-mean", sam_share=0.2), only=_ONE),
     "G-SAM": Method(dict(method="gsam-mean"), only=_ONE),
-    "SAGE": Method(dict(method="sage-mean")),
+    "SAGE": Method(dict(method="sage-mean"), only=_40),
     "noise alone": Method(dict(method="noise-mean"), None, only=_ONE),
-    "F-LS, every 2": Method(dict(method="f-mean", flat_every=2), only=_ONE),
-    "F-LS, last half": Method(dict(method="f-mean", sam_share=0.5), only=_ONE),
-    "SAM on the mean, last half": Method(dict(method="sam-mean", sam_share=0.5), only=_ONE),
-    "SAM on the mean, every 2": Method(dict(method="sam-mean", flat_every=2), only=_ONE),
-    "F-LS, half batch": Method(dict(method="f-mean", flat_batch=0.5), only=_ONE),
-    "polar alone": Method(dict(method="polar-mean"), only=_ONE),
 }
 NEVER = 10**9  # steps between measurements of angles, which take time
 MEASURES = ("sharpness", "nll")  # the two benefits: both should be low
