@@ -22,8 +22,10 @@ class Polar:
     The whole ε has length ρ, as with every choice of ε. The source takes ρ' U Vᵀ in each layer, which is
     ρ = ρ' √(sum of the layers' ranks).
 
-    Paper: SAGE, arXiv 2605.07914; its noise is ``FlatMTL(noise=...)``. This follows the paper's abstract and
-    the released code (aristotelisballas/mtl-desam at ad823fb). The paper's text was not at hand.
+    Paper: SAGE, arXiv 2605.07914.
+
+    SAGE's noise is ``FlatMTL(noise=...)``. This follows the paper's abstract and the released code
+    (aristotelisballas/mtl-desam at ad823fb). The paper's text was not at hand.
 
     Example:
         >>> Polar().directions(torch.tensor([3.0, 0.0, 0.0, 1.0]), [torch.empty(2, 2)]).round(decimals=2)

@@ -20,10 +20,12 @@ class SAMO:
     With α = 1 no forward pass runs, and all tasks share the trunk's ε: that is G-SAM. With α = 0 and
     ``local="exact"`` ε is as with ``perturb="task"``: that is L-SAM. Each head moves along its own gradient.
 
-    Paper: SAMO, arXiv 2507.07883. Its released code parts from the paper, and this follows the paper: the
-    code for NYUv2 leaves out the scaling; that for CityScapes adds the gradient of the step before to g₀; it
-    copies the model for every task; it seeds the global generator; its two forward passes run in evaluation
-    mode (here ``evaluate=True``). Its ``beta`` is 1 - α.
+    Paper: SAMO, arXiv 2507.07883.
+
+    The released code parts from the paper, and this follows the paper: the code for NYUv2 leaves out the
+    scaling; that for CityScapes adds the gradient of the step before to g₀; it copies the model for every
+    task; it seeds the global generator; its two forward passes run in evaluation mode (here
+    ``evaluate=True``). Its ``beta`` is 1 - α.
 
     Args:
         alpha: weight of the global part, from 0 to 1.
