@@ -92,7 +92,8 @@ class Passes:
             processes.
         weigh: losses at θ (T,) -> weights (T,). If given, one backward pass of the weighted losses replaces
             one per task, and the trunk has one row. With a perturbation, which must be common to the tasks,
-            ``loss`` is the gradient of the mean loss. ``loss + flat`` is the gradient of the weighted losses at θ+ε.
+            ``loss`` is the gradient of the mean loss. ``loss + flat`` is the gradient of the weighted losses
+            at θ+ε.
         split: False: ``loss`` holds the tasks' gradients at θ+ε, and there is no flat part. Then one backward
             pass of the mean loss is enough at θ. The perturbation must not read the tasks' gradients.
         verify: whether to check that the losses repeat, which takes one more pass without backward.
