@@ -21,8 +21,8 @@ class Report:
         sam_gramian: inner products of the tasks' gradients at θ+ε, (T, T), on the CPU, of a step that needed
             no others ("direct" with an ε that does not read the tasks' gradients); else None.
 
-    The other figures are computed from ``gramian``, and are None if it is. ``sam_gramian`` is enough for
-    those of the SAM gradients.
+    The other figures are computed from ``gramian``, and are None if it is. The figures of the SAM
+    gradients need only ``sam_gramian``.
     """
 
     losses: Tensor | None

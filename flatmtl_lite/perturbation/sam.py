@@ -116,7 +116,7 @@ class Perturbation:
 
     @property
     def spare_rows(self) -> int:
-        """How many vectors of the trunk's size ε needs besides the gradients' own."""
+        """How many vectors of the trunk's size ε needs in addition to the gradients."""
         return (3 if self.perturb.one_draw else 1) if isinstance(self.perturb, SAMO) else 0
 
     def steps(
