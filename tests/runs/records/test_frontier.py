@@ -127,7 +127,7 @@ def test_a_record_goes_on_and_drops_runs_of_values_no_longer_chosen(monkeypatch,
         frontier, "measured", lambda config, data: {"val": [-abs(config.rho - 0.28)], "test": [0.0]}
     )
     old = {"label": "SAM on the mean", "value": 0.2, "test": [0.0]}
-    selection = [old | {"seed": 100, "value": rho, "val": [rho]} for rho in (0.1, 0.14, 0.2)]
+    selection = [old | {"seed": 100, "value": rho, "val": [rho - 0.28]} for rho in (0.1, 0.14, 0.2)]
     path = tmp_path / "record.json"
     path.write_text(json.dumps({"selection": selection, "runs": [old | {"seed": 0, "val": [0.2]}]}))
     frontier.record(path, [0, 1])
