@@ -13,6 +13,7 @@ from .aggregation import (
     AGGREGATORS,
     BMTL,
     DWA,
+    FAMO,
     IMTLG,
     IMTLL,
     MGDA,
@@ -38,10 +39,11 @@ from .aggregation import (
     UPGrad,
     aggregator,
 )
-from .decomposition import Decomposition, decomposed, direct, each, erm, second
+from .decomposition import Decomposition, decomposed, direct, each, erm, flat_first, loss_first, second
 from .optim import FlatMTL
 from .passes import decompose
 from .perturbation import SAMO, Polar
+from .report import Report
 
 __version__ = "0.1.0"
 
@@ -49,6 +51,7 @@ __all__ = [
     "AGGREGATORS",
     "BMTL",
     "DWA",
+    "FAMO",
     "IMTLG",
     "IMTLL",
     "MGDA",
@@ -84,5 +87,7 @@ __all__ = [
     "direct",
     "each",
     "erm",
+    "flat_first",
+    "loss_first",
     "second",
 ]

@@ -15,6 +15,7 @@ from .checks import NonFiniteGradient
 from .conicgrad import ConicGrad
 from .dwa import DWA
 from .fairgrad import FairGrad
+from .famo import FAMO
 from .graddrop import GradDrop
 from .gradvac import GradVac
 from .gramians import gramian, relative_accuracy, weighted_sum
@@ -53,6 +54,7 @@ AGGREGATORS: dict[str, type[Aggregator]] = {
     "slaw": SLAW,
     "imtl_l": IMTLL,
     "bmtl": BMTL,
+    "famo": FAMO,
 }
 
 
@@ -79,6 +81,7 @@ __all__ = [
     "CAGrad",
     "ConicGrad",
     "DWA",
+    "FAMO",
     "FairGrad",
     "GradDrop",
     "GradVac",
