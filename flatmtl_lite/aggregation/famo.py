@@ -10,9 +10,9 @@ from .loss_weighting import RunningWeighting
 class FAMO(RunningWeighting):
     """Fast adaptive multi-task optimisation: more weight for a task whose loss fell by a smaller share.
 
-    w ∝ z/(l - b) with z = softmax(ξ): descent on Σ zᵢ log(lᵢ - b). After the step the losses of the same batch are
-    computed again, with one forward pass. ξ then takes a step of Adam against Jᵀδ, where δᵢ is the fall of
-    log(lᵢ - b) and J the Jacobian of the softmax (Alg. 1). FlatMTL shows the method these losses: see
+    w ∝ z/(l - b) with z = softmax(ξ): descent on Σ zᵢ log(lᵢ - b). After the step the losses of the same
+    batch are computed again, with one forward pass. ξ then takes a step of Adam against Jᵀδ, where δᵢ is the
+    fall of log(lᵢ - b) and J the Jacobian of the softmax (Alg. 1). FlatMTL shows the method these losses: see
     :meth:`~flatmtl_lite.optim.FlatMTL.observe`. The heads follow their own losses; in the paper they follow
     the weighted sum too.
 
