@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from .loss_weighting import LossWeighting, check_temperature
+from .loss_weighting import LossWeighting, check_positive_number
 
 
 class BMTL(LossWeighting):
@@ -32,7 +32,7 @@ class BMTL(LossWeighting):
 
     def __init__(self, temperature: float = 50.0) -> None:
         super().__init__()
-        self.temperature = check_temperature(temperature)
+        self.temperature = check_positive_number(temperature, "temperature")
 
     def solve(self, losses: Tensor) -> Tensor:
         return (losses / self.temperature).softmax(-1)
