@@ -26,11 +26,11 @@ def test_their_lengths_differ():
 
 
 def test_three_tasks_do_not():
-    G = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.6, 0.6, 0.2]], dtype=torch.float64)
+    G = torch.tensor([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
     nash, imtl, units, config = (normalize(fm.aggregator(name)(G), dim=-1) for name in BISECTOR)
     assert config.allclose(imtl)
     for one, other in [(nash, imtl), (nash, units), (imtl, units)]:
-        assert one @ other < 0.99
+        assert one @ other < 0.995
 
 
 def test_all_of_them_may_stop_at_any_point_between_two_minima():

@@ -22,6 +22,7 @@ SETTINGS = [
         ("si", "erm", "task", "separate"),
         ("si", "direct", "mean", "separate"),
         ("bmtl", "decomposed", "task", "separate"),
+        ("constant", "erm", "task", "separate"),
         ("rlw", "erm", "task", "separate"),
         ("uw", "direct", "mean", "together"),
         ("imtl_l", "erm", "task", "separate"),
