@@ -21,7 +21,8 @@ class Constant(LossWeighting):
     Guarantees: descends on the weighted mean of the losses, at whatever price for one task.
     Scale: the weights are divided by their sum, so that Σ w = 1 and only their ratios count.
     Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean".
-    Paper: as a control: Xin et al., NeurIPS 2022, arXiv 2209.11379; Kurin et al., arXiv 2201.04122.
+    Paper: as a control: Xin et al., NeurIPS 2022 (https://openreview.net/forum?id=A2Ya5aLtyuG); with equal
+        weights: Kurin et al., arXiv 2201.04122.
 
     Args:
         weights: one number >= 0 per task, at least one > 0. None: equal weights for any number of tasks.
