@@ -12,10 +12,14 @@ from .base import Aggregator, GramianAggregator, state_kept
 from .bmtl import BMTL
 from .cagrad import CAGrad
 from .checks import NonFiniteGradient
+from .config import ConFIG
 from .conicgrad import ConicGrad
+from .constant import Constant
+from .dual_proj import DualProj
 from .dwa import DWA
 from .fairgrad import FairGrad
 from .famo import FAMO
+from .gls import GLS
 from .graddrop import GradDrop
 from .gradvac import GradVac
 from .gramians import gramian, relative_accuracy, weighted_sum
@@ -30,6 +34,7 @@ from .pcgrad import PCGrad
 from .rlw import RLW
 from .si import SI
 from .slaw import SLAW
+from .stch import STCH
 from .upgrad import UPGrad
 from .uw import UW
 
@@ -46,15 +51,20 @@ AGGREGATORS: dict[str, type[Aggregator]] = {
     "conicgrad": ConicGrad,
     "gradvac": GradVac,
     "ngdiff": NGDiff,
+    "config": ConFIG,
+    "dual_proj": DualProj,
     "graddrop": GradDrop,
     "rlw": RLW,
     "dwa": DWA,
     "uw": UW,
     "si": SI,
+    "gls": GLS,
     "slaw": SLAW,
     "imtl_l": IMTLL,
     "bmtl": BMTL,
     "famo": FAMO,
+    "stch": STCH,
+    "constant": Constant,
 }
 
 
@@ -79,10 +89,14 @@ __all__ = [
     "AlignedMTL",
     "BMTL",
     "CAGrad",
+    "ConFIG",
     "ConicGrad",
+    "Constant",
     "DWA",
     "FAMO",
+    "DualProj",
     "FairGrad",
+    "GLS",
     "GradDrop",
     "GradVac",
     "GramianAggregator",
@@ -99,6 +113,7 @@ __all__ = [
     "RLW",
     "SI",
     "SLAW",
+    "STCH",
     "UPGrad",
     "UW",
     "aggregator",
