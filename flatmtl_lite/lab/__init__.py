@@ -26,6 +26,7 @@ from .instruments import (
     scale_instrument,
     snapshot_instrument,
     split_instrument,
+    sweep_instrument,
     valley_instrument,
 )
 from .predictions.calibration import calibration
@@ -77,6 +78,7 @@ __all__ = [
     "show",
     "snapshot_instrument",
     "split_instrument",
+    "sweep_instrument",
     "step_costs",
     "unlock",
     "valley_instrument",

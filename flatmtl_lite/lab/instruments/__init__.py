@@ -18,6 +18,7 @@ from .rules import rules_instrument
 from .scale import scale_instrument
 from .snapshots import snapshot_instrument
 from .split import split_instrument
+from .sweep import sweep_instrument
 from .valley import valley_instrument
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "scale_instrument",
     "snapshot_instrument",
     "split_instrument",
+    "sweep_instrument",
     "valley_instrument",
 ]

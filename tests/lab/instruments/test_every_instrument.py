@@ -22,10 +22,11 @@ MAKERS = {
     "rules": lab.rules_instrument,
     "scale": lab.scale_instrument,
     "split": lab.split_instrument,
+    "sweep": lab.sweep_instrument,
     "valley": lab.valley_instrument,
 }
 # each choice costs a family of descents, so the first and the last must do
-WITH_PATHS = {"rho", "rho, three tasks", "rules", "portrait", "descent"}
+WITH_PATHS = {"rho", "rho, three tasks", "rules", "portrait", "descent", "sweep"}
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -74,6 +75,8 @@ BAD_INPUT = [
     (lab.bound_instrument, dict(network="VGG"), "'VGG'"),
     (lab.bound_instrument, dict(norm_squared=-1.0), "norm_squared=-1.0"),
     (lab.gradients_instrument, dict(gradients=[(1, 0)]), "1 gradients"),
+    (lab.sweep_instrument, dict(weight=1.5), "weight=1.5"),
+    (lab.sweep_instrument, dict(start="(1, 2)"), "'(1, 2)'"),
     (lab.gradients_instrument, dict(gradients=[(1, 0), (7, 0)]), "task 2=(7, 0)"),
     (lab.gradients_instrument, dict(method="graddrop"), "'graddrop'"),
     (lab.gradients_instrument, dict(turn=400), "turn=400"),

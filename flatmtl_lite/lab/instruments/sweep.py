@@ -1,0 +1,162 @@
+"""The sweep instrument: descend with every pair of fixed weights, and see where the other methods end."""
+
+import functools
+import os
+
+import torch
+from torch import Tensor
+
+from ...aggregation import AGGREGATORS, Constant, LearnedWeighting, aggregator
+from ...toy import PROBLEMS, Method, Problem, descend
+from ...toy.problems import Ridges
+from ..figures.landscape import front
+from ..figures.style import GREY, INK
+from ..predictions.predict import Prediction
+from ..stage.stage import Stage
+from ..stage.table import Table
+from .parts.curve import draw_line
+from .parts.landscape import FRONT, Landscape
+from .parts.opening import menu, open_stage, sentences, slider
+from .parts.path import Path, Trail
+from .parts.picture import Panel, Picture
+from .parts.points import pairs
+
+SWEPT = torch.linspace(0, 1, 201, dtype=torch.float64)  # weights of task 1
+STRIDE = 5  # the slider takes every fifth of them
+SAME = 0.0125  # weights that close count as one: half a step of the slider
+RIDGES = PROBLEMS["ridges"]
+STARTS = {f"({x:g}, {y:g})": k for k, (x, y) in enumerate(RIDGES.starts)}
+LOWEST = -21.0  # below every loss of the problem
+# a method that learns its weights needs an optimizer of its own
+METHODS = [
+    name
+    for name, method in AGGREGATORS.items()
+    if name != "constant" and not issubclass(method, LearnedWeighting)
+]
+
+
+class Raised(Ridges):
+    """The problem "ridges" with losses > 0, as the methods that take ratios of losses need them."""
+
+    def losses(self, points: Tensor) -> Tensor:
+        return super().losses(points) - LOWEST
+
+
+def sweep_instrument(
+    weight: float = 0.5, start: str = "(-8.5, 7.5)", after: Prediction | None = None
+) -> Stage:
+    """Sweep fixed weights over the problem "ridges", next to the ends of the other methods.
+
+    Each pair of weights gives one descent and one end. The rows show for each method the fixed weights whose
+    end lies nearest to its own. With FLATMTL_FAST=1 there are twelve methods.
+
+    Args:
+        weight: of task 1, 0 to 1; task 2 has the rest. The nearest slider position is taken.
+        start: one of the problem's starts, written as "(-8.5, 7.5)".
+        after: a prediction that the learner records before the slider moves.
+
+    Raises:
+        ValueError: the weight lies outside its range, or the start is unknown.
+    """
+    recipe = "lab.sweep_instrument({value}, start={choice})"
+    controls = slider("weight of task 1", SWEPT[::STRIDE], "weight", weight) | menu("start", STARTS, start)
+    names = METHODS[:12] if os.environ.get("FLATMTL_FAST") == "1" else METHODS
+    return open_stage("Sweep instrument", _View(names), recipe, controls, after)
+
+
+@functools.cache
+def swept_paths() -> Tensor:
+    """Return the paths of every pair of weights from every start, (starts, weights, steps + 1, 2)."""
+    weights = torch.stack([SWEPT, 1 - SWEPT], -1)
+    starts = torch.tensor(RIDGES.starts, dtype=torch.float64)[:, None].expand(-1, len(SWEPT), 2)
+    return descend(RIDGES, starts, 0.0, [Method(Constant(weights), "erm")])[0]
+
+
+@functools.cache
+def ends_of(names: tuple[str, ...]) -> Tensor:
+    """Return where methods end from every start, (starts, methods, 2)."""
+    methods = [Method(aggregator(name), "erm") for name in names]
+    return descend(Raised(), torch.tensor(RIDGES.starts), 0.0, methods)[..., -1, :].transpose(0, 1)
+
+
+def losses_at(points: Tensor) -> Tensor:
+    """Return the losses (..., 2) at points (..., 2)."""
+    return RIDGES.losses(points.unsqueeze(-2))
+
+
+def nearest_weights(ends: Tensor, swept: Tensor) -> Tensor:
+    """Return for each of some losses (n, 2) the fixed weight with the nearest ones of (weights, 2): (n,)."""
+    return SWEPT[torch.cdist(ends, swept).argmin(-1)]
+
+
+class _View:
+    """The picture of the instrument, and the table that fills it."""
+
+    def __init__(self, names: list[str]):
+        self.names = tuple(names)
+        self.plane = _Front(RIDGES)
+        self.rows, self.map = _Rows(names), Landscape(RIDGES)
+        self.picture = Picture(self.plane, [[self.rows]], [self.map])
+        self.plane.dots("methods", GREY, size=11, meta=dict(names=names))
+        self.trail, self.path = Trail(self.plane, "fixed"), Path(self.map)
+
+    def table(self, choice: str) -> Table:
+        """Return the table for a start."""
+        paths, ends = swept_paths()[STARTS[choice]], losses_at(ends_of(self.names)[STARTS[choice]])
+        swept = losses_at(paths[:, -1])
+        nearest, weights = nearest_weights(ends, swept), SWEPT[::STRIDE]
+        here = swept[::STRIDE]
+        traces = {
+            **self.trail.at(here),
+            **self.rows.at(nearest, weights),
+            **self.path.at(paths[::STRIDE]),
+            "sweep": swept[None],
+            "methods": ends[None],
+        }
+        near = (nearest - weights[:, None]).abs() <= SAME + 1e-9
+        same = [
+            ", ".join(name for name, is_near in zip(self.names, row, strict=True) if is_near) or "no method"
+            for row in near.tolist()
+        ]
+        sentence = (
+            "Weights {w:.3g} and {rest:.3g} from {start}: "
+            "losses {losses[0]:.1f} and {losses[1]:.1f}. The same end: {same}."
+        )
+        states = sentences(sentence, w=weights, rest=1 - weights, start=choice, losses=here, same=same)
+        return Table(traces, states)
+
+
+class _Front(Panel):
+    """The plane of the two losses near the Pareto front, and the ends of all fixed weights."""
+
+    def __init__(self, problem: Problem):
+        x, y = (dict(range=[-20.8, 0.6], title=f"loss of task {k}") for k in (1, 2))
+        super().__init__(x=x, y=y, room=0, ratio=1.0)
+        across, up = front(problem)[1].T
+        self.line("sweep", GREY, 5)
+        draw_line(self, "Pareto front", across, up, FRONT, len(across) // 2, "top right")
+
+
+class _Rows(Panel):
+    """One row per method, with a dot at the fixed weight that ends at the same place."""
+
+    LEFT = -0.42  # where the names begin
+
+    def __init__(self, names: list[str]):
+        ticks = [0, 0.25, 0.5, 0.75, 1]
+        x = dict(range=[self.LEFT, 1.03], tickvals=ticks, title="fixed weight of task 1 with the same end")
+        super().__init__(None, x, dict(range=[len(names) - 0.4, -0.6], visible=False), room=0)
+        self.places = torch.arange(len(names), dtype=torch.float64)
+        self.line("cursor", GREY, 1.5, "dot")
+        for place in self.places.tolist():
+            self.line(None, "#E5E5E5", 1, x=[0, 1], y=[place, place])
+        self.dots("nearest", GREY, size=10)
+        left = [self.LEFT] * len(names)
+        self.text(
+            None, names, INK, x=left, y=self.places.tolist(), textposition="middle right", textfont_size=12
+        )
+
+    def at(self, nearest: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        """Return the points for the nearest weights (methods,) and the slider's (N,)."""
+        ends = torch.tensor(self.y["range"], dtype=torch.float64)
+        return {"nearest": pairs(nearest, self.places)[None], "cursor": pairs(weights[:, None], ends)}
