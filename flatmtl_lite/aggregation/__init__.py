@@ -2,7 +2,8 @@
 
 base.py states the contract, gramians.py and products.py compute G Gᵀ, unit_rows.py, cone.py, simplex.py,
 active_set.py and fairness.py serve the exact solvers, and loss_weighting.py the methods that read losses.
-memory.py serves the methods that remember, and present.py knows which tasks are present in a step.
+memory.py and row_memory.py serve the methods that remember, and present.py knows which tasks are present in
+a step.
 """
 
 from typing import Any
@@ -13,7 +14,9 @@ from .bmtl import BMTL
 from .cagrad import CAGrad
 from .checks import NonFiniteGradient
 from .conicgrad import ConicGrad
+from .db_mtl import DBMTL
 from .dwa import DWA
+from .excess_mtl import ExcessMTL
 from .fairgrad import FairGrad
 from .graddrop import GradDrop
 from .gradvac import GradVac
@@ -23,6 +26,7 @@ from .imtl_l import IMTLL
 from .loss_weighting import LearnedWeighting, LossWeighting
 from .mean import Mean
 from .mgda import MGDA
+from .moco import MoCo
 from .nash_mtl import NashMTL
 from .ngdiff import NGDiff
 from .pcgrad import PCGrad
@@ -46,6 +50,9 @@ AGGREGATORS: dict[str, type[Aggregator]] = {
     "gradvac": GradVac,
     "ngdiff": NGDiff,
     "graddrop": GradDrop,
+    "db_mtl": DBMTL,
+    "moco": MoCo,
+    "excess_mtl": ExcessMTL,
     "rlw": RLW,
     "dwa": DWA,
     "uw": UW,
@@ -78,7 +85,9 @@ __all__ = [
     "BMTL",
     "CAGrad",
     "ConicGrad",
+    "DBMTL",
     "DWA",
+    "ExcessMTL",
     "FairGrad",
     "GradDrop",
     "GradVac",
@@ -89,6 +98,7 @@ __all__ = [
     "LossWeighting",
     "MGDA",
     "Mean",
+    "MoCo",
     "NGDiff",
     "NashMTL",
     "NonFiniteGradient",

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from .checks import check_gramian, check_rows
+from .checks import check_gramian, check_rows, tasks_where
 from .gramians import gramian, relative_accuracy, scale_free, weighted_sum
 from .present import Present, all_present
 from .unit_rows import identity, per_norm
@@ -41,9 +41,11 @@ class Aggregator(nn.Module):
     Attributes:
         needs_tasks: whether the rows must be the tasks, because the method reads their losses or remembers
             them. The rules "second" and "each" also aggregate other rows and refuse such a method.
+        state_stays: whether a state that was read never changes, because the method replaces the tensors of
+            its state. Such a state needs no copy.
     """
 
-    needs_tasks = False
+    needs_tasks = state_stays = False
     _present: Present | None = None
     __call__: Callable[..., Tensor]
 
@@ -105,6 +107,17 @@ class Aggregator(nn.Module):
             raise ValueError(f"Got {rows} rows{present}; expected one row and one loss per present task.")
         return present
 
+    def check_positive(self, losses: Tensor) -> None:
+        """Raise ValueError unless all losses are > 0."""
+        if bad_tasks := tasks_where(losses <= 0):
+            row = bad_tasks[0]
+            task = self.tasks_of(losses.shape[-1]).tasks[row]
+            raise ValueError(
+                f"Got a loss of {losses[..., row].min().item():g} for task {task}; expected losses > 0, "
+                f"because {type(self).__name__} takes ratios of losses. Add a constant to that loss, or use "
+                "another weighting."
+            )
+
     def learn(self) -> None:
         """Fill ``.grad`` of the aggregator's own parameters, if it has any, for the latest losses."""
 
@@ -151,8 +164,9 @@ class Drawing(Aggregator):
 @contextmanager
 def state_kept(aggregate: Aggregator, only_on_error: bool = False) -> Iterator[None]:
     """Restore the aggregator's memory and generator when the block ends, or only if the block raises."""
-    state = aggregate.state_dict()
-    before, failed = copy.deepcopy(state) if state else None, True
+    before, failed = aggregate.state_dict(), True
+    if not aggregate.state_stays:
+        before = copy.deepcopy(before)
     try:
         yield
         failed = False

@@ -2,6 +2,7 @@
 
 from numbers import Real
 
+import torch
 from torch import Tensor
 
 
@@ -54,6 +55,42 @@ def check_sum(G: Tensor) -> None:
     # a sum shows every NaN and infinity; it may also overflow, and that is not an error
     if not bool(G.sum().isfinite()):
         check_finite(G)
+
+
+def checked_losses(losses: Tensor | None, method: str) -> Tensor:
+    """Return losses (..., T) in float64 on the CPU, for the method of that name.
+
+    Raises:
+        ValueError: they are missing, have no task dimension, or are not floating.
+        NonFiniteGradient: a loss is NaN or infinite; ``tasks`` lists the indices of the tasks.
+    """
+    if losses is None:
+        raise ValueError(
+            f"Got no losses, which {method} needs; expected one per task. Call A(G, losses=...), or give the "
+            "Decomposition its losses."
+        )
+    check_tensor(losses, "losses", "torch.stack(losses)")
+    if losses.ndim == 0 or losses.shape[-1] == 0 or not losses.is_floating_point():
+        raise ValueError(
+            f"Got losses of shape {tuple(losses.shape)} and dtype {losses.dtype}; expected a floating "
+            "tensor (..., T), T >= 1. Stack the task losses."
+        )
+    losses = losses.detach().to(device="cpu", dtype=torch.float64)
+    if bad_tasks := tasks_where(~losses.isfinite()):
+        raise NonFiniteGradient(bad_tasks, "loss")
+    return losses
+
+
+def check_one_loss_per_row(losses: Tensor | None, G: Tensor) -> None:
+    """Raise ValueError unless losses (..., T), if there are any, fit task gradients ``G`` (..., T, P)."""
+    if losses is None:
+        return
+    check_tensor(losses, "losses", "torch.stack(losses)")
+    if losses.shape != G.shape[:-1]:
+        raise ValueError(
+            f"Got losses of shape {tuple(losses.shape)} for task gradients of shape "
+            f"{tuple(G.shape)}; expected one loss per gradient, shape {tuple(G.shape[:-1])}."
+        )
 
 
 def check_gramian(M: Tensor) -> None:
