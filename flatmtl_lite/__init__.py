@@ -14,6 +14,7 @@ from .aggregation import (
     BMTL,
     DBMTL,
     DWA,
+    FAMO,
     IMTLG,
     IMTLL,
     MGDA,
@@ -28,6 +29,7 @@ from .aggregation import (
     ExcessMTL,
     FairGrad,
     GradDrop,
+    GradNorm,
     GradVac,
     GramianAggregator,
     LearnedWeighting,
@@ -41,10 +43,11 @@ from .aggregation import (
     UPGrad,
     aggregator,
 )
-from .decomposition import Decomposition, decomposed, direct, each, erm, second
+from .decomposition import Decomposition, decomposed, direct, each, erm, flat_first, loss_first, second
 from .optim import FlatMTL
 from .passes import decompose
 from .perturbation import SAMO, Polar
+from .report import Report
 
 __version__ = "0.1.0"
 
@@ -53,6 +56,7 @@ __all__ = [
     "BMTL",
     "DBMTL",
     "DWA",
+    "FAMO",
     "IMTLG",
     "IMTLL",
     "MGDA",
@@ -70,6 +74,7 @@ __all__ = [
     "FairGrad",
     "FlatMTL",
     "GradDrop",
+    "GradNorm",
     "GradVac",
     "GramianAggregator",
     "LearnedWeighting",
@@ -90,5 +95,7 @@ __all__ = [
     "direct",
     "each",
     "erm",
+    "flat_first",
+    "loss_first",
     "second",
 ]

@@ -7,9 +7,20 @@ import torch
 from torch import Tensor
 
 from .aggregation import NonFiniteGradient
-from .decomposition import Decomposition, check_tasks_finite
+from .aggregation.checks import check_tasks_finite
+from .decomposition import Decomposition
 from .gradients import TaskGradients, unflatten
 from .trunk_and_heads import TrunkAndHeads
+
+
+def average_over(process_group: "torch.distributed.ProcessGroup | None", gradients: TaskGradients) -> None:
+    """Average gradients and losses over micro-batches and the processes of a group, in place."""
+    if process_group is not None:
+        counts = torch.tensor([*gradients.counts, gradients.batches], device=gradients.losses.device)
+        for tensor in (gradients.shared, *gradients.heads, gradients.losses, counts):
+            torch.distributed.all_reduce(tensor, group=process_group)
+        *gradients.counts, gradients.batches = counts.tolist()
+    gradients.average()
 
 
 def leave_out_absent(clean: TaskGradients) -> list[int]:

@@ -1,13 +1,14 @@
-"""Hold each task's SAM gradient as a loss part and a flat part, and combine them by one of five rules."""
+"""Hold each task's SAM gradient as a loss part and a flat part, and combine them by a rule."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from .aggregation import NonFiniteGradient, gramian, relative_accuracy, weighted_sum
-from .aggregation.base import Aggregator, GramianAggregator, check_aggregator
+from .aggregation import gramian, relative_accuracy, weighted_sum
+from .aggregation.base import Aggregator, Direction, GramianAggregator, check_aggregator, in_rule
+from .aggregation.checks import check_tasks_finite
+from .aggregation.priority import Priority
 from .aggregation.unit_rows import identity
 
 
@@ -105,27 +106,18 @@ class Decomposition:
         return M if self.has_flat else torch.nn.functional.pad(M, (0, T, 0, T))
 
 
-def check_tasks_finite(finite: Tensor, what: str = "gradient") -> None:
-    """Raise NonFiniteGradient for the tasks whose entry of ``finite`` (T,) is False."""
-    if bad_tasks := [i for i, is_finite in enumerate(finite.tolist()) if not is_finite]:
-        raise NonFiniteGradient(bad_tasks, what)
-
-
-class Direction(Protocol):
-    """An aggregator in a rule: rows (..., T, P) -> direction (..., P).
-
-    ``part`` names the rows ("loss", "flat" or "sam") for aggregators that remember each part by itself.
-    """
-
-    def __call__(self, rows: Tensor, part: str | None = None) -> Tensor: ...
+def _both(A: Direction, loss: Tensor, flat: Tensor) -> Tensor:
+    return torch.stack([A(loss, "loss"), A(flat, "flat")], -2)
 
 
 RULES: dict[str, Callable[[Direction, Tensor, Tensor], Tensor]] = {
     "erm": lambda A, loss, flat: A(loss, "loss"),
     "direct": lambda A, loss, flat: A(loss + flat, "sam"),
     "decomposed": lambda A, loss, flat: A(loss, "loss") + A(flat, "flat"),
-    "second": lambda A, loss, flat: 2 * A(torch.stack([A(loss, "loss"), A(flat, "flat")], -2)),
+    "second": lambda A, loss, flat: 2 * A(_both(A, loss, flat)),
     "each": lambda A, loss, flat: 2 * A(A(torch.stack([loss, flat], -2))),
+    "loss_first": lambda A, loss, flat: A(_both(A, loss, flat), by=Priority()),
+    "flat_first": lambda A, loss, flat: A(_both(A, loss, flat).flip(-2), by=Priority()),
 }
 
 
@@ -154,6 +146,16 @@ def each(d: Decomposition, aggregate: Aggregator) -> Tensor:
     return combine(d, aggregate, "each")
 
 
+def loss_first(d: Decomposition, aggregate: Aggregator) -> Tensor:
+    """A(loss), and A(flat) as far as it does not oppose A(loss): see :class:`Priority`. (..., P)"""
+    return combine(d, aggregate, "loss_first")
+
+
+def flat_first(d: Decomposition, aggregate: Aggregator) -> Tensor:
+    """A(flat), and A(loss) as far as it does not oppose A(flat): see :class:`Priority`. (..., P)"""
+    return combine(d, aggregate, "flat_first")
+
+
 def check_rule(rule: str) -> None:
     """Raise ValueError unless ``rule`` is a key of ``RULES``."""
     if rule not in RULES:
@@ -176,11 +178,12 @@ def combine(d: Decomposition, aggregate: Aggregator, rule: str) -> Tensor:
     """
     check_rule(rule)
     check_aggregator(aggregate, rule)
+    losses = d.losses if d.losses_on_cpu is None else d.losses_on_cpu
     if not isinstance(aggregate, GramianAggregator):
         d.check_finite()
-        losses = d.losses if d.losses_on_cpu is None else d.losses_on_cpu
-        return RULES[rule](aggregate.for_step(losses), d.loss, d.flat)
-    weights = coefficients(d.gramian, aggregate, rule, relative_accuracy(d.loss))
+        return RULES[rule](in_rule(aggregate.for_step(losses)), d.loss, d.flat)
+    with aggregate.reading(losses):
+        weights = coefficients(d.gramian, aggregate, rule, relative_accuracy(d.loss))
     rows = d.rows
     return weighted_sum(weights[..., : rows.shape[-2]], rows)
 
@@ -207,12 +210,12 @@ def coefficients(M: Tensor, aggregate: GramianAggregator, rule: str, eps: float 
     batch, n, M = M.shape[:-2], M.shape[-1], M.double()
     blocks = {"loss": M[..., : n // 2, : n // 2], "flat": M[..., n // 2 :, n // 2 :]}
 
-    def A(rows: Tensor, part: str | None = None) -> Tensor:
+    def A(rows: Tensor, part: str | None = None, by: GramianAggregator | None = None) -> Tensor:
         if part in blocks:
             inner = blocks[part]
         else:
             inner = rows @ M.reshape(*batch, *[1] * (rows.ndim - M.ndim), n, n) @ rows.mT
-        return (aggregate.weigh(inner, eps, part).unsqueeze(-2) @ rows).squeeze(-2)
+        return ((by or aggregate).weigh(inner, eps, part).unsqueeze(-2) @ rows).squeeze(-2)
 
     with torch.inference_mode(aggregate.is_function(n // 2)):  # makes small operations a tenth cheaper
         if rule == "decomposed" and aggregate.is_function(n // 2):  # two problems of one size are one batch

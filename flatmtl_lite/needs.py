@@ -6,6 +6,8 @@ from .aggregation import Aggregator, LossWeighting, Mean
 from .cheaper import Cheaper
 from .perturbation import Perturbation
 
+PRIORITIES = ("loss_first", "flat_first")  # rules whose direction is no weighted sum of the tasks
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -47,6 +49,7 @@ def needs(
         one_pass = isinstance(aggregate, Mean) or (isinstance(aggregate, LossWeighting) and not in_parts)
     else:
         weighs = isinstance(aggregate, Mean) or (isinstance(aggregate, LossWeighting) and cheaper.every == 1)
+        weighs = weighs and rule not in PRIORITIES
         one_pass = weighs and perturbation.is_common and cheaper.tasks == cheaper.batch == 1
     if one_pass and isinstance(aggregate, (Mean, LossWeighting)):
         return Needs(weighting=aggregate)

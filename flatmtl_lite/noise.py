@@ -1,5 +1,6 @@
 """SAGE's noise: Gaussian noise on the final gradient, as large as the tasks disagree."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -31,8 +32,16 @@ def noise_scale(gramian: Tensor, noise: float) -> float:
     return noise * (1 - float(mean))
 
 
-def add_noise(gradients: Sequence[Tensor], scale: float, seed: int) -> None:
-    """Add scale · N(0, 1) to every entry, in place; one seed gives the same noise in every process."""
-    generator = torch.Generator(gradients[0].device).manual_seed(seed)
-    for gradient in gradients:
-        gradient += scale * torch.empty_like(gradient).normal_(generator=generator)
+def add_noise(parameters: Sequence[Tensor], scale: float, seed: int) -> None:
+    """Add scale · N(0, 1) to every entry of ``.grad``; one seed gives the same noise in every process."""
+    generator = torch.Generator(parameters[0].device).manual_seed(seed)
+    for p in parameters:
+        if p.grad is not None:
+            p.grad += scale * torch.empty_like(p.grad).normal_(generator=generator)
+
+
+def checked_noise(noise: float) -> float:
+    """Return the size of the noise, or raise ValueError unless it is a finite number >= 0."""
+    if not 0 <= noise < math.inf:
+        raise ValueError(f"Got noise={noise!r}; expected a finite number >= 0, for example 1e-4.")
+    return noise

@@ -78,13 +78,13 @@ def two_forward_passes(
     with batches[0].state.evaluating(samo.evaluate):
         for distance in (samo.mu, -samo.mu):
             move(groups.shared, groups.views(-1), unflatten(z, groups.shared), distance)
-            end = _losses(batches, [tasks[k] for k in places], z)
+            end = sums_of_losses(batches, [tasks[k] for k in places], z)
             average(end)
             ends.append(end.losses)
     return ends[0] - ends[1]
 
 
-def _losses(batches: Sequence[MicroBatch], tasks: Sequence[int], like: Tensor) -> TaskGradients:
+def sums_of_losses(batches: Sequence[MicroBatch], tasks: Sequence[int], like: Tensor) -> TaskGradients:
     """Return the sums of the tasks' losses over the micro-batches, with empty gradients."""
     totals, counts = like.new_zeros(len(tasks)), [0.0] * len(tasks)
     for batch in batches:

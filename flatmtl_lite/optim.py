@@ -1,6 +1,5 @@
 """FlatMTL: the training step that a PyTorch user calls."""
 
-import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -10,12 +9,13 @@ from torch import Tensor
 
 from .aggregation import Aggregator, GramianAggregator, LossWeighting, Mean, NonFiniteGradient, state_kept
 from .aggregation.base import check_aggregator
+from .assembly import average_over
 from .cheaper import Cheaper
 from .decomposition import Decomposition, check_rule, combine
-from .gradients import TaskGradients
+from .latest_batch import LatestBatch, check_observed
 from .micro_batch import AbsentTask, Batch, Features, Losses, MicroBatch, make_micro_batches
 from .needs import Needs, needs
-from .noise import add_noise, noise_scale
+from .noise import add_noise, checked_noise, noise_scale
 from .passes import Passes
 from .perturbation import DEFAULT_NORM, DEFAULT_RHO, SAMO, Perturbation, Polar
 from .report import Report
@@ -40,7 +40,9 @@ class FlatMTL:
         rho, rho_heads, adaptive, norm, perturb: see :class:`~flatmtl_lite.perturbation.Perturbation`.
         combine: how the aggregator A meets loss and flat part: "decomposed" A(loss) + A(flat), the
             F-method; "direct" A(loss + flat); "erm" A(loss), without SAM; "second" and "each", the two
-            variants of arXiv 2211.13723, Table 6, see :func:`~flatmtl_lite.decomposition.second`.
+            variants of arXiv 2211.13723, Table 6, see :func:`~flatmtl_lite.decomposition.second`;
+            "loss_first" and "flat_first", which give one part priority, see
+            :func:`~flatmtl_lite.decomposition.loss_first`.
         process_group: a torch.distributed group (``torch.distributed.group.WORLD``); gradients are
             averaged over its ranks before ε and before aggregation.
         on_nonfinite: "raise" :class:`NonFiniteGradient`, or "skip" the step and count it in ``skipped``.
@@ -97,11 +99,11 @@ class FlatMTL:
         self.trunk_and_heads = TrunkAndHeads(shared, heads, trained)
         self.perturbation = Perturbation(rho, rho_heads, adaptive, norm, perturb)
         self.combine, self.on_nonfinite, self.skipped, self.steps = combine, on_nonfinite, 0, 0
-        self.process_group = process_group
-        if not 0 <= noise < math.inf:
-            raise ValueError(f"Got noise={noise!r}; expected a finite number >= 0, for example 1e-4.")
-        self.cheaper, self.noise, self.seed = Cheaper(flat_every, flat_tasks, flat_batch), noise, seed
+        self.process_group, self.average = process_group, partial(average_over, process_group)
+        self.cheaper = Cheaper(flat_every, flat_tasks, flat_batch)
+        self.noise, self.seed = checked_noise(noise), seed
         self._repeats = self._met_absent_task = False
+        self._latest: LatestBatch | None = None
 
     def __call__(self, features: Features, losses: Losses) -> Report:
         """Do one training step: :meth:`backward` on the batch, then ``optimizer.step()``.
@@ -117,7 +119,20 @@ class FlatMTL:
         if not report.skipped:
             self.trunk_and_heads.check_trained(self._in_optimizer)  # the lists may have been found just now
             self.optimizer.step()
+            self.observe()
         return report
+
+    def observe(self) -> None:
+        """Show the aggregator the losses of the latest batch at the present weights, if it learns from them.
+
+        :meth:`__call__` does so after the optimizer's step. After :meth:`backward` it is up to you.
+
+        Raises:
+            NonFiniteGradient: a loss is NaN or infinite. The optimizer's step has happened.
+        """
+        latest, self._latest = self._latest, None
+        if latest is not None:
+            latest.show(self.aggregate, self.average)
 
     def backward(self, batches: Sequence[Batch]) -> Report:
         """Fill ``.grad`` of all parameters and step nothing. Earlier gradients are replaced.
@@ -137,6 +152,7 @@ class FlatMTL:
         micro_batches = make_micro_batches(batches, state, weigh=self.process_group is not None)
         self.trunk_and_heads.check()
         check_aggregator(self.aggregate, self.combine)
+        check_observed(self._latest)
         try:
             return self._backward(micro_batches, state)
         except NonFiniteGradient:
@@ -172,8 +188,8 @@ class FlatMTL:
 
     @property
     def rule(self) -> str:
-        """The rule in force: with ρ = 0, direct and decomposed are "erm", and no perturbed pass runs."""
-        is_erm = self.perturbation.is_zero and self.combine in ("direct", "decomposed")
+        """The rule in force: with ρ = 0, all but second and each are "erm", and no perturbed pass runs."""
+        is_erm = self.perturbation.is_zero and self.combine not in ("second", "each")
         return "erm" if is_erm else self.combine
 
     @property
@@ -185,15 +201,6 @@ class FlatMTL:
         ``process_group``.
         """
         return self._needs().task_gradients
-
-    def average(self, gradients: TaskGradients) -> None:
-        """Average gradients and losses over micro-batches and processes, in place."""
-        if self.process_group is not None:
-            counts = torch.tensor([*gradients.counts, gradients.batches], device=gradients.losses.device)
-            for tensor in (gradients.shared, *gradients.heads, gradients.losses, counts):
-                torch.distributed.all_reduce(tensor, group=self.process_group)
-            *gradients.counts, gradients.batches = counts.tolist()
-        gradients.average()
 
     @property
     def _seed(self) -> int:
@@ -223,9 +230,9 @@ class FlatMTL:
         self._fill(direction, d)
         gramian, T = None if needed.weighting else d.gramian, len(d.tasks)
         if self.noise > 0:
-            filled = [p.grad for p in self.trunk_and_heads.parameters if p.grad is not None]
-            add_noise(filled, noise_scale(d.gramian[:T, :T], self.noise), self._seed)
+            add_noise(self.trunk_and_heads.parameters, noise_scale(d.gramian[:T, :T], self.noise), self._seed)
         self.steps += 1
+        self._latest = LatestBatch(batches, state, d) if self.aggregate.observes else None
         if needed.split:
             return Report(d.losses, d.perturbed_losses, gramian, tasks=d.tasks)
         return Report(d.losses, d.perturbed_losses, tasks=d.tasks, sam_gramian=d.gramian[:T, :T])

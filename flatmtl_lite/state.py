@@ -89,6 +89,18 @@ class StateGuard:
         if self._host_before is not None:
             set_host_states(self._host_before)
 
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Run a block with the state that the guard's own block found; then put the present one back."""
+        self._changed.update(self._present)  # others may have changed them since
+        present = self._take()._replace(host=host_states())
+        self.undo()
+        try:
+            yield
+        finally:
+            self._changed.update(self._present)
+            self._put_back(present)
+
     def begin(self, part: Hashable, starts_pass: bool = False) -> bool:
         """Begin a part of a pass with the state that its first run began with; return whether this is it.
 

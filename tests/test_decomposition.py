@@ -1,4 +1,4 @@
-"""Loss and flat: the identities, the five rules, what runs in which pass, and that nothing is left behind."""
+"""Loss and flat: the identities, the rules, what runs in which pass, and that nothing is left behind."""
 
 import copy
 import itertools
@@ -13,6 +13,7 @@ import flatmtl_lite as fm
 from flatmtl_lite.aggregation.memory import Remembering
 from flatmtl_lite.decomposition import RULES, combine
 from flatmtl_lite.gradients import MicroBatch, TrunkAndHeads, flatten
+from flatmtl_lite.needs import PRIORITIES
 from flatmtl_lite.passes import Passes
 from flatmtl_lite.perturbation import Perturbation
 from flatmtl_lite.state import StateGuard
@@ -141,8 +142,8 @@ def test_with_rho_zero_flat_is_zero_and_direct_and_decomposed_are_erm(name, make
     torch.testing.assert_close(d.head_grads, d.head_loss_grads, rtol=0, atol=0)
     erm = fm.erm(d, make(name))
     close(make(name)(d.loss, losses=d.losses), erm)
-    close(fm.direct(d, make(name)), erm)
-    close(fm.decomposed(d, make(name)), erm)
+    for rule in ("direct", "decomposed", *PRIORITIES):
+        close(combine(d, make(name), rule), erm)
 
 
 @pytest.mark.parametrize("rho", [0.05, 2.0])
@@ -202,6 +203,12 @@ def by_definition(rule, A, loss, flat):
         return 2 * A(torch.stack([A(loss), A(flat)], -2))
     if rule == "each":
         return 2 * A(A(torch.stack([loss, flat], -2)))
+    if rule in PRIORITIES:
+        parts = [A(loss), A(flat)]
+        first, second = parts if rule == "loss_first" else parts[::-1]
+        opposing = (first * second).sum(-1, keepdim=True).clamp_max(0)
+        square = (first * first).sum(-1, keepdim=True)
+        return first + second - torch.where(square > 0, opposing / square, 0) * first
     raise AssertionError(rule)
 
 
@@ -241,6 +248,29 @@ def test_rules_on_the_gramian_are_the_definitions_on_the_rows(name, make):
         torch.testing.assert_close(
             found, expected, rtol=1e-7, atol=1e-8, msg=lambda m, case=(rule, shape): f"{case}: {m}"
         )
+
+
+@every_kind
+def test_a_part_with_priority_loses_nothing(name, make):
+    """The step along the first part's direction is at least that part's own, and nearest to the sum."""
+    agree = oppose = 0
+    for seed in range(20):
+        loss, flat = rows(3, 6, seed=seed)
+        d = fm.Decomposition(loss, flat, losses=some_losses(3))
+        A = on_rows(make(name), d.losses)
+        parts = [A(loss), A(flat)]
+        whole, inner = fm.decomposed(d, make(name)), (parts[0] @ parts[1]).item()
+        for rule, first in zip((fm.loss_first, fm.flat_first), parts, strict=True):
+            found = rule(d, make(name))
+            assert found @ first >= first @ first * (1 - 1e-9)
+            if inner >= 0:
+                close(found, whole)
+            else:  # the nearest point of a half-space lies along its normal, on its edge
+                close(found @ first, first @ first)
+                close(found - whole, ((found - whole) @ first) / (first @ first) * first)
+        agree, oppose = agree + (inner >= 0), oppose + (inner < 0)
+    assert agree
+    assert oppose
 
 
 @every_kind

@@ -274,6 +274,10 @@ def test_importing_the_package_brings_torch_and_nothing_else():
     assert not new & {"torch._dynamo", "flatmtl_lite.lab", "flatmtl_lite.runs", "flatmtl_lite.toy"}
 
 
+def test_every_public_name_exists():
+    assert {name for name in flatmtl_lite.__all__ if not hasattr(flatmtl_lite, name)} == set()
+
+
 def test_the_reading_core_can_be_read_in_one_sitting():
     paths = [PACKAGE / name for name in READING_CORE]
     files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])]

@@ -18,7 +18,9 @@ from .db_mtl import DBMTL
 from .dwa import DWA
 from .excess_mtl import ExcessMTL
 from .fairgrad import FairGrad
+from .famo import FAMO
 from .graddrop import GradDrop
+from .gradnorm import GradNorm
 from .gradvac import GradVac
 from .gramians import gramian, relative_accuracy, weighted_sum
 from .imtl_g import IMTLG
@@ -50,6 +52,7 @@ AGGREGATORS: dict[str, type[Aggregator]] = {
     "gradvac": GradVac,
     "ngdiff": NGDiff,
     "graddrop": GradDrop,
+    "gradnorm": GradNorm,
     "db_mtl": DBMTL,
     "moco": MoCo,
     "excess_mtl": ExcessMTL,
@@ -60,6 +63,7 @@ AGGREGATORS: dict[str, type[Aggregator]] = {
     "slaw": SLAW,
     "imtl_l": IMTLL,
     "bmtl": BMTL,
+    "famo": FAMO,
 }
 
 
@@ -88,8 +92,10 @@ __all__ = [
     "DBMTL",
     "DWA",
     "ExcessMTL",
+    "FAMO",
     "FairGrad",
     "GradDrop",
+    "GradNorm",
     "GradVac",
     "GramianAggregator",
     "IMTLG",

@@ -8,19 +8,21 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from .checks import check_gramian, check_rows, tasks_where
+from .checks import check_gramian, check_one_loss_per_row, check_rows, checked_losses, tasks_where
 from .gramians import gramian, relative_accuracy, scale_free, weighted_sum
 from .present import Present, all_present
 from .unit_rows import identity, per_norm
 
 __all__ = [
     "Aggregator",
+    "Direction",
     "Drawing",
     "GramianAggregator",
     "InRandomOrder",
     "StepDirection",
     "check_aggregator",
     "check_gramian",
+    "in_rule",
     "scale_free",
     "state_kept",
 ]
@@ -32,6 +34,27 @@ class StepDirection(Protocol):
     def __call__(self, rows: Tensor, part: str | None = None) -> Tensor: ...
 
 
+class Direction(Protocol):
+    """An aggregator in a rule: rows (..., T, P) -> direction (..., P).
+
+    ``part`` names the rows ("loss", "flat" or "sam") for aggregators that remember each part by itself.
+    With ``by``, that aggregator takes the rows.
+    """
+
+    def __call__(
+        self, rows: Tensor, part: str | None = None, by: "GramianAggregator | None" = None
+    ) -> Tensor: ...
+
+
+def in_rule(direction: StepDirection) -> Direction:
+    """Return the direction of a step as a rule takes it."""
+
+    def A(rows: Tensor, part: str | None = None, by: GramianAggregator | None = None) -> Tensor:
+        return direction(rows, part) if by is None else by(rows)
+
+    return A
+
+
 class Aggregator(nn.Module):
     """Turn T task gradients into one direction.
 
@@ -41,11 +64,13 @@ class Aggregator(nn.Module):
     Attributes:
         needs_tasks: whether the rows must be the tasks, because the method reads their losses or remembers
             them. The rules "second" and "each" also aggregate other rows and refuse such a method.
+        reads_losses: whether the method may read the losses of the step.
+        observes: whether the method learns from the losses after the step, by :meth:`observe`.
         state_stays: whether a state that was read never changes, because the method replaces the tensors of
             its state. Such a state needs no copy.
     """
 
-    needs_tasks = state_stays = False
+    needs_tasks, reads_losses, observes, state_stays = False, True, False, False
     _present: Present | None = None
     __call__: Callable[..., Tensor]
 
@@ -121,6 +146,9 @@ class Aggregator(nn.Module):
     def learn(self) -> None:
         """Fill ``.grad`` of the aggregator's own parameters, if it has any, for the latest losses."""
 
+    def observe(self, losses: Tensor) -> None:
+        """Learn from the losses (..., T) of the step's batch at the weights after the step."""
+
     @classmethod
     def check_rule(cls, rule: str) -> None:
         """Raise ValueError if the rule of that name aggregates rows that this method cannot take."""
@@ -180,15 +208,39 @@ class GramianAggregator(Aggregator):
 
     A method implements :meth:`solve`. The only work of length P is one product ``G Gᵀ`` and one ``w G``.
     The result is as exact as the rounding of ``G Gᵀ`` (eps) allows: where the direction cancels to a
-    fraction δ of its terms, its conditions hold to about eps/δ².
+    fraction δ of its terms, its conditions hold to about eps/δ². A method with ``reads_losses = True`` also
+    reads :attr:`losses`.
     """
+
+    reads_losses = False
+    _losses: Tensor | None = None
 
     @torch.no_grad()
     def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
         check_rows(G)
-        with torch.inference_mode():  # makes each of the many small operations a tenth cheaper
+        check_one_loss_per_row(losses, G)
+        with torch.inference_mode(), self.reading(losses):  # a tenth cheaper for many small operations
             weights = self.weigh(gramian(G), relative_accuracy(G))
         return weighted_sum(weights, G)
+
+    @contextmanager
+    def reading(self, losses: Tensor | None) -> Iterator[None]:
+        """Let the method read the losses (..., T) at θ in the block; call :meth:`weights` in it."""
+        before, self._losses = self._losses, losses
+        try:
+            yield
+        finally:
+            self._losses = before
+
+    @property
+    def losses(self) -> Tensor:
+        """The losses (..., T) of the block of :meth:`reading`, float64, on the CPU.
+
+        Raises:
+            ValueError: there are none.
+            NonFiniteGradient: a loss is NaN or infinite.
+        """
+        return checked_losses(self._losses, type(self).__name__)
 
     def is_function(self, tasks: int) -> bool:
         return not self.needs_tasks

@@ -50,6 +50,12 @@ def check_finite(G: Tensor, parts: int = 1) -> Tensor:
     return largest
 
 
+def check_tasks_finite(finite: Tensor, what: str = "gradient") -> None:
+    """Raise NonFiniteGradient for the tasks whose entry of ``finite`` (T,) is False."""
+    if bad_tasks := [i for i, is_finite in enumerate(finite.tolist()) if not is_finite]:
+        raise NonFiniteGradient(bad_tasks, what)
+
+
 def check_sum(G: Tensor) -> None:
     """Raise NonFiniteGradient as :func:`check_finite` does, in one pass over ``G`` if all is well."""
     # a sum shows every NaN and infinity; it may also overflow, and that is not an error

@@ -4,7 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from .base import Aggregator, StepDirection
-from .checks import NonFiniteGradient, check_rows, check_sum, check_tensor, is_number, tasks_where
+from .checks import (
+    check_one_loss_per_row,
+    check_rows,
+    check_sum,
+    checked_losses,
+    is_number,
+    tasks_where,
+)
 from .gramians import weighted_sum
 from .memory import Remembering
 
@@ -23,13 +30,7 @@ class LossWeighting(Aggregator):
     def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
         check_rows(G)
         check_sum(G)
-        if losses is not None:
-            check_tensor(losses, "losses", "torch.stack(losses)")
-            if losses.shape != G.shape[:-1]:
-                raise ValueError(
-                    f"Got losses of shape {tuple(losses.shape)} for task gradients of shape "
-                    f"{tuple(G.shape)}; expected one loss per gradient, shape {tuple(G.shape[:-1])}."
-                )
+        check_one_loss_per_row(losses, G)
         return self.for_step(losses)(G)
 
     def for_step(self, losses: Tensor | None) -> StepDirection:
@@ -50,21 +51,7 @@ class LossWeighting(Aggregator):
             ValueError: losses are missing, have no task dimension, or the method has no weights for them.
             NonFiniteGradient: a loss is NaN or infinite; ``tasks`` lists the indices of the tasks.
         """
-        if losses is None:
-            raise ValueError(
-                f"Got no losses, which a loss weighting, here {type(self).__name__}, needs; expected one per "
-                "task. Call A(G, losses=...), or give the Decomposition its losses."
-            )
-        check_tensor(losses, "losses", "torch.stack(losses)")
-        if losses.ndim == 0 or losses.shape[-1] == 0 or not losses.is_floating_point():
-            raise ValueError(
-                f"Got losses of shape {tuple(losses.shape)} and dtype {losses.dtype}; expected a floating "
-                "tensor (..., T), T >= 1. Stack the task losses."
-            )
-        losses = losses.detach().to(device="cpu", dtype=torch.float64)
-        if bad_tasks := tasks_where(~losses.isfinite()):
-            raise NonFiniteGradient(bad_tasks, "loss")
-        return self.solve(losses)
+        return self.solve(checked_losses(losses, type(self).__name__))
 
     def solve(self, losses: Tensor) -> Tensor:
         """Return weights (..., T) that sum to 1, for finite losses (..., T) in float64."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..aggregation import AGGREGATORS, Aggregator, GramianAggregator, Mean
+from ..aggregation import AGGREGATORS, Aggregator, Mean
 from ..decomposition import RULES, Decomposition, check_rule, combine
 from ..perturbation import SAMO, Polar
 from ..perturbation.sam import check_perturb, check_radius, worst_case
@@ -19,7 +19,7 @@ class Method:
 
     Attributes:
         aggregate: an aggregator.
-        combine: "erm", "direct", "decomposed", "second" or "each".
+        combine: key of ``RULES``.
         perturb: "task": one ε per task; "mean": one ε for all, from the mean loss; or :class:`SAMO`, with
             both weights of the plane as one layer; or :class:`Polar`, which is "mean" there.
         adaptive: adaptive SAM, see :func:`~flatmtl_lite.perturbation.worst_case`.
@@ -93,7 +93,7 @@ def decompose(
     """
     together = theta.unsqueeze(-2)
     loss = problem.gradients(together)
-    losses = None if isinstance(method.aggregate, GramianAggregator) else problem.losses(together)
+    losses = problem.losses(together) if method.aggregate.reads_losses else None
     if method.combine == "erm":
         return Decomposition(loss, losses=losses)
     perturbed = problem.gradients(together + epsilon(problem, loss, theta, rho, method, seed))
@@ -142,6 +142,7 @@ def descend(
         path[0] = theta
         for step in range(steps):
             step_against(directions(theta, rho, step))
+            directions.observe(theta)
             path[step + 1] = theta
     return path.movedim(0, -2)
 
@@ -163,8 +164,7 @@ class _Family:
         equal: dict[Hashable, list[int]] = {}
         for i, m in enumerate(methods):
             m.aggregate.check_rule(m.combine)
-            reads_losses = not isinstance(m.aggregate, GramianAggregator)
-            kinds.setdefault((m.perturb, m.adaptive, reads_losses), []).append(i)
+            kinds.setdefault((m.perturb, m.adaptive, m.aggregate.reads_losses), []).append(i)
             is_function = m.aggregate.is_function(problem.tasks)
             equal.setdefault(_settings(m.aggregate) if is_function else i, []).append(i)
         self.kinds, self.equal = list(kinds.values()), list(equal.values())
@@ -190,6 +190,12 @@ class _Family:
                 directions[i] = combine(d, self.methods[i].aggregate, self.methods[i].combine)
         return torch.stack([directions[i] for i in range(len(theta))])
 
+    def observe(self, theta: Tensor) -> None:
+        """Show the methods that learn from them the losses after a step, at points (M, ..., 2)."""
+        for method, points in zip(self.methods, theta, strict=True):
+            if method.aggregate.observes:
+                method.aggregate.observe(self.problem.losses(points.unsqueeze(-2)))
+
     def _together(self, members: list[int], parts: dict[int, Parts]) -> dict[int, Tensor]:
         """Return the directions of methods with equal aggregators: one call for all parts with a name."""
         aggregate = self.methods[members[0]].aggregate
@@ -201,8 +207,8 @@ class _Family:
         of_parts = dict(zip(rows, aggregate(torch.stack(list(rows.values()))), strict=True)) if rows else {}
 
         def by_rule(i: int) -> Tensor:
-            def A(rows: Tensor, part: str | None = None) -> Tensor:
-                direction: Tensor = of_parts[i, part] if part else aggregate(rows)
+            def A(rows: Tensor, part: str | None = None, by: Aggregator | None = None) -> Tensor:
+                direction: Tensor = of_parts[i, part] if part else (by or aggregate)(rows)
                 return direction
 
             loss, flat, _ = parts[i]
@@ -228,7 +234,7 @@ def _part_names(rule: str) -> list[str]:
     """Return the names of the parts that a rule aggregates."""
     names: list[str] = []
 
-    def note(rows: Tensor, part: str | None = None) -> Tensor:
+    def note(rows: Tensor, part: str | None = None, by: Aggregator | None = None) -> Tensor:
         names.extend([part] if part else [])
         return rows[..., 0, :]
 

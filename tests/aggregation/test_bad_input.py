@@ -132,6 +132,8 @@ RANGES = [
     ("slaw", "decay", (-0.1, 1.0, math.nan), r"expected a number in \[0, 1\)"),
     ("uw", "tasks", (0, -1, 2.0), "expected the number of tasks"),
     ("imtl_l", "tasks", (0, -1, 2.0), "expected the number of tasks"),
+    ("gradnorm", "alpha", (-1, -1e-9, math.nan, math.inf), "expected a finite number >= 0"),
+    ("gradnorm", "lr", (0, -1, math.inf, math.nan), NUMBER),
     ("db_mtl", "beta", (-0.1, 1.0, math.nan), r"expected a number in \[0, 1\)"),
     ("moco", "beta", (0, -0.1, 1.1, math.nan), r"expected a number in \(0, 1\]"),
     ("moco", "gamma", (0, -1, math.inf, math.nan), NUMBER),

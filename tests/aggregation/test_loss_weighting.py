@@ -68,7 +68,7 @@ def test_losses_may_have_a_graph_and_half_precision(name, make):
 def test_missing_losses_are_an_error(make):
     for name in NAMES:
         method = type(make(name)).__name__
-        message = f"Got no losses, which a loss weighting, here {method}, needs; expected"
+        message = f"Got no losses, which {method} needs; expected"
         with pytest.raises(ValueError, match=message):
             make(name)(torch.eye(3))
         with pytest.raises(ValueError, match=message):

@@ -175,10 +175,11 @@ class Trainer:
             ]
             try:
                 report, gramian = self._backward(learner, passes)
+                learner.step.optimizer.step()
+                learner.step.observe()
             except NonFiniteGradient as error:
                 names = ", ".join(self.experiment.task_names[learner.tasks[t]] for t in error.tasks)
                 raise self._diverged(f"the loss or gradient of {names} is NaN or infinite") from error
-            learner.step.optimizer.step()
             learner.schedule.step()
             losses.append(report.losses)
             if report.perturbed_losses is not None:

@@ -5,9 +5,10 @@ records the figures that notebook 09 draws. A run that ended early goes on where
 """
 
 import copy
+import functools
 import statistics
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -35,8 +36,8 @@ class Setting:
     Attributes:
         network: "mlp" or "lenet".
         label_noise: share of wrong labels in training and validation.
-        radii: the values of ρ to choose from.
-        decays: the values of weight decay to choose from.
+        radii: the values of ρ to try first, from ``LADDERS``.
+        decays: the values of weight decay to try first, from ``LADDERS``.
         epochs: passes over the training set.
     """
 
@@ -47,6 +48,10 @@ class Setting:
     epochs: int = 40
 
 
+LADDERS = {  # the values that tuning may go on to
+    "rho": (0.0125, 0.0175, 0.025, 0.035, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.56, 0.8),
+    "weight_decay": (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1),
+}
 SETTINGS = {
     "mlp-40": Setting("mlp", 0.4, (0.1, 0.14, 0.2), (0.005, 0.01, 0.02)),
     "mlp-20": Setting("mlp", 0.2, (0.07, 0.1, 0.14), (0.002, 0.005, 0.01)),
@@ -62,36 +67,39 @@ class Method:
         options: of :class:`~flatmtl_lite.runs.engine.config.Config`.
         tunes: "rho", "weight_decay", or None.
         stops_early: whether the epoch with the best validation accuracy counts, not the last one.
-        only: names of the settings that have it; None: all.
     """
 
     options: dict[str, Any] = field(hash=False)
     tunes: str | None = "rho"
     stops_early: bool = False
-    only: tuple[str, ...] | None = None
 
 
-_MLP, _ONE, _40 = ("mlp-40", "mlp-20"), ("mlp-40",), ("mlp-40", "lenet-40")
 METHODS = {
     "LS": Method(dict(method="mean"), None),
     "LS, weight decay": Method(dict(method="mean"), "weight_decay"),
     "LS, early stopping": Method(dict(method="mean"), None, stops_early=True),
-    "CAGrad": Method(dict(method="cagrad"), None, only=_MLP),
+    "CAGrad": Method(dict(method="cagrad"), None),
     "SAM on the mean": Method(dict(method="sam-mean")),
     "F-LS": Method(dict(method="f-mean")),
-    "F-CAGrad": Method(dict(method="f-cagrad"), only=_ONE),
+    "F-CAGrad": Method(dict(method="f-cagrad")),
     "SAMO": Method(dict(method="samo-mean")),
-    "SAMO, one draw": Method(dict(method="samo-mean", one_draw=True), only=_ONE),
-    "SAMO, coin": Method(dict(method="samo-mean", local="coin"), only=_ONE),
+    "SAMO, one draw": Method(dict(method="samo-mean", one_draw=True)),
+    "SAMO, coin": Method(dict(method="samo-mean", local="coin")),
     "F-LS, every 5": Method(dict(method="f-mean", flat_every=5)),
     "F-LS, last fifth": Method(dict(method="f-mean", sam_share=0.2)),
     "SAM on the mean, every 5": Method(dict(method="sam-mean", flat_every=5)),
-    "F-LS, quarter batch": Method(dict(method="f-mean", flat_batch=0.25), only=_ONE),
-    "F-LS, half of the tasks": Method(dict(method="f-mean", flat_tasks=0.5), only=_ONE),
-    "SAM on the mean, last fifth": Method(dict(method="sam-mean", sam_share=0.2), only=_ONE),
-    "G-SAM": Method(dict(method="gsam-mean"), only=_ONE),
-    "SAGE": Method(dict(method="sage-mean"), only=_40),
-    "noise alone": Method(dict(method="noise-mean"), None, only=_ONE),
+    "F-LS, quarter batch": Method(dict(method="f-mean", flat_batch=0.25)),
+    "F-LS, half of the tasks": Method(dict(method="f-mean", flat_tasks=0.5)),
+    "SAM on the mean, last fifth": Method(dict(method="sam-mean", sam_share=0.2)),
+    "G-SAM": Method(dict(method="gsam-mean")),
+    "SAGE": Method(dict(method="sage-mean")),
+    "polar alone": Method(dict(method="polar-mean")),
+    "noise alone": Method(dict(method="noise-mean"), None),
+    "F-LS, every 2": Method(dict(method="f-mean", flat_every=2)),
+    "SAM on the mean, every 2": Method(dict(method="sam-mean", flat_every=2)),
+    "F-LS, half batch": Method(dict(method="f-mean", flat_batch=0.5)),
+    "F-LS, last half": Method(dict(method="f-mean", sam_share=0.5)),
+    "SAM on the mean, last half": Method(dict(method="sam-mean", sam_share=0.5)),
 }
 NEVER = 10**9  # steps between measurements of angles, which take time
 MEASURES = ("sharpness", "nll")  # the two benefits: both should be low
@@ -198,11 +206,6 @@ def cheapest(
     return min(good, key=lambda label: costs[label], default=None)
 
 
-def methods_of(setting: str) -> list[str]:
-    """Return the names of the methods that a setting has."""
-    return [name for name, method in METHODS.items() if method.only is None or setting in method.only]
-
-
 def config_of(label: str, setting: Setting, seed: int, value: float | None = None) -> Config:
     """Return the configuration of a method in a setting.
 
@@ -252,6 +255,24 @@ def measured(run: Run, data: MultiTaskData) -> dict[str, Any]:
     }
 
 
+def best_of(ladder: Sequence[float], first: Sequence[float], score: Callable[[float], float]) -> float:
+    """Return the value of the highest score; while it is an end of those tried, the next one is tried too.
+
+    Args:
+        ladder: all values, ascending.
+        first: the values to try first, neighbours on the ladder.
+        score: called once for each value that is tried.
+    """
+    scores = {value: score(value) for value in first}
+    while True:
+        best = max(scores, key=scores.__getitem__)
+        at = ladder.index(best)
+        beyond = [v for v in ladder[max(at - 1, 0) : at + 2] if v not in scores]
+        if not beyond:
+            return best
+        scores |= {value: score(value) for value in beyond}
+
+
 def record(path: Path, seeds: list[int], setting: str = "mlp-40") -> None:
     """Tune every method with one seed, by accuracy on noisy validation labels; then train it with every seed.
 
@@ -281,9 +302,16 @@ def record(path: Path, seeds: list[int], setting: str = "mlp-40") -> None:
         print(f"{setting} {kind} {label} seed {seed} {value}: test {entry['test']}", file=sys.stderr)
         return entry
 
-    for label in methods_of(setting):
-        values = {"rho": where.radii, "weight_decay": where.decays, None: (None,)}[METHODS[label].tunes]
-        tried = {v: run("selection", label, SELECTION_SEED, v) for v in values if len(values) > 1}
-        value = max(tried, key=lambda v: sum(tried[v]["val"])) if tried else None
+    def score(label: str, value: float) -> float:
+        return float(sum(run("selection", label, SELECTION_SEED, value)["val"]))
+
+    firsts = {"rho": where.radii, "weight_decay": where.decays}
+    for label, method in METHODS.items():
+        value = None
+        if method.tunes:
+            value = best_of(LADDERS[method.tunes], firsts[method.tunes], functools.partial(score, label))
+        others = [old for old in file.content["runs"] if old["label"] == label and old["value"] != value]
+        for old in others:  # chosen from a shorter ladder
+            file.content["runs"].remove(old)
         for seed in seeds:
             run("runs", label, seed, value)

@@ -1,4 +1,4 @@
-"""Weights of all aggregators at once, and what their directions do for the tasks."""
+"""Weights of all aggregators that read gradients alone, and what their directions do for the tasks."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,9 @@ from torch import Tensor
 from ....aggregation import AGGREGATORS, GramianAggregator
 
 GRAMIAN_METHODS = {
-    name: method for name, method in AGGREGATORS.items() if issubclass(method, GramianAggregator)
+    name: method
+    for name, method in AGGREGATORS.items()
+    if issubclass(method, GramianAggregator) and not method.reads_losses
 }
 METHODS = list(GRAMIAN_METHODS)
 

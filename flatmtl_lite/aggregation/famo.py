@@ -1,0 +1,83 @@
+"""FAMO: let every loss fall by the same share, and learn the weights from how far each one fell."""
+
+import torch
+from torch import Tensor
+
+from .checks import checked_losses, is_number
+from .loss_weighting import RunningWeighting
+
+
+class FAMO(RunningWeighting):
+    """Fast adaptive multi-task optimisation: more weight for a task whose loss fell by a smaller share.
+
+    w ∝ z/l with z = softmax(ξ): descent on Σ zᵢ log lᵢ. After the step the losses of the same batch are
+    computed again, with one forward pass. ξ then takes a step of Adam against Jᵀδ, where δᵢ is the fall of
+    log lᵢ and J the Jacobian of the softmax (Alg. 1). FlatMTL shows the method these losses: see
+    :meth:`~flatmtl_lite.optim.FlatMTL.observe`. Losses count from 0; the paper subtracts the lowest possible
+    loss first. The heads follow their own losses; in the paper they follow the weighted sum too.
+
+    Guarantees: when a loss is multiplied by a constant, only the length of the direction changes.
+    Scale: Σ w = 1, as in the paper.
+    Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean", and one forward pass
+        without a graph after the step.
+    Paper: Liu et al., NeurIPS 2023, arXiv 2306.03792.
+
+    Args:
+        lr: learning rate of ξ, > 0.
+        decay: weight decay of ξ, >= 0; the official code has 1e-5.
+
+    Raises:
+        ValueError: an argument is out of range, or a call has a loss that is not > 0.
+
+    Example:
+        >>> A = FAMO(lr=1.0)
+        >>> A(torch.eye(2), losses=torch.tensor([1.0, 1.0]))
+        tensor([0.5000, 0.5000])
+        >>> A.observe(torch.tensor([1.0, 0.5]))  # the second loss fell
+        >>> A(torch.eye(2), losses=torch.tensor([1.0, 1.0]))
+        tensor([0.8808, 0.1192])
+    """
+
+    observes = True
+    remembers = frozenset({"logits", "steps", "first", "second"})
+
+    def __init__(self, lr: float = 0.025, decay: float = 1e-3) -> None:
+        super().__init__()
+        if not (is_number(lr) and 0 < lr < float("inf")):
+            raise ValueError(f"Got lr={lr!r}; expected a finite number > 0. The paper has 0.025.")
+        if not (is_number(decay) and 0 <= decay < float("inf")):
+            raise ValueError(f"Got decay={decay!r}; expected a finite number >= 0, for example 1e-3.")
+        self.lr, self.decay = lr, decay
+        self._logs: Tensor | None = None  # of the losses before the step
+
+    def solve(self, losses: Tensor) -> Tensor:
+        self.check_positive(losses)
+        self._logs = losses.log()
+        return (self.recall("logits", torch.zeros_like(losses)) - self._logs).softmax(-1)
+
+    def observe(self, losses: Tensor) -> None:
+        """Learn from the losses (..., T) after the step.
+
+        Raises:
+            ValueError: no call came before, or a loss is not > 0.
+            NonFiniteGradient: a loss is NaN or infinite.
+        """
+        if self._logs is None:
+            raise ValueError(
+                "Got losses after a step, but none before it; expected a call with losses first."
+            )
+        losses = checked_losses(losses, type(self).__name__)
+        self.check_positive(losses)
+        fall, self._logs = self._logs - losses.log(), None
+        zeros = torch.zeros_like(losses)
+        logits, steps = self.recall("logits", zeros), self.recall("steps", zeros) + 1
+        z = logits.softmax(-1)
+        slope = z * (fall - (z * fall).sum(-1, keepdim=True)) + self.decay * logits
+        first = torch.lerp(self.recall("first", zeros), slope, 0.1)
+        second = torch.lerp(self.recall("second", zeros), slope**2, 0.001)
+        root = (second / (1 - 0.999**steps)).sqrt() + 1e-8
+        logits = logits - self.lr * first / (1 - 0.9**steps) / root
+        self.remember({"logits": logits, "steps": steps, "first": first, "second": second})
+
+    def extra_repr(self) -> str:
+        return f"lr={self.lr}, decay={self.decay}"
