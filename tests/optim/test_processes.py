@@ -1,5 +1,6 @@
 """Two processes with half a batch each are one process with two micro-batches."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ SETTINGS = [
         ("si", "erm", "task", "separate"),
         ("si", "direct", "mean", "separate"),
         ("bmtl", "decomposed", "task", "separate"),
+        ("famo", "erm", "task", "separate"),
         ("rlw", "erm", "task", "separate"),
         ("uw", "direct", "mean", "together"),
         ("imtl_l", "erm", "task", "separate"),
@@ -52,8 +54,15 @@ def gradients_by_setting(net, batches, process_group=None):
         method = fm.AGGREGATORS[setting["aggregate"]]
         aggregate = method(3) if issubclass(method, fm.LearnedWeighting) else method()
         options = {**setting, "aggregate": aggregate}
-        report = net.step(rho=0.3, process_group=process_group, **options).backward(batches)
+        step = net.step(rho=0.3, process_group=process_group, **options)
+        report = step.backward(batches)
         learnt = [p.grad for p in aggregate.parameters()]
+        if aggregate.observes:
+            weights = copy.deepcopy(net.state_dict())
+            step.optimizer.step()
+            step.observe()
+            learnt += [entry.nan_to_num(-1.0) for entry in aggregate.memory.values()]
+            net.load_state_dict(weights)
         results.append((net.gradients(), report.losses, report.perturbed_losses, report.gramian, learnt))
     return results
 

@@ -69,6 +69,7 @@ def undisturbed(tmp_path_factory):
     ("method", "options"),
     [
         *(("f-cagrad", {}), ("rlw", {}), ("sam-mean", {}), ("samo-cagrad", {}), ("gsam-mgda", {})),
+        *(("famo", {}), ("lf-cagrad", {}), ("ff-famo", {})),
         *(
             ("samo-mean", {"one_draw": True, "sam_share": 0.5}),
             ("sage-cagrad", {"noise": 0.1}),

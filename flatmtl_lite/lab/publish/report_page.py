@@ -21,6 +21,8 @@ from ..stage.stage import HERE
 
 PREFIXES = {"f": "F-", "direct": "direct ", "second": "second ", "each": "each ", "sam": "SAM "}
 PREFIXES |= {
+    "lf": "loss-first ",
+    "ff": "flat-first ",
     "samo": "SAMO-",
     "gsam": "G-SAM-",
     "lsam": "L-SAM-",

@@ -12,6 +12,8 @@ _PREFIXES = {
     "direct": ("direct", "task"),
     "second": ("second", "task"),
     "each": ("each", "task"),
+    "lf": ("loss_first", "task"),
+    "ff": ("flat_first", "task"),
     "sam": ("direct", "mean"),
     "samo": ("direct", "samo"),
     "gsam": ("direct", "gsam"),
@@ -61,8 +63,9 @@ def parse_method(name: str) -> Method:
     """Read the name of a method.
 
     A name is an aggregator, optionally after a prefix: ``f-`` (the F-method), ``direct-``, ``second-``,
-    ``each-`` or ``sam-`` (one ε from the mean loss); ``samo-``, its ends ``gsam-`` (global alone) and
-    ``lsam-`` (local alone, the same as ``direct-``); ``sage-``, and its halves ``polar-`` and ``noise-``.
+    ``each-``, ``lf-`` (loss part first), ``ff-`` (flat part first) or ``sam-`` (one ε from the mean loss);
+    ``samo-``, its ends ``gsam-`` (global alone) and ``lsam-`` (local alone, the same as ``direct-``);
+    ``sage-``, and its halves ``polar-`` and ``noise-``.
     The aggregator "mean" alone is linear scalarisation. "stl" is single-task learning, one network for each
     task, and "f-stl" is SAM on each of them.
 

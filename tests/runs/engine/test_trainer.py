@@ -166,6 +166,8 @@ def test_method_names():
     assert parse_method("mean").combine == "erm"
     assert parse_method("sam-mean").perturb == "mean"
     assert parse_method("each-imtl_g").combine == "each"
+    priorities = [parse_method(name).combine for name in ("lf-cagrad", "ff-famo")]
+    assert priorities == ["loss_first", "flat_first"]
     assert (parse_method("samo-mean").perturb, parse_method("sage-mean").perturb) == ("samo", "polar")
     assert (parse_method("sage-mean").noisy, parse_method("polar-mean").noisy) == (True, False)
     assert (parse_method("noise-mean").noisy, parse_method("noise-mean").uses_rho) == (True, False)
