@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .checks import is_number
-from .row_memory import RememberingRows, UnitRows
+from .row_memory import RememberingRows
 from .unit_rows import mean_norm, safe_length
 
 
@@ -13,14 +13,15 @@ class DBMTL(RememberingRows):
 
     bᵢ is the running mean of gᵢ/lᵢ, the gradient of log lᵢ, and d is along Σ bᵢ/‖bᵢ‖. The flat part has a
     mean of its own, of its rows divided by the same lᵢ, the losses of the step at θ. In one step lᵢ changes
-    no direction; over several it decides how much each step counts. The code in LibMTL adds 1e-8 to the loss,
-    starts bᵢ at 0, which changes no direction, and can let β fall with the step; its default does not. Rows
-    of 0 are left out. Where the unit vectors cancel to 1e-7 of their number (to 2e-3 in float32), d = 0.
+    no direction; over several it decides how much each step counts. The code in LibMTL adds 1e-8 to the loss
+    and starts bᵢ at 0, which changes no direction. It can let β fall with the step, but not by default. Tasks
+    with bᵢ = 0 are left out. Where the unit vectors cancel to 1e-7 of their number (to 2e-3 in float32), d
+    is 0.
 
     Guarantees: when a loss is multiplied by a constant, only the length of the direction changes.
-    Scale: the unit direction times the mean of lᵢ‖bᵢ‖, for a memory of the same scale (the paper: Σ bᵢ/‖bᵢ‖
-        times the largest ‖bᵢ‖); with β = 0 it is NGDiff.
-    Cost: G Gᵀ and w G, and five more passes over G; P numbers per task and part.
+    Scale: the unit direction times the mean of ‖bᵢ‖ over the running mean of 1/lᵢ, for a memory of the same
+        scale; with β = 0 this is NGDiff (the paper: Σ bᵢ/‖bᵢ‖ times the largest ‖bᵢ‖).
+    Cost: G Gᵀ and w G, and four more passes over G; P numbers per task and part.
     Paper: Lin et al., Neural Networks, arXiv 2308.12029.
 
     Args:
@@ -37,7 +38,7 @@ class DBMTL(RememberingRows):
     """
 
     reads_losses = True
-    remembers = frozenset({"gradients", "count"})
+    remembers = frozenset({"gradients", "bound", "total"})
 
     def __init__(self, beta: float = 0.9) -> None:
         super().__init__()
@@ -47,10 +48,9 @@ class DBMTL(RememberingRows):
 
     def solve(self, rows: Tensor, part: str, losses: Tensor) -> Tensor:
         self.check_positive(losses)
-        losses = losses.to(rows.device)
-        b = UnitRows(self.running_mean(rows / losses.unsqueeze(-1).to(rows), part, 1 - self.beta))
+        b = self.running_mean(rows, part, self.beta, 1 / losses.to(rows.device))
         u = b.norms.sign()
-        length = mean_norm(losses * b.norms) / safe_length(b.cosines, u, torch.finfo(rows.dtype).eps)
+        length = mean_norm(b.norms) / safe_length(b.cosines, u, torch.finfo(rows.dtype).eps)
         return b.combine(u * length)
 
     def extra_repr(self) -> str:

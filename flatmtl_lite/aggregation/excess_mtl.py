@@ -19,7 +19,7 @@ class ExcessMTL(RememberingRows):
 
     Guarantees: the weights do not change when a loss is multiplied by a constant.
     Scale: Σ w = 1 (the authors' code: T), for a memory of the same scale.
-    Cost: no Gramian; w G and six more passes over G; P numbers per task and part.
+    Cost: no Gramian; w G and five more passes over G; P numbers per task and part.
     Paper: He et al., ICML 2024, arXiv 2402.02009.
 
     Args:
@@ -45,10 +45,10 @@ class ExcessMTL(RememberingRows):
         self.eta = eta
 
     def solve(self, rows: Tensor, part: str, losses: Tensor) -> Tensor:
+        info = torch.finfo(rows.dtype)
         # √S in place of S: no square leaves the range of the dtype
-        roots = torch.hypot(self.recall(f"{part} roots", rows.new_zeros(()).expand(rows.shape)), rows)
-        quotients = rows / roots.clamp_min(torch.finfo(rows.dtype).tiny)
-        estimates = (quotients * rows).sum(-1, keepdim=True, dtype=torch.float64)
+        roots = torch.hypot(self.recall_rows(f"{part} roots", rows), rows).clamp_min_(info.tiny)
+        estimates = (rows / roots).mul_(rows).sum(-1, keepdim=True).clamp_max_(info.max).double()
         baseline = self.recall(f"{part} baseline", estimates)
         baseline = torch.where(baseline > 0, baseline, estimates)
         ratios = torch.where(baseline > 0, estimates / baseline, 1.0)

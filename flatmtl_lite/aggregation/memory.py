@@ -23,13 +23,13 @@ class Remembering(Aggregator):
         task_dims: the dimensions of an entry that belong to the tasks.
         remembers: the names that entries may have. "loss weights" has the name "weights" and belongs to the
             part "loss".
-        reads, keeps: words for the input and for the memory in messages.
+        reads, keeps, same: words for the input, the memory and what must not change, in messages.
     """
 
     needs_tasks = state_stays = True
     task_dims: tuple[int, ...] = (-1,)
     remembers: frozenset[str] = frozenset()
-    reads, keeps = "losses", "some"
+    reads, keeps, same = "losses", "some", "tasks"
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,18 +45,31 @@ class Remembering(Aggregator):
         Raises:
             ValueError: the entry belongs to another number of tasks, or to another batch.
         """
-        present = self.tasks_of(start.shape[self.task_dims[0]])
         if name not in self.memory:
+            self.tasks_of(start.shape[self.task_dims[0]])
             return start
-        entry, shape = self.memory[name].to(start), present.shape_of_all(start, self.task_dims)
+        known = self.known(name, start)
+        return torch.where(known.isnan(), start, known)
+
+    def known(self, name: str, like: Tensor) -> Tensor:
+        """Return what an entry holds of the tasks of this step: NaN, or its start, where nothing is known.
+
+        Args:
+            name: name of an entry that exists.
+            like: a tensor of the shape, dtype and device of the result.
+
+        Raises:
+            ValueError: as :meth:`recall`.
+        """
+        present = self.tasks_of(like.shape[self.task_dims[0]])
+        entry, shape = self.memory[name].to(like), present.shape_of_all(like, self.task_dims)
         if entry.ndim and entry.shape != shape:
             raise ValueError(
-                f"Got {self.reads} of shape {tuple(start.shape)}{present}, but {type(self).__name__} "
-                f"remembers {self.keeps} of shape {tuple(entry.shape)}; expected the same tasks at every "
-                "step. Make a new one."
+                f"Got {self.reads} of shape {tuple(like.shape)}{present}, but {type(self).__name__} "
+                f"remembers {self.keeps} of shape {tuple(entry.shape)}; expected the same {self.same} "
+                "at every step. Make a new one."
             )
-        known = present.select(entry.expand(shape), self.task_dims)
-        return torch.where(known.isnan(), start, known)
+        return present.select(entry.expand(shape), self.task_dims)
 
     def remember(self, entries: dict[str, Tensor]) -> None:
         """Remember entries for the tasks of this step, and leave the entries of all other tasks."""

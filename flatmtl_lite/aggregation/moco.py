@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .checks import is_number
-from .row_memory import RememberingRows, UnitRows
+from .row_memory import RememberingRows
 
 
 class MoCo(RememberingRows):
@@ -19,7 +19,7 @@ class MoCo(RememberingRows):
 
     Guarantees: for gradients that stay as they are, d comes to MGDA's.
     Scale: as it is, for a memory of the same scale (the paper: at step k, 1 - (1 - β)ᵏ of it).
-    Cost: G Gᵀ and w G, and five more passes over G; P numbers per task and part.
+    Cost: G Gᵀ and w G, and four more passes over G; P numbers per task and part.
     Paper: Fernando et al., ICLR 2023, arXiv 2210.12624.
 
     Args:
@@ -36,7 +36,7 @@ class MoCo(RememberingRows):
         tensor([0.6000, 1.2000])
     """
 
-    remembers = frozenset({"gradients", "count", "weights"})
+    remembers = frozenset({"gradients", "bound", "total", "weights"})
 
     def __init__(self, beta: float = 0.1, gamma: float = 0.1, rho: float = 0.0) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class MoCo(RememberingRows):
         self.beta, self.gamma, self.rho = beta, gamma, rho
 
     def solve(self, rows: Tensor, part: str, losses: Tensor) -> Tensor:
-        y = UnitRows(self.running_mean(rows, part, self.beta))
+        y = self.running_mean(rows, part, 1 - self.beta)
         norms = y.norms.unsqueeze(-1)
         unit = norms / norms.square().mean(-2, keepdim=True).sqrt().clamp_min(torch.finfo(norms.dtype).tiny)
         w, total = self.recall_shares(f"{part} weights", norms)

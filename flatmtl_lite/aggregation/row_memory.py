@@ -21,7 +21,7 @@ class RememberingRows(Remembering):
     """
 
     task_dims = (-2,)
-    reads = keeps = "gradients"
+    reads, keeps, same = "gradients", "gradients", "tasks and parameters"
     reads_losses = False
 
     def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
@@ -50,42 +50,60 @@ class RememberingRows(Remembering):
         """
         raise NotImplementedError
 
-    def running_mean(self, rows: Tensor, part: str, share: float) -> Tensor:
-        """Return the exponential mean of the rows of all steps, each task's own, and remember it.
+    def recall_rows(self, name: str, rows: Tensor) -> Tensor:
+        """Return the remembered numbers of each parameter, like ``rows``, and 0 where nothing is remembered.
 
-        The present row counts ``share``, and a row k steps ago (1 - share)ᵏ of that. Divided by the sum of
-        these weights, the mean of one row is the row.
+        They cost no pass over the parameters, unlike an entry that :meth:`recall` searches for NaN.
         """
-        before = self.recall(f"{part} gradients", rows)
-        count = 1 + self.recall(f"{part} count", rows.new_zeros(()).expand(*rows.shape[:-1], 1))
-        mean = torch.lerp(before, rows, share / (1 - (1 - share) ** count))
-        self.remember({f"{part} gradients": mean, f"{part} count": count})
-        return mean
+        if name not in self.memory:
+            self.memory = {**self.memory, name: rows.new_zeros(())}
+        return self.known(name, rows)
+
+    def running_mean(self, rows: Tensor, part: str, keep: float, weights: Tensor | None = None) -> "UnitRows":
+        """Return the weighted mean of the rows of all steps, each task's own, and remember it.
+
+        Args:
+            rows: (..., T, P).
+            part: their part.
+            keep: what is left of a row's weight at the next step, from 0 (nothing) to below 1.
+            weights: (..., T) > 0, in float64, on the device of the rows; by default all are 1.
+        """
+        before = self.recall_rows(f"{part} gradients", rows)
+        zeros = rows.new_zeros((), dtype=torch.float64).expand(*rows.shape[:-1], 1)
+        present = zeros + 1 if weights is None else weights.unsqueeze(-1)
+        total = keep * self.recall(f"{part} total", zeros) + present
+        rate = present / total
+        # in units of a bound of the largest entry no square leaves the range of the dtype
+        largest = torch.maximum(rows.amax(-1, keepdim=True), rows.amin(-1, keepdim=True).neg())
+        rest = (1 - rate) * self.recall(f"{part} bound", zeros)
+        bound = rest + rate * largest
+        inverse = bound.reciprocal().nan_to_num(0.0, 0.0, 0.0)
+        mean = before * (rest * inverse).to(rows)
+        mean.addcmul_(rows, (rate * inverse).clamp_max(torch.finfo(rows.dtype).max).to(rows))
+        self.remember({f"{part} gradients": mean, f"{part} bound": bound, f"{part} total": total})
+        return UnitRows(mean, bound.squeeze(-1))
 
 
 class UnitRows:
     """The cosines and norms of rows, and sums of their unit rows, on the device of the rows.
 
-    Rows are rescaled to a largest entry of 1 first, so that no square leaves the range of the dtype. Nothing
-    waits for the device, unlike :func:`~flatmtl_lite.aggregation.gramians.gramian`.
+    Nothing waits for that device, unlike :func:`~flatmtl_lite.aggregation.gramians.gramian`.
 
     Args:
-        rows: (..., T, P), finite, in float32 or float64.
+        rows: (..., T, P), finite, in float32 or float64, with entries from -1 to 1.
+        units: (..., T), in float64; the rows are meant times these.
 
     Attributes:
         cosines: (..., T, T), in float64; 0 for a zero row.
         norms: (..., T), in float64.
     """
 
-    def __init__(self, rows: Tensor) -> None:
-        largest = torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True)
-        self._rescaled = rows / torch.where(largest > 0, largest, 1.0)
-        M = inner_products(self._rescaled).double()
+    def __init__(self, rows: Tensor, units: Tensor) -> None:
+        M = inner_products(rows).double()
         self.cosines, _ = scale_free(M)
-        self._lengths = M.diagonal(dim1=-2, dim2=-1).sqrt()
-        self.norms = self._lengths * largest.squeeze(-1).double()
+        self._rows, self._lengths = rows, M.diagonal(dim1=-2, dim2=-1).sqrt()
+        self.norms = self._lengths * units
 
     def combine(self, u: Tensor) -> Tensor:
         """Return Σ uᵢ ĝᵢ (..., P) of the unit rows ĝᵢ, for coefficients (..., T) in float64."""
-        weights = per_norm(u, self._lengths).to(self._rescaled)
-        return matmul(weights.unsqueeze(-2), self._rescaled).squeeze(-2)
+        return matmul(per_norm(u, self._lengths).to(self._rows).unsqueeze(-2), self._rows).squeeze(-2)

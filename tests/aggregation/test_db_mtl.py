@@ -17,27 +17,30 @@ def some_losses(steps, T):
 def test_it_has_the_published_direction(T, P, beta, sample):
     """The published mean starts at 0, here without the 1e-8; its sum has another length."""
     steps, losses = sample("normal", T, P, batch=12), some_losses(12, T)
-    A, b = fm.DBMTL(beta), 0
-    for k, (G, loss) in enumerate(zip(steps, losses, strict=True), 1):
+    A, b, inverse = fm.DBMTL(beta), 0, 0
+    for G, loss in zip(steps, losses, strict=True):
         gradients = G / loss.unsqueeze(-1)
         b = gradients + beta * (b - gradients)
+        inverse = 1 / loss + beta * (inverse - 1 / loss)
         norms = b.norm(dim=-1)
         published = sum(norms.max() / norms[i] * b[i] for i in range(T))
         direction = A(G, losses=loss)
         torch.testing.assert_close(normalize(direction, dim=0), normalize(published, dim=0))
-        length = (loss * norms).mean() / (1 - beta**k)
-        torch.testing.assert_close(direction.norm(), length)
+        torch.testing.assert_close(direction.norm(), (norms / inverse).mean())
 
 
 def test_it_gives_the_directions_by_hand():
-    """g/l is ((1, 0), (0, 2)), then ((1, 0), (0, -8)), with weights 1 : 2. So b is (1, 0), (0, -14/3)."""
+    """The weights 1/l of the steps are 1/2 and 1, then 1 and 2, the first ones halved: 1/4 : 1 and 1/2 : 2.
+
+    So the means are ((2/4 + 1)/(5/4), 0) and (0, (2/2 - 8)/(5/2)).
+    """
     A = fm.DBMTL(beta=0.5)
     G = torch.tensor([[2.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
     first = A(G, losses=torch.tensor([2.0, 1.0]))
     assert first.tolist() == pytest.approx([2**0.5, 2**0.5])
     G = torch.tensor([[1.0, 0.0], [0.0, -4.0]], dtype=torch.float64)
     second = A(G, losses=torch.tensor([1.0, 0.5]))
-    length = (1 + 0.5 * 14 / 3) / 2
+    length = (1.2 + 2.8) / 2
     assert second.tolist() == pytest.approx([length / 2**0.5, -length / 2**0.5])
 
 
@@ -66,7 +69,17 @@ def test_the_loss_decides_how_much_a_step_counts():
     A = fm.DBMTL(beta=0.5)
     A(torch.tensor([[2.0, 0.0]], dtype=torch.float64), losses=torch.tensor([0.1]))
     d = A(torch.tensor([[-1.0, 0.0]], dtype=torch.float64), losses=torch.tensor([1.0]))
-    assert d.tolist() == pytest.approx([(20 - 2) / 3, 0.0])
+    assert d.tolist() == pytest.approx([(10 - 1) / (5 + 1), 0.0])
+
+
+def test_a_loss_near_0_leaves_no_range():
+    """g/l is 1e55, beyond float32, and the length of the last step must not be."""
+    A, G = fm.DBMTL(), torch.tensor([[1e30, 0.0], [0.0, 1e-30]])
+    for loss in (1e-20, 1e-25, 1.0):
+        direction = A(G, losses=torch.tensor([loss, 1.0], dtype=torch.float64))
+        assert direction.isfinite().all()
+        torch.testing.assert_close(direction[0], direction[1])
+    assert 0.4e30 < direction.double().norm() < 0.6e30
 
 
 def test_both_parts_are_divided_by_the_losses_at_the_start(sample):
