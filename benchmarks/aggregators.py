@@ -54,6 +54,8 @@ def torchjds(T: int) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
         "nash_mtl": lambda: torchjd.NashMTL(n_tasks=T),
         "fairgrad": lambda: torchjd.FairGrad(alpha=2.0),
         "upgrad": torchjd.UPGrad,
+        "config": torchjd.ConFIG,
+        "dual_proj": torchjd.DualProj,
         "aligned_mtl": torchjd.AlignedMTL,
         "gradvac": torchjd.GradVac,
         "graddrop": torchjd.GradDrop,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .aggregation import Aggregator, LossWeighting, Mean
+from .aggregation import Aggregator, Constant, LossWeighting, Mean
 from .cheaper import Cheaper
 from .perturbation import Perturbation
 
@@ -45,8 +45,8 @@ def needs(
     if noise > 0:  # its size comes from the angles at θ
         return Needs()
     if rule == "erm":
-        # a loss weighting reads the losses of the whole batch, which no single part knows
-        one_pass = isinstance(aggregate, Mean) or (isinstance(aggregate, LossWeighting) and not in_parts)
+        # other loss weightings read the losses of the whole batch, which no single part knows
+        one_pass = isinstance(aggregate, (Mean, Constant) if in_parts else (Mean, LossWeighting))
     else:
         weighs = isinstance(aggregate, Mean) or (isinstance(aggregate, LossWeighting) and cheaper.every == 1)
         weighs = weighs and rule not in PRIORITIES

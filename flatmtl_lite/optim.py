@@ -197,8 +197,8 @@ class FlatMTL:
         """Whether the step takes one backward pass per task; reports then hold angles.
 
         Otherwise one backward pass of the weighted losses is enough, as long as no task was absent. Even
-        then, a loss weighting with the rule "erm" takes one per task for several micro-batches and for
-        ``process_group``.
+        then, a weighting that reads losses, with the rule "erm", takes one per task for several micro-batches
+        and for ``process_group``.
         """
         return self._needs().task_gradients
 

@@ -13,12 +13,16 @@ from .base import Aggregator, GramianAggregator, state_kept
 from .bmtl import BMTL
 from .cagrad import CAGrad
 from .checks import NonFiniteGradient
+from .config import ConFIG
 from .conicgrad import ConicGrad
+from .constant import Constant
 from .db_mtl import DBMTL
+from .dual_proj import DualProj
 from .dwa import DWA
 from .excess_mtl import ExcessMTL
 from .fairgrad import FairGrad
 from .famo import FAMO
+from .gls import GLS
 from .graddrop import GradDrop
 from .gradnorm import GradNorm
 from .gradvac import GradVac
@@ -35,6 +39,7 @@ from .pcgrad import PCGrad
 from .rlw import RLW
 from .si import SI
 from .slaw import SLAW
+from .stch import STCH
 from .upgrad import UPGrad
 from .uw import UW
 
@@ -51,6 +56,8 @@ AGGREGATORS: dict[str, type[Aggregator]] = {
     "conicgrad": ConicGrad,
     "gradvac": GradVac,
     "ngdiff": NGDiff,
+    "config": ConFIG,
+    "dual_proj": DualProj,
     "graddrop": GradDrop,
     "gradnorm": GradNorm,
     "db_mtl": DBMTL,
@@ -60,10 +67,13 @@ AGGREGATORS: dict[str, type[Aggregator]] = {
     "dwa": DWA,
     "uw": UW,
     "si": SI,
+    "gls": GLS,
     "slaw": SLAW,
     "imtl_l": IMTLL,
     "bmtl": BMTL,
     "famo": FAMO,
+    "stch": STCH,
+    "constant": Constant,
 }
 
 
@@ -88,12 +98,16 @@ __all__ = [
     "AlignedMTL",
     "BMTL",
     "CAGrad",
+    "ConFIG",
     "ConicGrad",
+    "Constant",
     "DBMTL",
     "DWA",
+    "DualProj",
     "ExcessMTL",
     "FAMO",
     "FairGrad",
+    "GLS",
     "GradDrop",
     "GradNorm",
     "GradVac",
@@ -112,6 +126,7 @@ __all__ = [
     "RLW",
     "SI",
     "SLAW",
+    "STCH",
     "UPGrad",
     "UW",
     "aggregator",

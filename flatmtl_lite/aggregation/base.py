@@ -132,15 +132,15 @@ class Aggregator(nn.Module):
             raise ValueError(f"Got {rows} rows{present}; expected one row and one loss per present task.")
         return present
 
-    def check_positive(self, losses: Tensor) -> None:
-        """Raise ValueError unless all losses are > 0."""
-        if bad_tasks := tasks_where(losses <= 0):
+    def check_positive(self, losses: Tensor, lowest: float = 0.0) -> None:
+        """Raise ValueError unless all losses are > ``lowest``."""
+        if bad_tasks := tasks_where(losses <= lowest):
             row = bad_tasks[0]
             task = self.tasks_of(losses.shape[-1]).tasks[row]
             raise ValueError(
-                f"Got a loss of {losses[..., row].min().item():g} for task {task}; expected losses > 0, "
-                f"because {type(self).__name__} takes ratios of losses. Add a constant to that loss, or use "
-                "another weighting."
+                f"Got a loss of {losses[..., row].min().item():g} for task {task}; expected losses > "
+                f"{lowest:g}, because {type(self).__name__} takes ratios of losses. Add a constant to that "
+                "loss, or use another weighting."
             )
 
     def learn(self) -> None:

@@ -13,9 +13,15 @@ from .unit_rows import along, safe_length
 class ConicGrad(GramianAggregator):
     """A cone around the mean gradient: the direction within it that improves the worst task most.
 
-    d = argmax minᵢ ⟨gᵢ, d⟩ over ‖d‖ <= ‖g₀‖, ⟨g₀, d⟩ >= c‖g₀‖², where g₀ is the mean gradient. The paper's
-    abstract states this problem. We read only the abstract and solve the problem exactly with a method of
-    our own; the published algorithm may differ.
+    d = argmax minᵢ ⟨gᵢ, d⟩ over ‖d‖ <= ‖g₀‖, ⟨g₀, d⟩ >= c‖g₀‖², where g₀ is the mean gradient. We solve
+    this exactly.
+
+    We know the paper's problem from a review of it: the same maximum over the cone
+    ⟨g₀, d⟩ >= c‖g₀‖‖d‖, without a bound on the length. So only its direction has a meaning. It is our
+    direction wherever some direction within the cone descends on every task. Elsewhere the published
+    optimum is d = 0, but ours moves on within the cone, although some task does not gain. The solver, the
+    length and the default c are ours. The published algorithm is another one: reviews tell of a closed
+    form by duality, and of a length that is set apart by normalisation.
 
     If MGDA's direction lies within the cone, d points along it. Otherwise d lies on the surface,
     d = ‖g₀‖ (c ĝ₀ + √(1-c²) v), where v solves the same problem without the cone for the parts of the

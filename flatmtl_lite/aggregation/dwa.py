@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .loss_weighting import RunningWeighting, check_temperature
+from .loss_weighting import RunningWeighting, check_positive_number, check_window
 
 
 class DWA(RunningWeighting):
@@ -38,12 +38,8 @@ class DWA(RunningWeighting):
 
     def __init__(self, window: int = 25, temperature: float = 2.0) -> None:
         super().__init__()
-        if not (isinstance(window, int) and window >= 1):
-            raise ValueError(
-                f"Got window={window!r}; expected a number of steps >= 1, such as the steps of an epoch."
-            )
-        self.window = window
-        self.temperature = check_temperature(temperature)
+        self.window = check_window(window)
+        self.temperature = check_positive_number(temperature, "temperature")
 
     def solve(self, losses: Tensor) -> Tensor:
         self.check_positive(losses)

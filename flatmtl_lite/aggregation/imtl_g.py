@@ -1,10 +1,9 @@
 """IMTL-G: the direction with the same projection onto every task gradient."""
 
-import torch
 from torch import Tensor
 
 from .base import GramianAggregator
-from .unit_rows import per_norm
+from .unit_rows import equal_projections, per_norm
 
 
 class IMTLG(GramianAggregator):
@@ -22,17 +21,12 @@ class IMTLG(GramianAggregator):
     Paper: Liu et al., ICLR 2021 (https://openreview.net/forum?id=IMPnRXEWpvr).
 
     Example:
+        >>> import torch
         >>> IMTLG()(torch.tensor([[1.0, 0.0], [0.0, 3.0]]))
         tensor([0.7500, 0.7500])
     """
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
-        nonzero = norms.sign()
-        tolerance = 10 * norms.shape[-1] * eps
-        inverse: Tensor = torch.linalg.pinv(C, rtol=tolerance, hermitian=True)
-        u = (inverse @ nonzero.unsqueeze(-1)).squeeze(-1)
-        # the squared length of the part of the equations' right side that the gradients can reach
-        reach = (nonzero * (C @ u.unsqueeze(-1)).squeeze(-1)).sum(-1, keepdim=True)
-        u = u.masked_fill(reach <= tolerance * nonzero.sum(-1, keepdim=True), 0.0)
+        u = equal_projections(C, norms, eps)
         total = per_norm(u, norms).abs().sum(-1, keepdim=True)
         return u / total.masked_fill(total == 0, 1.0)

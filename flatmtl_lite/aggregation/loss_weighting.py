@@ -127,8 +127,17 @@ class LearnedWeighting(LossWeighting):
         return f"tasks={len(self.s)}"
 
 
-def check_temperature(temperature: float) -> float:
-    """Return the temperature, or raise ValueError unless it is finite and > 0."""
-    if not (is_number(temperature) and 0 < temperature < float("inf")):
-        raise ValueError(f"Got temperature={temperature!r}; expected a finite number > 0.")
-    return temperature
+def check_positive_number(value: float, name: str) -> float:
+    """Return the value of the option of that name, or raise ValueError unless it is finite and > 0."""
+    if not (is_number(value) and 0 < value < float("inf")):
+        raise ValueError(f"Got {name}={value!r}; expected a finite number > 0.")
+    return value
+
+
+def check_window(window: int) -> int:
+    """Return the number of steps, or raise ValueError unless it is a whole number >= 1."""
+    if not (isinstance(window, int) and window >= 1):
+        raise ValueError(
+            f"Got window={window!r}; expected a number of steps >= 1, such as the steps of an epoch."
+        )
+    return window

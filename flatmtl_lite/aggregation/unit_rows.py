@@ -50,3 +50,19 @@ def per_norm(u: Tensor, norms: Tensor) -> Tensor:
 def mean_norm(norms: Tensor) -> Tensor:
     """Return the mean norm of the rows that are not 0: (..., T) -> (..., 1)."""
     return norms.sum(-1, keepdim=True) / norms.sign().sum(-1, keepdim=True).clamp_min(1.0)
+
+
+def equal_projections(C: Tensor, norms: Tensor, eps: float) -> Tensor:
+    """Return u (..., T) for which Σ uᵢ ĝᵢ has the projection 1 onto all unit gradients but zero rows.
+
+    Dependent gradients may have no such direction. The pseudo-inverse then gives the nearest in least squares
+    of the projections, which is 0 where the unit gradients sum to 0. Eigenvalues of ``C`` below 10 T eps of
+    the largest count as 0.
+    """
+    nonzero = norms.sign()
+    tolerance = 10 * norms.shape[-1] * eps
+    inverse: Tensor = torch.linalg.pinv(C, rtol=tolerance, hermitian=True)
+    u = (inverse @ nonzero.unsqueeze(-1)).squeeze(-1)
+    # the squared length of the part of the equations' right side that the gradients can reach
+    reach = (nonzero * (C @ u.unsqueeze(-1)).squeeze(-1)).sum(-1, keepdim=True)
+    return u.masked_fill(reach <= tolerance * nonzero.sum(-1, keepdim=True), 0.0)

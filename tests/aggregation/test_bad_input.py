@@ -128,6 +128,8 @@ RANGES = [
     ("gradvac", "beta", (-0.1, 1.1, math.nan), r"expected a number in \[0, 1\]"),
     ("dwa", "window", (0, -3, 2.5, None), "expected a number of steps >= 1"),
     ("dwa", "temperature", (0.0, -1.0, math.inf, math.nan), NUMBER),
+    ("stch", "window", (0, -3, 2.5, None), "expected a number of steps >= 1"),
+    ("stch", "mu", (0.0, -1.0, math.inf, math.nan), NUMBER),
     ("bmtl", "temperature", (0.0, -1.0, math.inf, math.nan), NUMBER),
     ("slaw", "decay", (-0.1, 1.0, math.nan), r"expected a number in \[0, 1\)"),
     ("uw", "tasks", (0, -1, 2.0), "expected the number of tasks"),

@@ -32,15 +32,17 @@ SAME = dict.fromkeys(fm.AGGREGATORS, g)
 ALL_ZERO = dict.fromkeys(fm.AGGREGATORS, ZERO)
 GRAMIAN = [name for name, method in fm.AGGREGATORS.items() if issubclass(method, fm.GramianAggregator)]
 NOTHING = dict.fromkeys(GRAMIAN, ZERO)
-# MGDA keeps a zero row: a task at its minimum stops all tasks. Six methods leave it out.
+# MGDA keeps a zero row: a task at its minimum stops all tasks. Seven methods leave it out.
 WITH_ZEROS = {
-    **dict.fromkeys(("mean", "pcgrad", "upgrad", "conicgrad", "graddrop"), g / 2),
-    **dict.fromkeys(("imtl_g", "nash_mtl", "fairgrad", "aligned_mtl", "gradvac", "ngdiff"), g),
+    **dict.fromkeys(("mean", "pcgrad", "upgrad", "dual_proj", "conicgrad", "graddrop", "constant"), g / 2),
+    **dict.fromkeys(("imtl_g", "nash_mtl", "fairgrad", "aligned_mtl", "gradvac", "ngdiff", "config"), g),
     "mgda": ZERO,
 }
-# Losses are 0.5 ... 2 (see `fresh`): SI has simple weights, BMTL nearly equal ones.
+# Losses are 0.5 ... 2 (see `fresh`): SI, GLS and STCH have simple weights, BMTL nearly equal ones.
 WEIGHTS = {"si": {2: (0.8, 0.2), 3: (20 / 33, 8 / 33, 5 / 33), 4: (0.48, 0.24, 0.16, 0.12)}}
-WEIGHTS |= {name: {T: (1 / T,) * T for T in (2, 3, 4)} for name in ("dwa", "uw", "slaw", "imtl_l")}
+WEIGHTS |= dict.fromkeys(("gls", "stch"), WEIGHTS["si"])
+EQUAL = ("dwa", "uw", "slaw", "imtl_l", "constant")
+WEIGHTS |= {name: {T: (1 / T,) * T for T in (2, 3, 4)} for name in EQUAL}
 EXPECTED = {
     "one task": SAME,
     "one task, zero": ALL_ZERO,
@@ -66,6 +68,9 @@ EXPECTED = {
         # MGDA's direction, on which both gain the same, has a cosine of 0.89 with the mean: above 0.5
         "conicgrad": normalize(10 * g + 14 * e, dim=0) * MEAN_LENGTH,
         "ngdiff": (2 * g / L[0] + e / L[1]) / 5**0.5 * (2 * L[0] + L[1]) / 3,
+        "dual_proj": (2 * g + e) / 3,
+        # u is the bisector of g and e, on which the mean projects to (2 L₀ + L₁)/(3√2)
+        "config": (g / L[0] + e / L[1]) * (2 * L[0] + L[1]) / 6,
     },
     "opposite, equal norms": NOTHING,
     # CAGrad's ball of radius 0.4 ‖g₀‖ about g₀ = -g ends at -0.6 g; then 1 + c divides.
@@ -82,6 +87,8 @@ EXPECTED = {
         "aligned_mtl": -g,
         "conicgrad": -g,
         "ngdiff": ZERO,
+        "config": ZERO,
+        "dual_proj": ZERO,
     },
     "opposite pairs": NOTHING,
     "rank 1, same direction": {
@@ -98,6 +105,8 @@ EXPECTED = {
         "aligned_mtl": 8 / 3 * g,
         "conicgrad": 8 / 3 * g,
         "ngdiff": 8 / 3 * g,
+        "config": 8 / 3 * g,
+        "dual_proj": 8 / 3 * g,
     },
     "rank 1, both directions": {
         "mean": -2 / 3 * g,
@@ -113,6 +122,8 @@ EXPECTED = {
         "aligned_mtl": -2 / 3 * g,
         "conicgrad": -2 / 3 * g,
         "ngdiff": 8 / 3 * g,
+        "config": -2 / 3 * g,  # u = ĝ, and the projections onto it sum to -2 ‖g‖
+        "dual_proj": ZERO,
     },
 }
 # MoCo's first weights are 1/T, less 0.1 times the slope G Gᵀ(1/T) over the mean of ‖gᵢ‖². Then all move by

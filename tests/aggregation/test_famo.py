@@ -53,6 +53,17 @@ def test_a_loss_in_another_unit_changes_nothing_that_it_learns():
     torch.testing.assert_close(A.memory["logits"], twin.memory["logits"])
 
 
+def test_losses_count_from_the_lowest():
+    A, twin = fm.FAMO(lowest=-20.0), fm.FAMO()
+    for k in range(3):
+        losses = LOSSES * 0.9**k
+        torch.testing.assert_close(A.loss_weights(losses - 20), twin.loss_weights(losses))
+        A.observe(LOSSES.sqrt() - 20)
+        twin.observe(LOSSES.sqrt())
+    with pytest.raises(ValueError, match="Got a loss of -20 for task 1; expected losses > -20"):
+        A.loss_weights(torch.tensor([1.0, -20.0]))
+
+
 def test_it_learns_only_from_losses_it_can_compare():
     A = fm.FAMO()
     with pytest.raises(ValueError, match="losses after a step, but none before it"):
@@ -67,7 +78,9 @@ def test_it_learns_only_from_losses_it_can_compare():
     assert A.memory["steps"].tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("options", [{"lr": 0.0}, {"lr": math.inf}, {"lr": "fast"}, {"decay": -1.0}])
+@pytest.mark.parametrize(
+    "options", [{"lr": 0.0}, {"lr": math.inf}, {"lr": "fast"}, {"decay": -1.0}, {"lowest": math.nan}]
+)
 def test_options_out_of_range_are_named(options):
     [(name, value)] = options.items()
     with pytest.raises(ValueError, match=rf"Got {name}={value!r}; expected a finite number"):

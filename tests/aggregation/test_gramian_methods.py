@@ -49,7 +49,7 @@ def test_the_order_of_tasks_does_not_matter(name, mixture, fresh_weights):
         torch.testing.assert_close(permuted, weights[:, order], rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["mgda", "upgrad", "cagrad", "conicgrad"])
+@pytest.mark.parametrize("name", ["mgda", "upgrad", "cagrad", "conicgrad", "dual_proj"])
 @pytest.mark.parametrize("T", [2, 3])
 def test_all_faces_at_once_give_the_same_as_the_active_set(name, T, mixture, fresh, monkeypatch):
     G, _ = mixture(["normal", "descent", "no_descent", "rank_2"], T, 6, decades=[3])

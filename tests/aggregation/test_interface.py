@@ -54,9 +54,9 @@ def test_only_the_mean_and_loss_weightings_have_weights_before_any_gradient(make
 def test_the_table_of_names_makes_each_method_with_its_options():
     methods = [fm.Mean, fm.MGDA, fm.PCGrad, fm.CAGrad, fm.IMTLG, fm.NashMTL, fm.FairGrad, fm.UPGrad]
     methods += [fm.AlignedMTL, fm.ConicGrad, fm.GradVac, fm.NGDiff, fm.GradDrop, fm.RLW, fm.DWA, fm.UW, fm.SI]
-    methods += [fm.SLAW, fm.IMTLL, fm.BMTL]
+    methods += [fm.SLAW, fm.IMTLL, fm.BMTL, fm.ConFIG, fm.DualProj, fm.GLS, fm.STCH, fm.Constant]
     names = "mean mgda pcgrad cagrad imtl_g nash_mtl fairgrad upgrad aligned_mtl conicgrad gradvac ngdiff "
-    names += "graddrop rlw dwa uw si slaw imtl_l bmtl"
+    names += "graddrop rlw dwa uw si slaw imtl_l bmtl config dual_proj gls stch constant"
     assert dict(zip(names.split(), methods, strict=True)).items() <= fm.AGGREGATORS.items()
     assert fm.aggregator("cagrad", c=0.7).c == 0.7
     assert type(fm.aggregator("imtl_l", tasks=2)) is fm.IMTLL

@@ -18,7 +18,7 @@ def series(steps, seed=0):
 
 def make_with_short_window(make, name):
     A = make(name)
-    if name == "dwa":
+    if name in ("dwa", "stch"):
         A.window = 3
     return A
 
@@ -39,14 +39,14 @@ def test_a_weighting_goes_through_a_file_into_a_new_object(name, calls, tmp_path
     expected = [old.loss_weights(losses).tolist() for losses in series(9, seed=1)]
 
     new = make_with_short_window(make, name)
-    if name not in ("si", "bmtl"):
+    if name not in ("si", "gls", "bmtl", "constant"):
         without_state = [new.loss_weights(losses).tolist() for losses in series(9, seed=1)]
         assert (without_state != expected) == (calls > 0 or name in ("rlw", "uw", "imtl_l"))
     new.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert [new.loss_weights(losses).tolist() for losses in series(9, seed=1)] == expected
 
 
-@pytest.mark.parametrize("name", ["dwa", "slaw"])
+@pytest.mark.parametrize("name", ["dwa", "slaw", "stch"])
 def test_a_running_weighting_wants_the_same_tasks_at_every_step(name, make):
     A = make(name)
     A.loss_weights(LOSSES)
@@ -57,7 +57,9 @@ def test_a_running_weighting_wants_the_same_tasks_at_every_step(name, make):
     assert all(A.get_extra_state()[key].equal(value) for key, value in before.items())
 
 
-@pytest.mark.parametrize(("name", "other"), [("dwa", "slaw"), ("slaw", "dwa")])
+@pytest.mark.parametrize(
+    ("name", "other"), [("dwa", "slaw"), ("slaw", "dwa"), ("stch", "dwa"), ("slaw", "stch")]
+)
 @pytest.mark.parametrize("calls", [1, 60])
 def test_the_state_of_another_method_is_refused_and_changes_nothing(name, other, calls, make):
     A, B = make(name), make(other)
@@ -72,7 +74,7 @@ def test_the_state_of_another_method_is_refused_and_changes_nothing(name, other,
     A.load_state_dict(make(other).state_dict())  # before its first call, the state is the same for all
 
 
-@pytest.mark.parametrize("name", ["dwa", "slaw"])
+@pytest.mark.parametrize("name", ["dwa", "slaw", "stch"])
 def test_the_state_of_another_number_of_tasks_is_refused_at_the_next_step(name, make):
     A, B = make(name), make(name)
     B.loss_weights(LOSSES[:2])

@@ -83,6 +83,22 @@ def test_upgrad_agrees(T, P, mixture):
     agree(fm.UPGrad(), torchjd.UPGrad(projector=projector), G)
 
 
+@pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 10), (6, 40)])
+def test_dual_proj_agrees(T, P, mixture):
+    projector = torchjd_linalg.QuadprogProjector(norm_eps=1e-12, reg_eps=1e-12)
+    G, _ = mixture(["normal", "descent"], T, P, batch=6, decades=[0, 1])
+    agree(fm.DualProj(), torchjd.DualProj(projector=projector), G)
+    torch.testing.assert_close(fm.DualProj()(G[0]), torchjd.DualProj(projector=projector)(G[0]))
+
+
+@pytest.mark.parametrize(("T", "P"), [(2, 5), (3, 10), (6, 40), (5, 3)])
+def test_config_is_the_sum_of_projections_divided_by_the_number_of_tasks(T, P, mixture):
+    G, _ = mixture(["normal", "descent"], T, P, batch=20, decades=[0, 2])
+    expected = torch.stack([torchjd.ConFIG()(g) for g in G]) / T
+    error = (fm.ConFIG()(G) - expected).norm(dim=-1)
+    assert (error <= 1e-8 * G.norm(dim=-1).amax(-1)).all()
+
+
 @pytest.mark.filterwarnings("ignore:You are solving a parameterized problem:UserWarning")
 @pytest.mark.parametrize(("T", "P"), [(2, 3), (3, 10), (6, 40)])
 def test_nash_mtl_agrees(T, P, sample):

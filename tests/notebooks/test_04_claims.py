@@ -96,6 +96,17 @@ def test_five_methods_never_make_a_task_worse():
     assert 1 / 10 < share["pcgrad"] < 1 / 6  # "in about one of eight draws"
 
 
+def test_two_tasks_have_one_bisector_for_four_methods():
+    says(
+        "With two tasks, Nash-MTL, IMTL-G, ConFIG and the sum of unit gradients (NGDiff) share one direction"
+    )
+    G = torch.randn(200, 2, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    units = torch.nn.functional.normalize(G, dim=-1).sum(-2)
+    for name in ("nash_mtl", "imtl_g", "config", "ngdiff"):
+        d = fm.aggregator(name)(G)
+        assert (torch.cosine_similarity(d, units, dim=-1) > 1 - 1e-9).all(), name
+
+
 def test_two_tasks_never_suffer_from_pcgrad():
     says("With two tasks PCGrad makes neither worse.")
     G = torch.randn(2000, 2, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)

@@ -66,13 +66,15 @@ def test_it_costs_one_forward_pass_without_a_graph(watcher):
 
 
 def test_micro_batches_are_one_batch(watcher):
-    net, aggregates = Net(), [watcher, Watcher()]
-    for aggregate, batches in zip(aggregates, ([net.batch()], halves(net)), strict=True):
+    net, aggregates = Net(), [watcher, Watcher(), Watcher()]
+    unequal = [(*net.batch(slice(0, 2)), 2), (*net.batch(slice(2, 8)), 6)]
+    for aggregate, batches in zip(aggregates, ([net.batch()], halves(net), unequal), strict=True):
         step = net.step(aggregate=aggregate)
         step.backward(batches)
         step.observe()
-    close(aggregates[1].shown, aggregates[0].shown)
-    close(aggregates[1].memory, aggregates[0].memory)
+    for aggregate in aggregates[1:]:
+        close(aggregate.shown, watcher.shown)
+        close(aggregate.memory, watcher.memory)
 
 
 def test_an_absent_task_learns_nothing(watcher):

@@ -24,6 +24,7 @@ SETTINGS = [
         ("si", "direct", "mean", "separate"),
         ("bmtl", "decomposed", "task", "separate"),
         ("famo", "erm", "task", "separate"),
+        ("constant", "erm", "task", "separate"),
         ("rlw", "erm", "task", "separate"),
         ("uw", "direct", "mean", "together"),
         ("imtl_l", "erm", "task", "separate"),

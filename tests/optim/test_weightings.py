@@ -116,6 +116,32 @@ def test_learnt_scales_get_the_gradient_of_their_own_objective_and_are_trained(n
     assert A.s.detach().unique().numel() == 3
 
 
+def test_fixed_weights_take_one_backward_pass_for_each_micro_batch_too(net):
+    """Other weightings must read the losses of the whole batch first."""
+    expected = fm.decompose(*net.batch(), net.shared, net.head_lists, rho=0.3)
+    for aggregate, angles in [(fm.Constant([3.0, 0.0, 1.0]), False), (fm.SI(), True)]:
+        report = net.step(aggregate=aggregate, combine="erm").backward(halves(net))
+        assert (report.gramian is not None) == angles
+        weights = aggregate.loss_weights(expected.losses)
+        close(flatten([p.grad for p in net.shared]), weights @ expected.loss)
+        found = [[p.grad for p in head] for head in net.head_lists]
+        torch.testing.assert_close(found, expected.head_loss_grads, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_fixed_weights_of_the_present_tasks_keep_their_ratios(net, options):
+    step = net.step(aggregate=fm.Constant([3.0, 5.0, 1.0]), rho=0.3, **options)
+    features, losses = net.batch()
+    step.backward([(features, [losses[0], lambda z: None, losses[2]])])
+    perturb = options.get("perturb", "task")
+    lists = [net.head_lists[0], [], net.head_lists[2]]
+    d = fm.decompose(
+        features, [losses[0], lambda z: None, losses[2]], net.shared, lists, rho=0.3, perturb=perturb
+    )
+    rows = d.loss if options["combine"] == "erm" else d.sam
+    close(flatten([p.grad for p in net.shared]), torch.tensor([0.75, 0.25]).double() @ rows)
+
+
 def test_learnt_scales_that_the_optimizer_does_not_have_are_an_error(prepared):
     step = prepared.step(torch.optim.SGD(prepared.parameters(), lr=0.1))
     step.aggregate = fm.UW(tasks=3)

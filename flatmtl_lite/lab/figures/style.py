@@ -73,6 +73,8 @@ RULES = {
     "decomposed": dict(color=GREEN, dash="dash", symbol="triangle-down"),
     "second": dict(color=PURPLE, dash="dashdot", symbol="diamond"),
     "each": dict(color=GREY, dash="longdash", symbol="square"),
+    "loss_first": dict(color=SKY, dash="solid", symbol="triangle-up"),
+    "flat_first": dict(color=SKY, dash="longdashdot", symbol="star"),
 }
 
 TEMPLATE = go.layout.Template(

@@ -28,7 +28,7 @@ PATH_STEPS = [0, 2, 4, 7, 11, 17, 30, 60]  # the steps that a drawn path shows: 
 def portrait_instrument(
     rho: float = 0.0, aggregate: str = "PCGrad", after: Prediction | None = None
 ) -> Stage:
-    """Show 100 starts on the problem "valleys", the five rules, and the share in the flat valley against ρ.
+    """Show 100 starts on the problem "valleys", every rule, and the share in the flat valley against ρ.
 
     With FLATMTL_FAST=1 there are 25 starts instead of 100.
 
@@ -82,8 +82,8 @@ class _View:
         }
         x, y = dict(range=[0, 1], title="ρ"), dict(range=[0, side**2], title="ends")
         self.flat = Curves(f"in the flat valley, of {side**2}", x, y, looks, origin=0, room=2)
-        *first_row, last = self.planes.values()
-        self.picture = Picture(None, [first_row, [last, self.flat]])
+        panels = [*self.planes.values(), self.flat]
+        self.picture = Picture(None, [panels[:4], panels[4:]])
 
     def table(self, choice: str) -> Table:
         """Return the table for an aggregator."""

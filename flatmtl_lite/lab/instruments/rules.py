@@ -1,4 +1,4 @@
-"""The rules instrument: one ρ, one aggregator, and the five ways to use it."""
+"""The rules instrument: one ρ, one aggregator, and the ways to use it."""
 
 import math
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ from .parts.picture import Picture
 from .parts.points import thin_path
 
 # The two rules that the learner compares are drawn last, so that no other rule hides them.
-DRAWN = ("second", "each", "erm", "direct", "decomposed")
+DRAWN = ("flat_first", "loss_first", "second", "each", "erm", "direct", "decomposed")
 COMPARED = ("erm", "direct", "decomposed")
-ZOOM = 8.0  # the five tips may lie close together
+ZOOM = 8.0  # the tips may lie close together
 RADII = 41  # half as many as the other instruments have, since each needs several paths
 # Each rule makes a new aggregator, so that one with random draws begins with the same seed.
 AGGREGATES = {"PCGrad": PCGrad, "MGDA": MGDA, "CAGrad": CAGrad, "IMTL-G": IMTLG, "mean": Mean}
@@ -73,7 +73,7 @@ class _View:
 
     def __init__(self, landscape: Problem, rhos: Tensor, rules: Sequence[str]):
         self.landscape, self.rhos, self.rules = landscape, rhos, rules
-        self.others = [rule for rule in ("direct", "second", "each") if rule in rules]
+        self.others = [rule for rule in RULES if rule in rules and rule not in ("erm", "decomposed")]
         rho_axis = dict(range=[0, landscape.rho], title="ρ")
         step_axis = dict(range=[0, landscape.steps], title="step")
         (left, right), (bottom, top) = landscape.window

@@ -1,0 +1,82 @@
+"""Constant: fixed weights, linear scalarisation as the control of every other method."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .base import StepDirection
+from .checks import is_number
+from .gramians import weighted_sum
+from .loss_weighting import LossWeighting
+
+
+class Constant(LossWeighting):
+    """Fixed weights: plain gradient descent on a weighted mean of the losses (linear scalarisation).
+
+    A sweep of the weights is the control that a method with more machinery should beat. Equal weights are
+    :class:`Mean`. No loss is read, so none must be given. If tasks are absent, the weights of the present
+    tasks are divided by their sum. If this sum is 0, the direction is 0.
+
+    Guarantees: descends on the weighted mean of the losses, at whatever price for one task.
+    Scale: the weights are divided by their sum, so that Σ w = 1 and only their ratios count.
+    Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean".
+    Paper: as a control: Xin et al., NeurIPS 2022 (https://openreview.net/forum?id=A2Ya5aLtyuG); with equal
+        weights: Kurin et al., arXiv 2201.04122.
+
+    Args:
+        weights: one number >= 0 per task, at least one > 0. None: equal weights for any number of tasks.
+
+    Raises:
+        ValueError: ``weights`` are not such numbers, or a later call has another number of tasks.
+
+    Example:
+        >>> Constant(weights=[3.0, 1.0])(torch.tensor([[4.0, 0.0], [0.0, 4.0]]))
+        tensor([3., 1.])
+    """
+
+    def __init__(self, weights: Sequence[float] | None = None) -> None:
+        super().__init__()
+        self.weights = None if weights is None else _check_weights(weights)
+
+    def loss_weights(self, losses: Tensor | None) -> Tensor:
+        if losses is None:
+            raise ValueError(
+                "Got no losses to count the tasks by; expected one per task, whatever its value. Call "
+                "Constant(...)(G) for a direction without losses."
+            )
+        return self._shares(losses.shape[-1]).expand(losses.shape)
+
+    def for_step(self, losses: Tensor | None) -> StepDirection:
+        def direction(rows: Tensor, part: str | None = None) -> Tensor:
+            return weighted_sum(self._shares(rows.shape[-2]), rows)
+
+        return direction
+
+    def _shares(self, rows: int) -> Tensor:
+        """Return the weights of that many present tasks (rows,), with the sum 1, in float64 on the CPU."""
+        present = self.tasks_of(rows)
+        if self.weights is None:
+            return torch.full((rows,), 1.0 / rows, dtype=torch.float64, device="cpu")
+        if present.count != len(self.weights):
+            raise ValueError(
+                f"Got {rows} tasks{present} for {self!r}; expected {len(self.weights)}, one per weight. "
+                f"Make it with {present.count} weights."
+            )
+        weights = present.select(torch.tensor(self.weights, dtype=torch.float64, device="cpu"), [-1])
+        weights = weights / weights.max().clamp_min(torch.finfo(weights.dtype).tiny)  # a sum might overflow
+        return weights / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
+
+    def extra_repr(self) -> str:
+        return "" if self.weights is None else f"weights={list(self.weights)}"
+
+
+def _check_weights(weights: Sequence[float]) -> tuple[float, ...]:
+    """Return the weights, or raise ValueError unless they are finite numbers >= 0, not all of them 0."""
+    is_list = isinstance(weights, Sequence) and all(is_number(weight) for weight in weights)
+    if not (is_list and all(0 <= weight < float("inf") for weight in weights) and any(weights)):
+        raise ValueError(
+            f"Got weights={weights!r}; expected one finite number >= 0 per task, at least one of them > 0, "
+            "such as [0.7, 0.3]."
+        )
+    return tuple(float(weight) for weight in weights)
