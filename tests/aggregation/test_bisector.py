@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-# the sum of unit gradients is NGDiff, and DiBS-MTL in its one-step form; DB-MTL has no memory at its first call
+# the sum of unit gradients is NGDiff, and DiBS-MTL in its one-step form; a first call of DB-MTL has no memory
 BISECTOR = ["nash_mtl", "imtl_g", "ngdiff", "config", "db_mtl"]
 
 
