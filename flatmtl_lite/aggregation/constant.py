@@ -25,7 +25,8 @@ class Constant(LossWeighting):
         weights: Kurin et al., arXiv 2201.04122.
 
     Args:
-        weights: one number >= 0 per task, at least one > 0. None: equal weights for any number of tasks.
+        weights: one number >= 0 per task, at least one > 0; or a tensor of them, (..., T), for a batch of
+            problems. None: equal weights for any number of tasks.
 
     Raises:
         ValueError: ``weights`` are not such numbers, or a later call has another number of tasks.
@@ -35,9 +36,9 @@ class Constant(LossWeighting):
         tensor([3., 1.])
     """
 
-    def __init__(self, weights: Sequence[float] | None = None) -> None:
+    def __init__(self, weights: Sequence[float] | Tensor | None = None) -> None:
         super().__init__()
-        self.weights = None if weights is None else _check_weights(weights)
+        self.weights = None if weights is None else _checked_weights(weights)
 
     def loss_weights(self, losses: Tensor | None) -> Tensor:
         if losses is None:
@@ -54,29 +55,33 @@ class Constant(LossWeighting):
         return direction
 
     def _shares(self, rows: int) -> Tensor:
-        """Return the weights of that many present tasks (rows,), with the sum 1, in float64 on the CPU."""
+        """Return the weights of that many present tasks (..., rows), which sum to 1, float64, CPU."""
         present = self.tasks_of(rows)
         if self.weights is None:
             return torch.full((rows,), 1.0 / rows, dtype=torch.float64, device="cpu")
-        if present.count != len(self.weights):
+        if present.count != self.weights.shape[-1]:
             raise ValueError(
-                f"Got {rows} tasks{present} for {self!r}; expected {len(self.weights)}, one per weight. "
+                f"Got {rows} tasks{present} for {self!r}; expected {self.weights.shape[-1]}, one per weight. "
                 f"Make it with {present.count} weights."
             )
-        weights = present.select(torch.tensor(self.weights, dtype=torch.float64, device="cpu"), [-1])
-        weights = weights / weights.max().clamp_min(torch.finfo(weights.dtype).tiny)  # a sum might overflow
-        return weights / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
+        weights, tiny = present.select(self.weights, [-1]), torch.finfo(torch.float64).tiny
+        weights = weights / weights.amax(-1, keepdim=True).clamp_min(tiny)  # a sum might overflow
+        return weights / weights.sum(-1, keepdim=True).clamp_min(tiny)
 
     def extra_repr(self) -> str:
-        return "" if self.weights is None else f"weights={list(self.weights)}"
+        return "" if self.weights is None else f"weights={self.weights.tolist()}"
 
 
-def _check_weights(weights: Sequence[float]) -> tuple[float, ...]:
-    """Return the weights, or raise ValueError unless they are finite numbers >= 0, not all of them 0."""
-    is_list = isinstance(weights, Sequence) and all(is_number(weight) for weight in weights)
-    if not (is_list and all(0 <= weight < float("inf") for weight in weights) and any(weights)):
-        raise ValueError(
-            f"Got weights={weights!r}; expected one finite number >= 0 per task, at least one of them > 0, "
-            "such as [0.7, 0.3]."
-        )
-    return tuple(float(weight) for weight in weights)
+def _checked_weights(weights: Sequence[float] | Tensor) -> Tensor:
+    """Return the weights (..., T) in float64, or raise ValueError unless they are as ``Constant`` says."""
+    values = torch.empty(0)
+    if isinstance(weights, Tensor) and weights.ndim:
+        values = weights.detach().to(device="cpu", dtype=torch.float64)
+    elif isinstance(weights, Sequence) and all(is_number(weight) for weight in weights):
+        values = torch.tensor([float(weight) for weight in weights], dtype=torch.float64, device="cpu")
+    if values.numel() and bool(((values >= 0) & values.isfinite()).all() & (values > 0).any(-1).all()):
+        return values
+    raise ValueError(
+        f"Got weights={weights!r}; expected one finite number >= 0 per task, at least one of them > 0, "
+        "such as [0.7, 0.3]."
+    )

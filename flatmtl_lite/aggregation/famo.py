@@ -19,7 +19,7 @@ class FAMO(RunningWeighting):
     Guarantees: with b = 0, a loss in another unit changes only the length of the direction.
     Scale: Σ w = 1, as in the paper.
     Cost: no Gramian; one backward for all tasks with the rule "erm" or perturb="mean", and one forward pass
-        without a graph after the step.
+        without a graph after the step, for whose losses the host waits.
     Paper: Liu et al., NeurIPS 2023, arXiv 2306.03792.
 
     Args:

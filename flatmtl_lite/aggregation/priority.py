@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .base import GramianAggregator
+from .products import inner_products
 
 
 class Priority(GramianAggregator):
@@ -19,6 +20,15 @@ class Priority(GramianAggregator):
         >>> Priority()(torch.tensor([[1.0, 0.0], [-0.5, 1.0]]))
         tensor([1., 1.])
     """
+
+    @torch.no_grad()
+    def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
+        """Aggregate finite rows ``G`` (..., 2, P) to (..., P), without waiting for their device."""
+        largest = G.abs().amax(-1, keepdim=True)
+        scaled = G / torch.where(largest > 0, largest, 1.0)
+        M = inner_products(scaled)
+        harm = (-M[..., 0, 1]).clamp_min(0.0) / M[..., 0, 0].clamp_min(1.0)  # ≥ 1, or 0
+        return G.sum(-2) + (harm.unsqueeze(-1) * largest[..., 1, :]) * scaled[..., 0, :]
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
         harm = (-C[..., 0, 1] * norms[..., 1]).clamp_min(0.0)

@@ -44,6 +44,16 @@ def test_equal_weights_are_the_mean_and_do_not_know_the_number_of_tasks(sample):
         torch.testing.assert_close(fm.Constant([7.0] * T)(rows), fm.Mean()(rows))
 
 
+def test_each_problem_of_a_batch_may_have_weights_of_its_own():
+    W = torch.tensor([[1.0, 1.0, 2.0], [0.0, 1.0, 0.0]])
+    assert fm.Constant(W)(G.expand(2, 3, 2)).tolist() == [[2.0, 3.0], [0.0, 8.0]]
+    assert fm.Constant(W)(G.expand(5, 2, 3, 2), losses=torch.ones(5, 2, 3)).shape == (5, 2, 2)
+    with pytest.raises(ValueError, match="at least one of them > 0"):
+        fm.Constant(W * torch.tensor([[1.0], [-1.0]]))
+    with pytest.raises(ValueError, match="at least one of them > 0"):
+        fm.Constant(torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+
+
 def test_absent_tasks_leave_the_others_their_ratios():
     A = fm.Constant([1.0, 3.0, 4.0])
     with A.present([2, 0], 3):
@@ -81,7 +91,7 @@ def test_weights_need_losses_only_to_count_the_tasks():
 
 @pytest.mark.parametrize(
     "weights",
-    [[], [0.0, 0.0], [-1.0, 2.0], [math.nan, 1.0], [math.inf, 1.0], ["a"], "12", 3.0, 1j, torch.ones(2)],
+    [[], [0.0, 0.0], [-1.0, 2.0], [math.nan, 1.0], [math.inf, 1.0], ["a"], "12", 3.0, 1j, torch.tensor(1.0)],
 )
 def test_weights_that_are_not_numbers_from_0_on_are_refused(weights):
     message = rf"Got weights={re.escape(repr(weights))}; expected one finite number >= 0 per task, at least"

@@ -105,14 +105,15 @@ def test_a_step_waits_for_the_device_at_most_twice(name, options, make):
 
 @every_method
 def test_no_method_waits_for_the_device_more_than_twice(device, name, make):
-    net = net_on_device(device, noisy=True)
+    """Once more after the step, if the method learns from the losses there."""
+    net, after = net_on_device(device, noisy=True), int(fm.AGGREGATORS[name].observes)
     with device:
         step = net.step(aggregate=make(name), rho=0.3)
         step(*net.batch())
-        assert len(device.waits) <= 3, device.waits
+        assert len(device.waits) <= 3 + after, device.waits
         device.waits.clear()
         step(*net.batch())
-    assert 1 <= len(device.waits) <= 2, device.waits
+    assert 1 <= len(device.waits) <= 2 + after, device.waits
 
 
 def test_micro_batches_add_no_waits(device):

@@ -17,7 +17,7 @@ from .parts.labels import Title
 from .parts.opening import menu, open_stage, sentences, slider
 from .parts.picture import Picture
 from .parts.recorded import Snapshots, read_snapshots, shorten
-from .parts.weighing import GRAMIAN_METHODS, METHODS
+from .parts.weighing import METHODS, gramian_method
 
 
 def snapshot_instrument(
@@ -68,8 +68,7 @@ def snapshot_instrument(
 
 def rule_cosines(gramians: Tensor, method: str) -> Tensor:
     """Return the cosine of the decomposed and the direct direction at every radius: (R, 2T, 2T) -> (R,)."""
-    make = GRAMIAN_METHODS[method]
-    cosines = [rule_cosine(M, make(), "decomposed", "direct") for M in gramians]
+    cosines = [rule_cosine(M, gramian_method(method), "decomposed", "direct") for M in gramians]
     return torch.tensor(cosines, dtype=torch.float64)
 
 

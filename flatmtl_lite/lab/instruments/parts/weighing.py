@@ -1,4 +1,4 @@
-"""Weights of all aggregators that read gradients alone, and what their directions do for the tasks."""
+"""Weights of all aggregators at once, and what their directions do for the tasks."""
 
 import math
 from collections.abc import Sequence
@@ -6,14 +6,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ....aggregation import AGGREGATORS, GramianAggregator
+from ....aggregation import GramianAggregator, aggregator
 
-GRAMIAN_METHODS = {
-    name: method
-    for name, method in AGGREGATORS.items()
-    if issubclass(method, GramianAggregator) and not method.reads_losses
-}
-METHODS = list(GRAMIAN_METHODS)
+# the methods that the instruments show; ``sweep_instrument`` shows the others too
+METHODS = [
+    *("mean", "mgda", "pcgrad", "cagrad", "imtl_g", "nash_mtl", "fairgrad", "upgrad", "aligned_mtl"),
+    *("conicgrad", "gradvac", "ngdiff"),
+]
 
 
 def weigh_all(G: Tensor) -> Tensor:
@@ -22,7 +21,14 @@ def weigh_all(G: Tensor) -> Tensor:
     Each method is a fresh aggregator.
     """
     M = G @ G.mT
-    return torch.stack([method().weights(M) for method in GRAMIAN_METHODS.values()])
+    return torch.stack([gramian_method(name).weights(M) for name in METHODS])
+
+
+def gramian_method(name: str) -> GramianAggregator:
+    """Make one of ``METHODS``."""
+    method = aggregator(name)
+    assert isinstance(method, GramianAggregator)
+    return method
 
 
 def slopes(G: Tensor, d: Tensor) -> Tensor:
