@@ -12,13 +12,13 @@ class MoCo(RememberingRows):
 
     The shortest combination of noisy gradients is biased. So yᵢ is the running mean of gᵢ. The weights w move
     one step down the slope of ½‖Σ wᵢyᵢ‖² + ½ρ‖w‖², back to w ≥ 0 with Σ w = 1, and d = Σ wᵢyᵢ. The slope is
-    divided by the mean of ‖yᵢ‖², so that γ has no unit; the paper does not divide. β and γ stay constant, as
-    in the authors' small experiments; other published code divides them by √step, makes gᵢ as long as the
-    loss lᵢ, and has a softmax in place of the projection. The paper's y starts at 0 and is too short at
+    divided by the mean of ‖yᵢ‖², so that γ has no unit; the authors' code does not divide. β and γ stay
+    constant, as in their small experiments. Other published code divides them by √step, makes gᵢ as long as
+    the loss lᵢ, and has a softmax in place of the projection. The authors' y starts at 0 and is too short at
     first. Here the mean is divided by the sum of its weights. Each part has its own y and w.
 
-    Guarantees: for gradients that stay as they are, d comes to MGDA's.
-    Scale: as it is, for a memory of the same scale (the paper: at step k, 1 - (1 - β)ᵏ of it).
+    Guarantees: for gradients that stay as they are, ρ = 0 and γT < 2, d comes to MGDA's.
+    Scale: as it is, for a memory of the same scale (the authors' code: at step k, 1 - (1 - β)ᵏ of it).
     Cost: G Gᵀ and w G, and four more passes over G; P numbers per task and part.
     Paper: Fernando et al., ICLR 2023, arXiv 2210.12624.
 
