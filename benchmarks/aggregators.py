@@ -56,6 +56,7 @@ def torchjds(T: int) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
         "upgrad": torchjd.UPGrad,
         "config": torchjd.ConFIG,
         "dual_proj": torchjd.DualProj,
+        "excess_mtl": torchjd.ExcessMTL,
         "aligned_mtl": torchjd.AlignedMTL,
         "gradvac": torchjd.GradVac,
         "graddrop": torchjd.GradDrop,
@@ -119,7 +120,7 @@ def whole_calls(T: int, P: int) -> dict[str, tuple[float, float]]:
     contenders = {"floor": lambda: (G @ G.mT, half @ G)}
     for name, A in methods(T).items():
         contenders[f"ours {name}"] = lambda A=A: A(G, losses=losses)
-        if isinstance(A, fm.GramianAggregator):
+        if isinstance(A, fm.GramianAggregator) and not A.reads_losses:
             contenders[f"solver {name}"] = lambda A=A: A.weights(M)
     with redirect_stdout(None):  # the parent has said what is missing
         contenders |= {f"TorchJD {name}": lambda A=A: A(G) for name, A in torchjds(T).items()}
@@ -165,7 +166,8 @@ def batched_calls() -> dict[str, tuple[float, float]]:
     G = gradients(3, 30, PROBLEMS)
     M = G @ G.mT
     gramian = {name: A for name, A in methods(3).items() if isinstance(A, fm.GramianAggregator)}
-    return in_turns({name: lambda A=A: A.weights(M) for name, A in gramian.items()}, calls=3)
+    solvers = {name: lambda A=A: A.weights(M) for name, A in gramian.items() if not A.reads_losses}
+    return in_turns(solvers, calls=3)
 
 
 def main() -> None:

@@ -28,3 +28,16 @@ def fresh():
         return _make(name, G.shape[-2])(G, losses=losses)
 
     return lambda name: lambda G: direction(name, G)
+
+
+@pytest.fixture(scope="session")
+def fresh_weights():
+    """``fresh_weights(name)(M)``: the weights of a new Gramian method; the losses are those of ``fresh``."""
+
+    def weights(name, M):
+        A = _make(name)
+        losses = torch.linspace(0.5, 2.0, M.shape[-1], dtype=torch.float64).expand(M.shape[:-1])
+        with A.reading(losses):
+            return A.weights(M)
+
+    return lambda name: lambda M: weights(name, M)

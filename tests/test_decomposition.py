@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import flatmtl_lite as fm
+from flatmtl_lite.aggregation.memory import Remembering
 from flatmtl_lite.decomposition import RULES, combine
 from flatmtl_lite.gradients import MicroBatch, TrunkAndHeads, flatten
 from flatmtl_lite.needs import PRIORITIES
@@ -226,6 +227,8 @@ def on_rows(A, losses):
         return lambda G: (weights @ G).squeeze(-2)
     if isinstance(A, fm.GradVac):
         return lambda G: fm.GradVac(generator=A.generator)(G)
+    if isinstance(A, Remembering):
+        return lambda G: type(A)()(G, losses=losses)
     return A
 
 

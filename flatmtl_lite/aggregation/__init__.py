@@ -2,7 +2,8 @@
 
 base.py states the contract, gramians.py and products.py compute G Gᵀ, unit_rows.py, cone.py, simplex.py,
 active_set.py and fairness.py serve the exact solvers, and loss_weighting.py the methods that read losses.
-memory.py serves the methods that remember, and present.py knows which tasks are present in a step.
+memory.py and row_memory.py serve the methods that remember, and present.py knows which tasks are present in
+a step.
 """
 
 from typing import Any
@@ -15,12 +16,15 @@ from .checks import NonFiniteGradient
 from .config import ConFIG
 from .conicgrad import ConicGrad
 from .constant import Constant
+from .db_mtl import DBMTL
 from .dual_proj import DualProj
 from .dwa import DWA
+from .excess_mtl import ExcessMTL
 from .fairgrad import FairGrad
 from .famo import FAMO
 from .gls import GLS
 from .graddrop import GradDrop
+from .gradnorm import GradNorm
 from .gradvac import GradVac
 from .gramians import gramian, relative_accuracy, weighted_sum
 from .imtl_g import IMTLG
@@ -28,6 +32,7 @@ from .imtl_l import IMTLL
 from .loss_weighting import LearnedWeighting, LossWeighting
 from .mean import Mean
 from .mgda import MGDA
+from .moco import MoCo
 from .nash_mtl import NashMTL
 from .ngdiff import NGDiff
 from .pcgrad import PCGrad
@@ -54,6 +59,10 @@ AGGREGATORS: dict[str, type[Aggregator]] = {
     "config": ConFIG,
     "dual_proj": DualProj,
     "graddrop": GradDrop,
+    "gradnorm": GradNorm,
+    "db_mtl": DBMTL,
+    "moco": MoCo,
+    "excess_mtl": ExcessMTL,
     "rlw": RLW,
     "dwa": DWA,
     "uw": UW,
@@ -92,12 +101,15 @@ __all__ = [
     "ConFIG",
     "ConicGrad",
     "Constant",
+    "DBMTL",
     "DWA",
-    "FAMO",
     "DualProj",
+    "ExcessMTL",
+    "FAMO",
     "FairGrad",
     "GLS",
     "GradDrop",
+    "GradNorm",
     "GradVac",
     "GramianAggregator",
     "IMTLG",
@@ -106,6 +118,7 @@ __all__ = [
     "LossWeighting",
     "MGDA",
     "Mean",
+    "MoCo",
     "NGDiff",
     "NashMTL",
     "NonFiniteGradient",

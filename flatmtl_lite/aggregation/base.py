@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from .checks import check_gramian, check_one_loss_per_row, check_rows, checked_losses
+from .checks import check_gramian, check_one_loss_per_row, check_rows, checked_losses, tasks_where
 from .gramians import gramian, relative_accuracy, scale_free, weighted_sum
 from .present import Present, all_present
 from .unit_rows import identity, per_norm
@@ -66,9 +66,11 @@ class Aggregator(nn.Module):
             them. The rules "second" and "each" also aggregate other rows and refuse such a method.
         reads_losses: whether the method may read the losses of the step.
         observes: whether the method learns from the losses after the step, by :meth:`observe`.
+        state_stays: whether a state that was read never changes, because the method replaces the tensors of
+            its state. Such a state needs no copy.
     """
 
-    needs_tasks, reads_losses, observes = False, True, False
+    needs_tasks, reads_losses, observes, state_stays = False, True, False, False
     _present: Present | None = None
     __call__: Callable[..., Tensor]
 
@@ -130,6 +132,17 @@ class Aggregator(nn.Module):
             raise ValueError(f"Got {rows} rows{present}; expected one row and one loss per present task.")
         return present
 
+    def check_positive(self, losses: Tensor, lowest: float = 0.0) -> None:
+        """Raise ValueError unless all losses are > ``lowest``."""
+        if bad_tasks := tasks_where(losses <= lowest):
+            row = bad_tasks[0]
+            task = self.tasks_of(losses.shape[-1]).tasks[row]
+            raise ValueError(
+                f"Got a loss of {losses[..., row].min().item():g} for task {task}; expected losses > "
+                f"{lowest:g}, because {type(self).__name__} takes ratios of losses. Add a constant to that "
+                "loss, or use another weighting."
+            )
+
     def learn(self) -> None:
         """Fill ``.grad`` of the aggregator's own parameters, if it has any, for the latest losses."""
 
@@ -179,8 +192,9 @@ class Drawing(Aggregator):
 @contextmanager
 def state_kept(aggregate: Aggregator, only_on_error: bool = False) -> Iterator[None]:
     """Restore the aggregator's memory and generator when the block ends, or only if the block raises."""
-    state = aggregate.state_dict()
-    before, failed = copy.deepcopy(state) if state else None, True
+    before, failed = aggregate.state_dict(), True
+    if not aggregate.state_stays:
+        before = copy.deepcopy(before)
     try:
         yield
         failed = False

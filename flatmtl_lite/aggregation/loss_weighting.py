@@ -1,7 +1,5 @@
 """The base classes of methods whose weights come from the task losses."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -59,36 +57,9 @@ class LossWeighting(Aggregator):
         """Return weights (..., T) that sum to 1, for finite losses (..., T) in float64."""
         raise NotImplementedError
 
-    def check_positive(self, losses: Tensor, lowest: float = 0.0) -> None:
-        """Raise ValueError unless all losses are > ``lowest``."""
-        if bad_tasks := tasks_where(losses <= lowest):
-            row = bad_tasks[0]
-            task = self.tasks_of(losses.shape[-1]).tasks[row]
-            raise ValueError(
-                f"Got a loss of {losses[..., row].min().item():g} for task {task}; expected losses > "
-                f"{lowest:g}, because {type(self).__name__} takes ratios of losses. Add a constant to that "
-                "loss, or use another weighting."
-            )
-
 
 class RunningWeighting(LossWeighting, Remembering):
-    """A loss weighting that remembers earlier losses in ``memory``, which is part of ``state_dict``.
-
-    ``remembers`` names the entries that ``memory`` may hold.
-    """
-
-    remembers: frozenset[str] = frozenset()
-
-    def get_extra_state(self) -> dict[str, Tensor]:
-        return self.memory
-
-    def set_extra_state(self, state: Any) -> None:
-        if not state.keys() <= self.remembers:
-            raise ValueError(
-                f"Got a state of {sorted(state)} for {type(self).__name__}, which remembers "
-                f"{sorted(self.remembers)}; expected its own. Make the method that it was saved from."
-            )
-        self.memory = {name: value.cpu() for name, value in state.items()}
+    """A loss weighting that remembers earlier losses in ``memory``, which is part of ``state_dict``."""
 
 
 class LearnedWeighting(LossWeighting):

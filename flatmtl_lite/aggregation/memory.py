@@ -1,5 +1,7 @@
 """The base class of methods that remember numbers of each task from step to step."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,16 +17,19 @@ class Remembering(Aggregator):
 
     A method reads its memory with :meth:`recall` and writes it with :meth:`remember`. Both know only the
     tasks of the step. They replace ``memory`` and its tensors and change none in place, so that a state never
-    changes after it was read.
+    changes after it was read. The memory is part of ``state_dict``.
 
     Attributes:
         task_dims: the dimensions of an entry that belong to the tasks.
-        reads, keeps: words for the input and for the memory in messages.
+        remembers: the names that entries may have. "loss weights" has the name "weights" and belongs to the
+            part "loss".
+        reads, keeps, same: words for the input, the memory and what must not change, in messages.
     """
 
-    needs_tasks = True
+    needs_tasks = state_stays = True
     task_dims: tuple[int, ...] = (-1,)
-    reads, keeps = "losses", "some"
+    remembers: frozenset[str] = frozenset()
+    reads, keeps, same = "losses", "some", "tasks"
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,23 +45,64 @@ class Remembering(Aggregator):
         Raises:
             ValueError: the entry belongs to another number of tasks, or to another batch.
         """
-        present = self.tasks_of(start.shape[-1])
         if name not in self.memory:
+            self.tasks_of(start.shape[self.task_dims[0]])
             return start
-        entry, shape = self.memory[name].to(start), present.shape_of_all(start, self.task_dims)
+        known = self.known(name, start)
+        return torch.where(known.isnan(), start, known)
+
+    def known(self, name: str, like: Tensor) -> Tensor:
+        """Return what an entry holds of the tasks of this step: NaN, or its start, where nothing is known.
+
+        Args:
+            name: name of an entry that exists.
+            like: a tensor of the shape, dtype and device of the result.
+
+        Raises:
+            ValueError: as :meth:`recall`.
+        """
+        present = self.tasks_of(like.shape[self.task_dims[0]])
+        entry, shape = self.memory[name].to(like), present.shape_of_all(like, self.task_dims)
         if entry.ndim and entry.shape != shape:
             raise ValueError(
-                f"Got {self.reads} of shape {tuple(start.shape)}{present}, but {type(self).__name__} "
-                f"remembers {self.keeps} of shape {tuple(entry.shape)}; expected the same tasks at every "
-                "step. Make a new one."
+                f"Got {self.reads} of shape {tuple(like.shape)}{present}, but {type(self).__name__} "
+                f"remembers {self.keeps} of shape {tuple(entry.shape)}; expected the same {self.same} "
+                "at every step. Make a new one."
             )
-        known = present.select(entry.expand(shape), self.task_dims)
-        return torch.where(known.isnan(), start, known)
+        return present.select(entry.expand(shape), self.task_dims)
 
     def remember(self, entries: dict[str, Tensor]) -> None:
         """Remember entries for the tasks of this step, and leave the entries of all other tasks."""
         memory = dict(self.memory)
         for name, part in entries.items():
-            present = self.tasks_of(part.shape[-1])
+            present = self.tasks_of(part.shape[self.task_dims[0]])
             memory[name] = present.merge(memory.get(name), part, self.task_dims)
         self.memory = memory
+
+    def recall_shares(self, name: str, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the remembered weights as shares that sum to 1, and the sum of the weights.
+
+        Weights start at 1, so that a task that is new at a later step has the average weight. A method moves
+        the shares and remembers them times the sum. So the tasks of a step exchange weight among themselves,
+        and the weight of the others against them stays.
+
+        Args:
+            name: name of the entry.
+            like: one number per task of this step.
+        """
+        (dim,) = self.task_dims
+        weights = self.recall(name, torch.ones_like(like))
+        total = weights.sum(dim, keepdim=True)
+        equal = torch.full_like(weights, 1 / weights.shape[dim])
+        return torch.where(total > 0, weights / total, equal), total
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        return self.memory
+
+    def set_extra_state(self, state: Any) -> None:
+        if not {entry.split()[-1] for entry in state} <= self.remembers:
+            raise ValueError(
+                f"Got a state of {sorted(state)} for {type(self).__name__}, which remembers "
+                f"{sorted(self.remembers)}; expected its own. Make the method that it was saved from."
+            )
+        self.memory = dict(state)

@@ -60,7 +60,7 @@ def test_large_finite_gradients_are_accepted(name, fresh):
 
 @every_aggregator
 @pytest.mark.parametrize(("T", "P"), [(2, 5), (5, 3), (6, 20)])
-def test_a_batch_gives_the_directions_of_its_problems(name, T, P, mixture, fresh):
+def test_a_batch_gives_the_directions_of_its_problems(name, T, P, mixture, fresh, fresh_weights):
     G, _ = mixture(["normal", "descent", "no_descent"], T, P, batch=8, decades=[1])
     one_by_one = torch.stack([fresh(name)(g) for g in G])
     assert one_by_one.shape == (24, P)
@@ -69,11 +69,8 @@ def test_a_batch_gives_the_directions_of_its_problems(name, T, P, mixture, fresh
     assert two_dims.shape == (6, 4, P)
     assert error(two_dims.reshape(24, P), one_by_one, G) <= 1e-9
     if name in GRAMIAN:
-        assert fm.aggregator(name).weights(G.reshape(6, 4, T, P) @ G.reshape(6, 4, T, P).mT).shape == (
-            6,
-            4,
-            T,
-        )
+        M = (G @ G.mT).reshape(6, 4, T, T)
+        assert fresh_weights(name)(M).shape == (6, 4, T)
 
 
 @every_aggregator

@@ -138,3 +138,12 @@ def test_graddrop_with_the_same_draws_is_their_sum_divided_by_the_number_of_task
     torch.manual_seed(3)
     expected = torchjd.GradDrop()(G) / 4
     torch.testing.assert_close(fm.GradDrop(torch.Generator().manual_seed(3))(G), expected)
+
+
+@pytest.mark.parametrize("eta", [0.01, 1.0])
+def test_excess_mtl_with_the_first_call_as_the_baseline_agrees(eta, sample):
+    """TorchJD adds 1e-7 to the squares and to the baseline, so the gradients are long."""
+    G = 100 * sample("normal", 4, 8, batch=12)
+    ours, theirs = fm.ExcessMTL(eta), torchjd.ExcessMTL(robust_step_size=eta, n_warmup_steps=1)
+    for g in G:
+        torch.testing.assert_close(ours(g), theirs(g))

@@ -80,8 +80,28 @@ def test_methods_stand_side_by_side():
         assert torch.allclose(together[k], descend(VALLEYS, STARTS, 0.4, [make()], steps=8)[0])
 
 
+class Lifted(type(TRIANGLE)):
+    """The triangle with losses above 0, for methods that take ratios of losses."""
+
+    def losses(self, points):
+        return super().losses(points) + 3
+
+
+WITH_MEMORY = [fm.GradVac, fm.GradNorm, fm.DBMTL, fm.MoCo, fm.ExcessMTL]
+
+
+@pytest.mark.parametrize("cls", WITH_MEMORY)
+def test_a_family_has_a_memory_for_each_trajectory(cls):
+    rho = torch.tensor([0.0, 0.2, 0.6]).unsqueeze(-1)
+    family = descend(Lifted(), STARTS, rho, [Method(cls(), "decomposed")], steps=8)
+    for i, r in enumerate(rho):
+        for j, start in enumerate(STARTS):
+            alone = descend(Lifted(), start, r.item(), [Method(cls(), "decomposed")], steps=8)[0]
+            assert torch.allclose(family[0, i, j], alone, rtol=1e-7, atol=1e-9)
+
+
 @pytest.mark.parametrize("problem", [VALLEYS, TRIANGLE], ids=["valleys", "triangle"])
-@pytest.mark.parametrize("cls", [fm.Mean, fm.PCGrad, fm.CAGrad, fm.GradVac, fm.RLW])
+@pytest.mark.parametrize("cls", [fm.Mean, fm.PCGrad, fm.CAGrad, fm.GradVac, fm.RLW, fm.MoCo, fm.ExcessMTL])
 def test_equal_aggregators_side_by_side_are_what_each_is_alone(problem, cls):
     """Also those that draw or remember: each has its own generator and memory."""
     rules = ["erm", "direct", "decomposed"] + ["second", "each"] * (not cls.needs_tasks)

@@ -76,7 +76,8 @@ class EpochLog:
         for position, gramian in self.gramians:
             values = _cosines_and_norms(gramian)
             is_due = "flat" in values and position % measure_every == 0
-            if is_due and isinstance(aggregate, GramianAggregator):
+            # a later Gramian has no losses with it
+            if is_due and isinstance(aggregate, GramianAggregator) and not aggregate.reads_losses:
                 values["same"] = torch.tensor(rule_cosine(gramian, aggregate, "decomposed", "direct"))
             place = {
                 "step": epochs_done * steps_per_epoch + position,
