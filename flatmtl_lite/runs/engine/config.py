@@ -8,6 +8,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from ...aggregation import Constant
 from ...cheaper import Cheaper
 from ...names import check_name
 from ...perturbation import DEFAULT_NORM, DEFAULT_RHO, SAMO
@@ -42,6 +43,7 @@ class Config:
     method: str = option(
         "f-cagrad", "name of the method, such as mean, f-cagrad, direct-mgda, sam-mean, stl."
     )
+    weights: str = option("", 'constant: fixed weights of the tasks, such as "0.7,0.3"; "": equal.')
     rho: float = option(DEFAULT_RHO, "radius of the perturbation; methods without SAM do not use it.")
     adaptive: bool = option(False, "whether to perturb by adaptive SAM.")
     norm: str = option(
@@ -92,9 +94,32 @@ class Config:
         0, "epochs between snapshots of angles and sharpness over many radii; 0: none."
     )
 
+    @property
+    def task_weights(self) -> list[float]:
+        """The numbers in ``weights``.
+
+        Raises:
+            ValueError: they are not numbers that Constant takes.
+        """
+        if not self.weights:
+            return []
+        try:
+            weights = [float(number) for number in self.weights.split(",")]
+        except ValueError as error:
+            raise ValueError(
+                f'Got weights={self.weights!r}; expected one number per task, such as "0.7,0.3".'
+            ) from error
+        Constant(weights)
+        return weights
+
     def __post_init__(self) -> None:
         check_types(self)
-        parse_method(self.method)
+        is_constant = parse_method(self.method).aggregator == "constant"
+        if self.task_weights and not is_constant:
+            raise ValueError(
+                f"Got weights={self.weights!r} for method {self.method!r}; expected them with the aggregator "
+                "constant alone, such as constant or f-constant."
+            )
         for name in ("epochs", "batch_size", "micro_batches", "evaluate_every", "measure_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Got {name}={getattr(self, name)}; expected at least 1.")

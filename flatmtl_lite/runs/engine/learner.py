@@ -79,7 +79,7 @@ def make_learner(net: MultiTaskNet, tasks: list[int], config: Config, steps: int
         group: the torch.distributed group of the run, or None.
     """
     method = parse_method(config.method)
-    aggregate = method.make_aggregator(len(tasks))
+    aggregate = method.make_aggregator(len(tasks), config.task_weights)
     if isinstance(aggregate, Drawing):
         aggregate.generator.manual_seed(config.seed)
     groups: list[dict[str, Any]] = [

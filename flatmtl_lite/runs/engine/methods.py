@@ -1,8 +1,9 @@
 """Names of training methods: "stl", "mean", "sam-mean", "f-cagrad", "direct-mgda", "samo-cagrad", ..."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...aggregation import AGGREGATORS, Aggregator, LearnedWeighting
+from ...aggregation import AGGREGATORS, Aggregator, LearnedWeighting, aggregator
 from ...names import check_name
 
 # prefix of the name -> rule to combine loss and flat parts, and who chooses ε
@@ -53,9 +54,23 @@ class Method:
         """Whether a perturbed pass is part of the step; otherwise ρ changes nothing."""
         return self.combine != "erm"
 
-    def make_aggregator(self, tasks: int) -> Aggregator:
-        """Return a new aggregator; it is told the number of tasks if it learns a parameter for each."""
+    def make_aggregator(self, tasks: int, weights: Sequence[float] = ()) -> Aggregator:
+        """Return a new aggregator; it is told the number of tasks if it learns a parameter for each.
+
+        Args:
+            tasks: the number of tasks.
+            weights: fixed weights, for "constant"; none: equal ones.
+
+        Raises:
+            ValueError: there is another number of weights.
+        """
         method = AGGREGATORS[self.aggregator]
+        if weights and len(weights) != tasks:
+            raise ValueError(
+                f"Got {len(weights)} weights, {weights}, for {tasks} tasks; expected one per task."
+            )
+        if weights:
+            return aggregator(self.aggregator, weights=weights)
         return method(tasks) if issubclass(method, LearnedWeighting) else method()
 
 

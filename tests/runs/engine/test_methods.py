@@ -5,7 +5,8 @@ import torch
 
 from flatmtl_lite import FlatMTL
 from flatmtl_lite.aggregation import AGGREGATORS
-from flatmtl_lite.runs import mlp, parse_method, single_task
+from flatmtl_lite.runs import Config, mlp, parse_method, single_task, train
+from flatmtl_lite.runs.records import teaching
 
 
 def test_single_task_learning_and_sam_on_it():
@@ -77,3 +78,31 @@ def test_for_one_task_every_flat_rule_is_sam(key):
     for name in (f"direct-{key}", f"f-{key}"):
         for a, b in zip(ours, step_of(name), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_fixed_weights_are_read_and_fit_the_tasks():
+    config = Config(method="f-constant", weights="3,1")
+    assert config.task_weights == [3, 1]
+    method = parse_method(config.method)
+    assert method.make_aggregator(2, config.task_weights).loss_weights(torch.ones(2)).tolist() == [0.75, 0.25]
+    assert Config(method="constant").task_weights == []
+    with pytest.raises(ValueError, match=r"Got 2 weights, \[3.0, 1.0\], for 3 tasks; expected one per task"):
+        method.make_aggregator(3, config.task_weights)
+    for weights in ("a,b", "1,,2", "0.7;0.3", "1,-1", "0,0", "nan,1"):
+        with pytest.raises(ValueError, match=r"Got weights=.*expected one (finite )?number"):
+            Config(method="constant", weights=weights)
+    with pytest.raises(ValueError, match="Got weights='1,2' for method 'mean'; expected them with"):
+        Config(method="mean", weights="1,2")
+
+
+def test_a_sweep_of_fixed_weights_trains_what_they_say():
+    """With the weight 1 for one task its loss ends lowest, and equal weights are the mean."""
+    data = teaching.teaching_data(0, 0.0)
+    losses = {}
+    for weights in ("1,0", "0,1", "", None):
+        options = dict(method="mean") if weights is None else dict(method="constant", weights=weights)
+        run = train(data, Config(epochs=1, norm="together", **options))
+        losses[weights] = next(entry["losses"] for entry in run.log if entry["kind"] == "epoch")
+    assert losses[""] == pytest.approx(losses[None], rel=1e-4)
+    assert losses["1,0"][0] < losses[""][0] < losses["0,1"][0]
+    assert losses["0,1"][1] < losses[""][1] < losses["1,0"][1]
