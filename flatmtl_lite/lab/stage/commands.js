@@ -94,12 +94,18 @@ function hearControls(stage, { turn, choose, type, past, pause }, listen) {
       listen(input, "change", typed);
       listen(input, "keydown", (event) => event.key === "Enter" && typed());
     }
+  for (const control of [stage.slider, ...stage.points.flat()]) {
+    for (const event of ["keydown", "pointerdown"]) listen(control, event, () => past.hold(true));
+    for (const event of ["keyup", "blur"]) listen(control, event, () => past.hold(false));
+  }
+  for (const event of ["pointerup", "pointercancel"]) listen(window, event, () => past.hold(false));
 }
 
 // Give every button its action, and every key its button.
 function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
   const actions = {
     play: toggle,
+    speed: () => setSpeed(stage, (stage.speed + 1) % SPEEDS.length),
     reset: () => (pause(), past.reset()),
     undo: () => (pause(), past.undo()),
     redo: () => (pause(), past.redo()),
@@ -129,10 +135,11 @@ function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
     if (ctrlKey || metaKey || altKey) return;
     if (key === "Escape") stage.keys.hidden ? stage.root.closest(".jp-Cell")?.focus() : (stage.keys.hidden = true);
     if (target.type === "number") return; // it needs its digits
-    const name = Object.keys(TOOLS).find((tool) => TOOLS[tool][1] === key);
+    const name = Object.keys(TOOLS).find((tool) => TOOLS[tool][1].split(" ").includes(key));
     if (!stage.tools[name] || stage.tools[name].disabled) return;
     event.preventDefault();
-    stage.tools[name].click();
+    if (name === "speed") setSpeed(stage, stage.speed + (key === ">" ? 1 : -1));
+    else stage.tools[name].click();
   });
 }
 

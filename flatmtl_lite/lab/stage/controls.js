@@ -1,8 +1,9 @@
 // The controls of a stage, and the line of text under them.
 
-// name -> what it does, its key, and the path of its picture on a square of 20 units
+// name -> what it does, its key, and the path of its picture on a square of 20 units, or ""
 const TOOLS = {
   play: ["Play or pause", "p", "M5 3 L16 10 L5 17 Z"],
+  speed: ["Slower or faster play", "< >", ""],
   reset: ["Reset", "r", "M4 10 A6 6 0 1 0 7 5 M7 1.5 V5.5 H11"],
   undo: ["Undo", "z", "M8 4 L4 8 L8 12 M4 8 H12 A4 4 0 0 1 12 16 H8"],
   redo: ["Redo", "y", "M12 4 L16 8 L12 12 M16 8 H8 A4 4 0 0 0 8 16 H12"],
@@ -68,11 +69,15 @@ function build(model, el) {
   for (const [name, [text, key, path]] of Object.entries(TOOLS)) {
     if (left_out[name]) continue;
     const button = add(bar, "button", { type: "button", title: `${text} (${key})` }, { ...OURS, "aria-label": text });
+    stage.tools[name] = button;
+    if (!path) continue; // it shows a text
     const svg = button.appendChild(document.createElementNS(SVG, "svg"));
     svg.setAttribute("viewBox", "0 0 20 20");
     svg.appendChild(document.createElementNS(SVG, "path")).setAttribute("d", path);
-    stage.tools[name] = button;
   }
+  stage.spoken = add(line, "span", { className: "spoken" }, { role: "status" });
+  setSpeed(stage, 1);
+  stage.spoken.textContent = ""; // nothing has changed yet
   stage.more = stage.tools.more;
   stage.usable = () => Object.values(stage.tools).filter(({ disabled, hidden }) => !disabled && !hidden);
   stage.recipe = add(root, "code", { className: "recipe", hidden: true });
@@ -111,8 +116,8 @@ function showState(model, stage) {
     for (const [axis, input] of inputs.entries())
       if (input !== document.activeElement)
         input.value = (stage.shown?.[k] ?? model.get("points")[k])[axis]; // but not while the learner types
-  const { play, reset, undo, redo } = stage.tools;
-  for (const control of [stage.slider, stage.choice, ...stage.points.flat(), play, reset, undo, redo])
+  const { play, speed, reset, undo, redo } = stage.tools;
+  for (const control of [stage.slider, stage.choice, ...stage.points.flat(), play, speed, reset, undo, redo])
     if (control) control.disabled = !!locked;
   keepOneStop(stage);
   stage.lock.textContent = locked || stage.note || "";

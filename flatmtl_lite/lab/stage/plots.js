@@ -40,15 +40,33 @@ function points(numbers, traces, at) {
   });
 }
 
+// Move the names among new points of traces towards their things, in place. Their distance in pixels is meant for
+// the arrangement with the fewest pixels, see draw_names in labels.py.
+function keepNear(plot, drawn, data) {
+  for (const [k, { meta, xaxis = "x", yaxis = "y" }] of drawn.entries()) {
+    if (!meta?.things) continue;
+    const things = data[drawn.findIndex(({ uid }) => uid === meta.things)];
+    for (const [side, name] of [xaxis, yaxis].entries()) {
+      const { type, range, _length } = plot._fullLayout[name.replace(/^[xy]/, "$&axis")];
+      const share = (meta.unit[side] * Math.abs(range[1] - range[0])) / _length;
+      const [paper, plain] = type === "log" ? [Math.log10, (power) => 10 ** power] : [Number, Number];
+      const from = things["xy"[side]];
+      data[k]["xy"[side]] = data[k]["xy"[side]].map((at, j) => plain(paper(from[j]) + share * (paper(at) - paper(from[j]))));
+    }
+  }
+}
+
 // The arrangement of the panels that suits the window, and the scale at which it fills it: the first that
-// needs no small print, else the one with the largest print.
+// needs no small print, or another of its width that covers more; else the one with the largest print.
 function arrange(stage, arrangements) {
   const scroll = stage.root.closest(".jp-WindowedPanel-outer");
   const room = document.fullscreenElement ? innerHeight : (scroll?.clientHeight ?? innerHeight);
   const above = stage.figure.getBoundingClientRect().top - stage.root.getBoundingClientRect().top;
   const [width, height] = [stage.figure.clientWidth, Math.max(room - above - 20, 200)];
   const fits = arrangements.map((a) => ({ ...a, scale: Math.min(width / a.width, height / a.fold) }));
-  return fits.find(({ scale }) => scale >= 0.8) ?? fits.reduce((a, b) => (b.scale > a.scale ? b : a));
+  const first = fits.find(({ scale }) => scale >= 0.8);
+  const size = ({ scale, fold }) => (first ? scale * scale * fold : scale);
+  return fits.filter((a) => !first || a.width === first.width).reduce((a, b) => (size(b) > size(a) ? b : a));
 }
 
 // Give the canvas its scale, and the figure its height: the fold, or all of it with "more".

@@ -79,6 +79,7 @@ function animated(model, stage, drawn, signal) {
     const animate = (plot, traces, data) => {
       if (!traces.length) return Promise.resolve();
       traces.forEach(([trace], k) => texts[trace] && (data[k].text = texts[trace][index]));
+      keepNear(plot, traces.map(([trace]) => plot.data[places.get(trace)]), data);
       const frame = { data, traces: traces.map(([trace]) => places.get(trace)) };
       return Plotly.animate(plot, frame, AT_ONCE).catch(() => {}); // a later frame replaced it
     };
@@ -136,7 +137,7 @@ function keepFitting(stage, drawn, show, signal) {
   const fit = () => {
     if (!stage.figure.clientWidth) return;
     const wanted = arrange(stage, drawn.arrangements);
-    const same = wanted.width === drawn.arrangement.width;
+    const same = wanted.width === drawn.arrangement.width && wanted.fold === drawn.arrangement.fold;
     drawn.arrangement = wanted;
     scaleTo(stage, wanted);
     if (!same) painting = paint();

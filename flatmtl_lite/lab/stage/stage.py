@@ -10,7 +10,7 @@ import traitlets
 
 from ..figures import drawing
 from ..figures.display import static_picture
-from .table import Table, pack, unpack
+from .table import Table, keep_near, pack, unpack
 
 HERE = Path(__file__).parent
 Packed = tuple[bytes, list[str], dict[str, list]]  # the table's bytes, its states and its texts
@@ -174,6 +174,7 @@ class Stage(drawing.NeedsPlotly):
         block = self.tables[self.choice]
         for trace, points in unpack(block, self.resting, self.moving, len(self.values), self.index):
             figure.data[trace].update(x=points[0], y=points[1])
+        keep_near(figure)
         for trace, texts in self.texts[self.choice].items():
             figure.data[int(trace)].update(text=texts[self.index])
         return figure

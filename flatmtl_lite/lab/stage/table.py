@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -85,3 +86,19 @@ def unpack(
         for place, n in layout:
             yield place, part[start : start + 2 * n].reshape(2, n)
             start += 2 * n
+
+
+def keep_near(figure: go.Figure) -> None:
+    """Move the names of a figure towards their things, see ``keepNear`` in ``plots.js``."""
+    by_uid = {trace.uid: trace for trace in figure.data}
+    for trace in figure.data:
+        if "things" not in (trace.meta or {}):
+            continue
+        things = by_uid[trace.meta["things"]]
+        for k, side in enumerate("xy"):
+            axis = figure.layout[(trace[f"{side}axis"] or side).replace(side, f"{side}axis")]
+            size = figure.layout["width" if side == "x" else "height"] * (axis.domain[1] - axis.domain[0])
+            share = trace.meta["unit"][k] * abs(axis.range[1] - axis.range[0]) / size
+            paper, plain = (np.log10, lambda power: 10**power) if axis.type == "log" else (np.asarray, np.asarray)
+            start, end = paper(things[side]), paper(trace[side])
+            trace[side] = plain(start + share * (end - start))

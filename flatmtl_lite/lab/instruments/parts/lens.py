@@ -82,7 +82,7 @@ class Lens(Magnifier):
         tails, tips = (ends.clamp(-self.edge, self.edge) for ends in (tails, tips))
         middles = (tails + tips) / 2
         middles[size[:, 0] < 1e-9, ::2] = torch.nan  # the sum is the loss step
-        shares = torch.linspace(0, 1, 24, dtype=loss.dtype)[:, None]
+        shares = torch.linspace(0, 1, 48, dtype=loss.dtype)[:, None]
         shafts = (tails[:, :, None] + shares * (tips - tails)[:, :, None]).flatten(1, 2)
         titles = [
             f"<b>{self.name}</b>{f', tips × {z:.1f}' if z > 1.05 else ''}<br>{words}"
