@@ -119,7 +119,8 @@ class _View:
         one, ten = value(ends) - value(theta)
         ball = self.ball.at(theta[0], rhos, adaptive)
         # at ρ = 0 there is no step
-        shown = ends.masked_fill(rhos[:, None] < 1e-9, torch.nan)
+        seen = torch.stack([self.looks.seen(theta[0], end)[0] for end in ends])
+        shown = seen.masked_fill(rhos[:, None] < 1e-9, torch.nan)
         around = torch.cat([ball["ball"][:, ::4], visited], 1)
         traces = {
             **ball,

@@ -38,7 +38,7 @@ class Labels:
         draw_names(panel, uid, [f"<b>{label}</b>" for label in colors], list(colors.values()))
 
     def at(self, things: Sequence[Tensor], obstacles: Tensor) -> dict[str, Tensor]:
-        """Return the places for the labels of ``things`` (N, 2) each; see :func:`place`."""
+        """Return the places for the labels of ``things`` (N, 2) each, and the things; see :func:`place`."""
         anchors, n = torch.stack(torch.broadcast_tensors(*things), 1), len(things)
         centres = place(self.panel, anchors, self.texts, obstacles, self.apart, n)
         return {self.uid: centres, f"{self.uid}-things": anchors}
