@@ -51,7 +51,7 @@ def rho_instrument(
     Args:
         problem: key of ``flatmtl_lite.toy.PROBLEMS``.
         rho: the slider begins at its position nearest to this ρ.
-        start: the point where the descent begins, (x, y). The learner can drag it.
+        start: the point where the descent begins, (x, y). The learner can drag it, or type it.
         method: one of ``FLAT_DESCENTS``.
         after: a prediction that the learner records before the slider moves.
 
@@ -87,7 +87,7 @@ class _View:
         draw_handle(self.plane)
         steps = {"loss": LOSS, "flat": FLAT, "SAM": SAM}
         stars = {name if k else f"{name} looks here": c for k, (name, c) in enumerate(colors.items())}
-        self.labels = Labels(self.plane, steps | stars)
+        self.labels = Labels(self.plane, steps | stars, within=True)
 
     def table(self, choice: str, point: tuple[float, float]) -> Table:
         """Return the table for a method and a start."""
@@ -130,7 +130,7 @@ class _View:
         return Table(traces, sentences(sentence, rho=rhos, end=path[:, -1], mean=mean, **between))
 
     def _names(self, things: list[Tensor], obstacles: Tensor, beyond: Tensor) -> Traces:
-        """Return the names of things (N, 2) each; ``beyond`` (N,): task 1 looks at a point outside the picture."""
+        """Return the names of things (N, 2) each; ``beyond`` (N,): task 1 looks out of the picture."""
         traces: Traces = dict(self.labels.at(things, obstacles))
         inside = [f"<b>{text}</b>" for text in self.labels.texts]
         outside = [text.replace("looks here", "looks out") for text in inside]

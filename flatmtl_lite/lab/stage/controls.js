@@ -83,19 +83,25 @@ function build(model, el) {
   stage.recipe = add(root, "code", { className: "recipe", hidden: true });
   stage.keys = add(root, "dl", { className: "keys", hidden: true });
   add(stage.keys, "p", { textContent: "These keys work while the focus is in the picture: press Tab until it is, or click into it. Esc leaves it." });
+  if (stage.points.length)
+    add(stage.keys, "p", { textContent: "A point moves with its handle in the picture, or when you type its coordinates above it." });
   const present = Object.keys(TOOLS).filter((name) => stage.tools[name]).map((name) => TOOLS[name]);
-  const moves = ["Move the slider, or go from tool to tool", "← →"];
+  const moves = ["Move the slider, go from tool to tool, or turn the 3-D view (↑ ↓ too): what has the focus", "← →"];
   for (const [text, key] of [moves, ...present]) {
     add(stage.keys, "dt", { textContent: key });
     add(stage.keys, "dd", { textContent: text });
   }
-  stage.figure = add(root, "div", { className: "figure" }, { role: "img" });
-  stage.canvas = add(stage.figure, "div", { className: "canvas" });
+  stage.figure = add(root, "div", { className: "figure" });
+  stage.canvas = add(stage.figure, "div", { className: "canvas" }, { role: "img" });
+  stage.rest = add(stage.figure, "div", { className: "rest" }); // the place of "more"
   for (const layer of ["still", "resting", "moving"]) stage[layer] = add(stage.canvas, "div", { className: layer });
   stage.lock = add(stage.figure, "p", { className: "lock" }, { role: "status" });
   stage.readout = add(stage.figure, "div", { className: "readout", hidden: true }, { "aria-hidden": "true" });
   return stage;
 }
+
+// A number as the axes write it. Code and fields for numbers need the hyphen.
+const withMinus = (number) => String(number).replace(/^-/, "−");
 
 function showState(model, stage) {
   const [index, choice, locked] = ["index", "choice", "locked"].map((name) => model.get(name));
@@ -107,10 +113,11 @@ function showState(model, stage) {
   stage.state.style.minHeight = wide === stage.wide ? `${stage.state.offsetHeight}px` : "";
   stage.wide = wide;
   if (stage.state.textContent !== text) stage.state.textContent = text;
-  stage.figure.setAttribute("aria-label", text);
+  stage.canvas.setAttribute("aria-label", text);
   stage.slider.value = index;
-  stage.value.textContent = model.get("values")[index];
-  stage.slider.setAttribute("aria-valuetext", model.get("values")[index]);
+  const value = withMinus(model.get("values")[index]);
+  stage.value.textContent = value;
+  stage.slider.setAttribute("aria-valuetext", value);
   if (stage.choice) stage.choice.selectedIndex = choice;
   for (const [k, inputs] of stage.points.entries())
     for (const [axis, input] of inputs.entries())

@@ -76,6 +76,7 @@ function scaleTo(stage, { width, fold, layout, scale }) {
   const left = Math.max(0, (stage.figure.clientWidth - scale * width) / 2);
   style.transform = `translate(${left}px, 0) scale(${scale})`;
   stage.figure.style.height = `${Math.round(scale * (stage.shows.more ? layout.height : fold))}px`;
+  stage.rest.style.top = `${Math.round(scale * fold)}px`;
   Object.assign(stage, { scale, left, tall: layout.height, fold });
   if (stage.more) stage.more.hidden = layout.height === fold;
 }

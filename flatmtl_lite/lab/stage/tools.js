@@ -47,7 +47,7 @@ function setSpeed(stage, speed) {
 }
 
 // Remember what the learner set once it has rested for a moment. A key or a handle that is held makes one step,
-// however long, and so do presses that follow quickly.
+// however long, and so do presses that follow quickly. Another control makes another step.
 function recorder(model, restore) {
   const names = ["index", "choice", "points"];
   const now = () => JSON.stringify(names.map((name) => model.get(name)));
@@ -71,6 +71,10 @@ function recorder(model, restore) {
     hold: (holds) => {
       held = holds;
       note();
+    },
+    leave: () => {
+      held = false;
+      settle();
     },
     undo: () => {
       settle();

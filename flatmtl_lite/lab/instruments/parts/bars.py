@@ -13,7 +13,7 @@ from .weighing import METHODS
 CHOSEN = "rgba(230, 159, 0, 0.25)"
 LARGEST, NUMBERS = 1.7, 2.9  # the longest bar, and where the number of a longer one ends
 LENGTHS = 2.4  # where the lengths of the steps end, in the unit of the cosines
-LEFT, NAMES = -2.7, -0.15  # room for the names of the methods, and where they end, in the unit of the weights
+LEFT, NAMES = -2.9, -0.15  # room for the names of the methods, and where they end, in the unit of the weights
 ROWS = torch.arange(len(METHODS), dtype=torch.float64)
 
 

@@ -31,16 +31,24 @@ class Labels:
         colors: text -> colour.
         uid: of the trace.
         apart: pixels between a thing and its label.
+        within: True leaves out a label that has no room within the panel.
     """
 
-    def __init__(self, panel: Panel, colors: Mapping[str, str], uid: str = "labels", apart: float = APART):
-        self.panel, self.texts, self.uid, self.apart = panel, list(colors), uid, apart
+    def __init__(
+        self,
+        panel: Panel,
+        colors: Mapping[str, str],
+        uid: str = "labels",
+        apart: float = APART,
+        within: bool = False,
+    ):
+        self.panel, self.texts, self.uid, self.apart, self.within = panel, list(colors), uid, apart, within
         draw_names(panel, uid, [f"<b>{label}</b>" for label in colors], list(colors.values()))
 
     def at(self, things: Sequence[Tensor], obstacles: Tensor) -> dict[str, Tensor]:
         """Return the places for the labels of ``things`` (N, 2) each, and the things; see :func:`place`."""
         anchors, n = torch.stack(torch.broadcast_tensors(*things), 1), len(things)
-        centres = place(self.panel, anchors, self.texts, obstacles, self.apart, n)
+        centres = place(self.panel, anchors, self.texts, obstacles, self.apart, n, self.within)
         return {self.uid: centres, f"{self.uid}-things": anchors}
 
 
@@ -71,14 +79,20 @@ class Title:
 
 
 def place(
-    panel: Panel, anchors: Tensor, texts: list[str], obstacles: Tensor, apart: float, needed: int
+    panel: Panel,
+    anchors: Tensor,
+    texts: list[str],
+    obstacles: Tensor,
+    apart: float,
+    needed: int,
+    within: bool = False,
 ) -> Tensor:
     """Return the centres (N, n, 2) of n labels for things at ``anchors`` (N, n, 2), NaN where there is none.
 
     Each label takes the side of its thing where it covers least: other labels, other things, the points of
     ``obstacles`` (N or 1, m, 2) and the edge of the panel, in the largest arrangement as in the smallest. It
     rarely changes sides as the slider moves, so that it does not jump. A thing outside the panel has no
-    label. The first ``needed`` labels always have a place, the others only where there is room.
+    label. The first ``needed`` labels always have a place, unless that must lie ``within`` the panel; the others only where there is room.
     """
     N, n, _ = anchors.shape
     units = np.repeat([[panel.unit], [panel.largest_unit]], N, 0)  # (2 N, 1, 2): every position in both
@@ -89,6 +103,9 @@ def place(
 
     things, fixed = pixels(anchors), pixels(torch.tensor(panel.fixed, dtype=torch.float64).reshape(1, -1, 2))
     things[((things < low) | (things > high)).any(-1)] = np.nan  # out of sight: it has no label
+    things = np.clip(
+        things, low + (LINE + 1) / 2, high - (LINE + 1) / 2
+    )  # at the edge there is room beside it
     dots = np.concatenate([things, pixels(obstacles)], 1)
     centres, halves = np.full((2 * N, n, 2), np.nan), np.array([_half(label) for label in texts])
     for k, half in enumerate(halves):
@@ -96,14 +113,17 @@ def place(
         cost = _covered(around, dots, half + 3) + np.arange(len(ROWS)) / 20 + FAR * FARTHER
         cost += 10 * _covered(around, fixed, half + 10)
         cost += 120 * _covered(around, centres[:, :k], half + halves[:k])
-        beyond = ((around - half < low) | (around + half > high)).astype(int)
-        cost += 80 * (beyond[:, COLUMNS, 0] + beyond[:, ROWS, 1])
+        across, up = ((around - half < low) | (around + half > high)).astype(int).transpose(2, 0, 1)
+        beyond = across[:, COLUMNS] + up[:, ROWS]
+        cost += 80 * beyond
         if k >= needed:
             cost += 3 * _covered(around, things, half + CLOSE) + MOST * FARTHER
         worse = cost.reshape(2, N, -1).max(0)
         sides = _steady(worse)
         rows, both = range(2 * N), sides * 2
         centres[:, k] = np.stack([around[rows, COLUMNS[both], 0], around[rows, ROWS[both], 1]], -1)
+        if within:
+            centres[np.tile(beyond.reshape(2, N, -1).max(0)[range(N), sides] > 0, 2), k] = np.nan
         if k >= needed:
             centres[np.tile(~_lasting(worse[range(N), sides] <= MOST), 2), k] = np.nan
     return panel.data(torch.from_numpy((centres / units)[:N]))

@@ -113,7 +113,10 @@ class Looks:
             panel.dots(f"{uid}-beyond", color, "arrow", size=[0, 17], marker_angleref="previous")
 
     def seen(self, theta: Tensor, look: Tensor) -> tuple[Tensor, Tensor]:
-        """Return where the lines from θ to ``look`` (N, 2) end in the panel, and where that is its edge (N,)."""
+        """Return the ends (N, 2) of the lines from θ to ``look`` (N, 2) in the panel.
+
+        The second tensor (N,) says which of them end at its edge.
+        """
         low, high = torch.tensor([self.panel.x["range"], self.panel.y["range"]], dtype=look.dtype).T
         end = seen_part(theta.expand_as(look), look, low, high)[1]
         return end, (end != look).any(-1)
