@@ -92,7 +92,8 @@ def place(
     Each label takes the side of its thing where it covers least: other labels, other things, the points of
     ``obstacles`` (N or 1, m, 2) and the edge of the panel, in the largest arrangement as in the smallest. It
     rarely changes sides as the slider moves, so that it does not jump. A thing outside the panel has no
-    label. The first ``needed`` labels always have a place, unless that must lie ``within`` the panel; the others only where there is room.
+    label. The first ``needed`` labels always have a place, unless that must lie ``within`` the panel; the
+    others have one only where there is room.
     """
     N, n, _ = anchors.shape
     units = np.repeat([[panel.unit], [panel.largest_unit]], N, 0)  # (2 N, 1, 2): every position in both
