@@ -3,14 +3,18 @@
 // Split a figure into three plots, one in front of the other. When one trace of a plot moves, plotly computes
 // all of its traces again, and contours are slow. `still` has the axes, titles and the traces without a uid;
 // `resting` and `moving` have the traces that the table calls so. `places` gives the place of each trace of
-// the figure in its plot.
+// the figure in its plot. A trace that nobody sees is in none, since each costs time per frame.
 function layers({ data, layout }, resting, moving) {
   const clear = { ...structuredClone(layout), annotations: [], shapes: [] };
   Object.assign(clear, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" });
   Object.assign(clear, { font: layout.template?.layout?.font, template: undefined }); // a template costs time per frame
   for (const name of Object.keys(clear)) if (/^[xy]axis/.test(name)) clear[name].visible = false;
   const places = new Map();
-  const pick = (traces) => traces.map(([trace], place) => (places.set(trace, place), data[trace]));
+  const pick = (traces) =>
+    traces
+      .map(([trace]) => trace)
+      .filter((trace) => data[trace].visible !== false)
+      .map((trace, place) => (places.set(trace, place), data[trace]));
   return {
     still: { data: data.filter((trace) => !trace.uid), layout },
     resting: { data: pick(resting), layout: clear },
@@ -42,10 +46,10 @@ function points(numbers, traces, at) {
 
 // Move the names among new points of traces towards their things, in place. Their distance in pixels is meant for
 // the arrangement with the fewest pixels, see draw_names in labels.py.
-function keepNear(plot, drawn, data) {
-  for (const [k, { meta, xaxis = "x", yaxis = "y" }] of drawn.entries()) {
+function keepNear(plot, traces, data) {
+  for (const [k, { meta, xaxis = "x", yaxis = "y" }] of traces.entries()) {
     if (!meta?.things) continue;
-    const things = data[drawn.findIndex(({ uid }) => uid === meta.things)];
+    const things = data[traces.findIndex(({ uid }) => uid === meta.things)];
     for (const [side, name] of [xaxis, yaxis].entries()) {
       const { type, range, _length } = plot._fullLayout[name.replace(/^[xy]/, "$&axis")];
       const share = (meta.unit[side] * Math.abs(range[1] - range[0])) / _length;
@@ -104,7 +108,7 @@ async function draw(model, stage, signal) {
     const arrangement = arrange(stage, arrangements);
     Object.assign(state, { arrangements, arrangement });
     const { still, resting, moving, places } = layers(figure, model.get("resting"), model.get("moving"));
-    state.places = places;
+    Object.assign(state, { places, traces: figure.data });
     stage.grounds = still.data.filter(({ meta }) => meta?.view).map(gridOf);
     scaleTo(stage, arrangement);
     for (const [k, { data, layout }] of [still, resting, moving].entries()) {

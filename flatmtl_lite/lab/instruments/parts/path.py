@@ -110,7 +110,8 @@ class Looks:
         for uid, color in colors.items():
             line = dict(mode="lines+markers", line=dict(color=color, width=2))
             panel.dots(uid, color, "star", size=[0, 0, 15], **line)
-            panel.dots(f"{uid}-beyond", color, "arrow", size=[0, 17], marker_angleref="previous")
+        arrows = dict(size=[0, 17] * len(colors), marker_angleref="previous")
+        panel.dots("beyond", [color for color in colors.values() for _ in range(2)], "arrow", **arrows)
 
     def seen(self, theta: Tensor, look: Tensor) -> tuple[Tensor, Tensor]:
         """Return the ends (N, 2) of the lines from θ to ``look`` (N, 2) in the panel.
@@ -123,14 +124,14 @@ class Looks:
 
     def at(self, theta: Tensor, looks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the points: θ (2,), and uid -> the points where the task looks, (N, 2)."""
-        traces = {}
+        traces, arrows = {}, []
         for uid, look in looks.items():
             end, beyond = self.seen(theta, look)
             star = look.masked_fill(beyond[:, None], torch.nan)
             line = torch.stack([theta.expand_as(end), end], 1)
             traces[uid] = torch.cat([line, star[:, None]], 1)
-            traces[f"{uid}-beyond"] = line.masked_fill(~beyond[:, None, None], torch.nan)
-        return traces
+            arrows.append(line.masked_fill(~beyond[:, None, None], torch.nan))
+        return traces | {"beyond": torch.cat(arrows, 1)}
 
 
 class Climb:

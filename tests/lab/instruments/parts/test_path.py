@@ -33,7 +33,7 @@ def test_a_look_beyond_the_panel_ends_in_an_arrowhead_at_its_edge():
     looks = Looks(panel, {"one": "#000000"})
     traces = drawn(panel)
     assert (traces["one"].marker.symbol, traces["one"].marker.size) == ("star", (0, 0, 15))
-    assert (traces["one-beyond"].marker.symbol, traces["one-beyond"].marker.angleref) == ("arrow", "previous")
+    assert (traces["beyond"].marker.symbol, traces["beyond"].marker.angleref) == ("arrow", "previous")
     theta = torch.tensor([1.0, 5.0]).double()
     look = torch.tensor([[3.0, 5], [-3.0, 1], [1.0, 5.0]]).double()  # within, beyond the left edge, at θ
     points = looks.at(theta, {"one": look})
@@ -42,8 +42,8 @@ def test_a_look_beyond_the_panel_ends_in_an_arrowhead_at_its_edge():
     ends = torch.tensor([[[3.0, 5], [3, 5]], [[0, 4], nan], [[1, 5], [1, 5]]]).double()
     assert torch.allclose(points["one"][:, 1:], ends, equal_nan=True)
     assert points["one"][:, 0].eq(theta).all()
-    assert points["one-beyond"].isnan().all((-2, -1)).tolist() == [True, False, True]
-    assert torch.allclose(points["one-beyond"][1], torch.stack([theta, ends[1, 0]]))
+    assert points["beyond"].isnan().all((-2, -1)).tolist() == [True, False, True]
+    assert torch.allclose(points["beyond"][1], torch.stack([theta, ends[1, 0]]))
 
 
 def test_the_curve_says_its_highest_value():
