@@ -131,11 +131,11 @@ class _View:
 
     def _names(self, things: list[Tensor], obstacles: Tensor, beyond: Tensor) -> Traces:
         """Return the names of things (N, 2) each; ``beyond`` (N,): task 1 looks out of the picture."""
-        traces: Traces = dict(self.labels.at(things, obstacles))
+        traces = self.labels.at(things, obstacles)
         inside = [f"<b>{text}</b>" for text in self.labels.texts]
         outside = [text.replace("looks here", "looks out") for text in inside]
         words = [outside if out else inside for out in beyond.tolist()]
-        return traces | {self.labels.uid: (traces[self.labels.uid], words)}
+        return {**traces, self.labels.uid: (traces[self.labels.uid], words)}
 
     def _aside(self, loss: Tensor, flat: Tensor) -> Tensor:
         """Return a short way (N, 2) across the loss step, to the side where the sum lies."""
