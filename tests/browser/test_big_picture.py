@@ -1,6 +1,7 @@
 """The large picture in a real browser: it fits, nothing overlaps, themes and tools work."""
 
 import itertools
+import math
 
 import pytest
 
@@ -132,6 +133,70 @@ def test_the_landscape_turns_to_3d_and_the_path_lies_on_it(opened):
     page.get_by_label("colour").select_option("task 1")
     page.get_by_role("button", name="3-D view").click()
     assert page.locator(".relief").count() == 0
+
+
+def test_arrow_keys_turn_the_3d_view_that_has_the_focus(opened):
+    page = opened(lab.rho_instrument("valleys", rho=0.5), (1280, 720))
+    page.get_by_role("button", name="3-D view").click()
+    page.locator(".relief canvas").wait_for()
+    view = page.get_by_role("application", name="3-D view")
+    camera = "document.querySelector('.relief')._fullLayout.scene.camera"
+    eye = f"() => ['x', 'y', 'z'].map(side => {camera}.eye[side])"
+    before, index = page.evaluate(eye), page.locator(".value").text_content()
+    view.focus()
+    for key in ("ArrowRight", "ArrowUp"):
+        page.keyboard.press(key)
+        assert harness.eventually(page, lambda old=before: page.evaluate(eye) != old)
+        after = page.evaluate(eye)
+        if key == "ArrowRight":
+            assert after[2] == pytest.approx(before[2])  # round the middle, at the same height
+            assert math.hypot(*after[:2]) == pytest.approx(math.hypot(*before[:2]))
+        else:
+            assert after[2] > before[2]
+        before = after
+    for key in ("ArrowLeft", "ArrowDown"):
+        page.keyboard.press(key)
+    for _ in range(20):
+        page.keyboard.press("ArrowDown")  # it never goes below the ground
+    assert harness.eventually(page, lambda: page.evaluate(eye)[2] < 0)
+    assert page.evaluate(eye)[2] > -0.24
+    assert page.locator(".value").text_content() == index
+    page.keyboard.press("?")
+    assert "turn the 3-D view" in page.locator(".keys").text_content()
+    page.keyboard.press("3")  # the other keys work from there too
+    assert page.locator(".relief").count() == 0
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])
+def test_full_screen_fills_the_screen(opened, size):
+    page = opened(lab.rho_instrument("valleys", rho=0.5), size)
+    page.get_by_role("slider").press("f")
+    assert harness.eventually(page, lambda: page.evaluate("() => !!document.fullscreenElement"))
+    covered = """() => {
+        const {top, bottom, width} = document.querySelector('.canvas').getBoundingClientRect();
+        return [width / innerWidth, bottom / innerHeight, top / innerHeight];
+    }"""
+    figure = "() => document.querySelector('.figure').getBoundingClientRect().bottom / innerHeight"
+    assert harness.eventually(page, lambda: page.evaluate(covered)[0] > 0.95)
+    assert harness.eventually(page, lambda: 0.95 < page.evaluate(figure) <= 1)
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_more_brings_its_panels_into_view(opened, motion):
+    page = opened(lab.rho_instrument("valleys", rho=0.5), (1130, 604))
+    page.emulate_media(reduced_motion=motion)
+    asked = []
+    page.expose_function("asked", lambda behavior: asked.append(behavior))
+    page.evaluate("""() => {
+        const scroll = Element.prototype.scrollIntoView;
+        Element.prototype.scrollIntoView = function (how) { asked(how.behavior); scroll.call(this, how); };
+    }""")
+    page.get_by_role("slider").press("m")
+    bottom = "() => document.querySelector('.figure').getBoundingClientRect().bottom - innerHeight"
+    assert harness.eventually(page, lambda: page.evaluate(bottom) <= 1)
+    assert asked == ["auto" if motion == "reduce" else "smooth"]
+    page.get_by_role("slider").press("m")
+    assert harness.eventually(page, lambda: len(asked) == 1)
 
 
 def test_a_pinned_state_stays_as_a_ghost(opened):

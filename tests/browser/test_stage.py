@@ -247,9 +247,11 @@ def test_a_page_of_its_own_needs_no_kernel_and_no_network(page, tmp_path):
         assert page.locator(".value").text_content() == f"{rho:.4g}"
         method = FLAT_DESCENTS["PCGrad, direct"]()
         shows(page, "path", path_of("triangle", start, rho, method))
-        tips = torch.stack([drawn(page, f"look-{k}")[1] for k in range(tasks)])
-        lengths = (tips - torch.tensor(start)).norm(dim=-1)
-        assert lengths.tolist() == pytest.approx([rho] * tasks, abs=1e-6)
+        stars = torch.stack([drawn(page, f"look-{k}")[2] for k in range(tasks)])
+        lengths = (stars - torch.tensor(start)).norm(dim=-1)
+        within = lengths[lengths.isfinite()].tolist()  # the others look beyond the map
+        assert within == pytest.approx([rho] * len(within), abs=1e-6)
+        assert len(within) == tasks or rho > 0.5
     page.get_by_label("method").select_option("PCGrad, decomposed")
     decomposed = FLAT_DESCENTS["PCGrad, decomposed"]  # each draws the same orders
     shows(page, "path", path_of("triangle", start, rho, decomposed()))

@@ -51,6 +51,13 @@ const until = async holds => {
 """
 
 
+# a stage with many slider positions
+LONG = """() => {
+    const values = [...Array(81).keys()].map(String), tables = [Array(4 + 81 * 4).fill(0), []];
+    window.stage = open(new Model({plotly_js: carried, values, states: [values, []], tables}));
+}"""
+
+
 @pytest.fixture
 def blank(page):
     """A page with stage.js, a model ``Model`` of a stage with two choices, and what goes wrong on it."""
@@ -109,7 +116,7 @@ def test_a_typed_point_asks_the_kernel_once_and_out_of_range_is_answered(blank):
     field, note = blank.get_by_label("start y"), blank.locator(".lock")
     for typed, at, saves, said in (
         ("2", 2, 0, ""),
-        ("9", 2, 0, "Got 9; expected a number from -2 to 2. Took 2."),
+        ("9", 2, 0, "Got 9; expected a number from −2 to 2. Took 2."),
         ("1.5", 1.5, 1, "not answered"),
     ):
         field.fill(typed)
@@ -223,6 +230,88 @@ def test_play_sweeps_the_slider_and_pauses(blank, motion, stops):
     assert 0 < result["paused"] < 80
 
 
+def test_play_has_three_speeds(blank):
+    blank.clock.install()
+    blank.evaluate(LONG)
+    blank.locator(".moving.drawn").wait_for(state="attached")
+    slider, button = blank.get_by_role("slider"), blank.locator(".tools button").nth(1)
+    tried = set()
+    for key, name, text in (
+        ("", "normal", "1×"),
+        (">", "double", "2×"),
+        (">", "double", "2×"),
+        ("<", "normal", "1×"),
+        ("<", "half", "½×"),
+        ("<", "half", "½×"),
+    ):
+        if key:
+            slider.press(key)
+            assert blank.locator(".spoken").text_content() == f"{name} speed"
+        assert button.text_content() == text
+        assert button.get_attribute("aria-label") == f"Speed of play: {name}"
+        if name in tried:
+            continue
+        tried.add(name)
+        slider.press("Home")
+        begin = blank.evaluate("performance.now()")
+        slider.press("p")
+        blank.clock.run_for(900)
+        slider.press("p")
+        passed = blank.evaluate("performance.now()") - begin  # the clock runs on between the calls
+        steps = {"half": 80 / 7200, "normal": 80 / 3600, "double": 80 / 1800}[name]  # in a millisecond
+        assert 900 * steps - 2 <= int(blank.locator(".value").text_content()) <= passed * steps + 1
+    button.dispatch_event("click")
+    assert button.text_content() == "1×"
+    blank.get_by_role("button", name="Keys").dispatch_event("click")
+    assert "Slower or faster play" in blank.locator(".keys").text_content()
+
+
+def test_a_held_key_and_quick_presses_make_one_step_to_undo(blank):
+    blank.clock.install()
+    blank.evaluate(LONG)
+    blank.locator(".moving.drawn").wait_for(state="attached")
+    slider, value = blank.get_by_role("slider"), blank.locator(".value")
+    slider.focus()
+    for wait in (400, 400, 700):  # three quick presses, then a rest
+        blank.keyboard.press("ArrowRight")
+        blank.clock.run_for(wait)
+    blank.keyboard.down("ArrowRight")
+    blank.clock.run_for(660)  # the keyboard begins to repeat late
+    for _ in range(5):
+        blank.keyboard.down("ArrowRight")
+        blank.clock.run_for(30)
+    blank.keyboard.up("ArrowRight")
+    blank.clock.run_for(700)
+    blank.keyboard.press("ArrowRight")
+    assert value.text_content() == "10"
+    for at in ("9", "3", "0", "0"):
+        blank.keyboard.press("z")
+        blank.clock.run_for(700)
+        assert value.text_content() == at
+    for at in ("3", "9", "10"):
+        blank.keyboard.press("y")
+        assert value.text_content() == at
+
+
+def test_numbers_below_zero_have_the_minus_sign_of_the_axes_and_both_can_be_typed(blank):
+    blank.evaluate(
+        "() => { window.stage = open(new Model({plotly_js: carried, values: ['-0.5', '1'], index: 0})); }"
+    )
+    blank.locator(".moving.drawn").wait_for(state="attached")
+    assert blank.locator(".value").text_content() == "−0.5"
+    assert blank.get_by_role("slider").get_attribute("aria-valuetext") == "−0.5"
+    field = blank.get_by_label("start y")
+    for typed, at in (("-1.5", -1.5), ("−1.25", -1.25)):
+        field.fill("")
+        blank.keyboard.insert_text(typed)
+        field.press("Enter")
+        assert blank.evaluate("stage.model.get('points')") == [[1, at]]
+    field.fill("-9")
+    field.press("Enter")
+    said = "Got −9; expected a number from −2 to 2. Took −2."
+    assert blank.locator(".lock").text_content() == said
+
+
 def test_a_locked_stage_keeps_its_tools_locked(blank):
     blank.evaluate(
         "() => { window.stage = open(new Model({plotly_js: carried, locked: 'Predict first.'})); }"
@@ -280,13 +369,13 @@ def test_a_choice_without_a_table_says_so_whatever_else_changes(blank):
     for name, value in (("choice", 1), ("points", [[0, 0]]), ("locked", "Predict first.")):
         blank.evaluate("([name, value]) => stage.model.set(name, value)", [name, value])
         assert blank.locator(".state").text_content() == "computing …"
-        assert blank.locator(".figure").get_attribute("aria-label") == "computing …"
+        assert blank.locator(".canvas").get_attribute("aria-label") == "computing …"
 
 
 def test_a_key_press_changes_one_live_region(blank):
     blank.evaluate("() => { window.stage = open(new Model({plotly_js: carried, locked: 'Wait.'})); }")
     live = blank.locator("output, [role=status], [aria-live]")
-    assert live.evaluate_all("nodes => nodes.map(node => node.className)") == ["state", "lock"]
+    assert live.evaluate_all("nodes => nodes.map(node => node.className)") == ["state", "spoken", "lock"]
     for axis, ends in (("x", ["-5", "5"]), ("y", ["-2", "2"])):
         field = blank.get_by_label(f"start {axis}")
         assert [field.get_attribute(end) for end in ("min", "max")] == ends

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from .errors import error_text
 
+# state -> its mark and its colour, which is seen on light and on dark pages
 LOOKS = {
-    "missing": ("…", "#444444", "#eeeeee"),
-    "keep working": ("✗", "#8a3c00", "#fbe5d8"),
-    "almost": ("◑", "#6b4e00", "#fdf0cf"),
-    "correct": ("✓", "#00573f", "#d9f2ea"),
+    "missing": ("…", "#808080"),
+    "keep working": ("✗", "#d55e00"),
+    "almost": ("◑", "#a87400"),
+    "correct": ("✓", "#009e73"),
 }
+TINT = "26"  # opacity of the ground, in hexadecimal: the letters keep the page's own colour
 
 NEARLY = (
     "your answers are right to about one part in a thousand, but not exactly. Look for a rounding, or for a "
@@ -34,8 +36,9 @@ class Feedback:
         return f"{LOOKS[self.state][0]} {self.state}: {self.message}"
 
     def _repr_html_(self) -> str:
-        mark, ink, paper = LOOKS[self.state]
-        box = f"color:{ink};background:{paper};border-left:6px solid {ink};padding:6px 10px;font-size:110%"
+        mark, color = LOOKS[self.state]
+        ink, look = "var(--jp-content-font-color1, inherit)", "padding:6px 10px;font-size:110%"
+        box = f"color:{ink};background:{color}{TINT};border-left:6px solid {color};{look}"
         return f"<div role='status' style='{box}'><b>{mark} {self.state}</b>: {escape(self.message)}</div>"
 
 

@@ -57,7 +57,8 @@ def behind_click(html: str) -> str:
     Figures in it take their size when it opens: plotly fits them to the page when the window is resized.
     """
     opening = "<details ontoggle=\"dispatchEvent(new Event('resize'))\">"
-    return f"{opening}<summary>Predict first. Then click to see the result.</summary>\n{html}\n</details>"
+    summary = "<summary>Predict first. Then open the result: click here, or press Enter.</summary>"
+    return f"{opening}{summary}\n{html}\n</details>"
 
 
 def static_picture(figure: go.Figure, own_colors: bool = False) -> str:

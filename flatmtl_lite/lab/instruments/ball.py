@@ -44,7 +44,7 @@ def ball_instrument(
     Args:
         problem: key of ``flatmtl_lite.toy.PROBLEMS``, with two tasks.
         rho: the slider begins at its position nearest to this ρ.
-        point: θ, the centre of the ball, (x, y). The learner can drag it.
+        point: θ, the centre of the ball, (x, y). The learner can drag it, or type it.
         loss: one of ``BALLS``.
         after: a prediction that the learner records before the slider moves.
 
@@ -96,7 +96,7 @@ class _View:
         self.ball, self.climb = Ball(self.plane), Climb(self.plane, "ten", FLAT)
         self.looks = Looks(self.plane, {"one": SAM})
         draw_handle(self.plane)
-        self.labels = Labels(self.plane, STEPS)
+        self.labels = Labels(self.plane, STEPS, within=True)
 
     def table(self, choice: str, point: tuple[float, float]) -> Table:
         """Return the table for a loss and a centre of the ball."""
@@ -119,7 +119,8 @@ class _View:
         one, ten = value(ends) - value(theta)
         ball = self.ball.at(theta[0], rhos, adaptive)
         # at ρ = 0 there is no step
-        shown = ends.masked_fill(rhos[:, None] < 1e-9, torch.nan)
+        seen = torch.stack([self.looks.seen(theta[0], end)[0] for end in ends])
+        shown = seen.masked_fill(rhos[:, None] < 1e-9, torch.nan)
         around = torch.cat([ball["ball"][:, ::4], visited], 1)
         traces = {
             **ball,

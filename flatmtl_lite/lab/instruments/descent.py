@@ -46,7 +46,7 @@ def descent_instrument(
     Args:
         problem: key of ``flatmtl_lite.toy.PROBLEMS``, with two tasks.
         step: the slider begins at its position nearest to this step.
-        start: the point where the descent begins, (x, y). The learner can drag it.
+        start: the point where the descent begins, (x, y). The learner can drag it, or type it.
         method: "mean" or "PCGrad".
         after: a prediction that the learner records before the slider moves.
 

@@ -39,7 +39,8 @@ def gradients_instrument(
     shows the names of its methods. The dotted line is the rim of the convex hull.
 
     Args:
-        gradients: minus the gradient, (x, y), for each of two or three tasks. The learner can drag them.
+        gradients: minus the gradient, (x, y), for each of two or three tasks. The learner can drag or type
+            them.
         turn: degrees by which the last step is turned, 0 to 360. The nearest slider position is taken.
         method: the method whose step is drawn as an arrow. It is a key of ``flatmtl_lite.AGGREGATORS`` that
             works on the Gramian.

@@ -23,7 +23,7 @@ from .parts.landscape import Landscape
 from .parts.lens import Lens
 from .parts.opening import POSITIONS, find_problem, menu, open_stage, sentences, slider
 from .parts.path import Ball, Looks, Path, draw_handle
-from .parts.picture import Picture
+from .parts.picture import Picture, Traces
 
 # Each table makes a new method, so that an aggregator with random draws begins with the same seed.
 FLAT_DESCENTS = {
@@ -51,7 +51,7 @@ def rho_instrument(
     Args:
         problem: key of ``flatmtl_lite.toy.PROBLEMS``.
         rho: the slider begins at its position nearest to this ρ.
-        start: the point where the descent begins, (x, y). The learner can drag it.
+        start: the point where the descent begins, (x, y). The learner can drag it, or type it.
         method: one of ``FLAT_DESCENTS``.
         after: a prediction that the learner records before the slider moves.
 
@@ -87,7 +87,7 @@ class _View:
         draw_handle(self.plane)
         steps = {"loss": LOSS, "flat": FLAT, "SAM": SAM}
         stars = {name if k else f"{name} looks here": c for k, (name, c) in enumerate(colors.items())}
-        self.labels = Labels(self.plane, steps | stars)
+        self.labels = Labels(self.plane, steps | stars, within=True)
 
     def table(self, choice: str, point: tuple[float, float]) -> Table:
         """Return the table for a method and a start."""
@@ -100,9 +100,10 @@ class _View:
         scale = REACH * self.plane.height / sam.norm(dim=-1).amax().clamp_min(1e-12)
         loss, flat = scale * loss, scale * (sam - loss)  # flat: what flatness adds to the step
         looks = list((theta.unsqueeze(1) + eps).unbind(1))
+        seen, beyond = zip(*(self.looks.seen(theta[0], look) for look in looks), strict=True)
         ball = self.ball.at(theta[0], rhos, method.adaptive)
         aside = self._aside(loss, flat)  # each name on its arrow's own side
-        things = [theta + loss / 2 - aside, theta + loss + flat / 2, theta + loss + flat + aside, *looks]
+        things = [theta + loss / 2 - aside, theta + loss + flat / 2, theta + loss + flat + aside, *seen]
         hidden = (rhos < 1e-9).unsqueeze(-1)  # at ρ = 0 there is neither a flat part nor a place to look
         things[1:] = [thing.masked_fill(hidden, torch.nan) for thing in things[1:]]
         around = [path[:, ::2], ball["ball"][:, ::4], along(theta, [loss, loss + flat])]
@@ -113,7 +114,7 @@ class _View:
             **self.path.at(path),
             **self.steps.at(arrows),
             **self.looks.at(theta[0], {f"look-{k}": look for k, look in enumerate(looks)}),
-            **self.labels.at(things, torch.cat(around, 1)),
+            **self._names(things, torch.cat(around, 1), beyond[0]),
             **self.cut.at(self.landscape.losses, theta[0], eps[-1], eps.norm(dim=-1)[:, 0]),
             **self.between.at(rhos, degrees),
             **self.within.at(rhos, degrees),
@@ -127,6 +128,14 @@ class _View:
             "the path ends at ({end[0]:.2f}, {end[1]:.2f}), mean loss {mean:.3f}."
         )
         return Table(traces, sentences(sentence, rho=rhos, end=path[:, -1], mean=mean, **between))
+
+    def _names(self, things: list[Tensor], obstacles: Tensor, beyond: Tensor) -> Traces:
+        """Return the names of things (N, 2) each; ``beyond`` (N,): task 1 looks out of the picture."""
+        traces = self.labels.at(things, obstacles)
+        inside = [f"<b>{text}</b>" for text in self.labels.texts]
+        outside = [text.replace("looks here", "looks out") for text in inside]
+        words = [outside if out else inside for out in beyond.tolist()]
+        return {**traces, self.labels.uid: (traces[self.labels.uid], words)}
 
     def _aside(self, loss: Tensor, flat: Tensor) -> Tensor:
         """Return a short way (N, 2) across the loss step, to the side where the sum lies."""

@@ -45,7 +45,8 @@ def rules_instrument(
     Args:
         problem: key of ``flatmtl_lite.toy.PROBLEMS``.
         rho: the slider begins at its position nearest to this ρ.
-        point: θ, (x, y): the steps are taken here and the descents begin here. The learner can drag it.
+        point: θ, (x, y): the steps are taken here and the descents begin here. The learner can drag it, or
+            type it.
         aggregate: one of ``AGGREGATES``.
         rules: rules of ``decomposition.RULES``, "direct" and "decomposed" among them.
         after: a prediction that the learner records before the slider moves.

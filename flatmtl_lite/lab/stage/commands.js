@@ -58,9 +58,10 @@ function commands(model, stage, signal) {
     const taken = model.get("points")[k]; // within bounds; the old point if the text is not a number
     const wrong = inputs.findIndex((_, axis) => !(Math.abs(to[axis] - taken[axis]) < 1e-3));
     if (wrong >= 0 && isLive()) {
-      const [low, high] = model.get("bounds")[wrong];
+      const [low, high] = model.get("bounds")[wrong].map(withMinus);
       const took = Number.isFinite(to[wrong]) ? "Took" : "Kept";
-      say(`Got ${texts[wrong] || "no number"}; expected a number from ${low} to ${high}. ${took} ${taken[wrong]}.`);
+      const [got, now] = [texts[wrong] || "no number", taken[wrong]].map(withMinus);
+      say(`Got ${got}; expected a number from ${low} to ${high}. ${took} ${now}.`);
     }
     inputs.forEach((input, axis) => (input.value = taken[axis]));
   };
@@ -92,14 +93,29 @@ function hearControls(stage, { turn, choose, type, past, pause }, listen) {
     for (const input of inputs) {
       const typed = () => (type(k), past.note());
       listen(input, "change", typed);
+      listen(input, "beforeinput", (event) => takeMinus(event));
       listen(input, "keydown", (event) => event.key === "Enter" && typed());
     }
+  for (const control of [stage.slider, stage.choice, ...stage.points.flat()]) {
+    for (const event of ["keydown", "pointerdown"]) listen(control, event, () => past.hold(true));
+    listen(control, "keyup", () => past.hold(false));
+    listen(control, "blur", past.leave);
+  }
+  for (const event of ["pointerup", "pointercancel"]) listen(window, event, () => past.hold(false));
+}
+
+// A field for numbers refuses the minus sign of the axes. Give it a hyphen in its place.
+function takeMinus(event) {
+  if (!event.data?.includes("−")) return;
+  event.preventDefault();
+  document.execCommand("insertText", false, event.data.replaceAll("−", "-"));
 }
 
 // Give every button its action, and every key its button.
 function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
   const actions = {
     play: toggle,
+    speed: () => setSpeed(stage, (stage.speed + 1) % SPEEDS.length),
     reset: () => (pause(), past.reset()),
     undo: () => (pause(), past.undo()),
     redo: () => (pause(), past.redo()),
@@ -112,6 +128,8 @@ function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
       stage.shows.more = !stage.shows.more;
       stage.more.setAttribute("aria-pressed", String(stage.shows.more));
       scaleTo(stage, drawn.arrangement);
+      const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      if (stage.shows.more) stage.rest.scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
     },
     full: () => (document.fullscreenElement ? document.exitFullscreen() : stage.root.requestFullscreen()),
     help: () => (stage.keys.hidden = !stage.keys.hidden),
@@ -129,10 +147,11 @@ function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
     if (ctrlKey || metaKey || altKey) return;
     if (key === "Escape") stage.keys.hidden ? stage.root.closest(".jp-Cell")?.focus() : (stage.keys.hidden = true);
     if (target.type === "number") return; // it needs its digits
-    const name = Object.keys(TOOLS).find((tool) => TOOLS[tool][1] === key);
+    const name = Object.keys(TOOLS).find((tool) => TOOLS[tool][1].split(" ").includes(key));
     if (!stage.tools[name] || stage.tools[name].disabled) return;
     event.preventDefault();
-    stage.tools[name].click();
+    if (name === "speed") setSpeed(stage, stage.speed + (key === ">" ? 1 : -1));
+    else stage.tools[name].click();
   });
 }
 
@@ -141,7 +160,7 @@ function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
 function leaveShortcuts({ root }) {
   const [name, value] = Object.entries(OURS)[0];
   return ({ target, ctrlKey, metaKey, shiftKey, key }) => {
-    if (!root.contains(target) || !target.matches("input, select, button")) return;
+    if (!root.contains(target) || !target.matches("input, select, button, .relief")) return;
     if (ctrlKey || metaKey || (shiftKey && key === "Enter")) target.removeAttribute(name);
     else target.setAttribute(name, value);
   };

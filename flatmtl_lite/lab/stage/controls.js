@@ -1,8 +1,9 @@
 // The controls of a stage, and the line of text under them.
 
-// name -> what it does, its key, and the path of its picture on a square of 20 units
+// name -> what it does, its key, and the path of its picture on a square of 20 units, or ""
 const TOOLS = {
   play: ["Play or pause", "p", "M5 3 L16 10 L5 17 Z"],
+  speed: ["Slower or faster play", "< >", ""],
   reset: ["Reset", "r", "M4 10 A6 6 0 1 0 7 5 M7 1.5 V5.5 H11"],
   undo: ["Undo", "z", "M8 4 L4 8 L8 12 M4 8 H12 A4 4 0 0 1 12 16 H8"],
   redo: ["Redo", "y", "M12 4 L16 8 L12 12 M16 8 H8 A4 4 0 0 0 8 16 H12"],
@@ -68,29 +69,39 @@ function build(model, el) {
   for (const [name, [text, key, path]] of Object.entries(TOOLS)) {
     if (left_out[name]) continue;
     const button = add(bar, "button", { type: "button", title: `${text} (${key})` }, { ...OURS, "aria-label": text });
+    stage.tools[name] = button;
+    if (!path) continue; // it shows a text
     const svg = button.appendChild(document.createElementNS(SVG, "svg"));
     svg.setAttribute("viewBox", "0 0 20 20");
     svg.appendChild(document.createElementNS(SVG, "path")).setAttribute("d", path);
-    stage.tools[name] = button;
   }
+  stage.spoken = add(line, "span", { className: "spoken" }, { role: "status" });
+  setSpeed(stage, 1);
+  stage.spoken.textContent = ""; // nothing has changed yet
   stage.more = stage.tools.more;
   stage.usable = () => Object.values(stage.tools).filter(({ disabled, hidden }) => !disabled && !hidden);
   stage.recipe = add(root, "code", { className: "recipe", hidden: true });
   stage.keys = add(root, "dl", { className: "keys", hidden: true });
   add(stage.keys, "p", { textContent: "These keys work while the focus is in the picture: press Tab until it is, or click into it. Esc leaves it." });
+  if (stage.points.length)
+    add(stage.keys, "p", { textContent: "A point moves with its handle in the picture, or when you type its coordinates above it." });
   const present = Object.keys(TOOLS).filter((name) => stage.tools[name]).map((name) => TOOLS[name]);
-  const moves = ["Move the slider, or go from tool to tool", "← →"];
+  const moves = ["Move the slider, go from tool to tool, or turn the 3-D view (↑ ↓ too): what has the focus", "← →"];
   for (const [text, key] of [moves, ...present]) {
     add(stage.keys, "dt", { textContent: key });
     add(stage.keys, "dd", { textContent: text });
   }
-  stage.figure = add(root, "div", { className: "figure" }, { role: "img" });
-  stage.canvas = add(stage.figure, "div", { className: "canvas" });
+  stage.figure = add(root, "div", { className: "figure" });
+  stage.canvas = add(stage.figure, "div", { className: "canvas" }, { role: "img" });
+  stage.rest = add(stage.figure, "div", { className: "rest" }); // the place of "more"
   for (const layer of ["still", "resting", "moving"]) stage[layer] = add(stage.canvas, "div", { className: layer });
   stage.lock = add(stage.figure, "p", { className: "lock" }, { role: "status" });
   stage.readout = add(stage.figure, "div", { className: "readout", hidden: true }, { "aria-hidden": "true" });
   return stage;
 }
+
+// A number as the axes write it. Code and fields for numbers need the hyphen.
+const withMinus = (number) => String(number).replace(/^-/, "−");
 
 function showState(model, stage) {
   const [index, choice, locked] = ["index", "choice", "locked"].map((name) => model.get(name));
@@ -102,17 +113,18 @@ function showState(model, stage) {
   stage.state.style.minHeight = wide === stage.wide ? `${stage.state.offsetHeight}px` : "";
   stage.wide = wide;
   if (stage.state.textContent !== text) stage.state.textContent = text;
-  stage.figure.setAttribute("aria-label", text);
+  stage.canvas.setAttribute("aria-label", text);
   stage.slider.value = index;
-  stage.value.textContent = model.get("values")[index];
-  stage.slider.setAttribute("aria-valuetext", model.get("values")[index]);
+  const value = withMinus(model.get("values")[index]);
+  stage.value.textContent = value;
+  stage.slider.setAttribute("aria-valuetext", value);
   if (stage.choice) stage.choice.selectedIndex = choice;
   for (const [k, inputs] of stage.points.entries())
     for (const [axis, input] of inputs.entries())
       if (input !== document.activeElement)
         input.value = (stage.shown?.[k] ?? model.get("points")[k])[axis]; // but not while the learner types
-  const { play, reset, undo, redo } = stage.tools;
-  for (const control of [stage.slider, stage.choice, ...stage.points.flat(), play, reset, undo, redo])
+  const { play, speed, reset, undo, redo } = stage.tools;
+  for (const control of [stage.slider, stage.choice, ...stage.points.flat(), play, speed, reset, undo, redo])
     if (control) control.disabled = !!locked;
   keepOneStop(stage);
   stage.lock.textContent = locked || stage.note || "";

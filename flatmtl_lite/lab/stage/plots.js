@@ -3,14 +3,18 @@
 // Split a figure into three plots, one in front of the other. When one trace of a plot moves, plotly computes
 // all of its traces again, and contours are slow. `still` has the axes, titles and the traces without a uid;
 // `resting` and `moving` have the traces that the table calls so. `places` gives the place of each trace of
-// the figure in its plot.
+// the figure in its plot. A trace that nobody sees is in none, since each costs time per frame.
 function layers({ data, layout }, resting, moving) {
   const clear = { ...structuredClone(layout), annotations: [], shapes: [] };
   Object.assign(clear, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" });
   Object.assign(clear, { font: layout.template?.layout?.font, template: undefined }); // a template costs time per frame
   for (const name of Object.keys(clear)) if (/^[xy]axis/.test(name)) clear[name].visible = false;
   const places = new Map();
-  const pick = (traces) => traces.map(([trace], place) => (places.set(trace, place), data[trace]));
+  const pick = (traces) =>
+    traces
+      .map(([trace]) => trace)
+      .filter((trace) => data[trace].visible !== false)
+      .map((trace, place) => (places.set(trace, place), data[trace]));
   return {
     still: { data: data.filter((trace) => !trace.uid), layout },
     resting: { data: pick(resting), layout: clear },
@@ -40,15 +44,33 @@ function points(numbers, traces, at) {
   });
 }
 
+// Move the names among new points of traces towards their things, in place. Their distance in pixels is meant for
+// the arrangement with the fewest pixels, see draw_names in labels.py.
+function keepNear(plot, traces, data) {
+  for (const [k, { meta, xaxis = "x", yaxis = "y" }] of traces.entries()) {
+    if (!meta?.things) continue;
+    const things = data[traces.findIndex(({ uid }) => uid === meta.things)];
+    for (const [side, name] of [xaxis, yaxis].entries()) {
+      const { type, range, _length } = plot._fullLayout[name.replace(/^[xy]/, "$&axis")];
+      const share = (meta.unit[side] * Math.abs(range[1] - range[0])) / _length;
+      const [paper, plain] = type === "log" ? [Math.log10, (power) => 10 ** power] : [Number, Number];
+      const from = things["xy"[side]];
+      data[k]["xy"[side]] = data[k]["xy"[side]].map((at, j) => plain(paper(from[j]) + share * (paper(at) - paper(from[j]))));
+    }
+  }
+}
+
 // The arrangement of the panels that suits the window, and the scale at which it fills it: the first that
-// needs no small print, else the one with the largest print.
+// needs no small print, or another of its width that covers more; else the one with the largest print.
 function arrange(stage, arrangements) {
   const scroll = stage.root.closest(".jp-WindowedPanel-outer");
   const room = document.fullscreenElement ? innerHeight : (scroll?.clientHeight ?? innerHeight);
   const above = stage.figure.getBoundingClientRect().top - stage.root.getBoundingClientRect().top;
   const [width, height] = [stage.figure.clientWidth, Math.max(room - above - 20, 200)];
   const fits = arrangements.map((a) => ({ ...a, scale: Math.min(width / a.width, height / a.fold) }));
-  return fits.find(({ scale }) => scale >= 0.8) ?? fits.reduce((a, b) => (b.scale > a.scale ? b : a));
+  const first = fits.find(({ scale }) => scale >= 0.8);
+  const size = ({ scale, fold }) => (first ? scale * scale * fold : scale);
+  return fits.filter((a) => !first || a.width === first.width).reduce((a, b) => (size(b) > size(a) ? b : a));
 }
 
 // Give the canvas its scale, and the figure its height: the fold, or all of it with "more".
@@ -58,6 +80,7 @@ function scaleTo(stage, { width, fold, layout, scale }) {
   const left = Math.max(0, (stage.figure.clientWidth - scale * width) / 2);
   style.transform = `translate(${left}px, 0) scale(${scale})`;
   stage.figure.style.height = `${Math.round(scale * (stage.shows.more ? layout.height : fold))}px`;
+  stage.rest.style.top = `${Math.round(scale * fold)}px`;
   Object.assign(stage, { scale, left, tall: layout.height, fold });
   if (stage.more) stage.more.hidden = layout.height === fold;
 }
@@ -85,7 +108,7 @@ async function draw(model, stage, signal) {
     const arrangement = arrange(stage, arrangements);
     Object.assign(state, { arrangements, arrangement });
     const { still, resting, moving, places } = layers(figure, model.get("resting"), model.get("moving"));
-    state.places = places;
+    Object.assign(state, { places, traces: figure.data });
     stage.grounds = still.data.filter(({ meta }) => meta?.view).map(gridOf);
     scaleTo(stage, arrangement);
     for (const [k, { data, layout }] of [still, resting, moving].entries()) {

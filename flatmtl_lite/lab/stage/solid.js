@@ -1,4 +1,7 @@
-// The landscape in 3-D, with the path on it. It lies over the large panel and is turned with the mouse.
+// The landscape in 3-D, with the path on it. It lies over the large panel and is turned with the mouse, or with
+// the arrow keys.
+
+const TURN = 8; // degrees for a press of a key
 
 const solids = ({ resting, moving }) =>
   [...resting.data, ...moving.data].filter(({ uid, meta, xaxis = "x" }) => uid && meta?.solid && xaxis === "x"); // no ghost
@@ -35,11 +38,35 @@ function names(stage, traces) {
 
 const groundOf = (stage) => stage.grounds.find(({ meta }) => meta.view === stage.view.value);
 
+// A place for the view that takes the focus and the arrow keys.
+function openRelief(stage, Plotly) {
+  const label = "3-D view: the arrow keys turn it";
+  const relief = add(stage.figure, "div", { className: "relief", tabIndex: 0 }, { ...OURS, role: "application", "aria-label": label });
+  const ways = { ArrowLeft: [-TURN, 0], ArrowRight: [TURN, 0], ArrowUp: [0, TURN], ArrowDown: [0, -TURN] };
+  relief.addEventListener("keydown", (event) => {
+    if (!ways[event.key] || event.target !== relief || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    Plotly.relayout(relief, { "scene.camera.eye": turned(relief._fullLayout.scene.camera, ...ways[event.key]) });
+  });
+  return relief;
+}
+
+// Where the camera stands after it went round its centre, and up or down, by some degrees.
+function turned({ eye, center }, around, up) {
+  const [x, y, z] = ["x", "y", "z"].map((side) => eye[side] - center[side]);
+  const radians = Math.PI / 180;
+  const angle = Math.atan2(y, x) + around * radians;
+  const height = Math.min(Math.max(Math.atan2(z, Math.hypot(x, y)) + up * radians, 5 * radians), 85 * radians);
+  const [far, flat] = [Math.hypot(x, y, z), Math.hypot(x, y, z) * Math.cos(height)];
+  const [dx, dy, dz] = [flat * Math.cos(angle), flat * Math.sin(angle), far * Math.sin(height)];
+  return { x: center.x + dx, y: center.y + dy, z: center.z + dz };
+}
+
 async function showSolid(stage, { Plotly }) {
   const ground = groundOf(stage);
   const { x, y, z, colorscale, zmin, zmax } = ground;
   const [across, up] = bySide(stage.still);
-  stage.relief ??= add(stage.figure, "div", { className: "relief" });
+  stage.relief ??= openRelief(stage, Plotly);
   const [width, height] = [stage.scale * (across._offset + across._length), stage.scale * stage.fold];
   const box = { left: stage.left, top: 0, width, height };
   for (const [name, value] of Object.entries(box)) stage.relief.style[name] = `${value}px`;

@@ -79,7 +79,9 @@ function animated(model, stage, drawn, signal) {
     const animate = (plot, traces, data) => {
       if (!traces.length) return Promise.resolve();
       traces.forEach(([trace], k) => texts[trace] && (data[k].text = texts[trace][index]));
-      const frame = { data, traces: traces.map(([trace]) => places.get(trace)) };
+      keepNear(plot, traces.map(([trace]) => drawn.traces[trace]), data);
+      const seen = (_, k) => places.has(traces[k][0]);
+      const frame = { data: data.filter(seen), traces: traces.filter(seen).map(([trace]) => places.get(trace)) };
       return Plotly.animate(plot, frame, AT_ONCE).catch(() => {}); // a later frame replaced it
     };
     const [resting, moving] = [model.get("resting"), model.get("moving")];
@@ -136,7 +138,7 @@ function keepFitting(stage, drawn, show, signal) {
   const fit = () => {
     if (!stage.figure.clientWidth) return;
     const wanted = arrange(stage, drawn.arrangements);
-    const same = wanted.width === drawn.arrangement.width;
+    const same = wanted.width === drawn.arrangement.width && wanted.fold === drawn.arrangement.fold;
     drawn.arrangement = wanted;
     scaleTo(stage, wanted);
     if (!same) painting = paint();

@@ -10,7 +10,7 @@ import traitlets
 
 from ..figures import drawing
 from ..figures.display import static_picture
-from .table import Table, pack, unpack
+from .table import Table, keep_near, pack, unpack, with_minus
 
 HERE = Path(__file__).parent
 Packed = tuple[bytes, list[str], dict[str, list]]  # the table's bytes, its states and its texts
@@ -174,6 +174,7 @@ class Stage(drawing.NeedsPlotly):
         block = self.tables[self.choice]
         for trace, points in unpack(block, self.resting, self.moving, len(self.values), self.index):
             figure.data[trace].update(x=points[0], y=points[1])
+        keep_near(figure)
         for trace, texts in self.texts[self.choice].items():
             figure.data[int(trace)].update(text=texts[self.index])
         return figure
@@ -228,8 +229,11 @@ class Stage(drawing.NeedsPlotly):
         table = self._compute(self.choices[choice], *map(tuple, self.points))
         handles = {f"point-{k}": [[point]] for k, point in enumerate(self.points)}
         block, self._resting, self._moving = pack(table, handles, self._traces, len(self.values))
-        texts = {str(self._traces[uid]): rows for uid, rows in table.texts.items()}
-        return block, list(table.states), texts
+        texts = {
+            str(self._traces[uid]): [[with_minus(text) for text in row] for row in rows]
+            for uid, rows in table.texts.items()
+        }
+        return block, [with_minus(state) for state in table.states], texts
 
     def _keep(self, computed: Mapping[int, Packed], forget: bool = False) -> None:
         """Send computed tables in one message; ``forget`` drops all other tables."""

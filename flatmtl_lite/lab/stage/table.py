@@ -1,9 +1,11 @@
 """The table of a stage: the points and the text of every slider position, and the bytes for the page."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -85,3 +87,26 @@ def unpack(
         for place, n in layout:
             yield place, part[start : start + 2 * n].reshape(2, n)
             start += 2 * n
+
+
+def with_minus(text: str) -> str:
+    """Write negative numbers with the minus sign that the axes have."""
+    return re.sub(r"(?<![\w.-])-(?=\.?\d)", "−", text)
+
+
+def keep_near(figure: go.Figure) -> None:
+    """Move the names of a figure towards their things, see ``keepNear`` in ``plots.js``."""
+    by_uid = {trace.uid: trace for trace in figure.data}
+    for trace in figure.data:
+        if "things" not in (trace.meta or {}):
+            continue
+        things = by_uid[trace.meta["things"]]
+        for k, side in enumerate("xy"):
+            axis = figure.layout[(trace[f"{side}axis"] or side).replace(side, f"{side}axis")]
+            size = figure.layout["width" if side == "x" else "height"] * (axis.domain[1] - axis.domain[0])
+            share = trace.meta["unit"][k] * abs(axis.range[1] - axis.range[0]) / size
+            paper, plain = (
+                (np.log10, lambda power: 10**power) if axis.type == "log" else (np.asarray, np.asarray)
+            )
+            start, end = paper(things[side]), paper(trace[side])
+            trace[side] = plain(start + share * (end - start))

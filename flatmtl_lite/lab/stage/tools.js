@@ -1,6 +1,8 @@
 // What a lecturer reaches for: play, undo, pin, save, full screen, and a key for each.
 
-const SWEEP = 3600; // milliseconds from the first slider position to the last
+const SWEEP = 3600; // milliseconds from the first slider position to the last, at normal speed
+const SPEEDS = [["half", "½×", 0.5], ["normal", "1×", 1], ["double", "2×", 2]];
+const REST = 500; // milliseconds after which the next change is another step to undo
 
 // Sweep the slider to its end, or pause. With reduced motion it goes on in eight steps.
 function player(model, stage, turn, rested) {
@@ -16,12 +18,13 @@ function player(model, stage, turn, rested) {
     const last = model.get("values").length - 1;
     const steps = matchMedia("(prefers-reduced-motion: reduce)").matches ? 8 : last;
     if (model.get("index") === last) turn(0);
-    const from = model.get("index") / last;
-    const begin = performance.now();
+    let share = model.get("index") / last;
+    let before = performance.now();
     stage.tools.play.setAttribute("aria-pressed", "true");
     const next = (now) => {
       // the first frame may have begun before the press
-      const share = Math.min(1, from + Math.max(0, now - begin) / SWEEP);
+      share = Math.min(1, share + (SPEEDS[stage.speed][2] * Math.max(0, now - before)) / SWEEP);
+      before = now;
       const index = Math.round((Math.floor(share * steps) / steps) * last);
       if (index !== model.get("index")) turn(index);
       if (share < 1) frame = requestAnimationFrame(next);
@@ -32,13 +35,30 @@ function player(model, stage, turn, rested) {
   return { pause, toggle: () => (frame === undefined ? play() : pause()) };
 }
 
-// Remember what the learner set, a moment after it comes to rest.
+// Say how fast "play" is: on its button, and to a screen reader.
+function setSpeed(stage, speed) {
+  if (!SPEEDS[speed]) return;
+  stage.speed = speed;
+  const [name, text] = SPEEDS[speed];
+  const { speed: button } = stage.tools;
+  button.textContent = text;
+  button.setAttribute("aria-label", `Speed of play: ${name}`);
+  stage.spoken.textContent = `${name} speed`;
+}
+
+// Remember what the learner set once it has rested for a moment. A key or a handle that is held makes one step,
+// however long, and so do presses that follow quickly. Another control makes another step.
 function recorder(model, restore) {
   const names = ["index", "choice", "points"];
   const now = () => JSON.stringify(names.map((name) => model.get(name)));
   const past = [now()];
   const future = [];
   let resting;
+  let held = false;
+  const note = () => {
+    clearTimeout(resting);
+    if (!held) resting = setTimeout(settle, REST);
+  };
   const settle = () => {
     clearTimeout(resting);
     if (now() === past.at(-1)) return;
@@ -47,9 +67,14 @@ function recorder(model, restore) {
   };
   const go = (state) => restore(Object.fromEntries(names.map((name, k) => [name, JSON.parse(state)[k]])));
   return {
-    note: () => {
-      clearTimeout(resting);
-      resting = setTimeout(settle, 300);
+    note,
+    hold: (holds) => {
+      held = holds;
+      note();
+    },
+    leave: () => {
+      held = false;
+      settle();
     },
     undo: () => {
       settle();

@@ -5,13 +5,29 @@ import torch
 
 from flatmtl_lite.lab import checks
 from flatmtl_lite.lab.checks import Feedback
-from flatmtl_lite.lab.checks.exercise import NEARLY
+from flatmtl_lite.lab.checks.exercise import LOOKS, NEARLY, TINT
+from tests.lab.figures.test_style import contrast
 
 
 def test_keep_working_shows_the_first_case_that_differs():
     feedback = checks.perturbation(lambda g, rho: 2 * g)
     text = "for g = [3.0, 4.0], rho = 0.05 your function gives [6.0, 8.0], expected [0.03, 0.04]"
     assert text in feedback.message
+
+
+@pytest.mark.parametrize("state", LOOKS)
+def test_feedback_stands_out_on_light_and_dark_pages(state):
+    box = Feedback(state, "words")._repr_html_()
+    color = LOOKS[state][1]
+    assert f"color:var(--jp-content-font-color1, inherit);background:{color}{TINT};" in box
+    share = int(TINT, 16) / 255
+    for ink, paper in (("#212121", "#ffffff"), ("#ffffff", "#111111")):  # JupyterLab's, light and dark
+        mixed = (
+            round(share * int(color[k : k + 2], 16) + (1 - share) * int(paper[k : k + 2], 16))
+            for k in (1, 3, 5)
+        )
+        assert contrast(ink, "#" + "".join(f"{part:02x}" for part in mixed)) >= 4.5
+        assert contrast(color, paper) >= 3
 
 
 def test_an_answer_cannot_spoil_the_cases():

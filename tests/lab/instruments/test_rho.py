@@ -30,9 +30,10 @@ def test_the_rho_instrument_shows_the_core(problem, method):
     assert torch.allclose(shown(stage, "loss")[1], shown(stage, "flat")[0], atol=1e-9)  # head to tail ...
     assert torch.allclose(shown(stage, "flat")[1], shown(stage, "sam")[1], atol=1e-9)  # ... they make the sum
     for k in range(landscape.tasks):
-        look = shown(stage, f"look-{k}")[1] - theta
+        look = shown(stage, f"look-{k}")[2] - theta
         measure = theta.abs() if "adaptive" in method else torch.ones(2)
-        assert (look / measure).norm().item() == pytest.approx(rho, abs=1e-9)
+        if look.isfinite().all() or problem == "triangle":  # within the map
+            assert (look / measure).norm().item() == pytest.approx(rho, abs=1e-9)
         loss, flat, sam = (shown(stage, f"task-{k + 1}-{part}") for part in ("loss", "flat", "sam"))
         assert torch.allclose(loss[1], flat[0], atol=1e-9)
         assert torch.allclose(flat[1], sam[1], atol=1e-9)
@@ -59,3 +60,24 @@ def test_a_random_aggregator_shows_the_same_picture_again():
     first = lab.rho_instrument("triangle", method="PCGrad, decomposed")
     second = lab.rho_instrument("triangle", method="PCGrad, decomposed")
     assert first.tables[4] == second.tables[4]
+
+
+def test_a_look_beyond_the_map_says_so():
+    stage = lab.rho_instrument("valleys", rho=0.5, start=(-2.0, 1.8))
+    left, top = stage.bounds[0][0], stage.bounds[1][1]
+    for k in range(2):
+        theta, end, star = shown(stage, f"look-{k}")
+        assert star.isnan().all()
+        assert end[0] == pytest.approx(left) or end[1] == pytest.approx(top)
+        assert torch.equal(shown(stage, "beyond")[2 * k : 2 * k + 2], torch.stack([theta, end]))
+    names = next(trace for trace in stage.drawn().data if trace.uid == "labels")
+    assert "<b>task 1 looks out</b>" in names.text
+    assert shown(stage, "labels")[3].isfinite().all()
+    beyond, stars = shown(stage, "cut-beyond"), shown(stage, "cut-stars")
+    high = stage.drawn().layout.yaxis4.range[1]
+    assert (beyond[:, 1].isfinite() == (stars[:, 1] > high)).all()
+    assert beyond.isfinite().any()
+    stage.points = [list(PROBLEMS["valleys"].starts[0])]
+    names = next(trace for trace in stage.drawn().data if trace.uid == "labels")
+    assert "<b>task 1 looks here</b>" in names.text
+    assert shown(stage, "cut-beyond").isnan().all()

@@ -12,6 +12,7 @@ import torch
 from plotly.offline import get_plotlyjs
 
 from flatmtl_lite.lab import Stage, Table, page
+from flatmtl_lite.lab.stage.table import keep_near, with_minus
 
 VALUES = ["0", "0.5", "1"]
 
@@ -243,3 +244,23 @@ def test_a_page_carries_everything(stage):
     assert model["live"] is False
     assert (model["locked"], model["recipe"]) == ("", "")
     assert all(model["tables"])
+
+
+def test_a_number_below_zero_has_the_minus_sign_of_the_axes(stage):
+    stage.points = [[-1, 1]]
+    assert stage.state == "near 0 from −1"
+    assert "(-1.0, 1.0)" in stage.call  # code has the hyphen
+    words = ["(-0.5, -2) and -.5", "1e-05, F-3, 2026-11-22, one-step"]
+    assert list(map(with_minus, words)) == ["(−0.5, −2) and −.5", words[1]]
+
+
+def test_names_keep_their_distance_in_pixels_from_their_things():
+    """A name stands a tenth of the panel away in an arrangement of 100 pixels; the figure has 400 by 200."""
+    layout = dict(width=400, height=200, xaxis_range=[-5, 5], yaxis=dict(type="log", range=[-1, 1]))
+    figure = go.Figure(layout=layout)
+    figure.update_layout(xaxis_domain=[0, 1], yaxis_domain=[0, 1])
+    figure.add_scatter(uid="names", x=[1, np.nan], y=[10**0.2, 1], meta=dict(things="things", unit=(10, 50)))
+    figure.add_scatter(uid="things", x=[0, 0], y=[1, 1])
+    keep_near(figure)
+    assert figure.data[0].x == pytest.approx([0.25, np.nan], nan_ok=True)
+    assert figure.data[0].y == pytest.approx([10**0.1, 1])

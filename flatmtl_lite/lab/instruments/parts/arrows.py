@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...figures.arrows import arrow
 from ...figures.style import BLACK, GREY, INK, WHITE
-from .labels import APART, place
+from .labels import APART, draw_names, place
 from .picture import Panel, Traces
 from .points import pairs
 from .weighing import METHODS
@@ -80,7 +80,7 @@ class Directions:
         panel.draw(go.Scatter(uid="others", mode="markers", marker=dots, meta=names))
         self.arrow = Arrows(panel, {"direction": BLACK})
         colors = [*things.values(), BLACK, *[INK] * (len(METHODS) - 1), *late.values()]
-        panel.text("names", [""] * len(colors), colors)
+        draw_names(panel, "names", [""] * len(colors), colors)
 
     def at(self, chosen: int, steps: Tensor, things: Sequence[Tensor], obstacles: Tensor) -> Traces:
         """Return the points and names.
@@ -100,7 +100,7 @@ class Directions:
         obstacles = torch.cat([obstacles.expand(len(origin), -1, 2), along(origin, [steps[chosen]])], 1)
         centres = place(self.panel, anchors, names, obstacles, APART, needed)
         bold = [f"<b>{name}</b>" if k < needed else name for k, name in enumerate(names)]
-        traces: Traces = {"names": (centres, [bold] * len(centres))}
+        traces: Traces = {"names": (centres, [bold] * len(centres)), "names-things": anchors}
         return traces | arrow | {"others": steps.transpose(0, 1)}
 
 

@@ -13,7 +13,7 @@ from .weighing import METHODS
 CHOSEN = "rgba(230, 159, 0, 0.25)"
 LARGEST, NUMBERS = 1.7, 2.9  # the longest bar, and where the number of a longer one ends
 LENGTHS = 2.4  # where the lengths of the steps end, in the unit of the cosines
-LEFT = -2.3  # where the names of the methods begin, in the unit of the weights
+LEFT, NAMES = -2.9, -0.15  # room for the names of the methods, and where they end, in the unit of the weights
 ROWS = torch.arange(len(METHODS), dtype=torch.float64)
 
 
@@ -40,17 +40,17 @@ class Rows(Panel):
 
 
 class Weights(Rows):
-    """The weights of every method, one bar per task; the names of the methods stand at the left.
+    """The weights of every method, one bar per task, with the names of the methods before them.
 
     A longer bar is cut, and its row says the largest weight.
     """
 
     def __init__(self, tasks: int):
-        x = dict(range=[LEFT, NUMBERS], tickvals=[0, 0.5, 1, 1.5])
+        x = dict(range=[LEFT, NUMBERS], tickvals=[0, 1])
         super().__init__("weights", "weights of the tasks", x)
         for k in range(tasks):
             self.line(f"weights-{k}", TASKS[k], 10 if tasks == 2 else 7)
-        self.text("weights-names", METHODS, INK, textposition="middle right")
+        self.text("weights-names", METHODS, INK, textposition="middle left")
         self.text("weights-cut", [""] * len(METHODS), INK, textposition="middle left")
 
     def at(self, chosen: int, weights: Tensor) -> Traces:
@@ -65,7 +65,7 @@ class Weights(Rows):
             [f"<b>… {w:.1f}</b>" if w > LARGEST else "" for w in most] for most in weights.amax(-1).T.tolist()
         ]
         numbers = pairs(NUMBERS, ROWS).expand(positions, -1, 2)
-        names_at = pairs(LEFT, ROWS)[None]
+        names_at = pairs(NAMES, ROWS)[None]
         return traces | {"weights-names": (names_at, [names] * positions), "weights-cut": (numbers, cut)}
 
 

@@ -16,6 +16,8 @@ BALL = "rgba(204, 121, 167, 0.18)"
 class Cut(Panel):
     """The losses along ε: downhill at the left, uphill at the right, the ball shaded.
 
+    A triangle at the upper edge stands for a star that lies higher.
+
     Args:
         colors: name of a loss -> its colour.
         reach: the largest distance from θ.
@@ -34,6 +36,7 @@ class Cut(Panel):
         for k, color in enumerate(colors.values()):
             self.line(f"cut-rise-{k}", color, 2.5, "dot")
         self.dots("cut-stars", list(colors.values()), "star", size=14)
+        self.dots("cut-beyond", list(colors.values()), "triangle-up", size=13)
         self.head = Title(self, "cut-title")
 
     def at(
@@ -53,9 +56,11 @@ class Cut(Panel):
         curves, ends = (value(theta + places[:, None, None] * unit) for places in (along, distances))
         here = value(theta.expand(1, *uphill.shape)).expand_as(ends)
         stars, feet = pairs(distances[:, None], ends), pairs(distances[:, None], here)
+        top = pairs(distances[:, None], high - 0.08 * (high - low)).expand_as(stars)
+        higher = top.masked_fill((ends <= high).unsqueeze(-1), torch.nan)
         edges = distances[:, None] * torch.tensor([-1, -1, 1, 1, -1])
         heights = torch.tensor([low, high, high, low, low], dtype=theta.dtype)
-        traces: Traces = {"cut-ball": pairs(edges, heights), "cut-stars": stars}
+        traces: Traces = {"cut-ball": pairs(edges, heights), "cut-stars": stars, "cut-beyond": higher}
         for k in range(len(self.colors)):
             traces[f"cut-{k}"] = pairs(along, curves[:, k])[None]
             traces[f"cut-rise-{k}"] = torch.stack([feet[:, k], stars[:, k]], 1)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
@@ -30,16 +31,35 @@ class Labels:
         colors: text -> colour.
         uid: of the trace.
         apart: pixels between a thing and its label.
+        within: True leaves out a label that has no room within the panel.
     """
 
-    def __init__(self, panel: Panel, colors: Mapping[str, str], uid: str = "labels", apart: float = APART):
-        self.panel, self.texts, self.uid, self.apart = panel, list(colors), uid, apart
-        panel.text(uid, [f"<b>{label}</b>" for label in colors], list(colors.values()))
+    def __init__(
+        self,
+        panel: Panel,
+        colors: Mapping[str, str],
+        uid: str = "labels",
+        apart: float = APART,
+        within: bool = False,
+    ):
+        self.panel, self.texts, self.uid, self.apart, self.within = panel, list(colors), uid, apart, within
+        draw_names(panel, uid, [f"<b>{label}</b>" for label in colors], list(colors.values()))
 
     def at(self, things: Sequence[Tensor], obstacles: Tensor) -> dict[str, Tensor]:
-        """Return the places for the labels of ``things`` (N, 2) each; see :func:`place`."""
+        """Return the places for the labels of ``things`` (N, 2) each, and the things; see :func:`place`."""
         anchors, n = torch.stack(torch.broadcast_tensors(*things), 1), len(things)
-        return {self.uid: place(self.panel, anchors, self.texts, obstacles, self.apart, n)}
+        centres = place(self.panel, anchors, self.texts, obstacles, self.apart, n, self.within)
+        return {self.uid: centres, f"{self.uid}-things": anchors}
+
+
+def draw_names(panel: Panel, uid: str, texts: Sequence[str], colors: Sequence[str]) -> None:
+    """Write names that keep their distance from their things in pixels.
+
+    Their places hold for the arrangement with the fewest pixels. In a larger one the stage moves each name
+    towards its thing, a point of the trace "uid-things" that nobody sees.
+    """
+    panel.text(uid, texts, colors, meta=dict(things=f"{uid}-things"))
+    panel.draw(go.Scatter(uid=f"{uid}-things", visible=False))
 
 
 class Title:
@@ -59,40 +79,55 @@ class Title:
 
 
 def place(
-    panel: Panel, anchors: Tensor, texts: list[str], obstacles: Tensor, apart: float, needed: int
+    panel: Panel,
+    anchors: Tensor,
+    texts: list[str],
+    obstacles: Tensor,
+    apart: float,
+    needed: int,
+    within: bool = False,
 ) -> Tensor:
     """Return the centres (N, n, 2) of n labels for things at ``anchors`` (N, n, 2), NaN where there is none.
 
     Each label takes the side of its thing where it covers least: other labels, other things, the points of
-    ``obstacles`` (N or 1, m, 2) and the edge of the panel. It stays on the side that it had at the slider's
-    last position as long as that costs little, so that it does not jump. A thing outside the panel has no
-    label. The first ``needed`` labels always have a place, the others only where there is room.
+    ``obstacles`` (N or 1, m, 2) and the edge of the panel, in the largest arrangement as in the smallest. It
+    rarely changes sides as the slider moves, so that it does not jump. A thing outside the panel has no
+    label. The first ``needed`` labels always have a place, unless that must lie ``within`` the panel; the
+    others have one only where there is room.
     """
-    unit = np.array(panel.unit)
-    low, high = np.sort([panel.x["range"], panel.y["range"]], -1).T * unit
+    N, n, _ = anchors.shape
+    units = np.repeat([[panel.unit], [panel.largest_unit]], N, 0)  # (2 N, 1, 2): every position in both
+    low, high = (np.sort([panel.x["range"], panel.y["range"]], -1)[:, k] * units for k in (0, 1))
 
     def pixels(points: Tensor) -> np.ndarray:
-        return panel.paper(points.double()).numpy() * unit
+        return np.tile(panel.paper(points.double()).expand(N, -1, 2).numpy(), (2, 1, 1)) * units
 
     things, fixed = pixels(anchors), pixels(torch.tensor(panel.fixed, dtype=torch.float64).reshape(1, -1, 2))
     things[((things < low) | (things > high)).any(-1)] = np.nan  # out of sight: it has no label
-    N, n, _ = things.shape
-    dots = np.concatenate([things, pixels(obstacles.expand(N, -1, 2))], 1)
-    centres, halves = np.full((N, n, 2), np.nan), np.array([_half(label) for label in texts])
+    things = np.clip(
+        things, low + (LINE + 1) / 2, high - (LINE + 1) / 2
+    )  # at the edge there is room beside it
+    dots = np.concatenate([things, pixels(obstacles)], 1)
+    centres, halves = np.full((2 * N, n, 2), np.nan), np.array([_half(label) for label in texts])
     for k, half in enumerate(halves):
-        around = things[:, k, None] + np.sign(STEPS) * (half + apart + LINE * (abs(STEPS) > 1))  # (N, 5, 2)
+        around = things[:, k, None] + np.sign(STEPS) * (half + apart + LINE * (abs(STEPS) > 1))  # (2 N, 5, 2)
         cost = _covered(around, dots, half + 3) + np.arange(len(ROWS)) / 20 + FAR * FARTHER
         cost += 10 * _covered(around, fixed, half + 10)
         cost += 120 * _covered(around, centres[:, :k], half + halves[:k])
-        beyond = ((around - half < low) | (around + half > high)).astype(int)
-        cost += 80 * (beyond[:, COLUMNS, 0] + beyond[:, ROWS, 1])
+        across, up = ((around - half < low) | (around + half > high)).astype(int).transpose(2, 0, 1)
+        beyond = across[:, COLUMNS] + up[:, ROWS]
+        cost += 80 * beyond
         if k >= needed:
             cost += 3 * _covered(around, things, half + CLOSE) + MOST * FARTHER
-        sides = _steady(cost)
-        centres[:, k] = np.stack([around[range(N), COLUMNS[sides], 0], around[range(N), ROWS[sides], 1]], -1)
+        worse = cost.reshape(2, N, -1).max(0)
+        sides = _steady(worse)
+        rows, both = range(2 * N), sides * 2
+        centres[:, k] = np.stack([around[rows, COLUMNS[both], 0], around[rows, ROWS[both], 1]], -1)
+        if within:
+            centres[np.tile(beyond.reshape(2, N, -1).max(0)[range(N), sides] > 0, 2), k] = np.nan
         if k >= needed:
-            centres[~_lasting(cost[range(N), sides] <= MOST), k] = np.nan
-    return panel.data(torch.from_numpy(centres / unit))
+            centres[np.tile(~_lasting(worse[range(N), sides] <= MOST), 2), k] = np.nan
+    return panel.data(torch.from_numpy((centres / units)[:N]))
 
 
 def _covered(places: np.ndarray, dots: np.ndarray, near: np.ndarray) -> np.ndarray:
@@ -123,12 +158,16 @@ def _half(label: str) -> np.ndarray:
 
 
 def _steady(cost: np.ndarray) -> list[int]:
-    """Return the cheapest side at each position (N, 16), but change sides only where that saves enough."""
-    sides: list[int] = []
-    for row, best in zip(cost.tolist(), cost.argmin(1).tolist(), strict=True):
-        stays = sides and row[sides[-1]] < row[best] + SAVED
-        sides.append(sides[-1] if stays else best)
-    return sides
+    """Return the sides (N,) that cost least, (N, 16), where each change of sides costs ``SAVED``."""
+    best, came = cost[0], []
+    for row in cost[1:]:
+        changes = best.min() + SAVED < best
+        came.append(np.where(changes, best.argmin(), np.arange(len(best))))
+        best = np.minimum(best, best.min() + SAVED) + row
+    sides = [int(best.argmin())]
+    for before in came[::-1]:
+        sides.append(int(before[sides[-1]]))
+    return sides[::-1]
 
 
 def last_seen(lines: Tensor, panel: Panel) -> Tensor:

@@ -9,6 +9,7 @@ from ...figures.style import PARTS, WHITE
 from .arrows import Arrows, along
 from .labels import Labels, Title
 from .picture import Panel, Traces
+from .points import seen_part
 
 RIM = 0.3  # free share of the frame round the steps, for arrowheads and names
 # size of the enlarged flat step, and of the enlarged tips of several steps, as a share of the frame
@@ -79,7 +80,7 @@ class Lens(Magnifier):
         tails, tips = corners[:, [0, 0, 1]], corners[:, [2, 1, 2]]  # of the sum, loss and flat
         ways = zip(NAMES, tails.unbind(1), (tips - tails).unbind(1), strict=True)
         arrows = self.arrows.at({f"{self.uid}-{part}": (tail, way) for part, tail, way in ways})
-        tails, tips = (ends.clamp(-self.edge, self.edge) for ends in (tails, tips))
+        tails, tips = seen_part(tails, tips, -self.edge, self.edge)
         middles = (tails + tips) / 2
         middles[size[:, 0] < 1e-9, ::2] = torch.nan  # the sum is the loss step
         shares = torch.linspace(0, 1, 24, dtype=loss.dtype)[:, None]

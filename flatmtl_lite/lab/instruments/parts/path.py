@@ -9,7 +9,7 @@ from torch import Tensor
 from ...figures.style import BLACK, PATH, SAM, WHITE
 from .labels import Labels
 from .picture import SOLID, Panel
-from .points import circle, growing_curve, thin_path
+from .points import circle, growing_curve, seen_part, thin_path
 
 ARROWS = (0.12, 0.35, 0.65)  # where on the way an arrowhead shows the direction
 
@@ -98,19 +98,40 @@ class Ball:
 class Looks:
     """Lines from θ to the points where the tasks look, with a star at each.
 
+    For a point outside the panel there is an arrowhead at the edge.
+
     Args:
         panel: where to draw.
         colors: uid -> colour.
     """
 
     def __init__(self, panel: Panel, colors: Mapping[str, str]):
+        self.panel = panel
         for uid, color in colors.items():
             line = dict(mode="lines+markers", line=dict(color=color, width=2))
-            panel.dots(uid, color, "star", size=[0, 15], **line)
+            panel.dots(uid, color, "star", size=[0, 0, 15], **line)
+        arrows = dict(size=[0, 17] * len(colors), marker_angleref="previous")
+        panel.dots("beyond", [color for color in colors.values() for _ in range(2)], "arrow", **arrows)
+
+    def seen(self, theta: Tensor, look: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the ends (N, 2) of the lines from θ to ``look`` (N, 2) in the panel.
+
+        The second tensor (N,) says which of them end at its edge.
+        """
+        low, high = torch.tensor([self.panel.x["range"], self.panel.y["range"]], dtype=look.dtype).T
+        end = seen_part(theta.expand_as(look), look, low, high)[1]
+        return end, (end != look).any(-1)
 
     def at(self, theta: Tensor, looks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the points: θ (2,), and uid -> the points where the task looks, (N, 2)."""
-        return {uid: torch.stack([theta.expand_as(ends), ends], 1) for uid, ends in looks.items()}
+        traces, arrows = {}, []
+        for uid, look in looks.items():
+            end, beyond = self.seen(theta, look)
+            star = look.masked_fill(beyond[:, None], torch.nan)
+            line = torch.stack([theta.expand_as(end), end], 1)
+            traces[uid] = torch.cat([line, star[:, None]], 1)
+            arrows.append(line.masked_fill(~beyond[:, None, None], torch.nan))
+        return traces | {"beyond": torch.cat(arrows, 1)}
 
 
 class Climb:

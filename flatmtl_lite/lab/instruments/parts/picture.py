@@ -1,10 +1,11 @@
 """A picture: one large panel, smaller panels beside it, and the rest below, behind "more".
 
-A panel is a pair of axes with the parts drawn in it. The picture gives every panel its place, once for wide
-and once for small windows. ``stage.js`` takes the arrangement that fits and scales it to the window.
+A panel is a pair of axes with the parts drawn in it. The picture gives every panel its place, for wide
+and small windows, and for a whole screen. ``stage.js`` takes the arrangement that fits and scales it
+to the window.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import plotly.graph_objects as go
 import torch
@@ -23,7 +24,7 @@ WIDTH = 8.2  # width of a character
 BELOW, BESIDE = 42, 52  # room for the ticks and the name of an axis
 SOLID = dict(solid=True)  # the 3-D view shows a trace with this ``meta`` too
 GAP = 14  # pixels
-WIDE, SMALL = (1180, 540), (860, 400)  # width and height of the picture without "more"
+WIDE, SMALL, TALL = (1180, 540), (860, 400), (1180, 600)  # width and height of the picture without "more"
 MORE = 240  # height of a row of panels behind "more"
 
 
@@ -97,8 +98,16 @@ class Panel:
 
         The unit of a logarithmic axis is a power of ten.
         """
+        return self._unit(min)
+
+    @property
+    def largest_unit(self) -> tuple[float, float]:
+        """Pixels per unit of x and of y, in the arrangement where they are most."""
+        return self._unit(max)
+
+    def _unit(self, choose: Callable[[Iterable[float]], float]) -> tuple[float, float]:
         (left, right), (low, high) = self.x["range"], self.y["range"]
-        width, height = (min(sizes) for sizes in zip(*self.sizes, strict=True))
+        width, height = (choose(sizes) for sizes in zip(*self.sizes, strict=True))
         return width / abs(right - left), height / abs(high - low)
 
     def paper(self, points: Tensor) -> Tensor:
@@ -147,7 +156,7 @@ class Picture:
         self.panels = [p for p in (main, *(p for row in self.side for p in row), *self.more) if p is not None]
         for k, panel in enumerate(self.panels, 1):
             panel.number, panel.sizes = "" if k == 1 else str(k), []
-        self.arrangements = [self._arranged(wide) for wide in (True, False)]
+        self.arrangements = [self._arranged(*size) for size in (WIDE, SMALL, TALL)]
 
     def figure(self) -> go.Figure:
         """Return the figure in its wide arrangement. Its ``meta`` holds all arrangements for the page."""
@@ -156,6 +165,8 @@ class Picture:
             x, y = f"x{panel.number}", f"y{panel.number}"
             # plotly draws axes only if a trace uses them
             for trace in [*panel.parts, go.Scatter(x=[None], y=[None], showlegend=False)]:
+                if "things" in (trace.meta or {}):
+                    trace.meta |= dict(unit=panel.unit)
                 figure.add_trace(trace.update(xaxis=x, yaxis=y))
             axes = {
                 f"xaxis{panel.number}": dict(anchor=y) | panel.x,
@@ -179,10 +190,9 @@ class Picture:
         )
         return figure.update_layout(self.arrangements[0]["layout"])
 
-    def _arranged(self, wide: bool) -> dict:
-        """Return the places of all panels in a window: plotly's layout, and the height without "more"."""
-        width, fold = WIDE if wide else SMALL
-        cells = dict(self._cells(width, fold, wide))
+    def _arranged(self, width: float, fold: float) -> dict:
+        """Return the places of all panels: plotly's layout, and the height ``fold`` without "more"."""
+        cells = dict(self._cells(width, fold, width > SMALL[0]))
         height = max([fold, *(top + tall for _, top, _, tall in cells.values())])
         layout: dict = dict(width=width, height=height)
         for panel, cell in cells.items():

@@ -39,6 +39,24 @@ def thin_path(path: Tensor) -> Tensor:
     return path[..., kept, :]
 
 
+def seen_part(tails: Tensor, tips: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the ends of the part of each line that lies in a box; NaN if none of it does.
+
+    Args:
+        tails, tips: ends of the lines, (..., 2) each.
+        low, high: corners of the box, (2,) each.
+    """
+    way = tips - tails
+    way = torch.where(way.abs() < 1e-12, 1e-12, way)
+    walls = torch.stack([(low - tails) / way, (high - tails) / way])
+    enters = walls.amin(0).amax(-1, keepdim=True).clamp_min(0)
+    leaves = walls.amax(0).amin(-1, keepdim=True).clamp_max(1)
+    first, last = (
+        torch.lerp(tails, tips, share).masked_fill(enters > leaves, torch.nan) for share in (enters, leaves)
+    )
+    return first, last
+
+
 def lines_with_gaps(lines: Tensor) -> Tensor:
     """Return lines (N, n, points, 2) as one trace (N, n (points + 1), 2) with a gap after each line."""
     gap = torch.full_like(lines[:, :, :1], torch.nan)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from flatmtl_lite.lab.instruments.parts.bars import Shares, Weights, Worst
-from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
+from flatmtl_lite.lab.instruments.parts.picture import GAP, WIDTH, Panel, Picture
 from flatmtl_lite.lab.instruments.parts.weighing import METHODS
 from tests.lab.instruments.parts.pictures import drawn
 
@@ -74,3 +74,15 @@ def test_bars_are_shares_and_words_say_the_values():
     assert words[1] == ["large: 49,999, 99.998 %", "small: 1, under 0.01 %"]
     assert len(places) == 2  # a trace whose texts change must move
     assert (places[..., 1] < bars[:, :, 0, 1]).all()  # above the bar: the axis points down
+
+
+def test_names_of_methods_end_before_the_zero_line_and_have_room():
+    plane, weights, worst = Panel(ratio=1.0), Weights(2), Worst()
+    traces = {trace.uid: trace for trace in Picture(plane, [[weights, worst]]).figure().data if trace.uid}
+    places, _ = weights.at(0, torch.zeros(len(METHODS), 3, 2))["weights-names"]
+    assert traces["weights-names"].textposition == "middle left"
+    assert places[..., 0].unique().item() < 0
+    room = (places[0, 0, 0] - weights.x["range"][0]) * weights.unit[0] + 2 * GAP  # pixels
+    assert room > WIDTH * max(map(len, METHODS))
+    ticks = weights.unit[0] * torch.tensor(weights.x["tickvals"]).diff()
+    assert ticks.min() > 2 * WIDTH

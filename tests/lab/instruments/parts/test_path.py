@@ -4,7 +4,7 @@ import torch
 
 from flatmtl_lite.lab.figures.style import RULES
 from flatmtl_lite.lab.instruments.parts.curve import Along
-from flatmtl_lite.lab.instruments.parts.path import Climb, Paths, Trail
+from flatmtl_lite.lab.instruments.parts.path import Climb, Looks, Paths, Trail
 from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
 from tests.lab.instruments.parts.pictures import drawn
 
@@ -26,6 +26,24 @@ def test_each_path_has_its_marker_and_its_name_at_its_end():
     assert names.text == ("<b>direct</b>", "<b>erm</b>")
     away = (points["labels"][:, :, None] - points["end"].flip(1)[:, None]).norm(dim=-1)
     assert (away.argmin(-1) == torch.arange(2)).all()
+
+
+def test_a_look_beyond_the_panel_ends_in_an_arrowhead_at_its_edge():
+    panel = Panel(x=dict(range=[0, 9]), y=dict(range=[0, 9]))
+    looks = Looks(panel, {"one": "#000000"})
+    traces = drawn(panel)
+    assert (traces["one"].marker.symbol, traces["one"].marker.size) == ("star", (0, 0, 15))
+    assert (traces["beyond"].marker.symbol, traces["beyond"].marker.angleref) == ("arrow", "previous")
+    theta = torch.tensor([1.0, 5.0]).double()
+    look = torch.tensor([[3.0, 5], [-3.0, 1], [1.0, 5.0]]).double()  # within, beyond the left edge, at θ
+    points = looks.at(theta, {"one": look})
+    assert points.keys() == traces.keys()
+    nan = [torch.nan] * 2
+    ends = torch.tensor([[[3.0, 5], [3, 5]], [[0, 4], nan], [[1, 5], [1, 5]]]).double()
+    assert torch.allclose(points["one"][:, 1:], ends, equal_nan=True)
+    assert points["one"][:, 0].eq(theta).all()
+    assert points["beyond"].isnan().all((-2, -1)).tolist() == [True, False, True]
+    assert torch.allclose(points["beyond"][1], torch.stack([theta, ends[1, 0]]))
 
 
 def test_the_curve_says_its_highest_value():
