@@ -29,6 +29,7 @@ from .instruments import (
     sweep_instrument,
     valley_instrument,
 )
+from .instruments.parts.weighing import METHODS as SHOWN_METHODS
 from .predictions.calibration import calibration
 from .predictions.classroom import class_view, export_predictions
 from .predictions.compare import compare
@@ -45,6 +46,7 @@ from .tables.zoo import zoo
 from .theorem import bound_terms
 
 __all__ = [
+    "SHOWN_METHODS",
     "ProgressTable",
     "Stage",
     "Table",

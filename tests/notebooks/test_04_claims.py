@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import flatmtl_lite as fm
-from flatmtl_lite.lab.instruments import cone
+from flatmtl_lite.lab.instruments import cone, sweep
 from flatmtl_lite.lab.instruments.gradients import TURNS, turned
 from flatmtl_lite.lab.instruments.parts.weighing import METHODS, slopes, weigh_all
 
@@ -137,3 +137,18 @@ def test_the_committed_network_is_far_from_chance():
     chance = 397_824**-0.5
     assert (cosine.abs() < 3 * chance).sum() <= 5
     assert cosine.square().mean().sqrt() > 30 * chance
+
+
+def test_no_method_ends_where_no_fixed_weights_end():
+    says("Each ends within 0.2 of the losses where some fixed weights end, and the curve is 20 wide")
+    says(
+        "MGDA's place moves from 0.3 to 0.69 when the descent begins on the other side. The mean stays at 0.5"
+    )
+    assert sweep.unreached() == []
+    swept, ends = (
+        sweep.losses_at(sweep.swept_paths()[:, :, -1]),
+        sweep.losses_at(sweep.ends_of(("mean", "mgda"))),
+    )
+    places = [sweep.nearest_weights(ends[k], swept[k]).tolist() for k in (0, 2)]
+    assert [*places[0], *places[1]] == pytest.approx([0.5, 0.295, 0.5, 0.685])
+    assert (swept[0].amax(0) - swept[0].amin(0)).tolist() == pytest.approx([20, 20], abs=1)

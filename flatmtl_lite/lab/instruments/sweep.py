@@ -89,6 +89,13 @@ def nearest_weights(ends: Tensor, swept: Tensor) -> Tensor:
     return SWEPT[torch.cdist(ends, swept).argmin(-1)]
 
 
+def unreached(names: tuple[str, ...] = tuple(METHODS), within: float = 0.2) -> list[str]:
+    """Return the methods that from some start end farther than ``within`` from all ends of fixed weights."""
+    swept, ends = losses_at(swept_paths()[:, :, -1]), losses_at(ends_of(names))
+    far = (torch.cdist(ends, swept).amin(-1) > within).any(0)
+    return [name for name, is_far in zip(names, far.tolist(), strict=True) if is_far]
+
+
 class _View:
     """The picture of the instrument, and the table that fills it."""
 

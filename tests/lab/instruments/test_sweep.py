@@ -52,6 +52,12 @@ def test_the_nearest_weights_are_read_off_the_sweep():
         assert distances.min() < 0.2  # so every end lies on the front that the fixed weights draw
 
 
+def test_no_method_ends_where_no_fixed_weights_end():
+    names = tuple(sweep.METHODS[:12])
+    assert sweep.unreached(names) == []
+    assert set(sweep.unreached(names, within=0.05)) >= {"pcgrad", "nash_mtl"}
+
+
 def test_the_sentence_names_the_methods_with_the_same_end(stage):
     states = stage.states[0]
     assert "The same end: mean" in states[20]
