@@ -146,7 +146,8 @@ def test_second_and_each_stop_half_way(says, portrait):
 
 
 def test_loss_first_stays_in_the_sharp_valley_and_flat_first_stops(says, portrait):
-    says("At ρ = 1, 25 of the 32 starts still end there", "Flat first stops half-way, like second and each")
+    says("At ρ = 1, 25 of the 32 starts still end there")
+    says("Flat first stops half-way, like second and each")
     ends = descend(VALLEYS, starts(), 1.0, [Method(fm.PCGrad(), "loss_first")])[0, :, -1]
     assert count_ends(ends, valley_bottoms())[0] == 25
     loss_first, flat_first = (list(RULES).index(rule) for rule in ("loss_first", "flat_first"))
@@ -157,7 +158,8 @@ def test_loss_first_stays_in_the_sharp_valley_and_flat_first_stops(says, portrai
 
 def test_the_priorities_of_two_parts_by_hand(says):
     says("(2, 0) and $A(\\mathrm{flat})$ = (-1, 1). Decomposed adds them: (1, 1)")
-    says("That is (0, 1), and the sum is (2, 1)", "What remains of it is (1, 1), and the sum is (0, 2)")
+    says("That is (0, 1), and the sum is (2, 1)")
+    says("What remains of it is (1, 1), and the sum is (0, 2)")
     d = fm.Decomposition(torch.tensor([[2.0, 0.0]]), torch.tensor([[-1.0, 1.0]]))
     directions = [rule(d, fm.Mean()).tolist() for rule in (fm.decomposed, fm.loss_first, fm.flat_first)]
     assert directions == [[1, 1], [2, 1], [0, 2]]

@@ -24,7 +24,8 @@ def test_a_swept_end_is_that_of_a_descent_with_these_weights(stage):
             path = descend(RIDGES, torch.tensor(start), 0.0, [Method(Constant([w, 1 - w]), "erm")])[0]
             torch.testing.assert_close(sweep.swept_paths()[k, i], path)
     here = sweep.losses_at(sweep.swept_paths()[0, 60, -1])
-    assert f"Weights 0.3 and 0.7 from (-8.5, 7.5): losses {here[0]:.1f} and {here[1]:.1f}." in stage.state
+    sentence = f"Weights 0.3 and 0.7 from (-8.5, 7.5): losses {here[0]:.1f} and {here[1]:.1f}."
+    assert sentence.replace("-", "−") in stage.state
 
 
 def test_raised_losses_are_positive_and_change_no_gradient():
