@@ -159,11 +159,17 @@ def plain_loop(problem: Problem, perturbed: bool) -> Step:
     return step
 
 
-def flatmtl(problem: Problem, **options: object) -> Step:
+def flatmtl(problem: Problem, aggregate: fm.Aggregator | None = None, **options: object) -> Step:
     parameters = [*problem.shared, *(p for head in problem.heads for p in head)]
     optimizer = torch.optim.SGD(parameters, lr=0.0)
-    step = fm.FlatMTL(optimizer, problem.shared, problem.heads, fm.CAGrad(c=0.4), rho=RHO, **options)
-    return lambda: step.backward([(problem.features, problem.losses)])
+    aggregate = fm.CAGrad(c=0.4) if aggregate is None else aggregate
+    train = fm.FlatMTL(optimizer, problem.shared, problem.heads, aggregate, rho=RHO, **options)
+
+    def step() -> None:
+        train.backward([(problem.features, problem.losses)])
+        train.observe()
+
+    return step
 
 
 def torchjd_cagrad(problem: Problem) -> Step:
@@ -217,6 +223,21 @@ def batched_passes(problem: Problem) -> Step:
     return step
 
 
+def famo_passes(problem: Problem) -> Step:
+    """The passes of a FAMO step: forward, one backward pass of the weighted losses, and one more forward."""
+    parameters = [*problem.shared, *(p for head in problem.heads for p in head)]
+
+    def step() -> None:
+        z = problem.features()
+        torch.autograd.grad(sum(loss(z) for loss in problem.losses) / len(problem.losses), parameters)
+        with torch.no_grad():
+            z = problem.features()
+            for loss in problem.losses:
+                loss(z)
+
+    return step
+
+
 def samo_passes(problem: Problem) -> Step:
     """The passes of a SAMO step: one of the mean loss, two forward passes per task, one at each θ+ε."""
     parameters = [*problem.shared, *(p for head in problem.heads for p in head)]
@@ -249,6 +270,8 @@ CONTENDERS: dict[str, Callable[[Problem], Step | None]] = {
     ),
     "Polar CAGrad": lambda problem: flatmtl(problem, combine="direct", perturb=fm.Polar()),
     "F-CAGrad, every 5": lambda problem: flatmtl(problem, flat_every=5),
+    "FAMO passes": famo_passes,
+    "FAMO": lambda problem: flatmtl(problem, fm.FAMO(), combine="erm"),
     "CAGrad": lambda problem: flatmtl(problem, combine="erm"),
     "CAGrad, plain loop": lambda problem: plain_loop(problem, False),
     "CAGrad, TorchJD": torchjd_cagrad,
@@ -264,6 +287,7 @@ RATIOS = (
     ("SAMO-CAGrad", "F-CAGrad"),
     ("SAMO-CAGrad, one draw", "F-CAGrad"),
     ("Polar CAGrad", "F-CAGrad"),
+    ("FAMO", "FAMO passes"),
     ("CAGrad", "ERM passes"),
     ("CAGrad", "CAGrad, plain loop"),
     ("CAGrad", "CAGrad, TorchJD"),
