@@ -98,8 +98,8 @@ def test_five_methods_never_make_a_task_worse():
 
 def test_two_tasks_have_one_bisector_for_four_methods():
     says(
-        "With two tasks, Nash-MTL, IMTL-G, ConFIG, DB-MTL without memory and the sum of unit gradients (NGDiff)"
-        " share one direction"
+        "With two tasks, Nash-MTL, IMTL-G, ConFIG, DB-MTL without memory and the sum of unit "
+        "gradients (NGDiff) share one direction"
     )
     G = torch.randn(200, 2, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     units = torch.nn.functional.normalize(G, dim=-1).sum(-2)
