@@ -6,7 +6,6 @@ from itertools import combinations
 import pytest
 
 from flatmtl_lite.decomposition import RULES
-from flatmtl_lite.lab.checks.exercise import LOOKS
 from flatmtl_lite.lab.figures import style
 from flatmtl_lite.lab.stage.stage import HERE
 
@@ -74,8 +73,7 @@ def test_letters_and_lines_stand_out_on_light_and_dark_pages():
     assert all(contrast(style.DARK[style.BLACK], style.DARK[ground]) >= 4.5 for ground in grounds)
 
 
-def test_feedback_and_figure_text_stand_out():
-    assert [look for look in LOOKS.values() if contrast(look[1], look[2]) < 4.5] == []
+def test_figure_text_stands_out():
     assert contrast(style.TEMPLATE.layout.font.color, "white") >= 4.5
 
 

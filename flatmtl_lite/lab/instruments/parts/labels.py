@@ -14,6 +14,7 @@ APART = 9  # pixels between a thing and its label
 MOST = 4.0  # covered points at which there is no room for a label
 CLOSE = 8  # pixels within which another thing could be taken for the label's own
 LASTING = 6  # slider positions
+ALIKE = 1.1  # two arrangements that differ by less need one search
 SAVED = 4.0  # covered points that justify a change of sides
 # sides of a thing, as steps to the right and upwards; left and right first: a label beside a thing reads best
 SIDES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)])
@@ -96,11 +97,14 @@ def place(
     others have one only where there is room.
     """
     N, n, _ = anchors.shape
-    units = np.repeat([[panel.unit], [panel.largest_unit]], N, 0)  # (2 N, 1, 2): every position in both
+    sizes = np.array([panel.unit, panel.largest_unit])
+    sizes = sizes[: 1 if (sizes[1] < ALIKE * sizes[0]).all() else 2]
+    V = len(sizes)
+    units = np.repeat(sizes[:, None], N, 0)  # (V N, 1, 2): every position in each arrangement
     low, high = (np.sort([panel.x["range"], panel.y["range"]], -1)[:, k] * units for k in (0, 1))
 
     def pixels(points: Tensor) -> np.ndarray:
-        return np.tile(panel.paper(points.double()).expand(N, -1, 2).numpy(), (2, 1, 1)) * units
+        return np.tile(panel.paper(points.double()).expand(N, -1, 2).numpy(), (V, 1, 1)) * units
 
     things, fixed = pixels(anchors), pixels(torch.tensor(panel.fixed, dtype=torch.float64).reshape(1, -1, 2))
     things[((things < low) | (things > high)).any(-1)] = np.nan  # out of sight: it has no label
@@ -108,9 +112,9 @@ def place(
         things, low + (LINE + 1) / 2, high - (LINE + 1) / 2
     )  # at the edge there is room beside it
     dots = np.concatenate([things, pixels(obstacles)], 1)
-    centres, halves = np.full((2 * N, n, 2), np.nan), np.array([_half(label) for label in texts])
+    centres, halves = np.full((V * N, n, 2), np.nan), np.array([_half(label) for label in texts])
     for k, half in enumerate(halves):
-        around = things[:, k, None] + np.sign(STEPS) * (half + apart + LINE * (abs(STEPS) > 1))  # (2 N, 5, 2)
+        around = things[:, k, None] + np.sign(STEPS) * (half + apart + LINE * (abs(STEPS) > 1))  # (V N, 5, 2)
         cost = _covered(around, dots, half + 3) + np.arange(len(ROWS)) / 20 + FAR * FARTHER
         cost += 10 * _covered(around, fixed, half + 10)
         cost += 120 * _covered(around, centres[:, :k], half + halves[:k])
@@ -119,14 +123,14 @@ def place(
         cost += 80 * beyond
         if k >= needed:
             cost += 3 * _covered(around, things, half + CLOSE) + MOST * FARTHER
-        worse = cost.reshape(2, N, -1).max(0)
+        worse = cost.reshape(V, N, -1).max(0)
         sides = _steady(worse)
-        rows, both = range(2 * N), sides * 2
-        centres[:, k] = np.stack([around[rows, COLUMNS[both], 0], around[rows, ROWS[both], 1]], -1)
+        rows, all_sides = range(V * N), sides * V
+        centres[:, k] = np.stack([around[rows, COLUMNS[all_sides], 0], around[rows, ROWS[all_sides], 1]], -1)
         if within:
-            centres[np.tile(beyond.reshape(2, N, -1).max(0)[range(N), sides] > 0, 2), k] = np.nan
+            centres[np.tile(beyond.reshape(V, N, -1).max(0)[range(N), sides] > 0, V), k] = np.nan
         if k >= needed:
-            centres[np.tile(~_lasting(worse[range(N), sides] <= MOST), 2), k] = np.nan
+            centres[np.tile(~_lasting(worse[range(N), sides] <= MOST), V), k] = np.nan
     return panel.data(torch.from_numpy((centres / units)[:N]))
 
 
@@ -159,6 +163,8 @@ def _half(label: str) -> np.ndarray:
 
 def _steady(cost: np.ndarray) -> list[int]:
     """Return the sides (N,) that cost least, (N, 16), where each change of sides costs ``SAVED``."""
+    if (cost.argmin(1) == cost[0].argmin()).all():
+        return [int(cost[0].argmin())] * len(cost)
     best, came = cost[0], []
     for row in cost[1:]:
         changes = best.min() + SAVED < best
