@@ -20,7 +20,7 @@ from ..engine.model import MultiTaskNet
 from ..engine.trainer import Trainer
 from ..experiments.images import ImageTasks
 from ..networks.images import parse_network
-from .frontier import METHODS, SETTINGS, Setting, config_of
+from .frontier import METHODS, SETTINGS, Setting, config_of, methods_of
 from .record_file import RecordFile, load_record
 from .teaching import SELECTION_SEED, teaching_data
 
@@ -129,7 +129,7 @@ def _epoch(trainer: Trainer, counter: PassCounter, advance: Any) -> tuple[float,
 def measure(network: str, labels: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Measure the methods of the frontier on one network, or some of them."""
     setting = SETTINGS[NETWORKS[network]]
-    labels = list(METHODS) if labels is None else labels
+    labels = methods_of(NETWORKS[network]) if labels is None else labels
     peaks = {label: _peak_mb(_trainer(label, network, setting)) for label in labels}
     courses = []
     for label in labels:

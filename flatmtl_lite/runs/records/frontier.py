@@ -67,39 +67,37 @@ class Method:
         options: of :class:`~flatmtl_lite.runs.engine.config.Config`.
         tunes: "rho", "weight_decay", or None.
         stops_early: whether the epoch with the best validation accuracy counts, not the last one.
+        settings: names of the settings that have it.
     """
 
     options: dict[str, Any] = field(hash=False)
     tunes: str | None = "rho"
     stops_early: bool = False
+    settings: tuple[str, ...] = tuple(SETTINGS)
 
 
+_ONE, _MLP, _40 = ("mlp-40",), ("mlp-40", "mlp-20"), ("mlp-40", "lenet-40")
 METHODS = {
     "LS": Method(dict(method="mean"), None),
     "LS, weight decay": Method(dict(method="mean"), "weight_decay"),
     "LS, early stopping": Method(dict(method="mean"), None, stops_early=True),
-    "CAGrad": Method(dict(method="cagrad"), None),
+    "CAGrad": Method(dict(method="cagrad"), None, settings=_MLP),
     "SAM on the mean": Method(dict(method="sam-mean")),
     "F-LS": Method(dict(method="f-mean")),
-    "F-CAGrad": Method(dict(method="f-cagrad")),
+    "F-CAGrad": Method(dict(method="f-cagrad"), settings=_ONE),
     "SAMO": Method(dict(method="samo-mean")),
-    "SAMO, one draw": Method(dict(method="samo-mean", one_draw=True)),
-    "SAMO, coin": Method(dict(method="samo-mean", local="coin")),
+    "SAMO, one draw": Method(dict(method="samo-mean", one_draw=True), settings=_ONE),
+    "SAMO, coin": Method(dict(method="samo-mean", local="coin"), settings=_MLP),
     "F-LS, every 5": Method(dict(method="f-mean", flat_every=5)),
     "F-LS, last fifth": Method(dict(method="f-mean", sam_share=0.2)),
     "SAM on the mean, every 5": Method(dict(method="sam-mean", flat_every=5)),
-    "F-LS, quarter batch": Method(dict(method="f-mean", flat_batch=0.25)),
-    "F-LS, half of the tasks": Method(dict(method="f-mean", flat_tasks=0.5)),
-    "SAM on the mean, last fifth": Method(dict(method="sam-mean", sam_share=0.2)),
-    "G-SAM": Method(dict(method="gsam-mean")),
-    "SAGE": Method(dict(method="sage-mean")),
-    "polar alone": Method(dict(method="polar-mean")),
-    "noise alone": Method(dict(method="noise-mean"), None),
-    "F-LS, every 2": Method(dict(method="f-mean", flat_every=2)),
-    "SAM on the mean, every 2": Method(dict(method="sam-mean", flat_every=2)),
-    "F-LS, half batch": Method(dict(method="f-mean", flat_batch=0.5)),
-    "F-LS, last half": Method(dict(method="f-mean", sam_share=0.5)),
-    "SAM on the mean, last half": Method(dict(method="sam-mean", sam_share=0.5)),
+    "F-LS, quarter batch": Method(dict(method="f-mean", flat_batch=0.25), settings=_MLP),
+    "F-LS, half of the tasks": Method(dict(method="f-mean", flat_tasks=0.5), settings=_ONE),
+    "SAM on the mean, last fifth": Method(dict(method="sam-mean", sam_share=0.2), settings=_ONE),
+    "G-SAM": Method(dict(method="gsam-mean"), settings=_ONE),
+    "SAGE": Method(dict(method="sage-mean"), settings=_40),
+    "polar alone": Method(dict(method="polar-mean"), settings=_ONE),
+    "noise alone": Method(dict(method="noise-mean"), None, settings=_ONE),
 }
 NEVER = 10**9  # steps between measurements of angles, which take time
 MEASURES = ("sharpness", "nll")  # the two benefits: both should be low
@@ -206,6 +204,11 @@ def cheapest(
     return min(good, key=lambda label: costs[label], default=None)
 
 
+def methods_of(setting: str) -> list[str]:
+    """Return the names of the methods that a setting has."""
+    return [name for name, method in METHODS.items() if setting in method.settings]
+
+
 def config_of(label: str, setting: Setting, seed: int, value: float | None = None) -> Config:
     """Return the configuration of a method in a setting.
 
@@ -306,10 +309,10 @@ def record(path: Path, seeds: list[int], setting: str = "mlp-40") -> None:
         return float(sum(run("selection", label, SELECTION_SEED, value)["val"]))
 
     firsts = {"rho": where.radii, "weight_decay": where.decays}
-    for label, method in METHODS.items():
-        value = None
-        if method.tunes:
-            value = best_of(LADDERS[method.tunes], firsts[method.tunes], functools.partial(score, label))
+    for label in methods_of(setting):
+        tunes, value = METHODS[label].tunes, None
+        if tunes:
+            value = best_of(LADDERS[tunes], firsts[tunes], functools.partial(score, label))
         others = [old for old in file.content["runs"] if old["label"] == label and old["value"] != value]
         for old in others:  # chosen from a shorter ladder
             file.content["runs"].remove(old)
