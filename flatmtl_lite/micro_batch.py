@@ -15,8 +15,8 @@ Losses = Sequence[Callable[[Any], Tensor | None]]
 Batch = tuple[Features, Losses] | tuple[Features, Losses, float]  # perhaps with the number of samples
 
 
-class AbsentTask(Exception):
-    """A loss was None where one backward pass should serve all tasks."""
+class NeedsRows(Exception):
+    """One backward pass cannot serve all tasks: a loss was None, or a weight is too small."""
 
 
 class MicroBatch:

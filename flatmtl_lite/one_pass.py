@@ -6,10 +6,14 @@ import torch
 from torch import Tensor
 
 from .gradients import TaskGradients, Views, Write, summed
-from .micro_batch import MicroBatch, grad_of
+from .micro_batch import MicroBatch, NeedsRows, grad_of
 from .perturbation import SAMO
 from .perturbation.weights import move
 from .trunk_and_heads import TrunkAndHeads, unflatten
+
+# a head's gradient is divided by its weight again, so with a smaller share of the largest weight it might
+# underflow in half precision on the way
+SMALLEST = 1e-3
 
 
 def weighted_gradients(
@@ -21,8 +25,8 @@ def weighted_gradients(
 ) -> TaskGradients:
     """Compute the gradient of the weighted sum of all losses, with one backward pass.
 
-    Each head still follows its own loss: its gradient is divided by its task's weight again. So a weight
-    counts as eps² at least. The result means nothing if a task is absent, see ``counts``.
+    Each head still follows its own loss: its gradient is divided by its task's weight again. The result
+    means nothing if a task is absent, see ``counts``.
 
     Args:
         batches: the micro-batches.
@@ -33,6 +37,9 @@ def weighted_gradients(
 
     Returns:
         ``shared`` has one row (1, P); the rest has T entries.
+
+    Raises:
+        NeedsRows: a weight is less than a thousandth of the largest one.
     """
 
     def backward(losses: list[Tensor | None], heads: list[Views], write: Write) -> None:
@@ -40,7 +47,10 @@ def weighted_gradients(
         if len(present) < len(losses):
             return
         values = torch.stack(present)
-        weights = weigh(values.detach()).to(values).clamp_min(torch.finfo(values.dtype).eps ** 2)
+        on_cpu = weigh(values.detach())
+        if on_cpu.min() < SMALLEST * on_cpu.max():
+            raise NeedsRows
+        weights = on_cpu.to(values)
         grads = iter(grad_of((weights * values).sum(), groups.parameters))
         subtracted = None if minus is None else groups.views(minus)
         write(0, groups.views(row), [next(grads) for _ in groups.shared], subtracted)
@@ -86,7 +96,9 @@ def two_forward_passes(
 
 def sums_of_losses(batches: Sequence[MicroBatch], tasks: Sequence[int], like: Tensor) -> TaskGradients:
     """Return the sums of the tasks' losses over the micro-batches, with empty gradients."""
-    totals, counts = like.new_zeros(len(tasks)), [0.0] * len(tasks)
+    # a difference of two losses would be rounding in half precision
+    totals = like.new_zeros(len(tasks), dtype=torch.promote_types(like.dtype, torch.float32))
+    counts = [0.0] * len(tasks)
     for batch in batches:
         for k, loss in enumerate(batch.run(tasks)):
             if loss is not None:

@@ -13,7 +13,7 @@ from .assembly import average_over
 from .cheaper import Cheaper
 from .decomposition import Decomposition, check_rule, combine
 from .latest_batch import LatestBatch, check_observed
-from .micro_batch import AbsentTask, Batch, Features, Losses, MicroBatch, make_micro_batches
+from .micro_batch import Batch, Features, Losses, MicroBatch, NeedsRows, make_micro_batches
 from .needs import Needs, needs
 from .noise import add_noise, checked_noise, noise_scale
 from .passes import Passes
@@ -102,7 +102,7 @@ class FlatMTL:
         self.process_group, self.average = process_group, partial(average_over, process_group)
         self.cheaper = Cheaper(flat_every, flat_tasks, flat_batch)
         self.noise, self.seed = checked_noise(noise), seed
-        self._repeats = self._met_absent_task = False
+        self._repeats = self._needs_rows = False
         self._latest: LatestBatch | None = None
 
     def __call__(self, features: Features, losses: Losses) -> Report:
@@ -115,6 +115,7 @@ class FlatMTL:
         check_aggregator(self.aggregate, self.combine, self.optimizer)
         check_steps_on_gradients(self.optimizer)
         self.trunk_and_heads.check_trained(self._in_optimizer)
+        self._latest = None  # of a step that failed in the optimizer
         report = self.backward([(features, losses)])
         if not report.skipped:
             self.trunk_and_heads.check_trained(self._in_optimizer)  # the lists may have been found just now
@@ -128,11 +129,13 @@ class FlatMTL:
         :meth:`__call__` does so after the optimizer's step. After :meth:`backward` it is up to you.
 
         Raises:
-            NonFiniteGradient: a loss is NaN or infinite. The optimizer's step has happened.
+            NonFiniteGradient: a loss is NaN or infinite (``on_nonfinite="raise"``).
+            ValueError: a loss is None now, or the aggregator cannot learn from it. In both cases the
+                optimizer's step has happened.
         """
         latest, self._latest = self._latest, None
         if latest is not None:
-            latest.show(self.aggregate, self.average)
+            latest.show(self.average, raises=self.on_nonfinite == "raise")
 
     def backward(self, batches: Sequence[Batch]) -> Report:
         """Fill ``.grad`` of all parameters and step nothing. Earlier gradients are replaced.
@@ -152,7 +155,7 @@ class FlatMTL:
         micro_batches = make_micro_batches(batches, state, weigh=self.process_group is not None)
         self.trunk_and_heads.check()
         check_aggregator(self.aggregate, self.combine)
-        check_observed(self._latest)
+        check_observed(self._latest, self.aggregate)
         try:
             return self._backward(micro_batches, state)
         except NonFiniteGradient:
@@ -184,7 +187,7 @@ class FlatMTL:
             )
         self.aggregate.load_state_dict(state["aggregate"])
         self.cheaper.load_state_dict(state["cheaper"])
-        self.skipped, self.steps = state["skipped"], state["steps"]
+        self.skipped, self.steps, self._latest = state["skipped"], state["steps"], None
 
     @property
     def rule(self) -> str:
@@ -212,19 +215,18 @@ class FlatMTL:
         return {p for group in self.optimizer.param_groups for p in group["params"]}
 
     def _needs(self, in_parts: bool = False) -> Needs:
-        if self._met_absent_task:
-            return Needs()
-        return needs(self.aggregate, self.rule, self.perturbation, self.cheaper, self.noise, in_parts)
+        step = self.aggregate, self.rule, self.perturbation, self.cheaper, self.noise
+        return Needs() if self._needs_rows else needs(*step, in_parts)
 
     def _backward(self, batches: list[MicroBatch], state: StateGuard) -> Report:
         needed = self._needs(in_parts=len(batches) > 1 or self.process_group is not None)
         try:
             d, direction = replayed(partial(self._direction, batches, state, needed))
-        except (NonFiniteGradient, AbsentTask) as error:
+        except (NonFiniteGradient, NeedsRows) as error:
             if needed.task_gradients:
                 raise
             # one row for all tasks cannot tell which task was not finite, nor leave one out; a row each can
-            self._met_absent_task |= isinstance(error, AbsentTask)
+            self._needs_rows |= isinstance(error, NeedsRows)
             needed = Needs()
             d, direction = replayed(partial(self._direction, batches, state, needed))
         self._fill(direction, d)
@@ -232,7 +234,7 @@ class FlatMTL:
         if self.noise > 0:
             add_noise(self.trunk_and_heads.parameters, noise_scale(d.gramian[:T, :T], self.noise), self._seed)
         self.steps += 1
-        self._latest = LatestBatch(batches, state, d) if self.aggregate.observes else None
+        self._latest = LatestBatch(batches, state, d, self.aggregate) if self.aggregate.observes else None
         if needed.split:
             return Report(d.losses, d.perturbed_losses, gramian, tasks=d.tasks)
         return Report(d.losses, d.perturbed_losses, tasks=d.tasks, sam_gramian=d.gramian[:T, :T])

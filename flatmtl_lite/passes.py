@@ -16,7 +16,7 @@ from .assembly import check_counts, checked_decomposition, copied, leave_out_abs
 from .cheaper import Cheaper, merged
 from .decomposition import Decomposition
 from .gradients import TaskGradients, task_gradients
-from .micro_batch import AbsentTask, Features, Losses, MicroBatch
+from .micro_batch import Features, Losses, MicroBatch, NeedsRows
 from .one_pass import two_forward_passes, weighted_gradients
 from .perturbation import DEFAULT_NORM, DEFAULT_RHO, SAMO, Perturbation, Polar, perturbed
 from .perturbation.sam import Step
@@ -118,7 +118,7 @@ class Passes:
         Raises:
             ValueError: as :func:`decompose`.
             NonFiniteGradient: as :func:`decompose`, but one row for all tasks cannot tell which task it was.
-            AbsentTask: a loss is None, and one backward pass should serve all tasks.
+            NeedsRows: one backward pass should serve all tasks, and a loss is None or a weight too small.
         """
         groups, T = self.groups, len(self.batches[0].losses)
         groups.check_tasks(T)
@@ -139,7 +139,7 @@ class Passes:
         if rest:
             clean = merged(at_part, task_gradients(rest, groups, range(T)), self.average)
         if one_row and min(clean.counts) < clean.batches:
-            raise AbsentTask
+            raise NeedsRows
         tasks = list(range(T)) if one_row else leave_out_absent(clean)
         if p is None:
             return checked_decomposition(clean, None, groups, tasks)

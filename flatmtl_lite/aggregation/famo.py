@@ -60,14 +60,20 @@ class FAMO(RunningWeighting):
         """Learn from the losses (..., T) after the step.
 
         Raises:
-            ValueError: no call came before, or a loss is not > ``lowest``.
+            ValueError: no call came before, other tasks came before, or a loss is not > ``lowest``.
             NonFiniteGradient: a loss is NaN or infinite.
         """
         if self._logs is None:
             raise ValueError(
                 "Got losses after a step, but none before it; expected a call with losses first."
             )
-        fall = self._logs - self._log(checked_losses(losses, type(self).__name__))
+        logs = self._log(checked_losses(losses, type(self).__name__))
+        if logs.shape != self._logs.shape:
+            raise ValueError(
+                f"Got losses of shape {tuple(logs.shape)} after a step with losses of shape "
+                f"{tuple(self._logs.shape)}; expected the same tasks."
+            )
+        fall = self._logs - logs
         self._logs = None
         zeros = torch.zeros_like(fall)
         logits, steps = self.recall("logits", zeros), self.recall("steps", zeros) + 1

@@ -24,11 +24,13 @@ class Priority(GramianAggregator):
     @torch.no_grad()
     def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
         """Aggregate finite rows ``G`` (..., 2, P) to (..., P), without waiting for their device."""
-        largest = G.abs().amax(-1, keepdim=True)
-        scaled = G / torch.where(largest > 0, largest, 1.0)
+        rows = G.to(torch.promote_types(G.dtype, torch.float32))  # in float16 the products would overflow
+        largest = rows.abs().amax(-1, keepdim=True)
+        scaled = rows / torch.where(largest > 0, largest, 1.0)
         M = inner_products(scaled)
         harm = (-M[..., 0, 1]).clamp_min(0.0) / M[..., 0, 0].clamp_min(1.0)  # ≥ 1, or 0
-        return G.sum(-2) + (harm.unsqueeze(-1) * largest[..., 1, :]) * scaled[..., 0, :]
+        direction = rows.sum(-2) + (harm.unsqueeze(-1) * largest[..., 1, :]) * scaled[..., 0, :]
+        return direction.to(G.dtype)
 
     def solve(self, C: Tensor, norms: Tensor, eps: float) -> Tensor:
         harm = (-C[..., 0, 1] * norms[..., 1]).clamp_min(0.0)

@@ -162,6 +162,12 @@ class _Family:
         self.problem, self.methods = problem, methods
         kinds: dict[Hashable, list[int]] = {}
         equal: dict[Hashable, list[int]] = {}
+        observers = [m.aggregate for m in methods if m.aggregate.observes]
+        if len({id(aggregate) for aggregate in observers}) < len(observers):
+            raise ValueError(
+                "Got one aggregator, which learns from the losses after each step, in two methods; expected one "
+                "for each."
+            )
         for i, m in enumerate(methods):
             m.aggregate.check_rule(m.combine)
             kinds.setdefault((m.perturb, m.adaptive, m.aggregate.reads_losses), []).append(i)

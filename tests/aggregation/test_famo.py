@@ -73,6 +73,8 @@ def test_it_learns_only_from_losses_it_can_compare():
         A.observe(torch.tensor([1.0, math.nan, 1.0]))
     with pytest.raises(ValueError, match="Got a loss of 0 for task 2; expected losses > 0"):
         A.observe(torch.tensor([1.0, 1.0, 0.0]))
+    with pytest.raises(ValueError, match=r"losses of shape \(2,\) after a step with losses of shape \(3,\)"):
+        A.observe(LOSSES[:2])
     assert A.memory == {}
     A.observe(LOSSES)
     assert A.memory["steps"].tolist() == [1, 1, 1]

@@ -36,3 +36,15 @@ def test_second_and_each_refuse_methods_that_need_tasks(name, make):
         with pytest.raises(ValueError, match=message):
             combine(d, A, rule)
         assert str(A.state_dict()) == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_priority_of_long_rows_is_finite_in_every_dtype(dtype):
+    """Products of 200,000 entries leave the range of float16."""
+    loss = torch.ones(2, 200_000, dtype=dtype)
+    d = fm.Decomposition(loss, -loss, losses=LOSSES[:2])
+    for A in (fm.Mean(), fm.SI()):
+        for rule in ("loss_first", "flat_first"):
+            direction = combine(d, A, rule)
+            assert direction.dtype == dtype
+            assert (direction.abs() - 1).abs().max() < 0.01

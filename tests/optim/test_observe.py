@@ -1,6 +1,7 @@
 """The losses after a step, for an aggregator that learns from them: the same batch, masks and buffers."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -120,6 +121,72 @@ def test_a_loss_that_is_not_finite_after_the_step_is_named(watcher):
     with pytest.raises(fm.NonFiniteGradient, match="loss of task 0, 1, 2 holds NaN or infinity"):
         step(*net.batch())
     assert watcher.memory == {}
+
+
+def test_it_names_the_task_and_not_the_row(watcher):
+    """Task 0 is absent, and task 2 is NaN at the new weights."""
+    net = Net()
+    features, losses = net.batch()
+    before = net.trunk[0].weight.detach().clone()
+    later = lambda z: net.loss(2, z) * (1.0 if net.trunk[0].weight.equal(before) else math.nan)  # noqa: E731
+    with pytest.raises(fm.NonFiniteGradient, match="The loss of task 2 holds NaN") as caught:
+        net.step(aggregate=watcher, combine="erm")(features, [lambda z: None, losses[1], later])
+    assert caught.value.tasks == [2]
+
+
+def test_skipping_also_holds_after_the_step(watcher):
+    net = Net()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e200)
+    step = net.step(optimizer, aggregate=watcher, on_nonfinite="skip")
+    assert not step(*net.batch()).skipped
+    assert watcher.memory == {}
+    assert step(*net.batch()).skipped
+
+
+def test_a_step_that_fails_in_the_optimizer_blocks_no_later_one(watcher):
+    net = Net()
+    step = net.step(aggregate=watcher)
+    works, step.optimizer.step = step.optimizer.step, lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        step(*net.batch())
+    step.optimizer.step = works
+    step(*net.batch())
+    assert len(watcher.shown) == 1
+
+
+def test_another_aggregator_or_a_loaded_state_waits_for_nothing(watcher):
+    net = Net()
+    step = net.step(aggregate=watcher)
+    step.backward([net.batch()])
+    step.aggregate = fm.Mean()
+    step.backward([net.batch()])
+    step.observe()
+    assert watcher.shown == []
+    step.aggregate = watcher
+    step.backward([net.batch()])
+    step.load_state_dict(step.state_dict())
+    step.backward([net.batch()])
+
+
+def test_a_loss_that_is_none_only_after_the_step_is_an_error(watcher):
+    net = Net()
+    features, losses = net.batch()
+    before = net.trunk[0].weight.detach().clone()
+    losses[1] = lambda z: net.loss(1, z) if net.trunk[0].weight.equal(before) else None
+    with pytest.raises(ValueError, match=r"losses of tasks \[1\] were None after the step and not in it"):
+        net.step(aggregate=watcher, combine="erm")(features, losses)
+
+
+def test_losses_of_a_half_precision_trunk_keep_their_digits(watcher):
+    """Nothing moves, so nothing fell."""
+    net = Net(dtype=torch.bfloat16)
+    features, _ = net.batch()
+    fine = [lambda z, i=i: net.loss(i, z).float() * 1.001 for i in range(3)]
+    step = net.step(torch.optim.SGD(net.parameters(), lr=0.0), aggregate=watcher, combine="erm")
+    for _ in range(5):
+        report = step(features, fine)
+    assert watcher.shown[-1].tolist() == report.losses.tolist()
+    assert watcher.memory["logits"].abs().max() == 0
 
 
 @pytest.mark.parametrize("rule", ["erm", "decomposed"])

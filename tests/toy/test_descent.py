@@ -182,3 +182,11 @@ def test_bad_input_is_named(starts, rho, methods, word):
 def test_an_unknown_method_is_refused(options):
     with pytest.raises(ValueError, match="expected"):
         Method(**options)
+
+
+def test_two_methods_may_not_share_an_aggregator_that_learns_after_the_step():
+    A = fm.FAMO(lowest=-21.0)
+    start = torch.tensor(PROBLEMS["ridges"].starts[0])
+    descend(PROBLEMS["ridges"], start, 0.0, [Method(A, "erm"), Method(fm.FAMO(lowest=-21.0), "erm")], steps=3)
+    with pytest.raises(ValueError, match="in two methods; expected one for each"):
+        descend(PROBLEMS["ridges"], start, 0.0, [Method(A, "erm"), Method(A)], steps=3)
