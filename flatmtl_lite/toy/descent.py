@@ -165,7 +165,7 @@ class _Family:
         observers = [m.aggregate for m in methods if m.aggregate.observes]
         if len({id(aggregate) for aggregate in observers}) < len(observers):
             raise ValueError(
-                "Got one aggregator, which learns from the losses after each step, in two methods; expected one "
+                "Got one aggregator, which learns from losses after each step, in two methods; expected one "
                 "for each."
             )
         for i, m in enumerate(methods):

@@ -165,6 +165,8 @@ def test_arrow_keys_turn_the_3d_view_that_has_the_focus(opened):
     assert "turn the 3-D view" in page.locator(".keys").text_content()
     page.keyboard.press("3")  # the other keys work from there too
     assert page.locator(".relief").count() == 0
+    page.keyboard.press("Home")  # the focus stays in the stage
+    assert page.evaluate("() => document.activeElement.type") == "range"
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (1920, 1080)])

@@ -230,7 +230,7 @@ def test_play_sweeps_the_slider_and_pauses(blank, motion, stops):
     assert 0 < result["paused"] < 80
 
 
-def test_play_has_three_speeds(blank):
+def test_play_has_four_speeds(blank):
     blank.clock.install()
     blank.evaluate(LONG)
     blank.locator(".moving.drawn").wait_for(state="attached")
@@ -242,7 +242,8 @@ def test_play_has_three_speeds(blank):
         (">", "double", "2×"),
         ("<", "normal", "1×"),
         ("<", "half", "½×"),
-        ("<", "half", "½×"),
+        ("<", "quarter", "¼×"),
+        ("<", "quarter", "¼×"),
     ):
         if key:
             slider.press(key)
@@ -258,9 +259,13 @@ def test_play_has_three_speeds(blank):
         blank.clock.run_for(900)
         slider.press("p")
         passed = blank.evaluate("performance.now()") - begin  # the clock runs on between the calls
-        steps = {"half": 80 / 7200, "normal": 80 / 3600, "double": 80 / 1800}[name]  # in a millisecond
+        steps = (
+            80 / {"quarter": 14400, "half": 7200, "normal": 3600, "double": 1800}[name]
+        )  # in a millisecond
         assert 900 * steps - 2 <= int(blank.locator(".value").text_content()) <= passed * steps + 1
     button.dispatch_event("click")
+    assert button.text_content() == "½×"
+    slider.press("r")
     assert button.text_content() == "1×"
     blank.get_by_role("button", name="Keys").dispatch_event("click")
     assert "Slower or faster play" in blank.locator(".keys").text_content()

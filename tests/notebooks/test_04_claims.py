@@ -142,9 +142,7 @@ def test_the_committed_network_is_far_from_chance():
 
 def test_no_method_ends_where_no_fixed_weights_end():
     says("Each ends within 0.2 of the losses where some fixed weights end, and the curve is 20 wide")
-    says(
-        "MGDA's place moves from 0.3 to 0.69 when the descent begins on the other side. The mean stays at 0.5"
-    )
+    says("At 0.69, beyond the mean. No method ends where no fixed weights end", "The mean stays at 0.5")
     assert sweep.unreached() == []
     swept, ends = (
         sweep.losses_at(sweep.swept_paths()[:, :, -1]),

@@ -132,14 +132,22 @@ def test_the_advice_is_what_the_records_show():
 
     says("it keeps at least nine tenths of F-LS's benefit in both measures")
     assert min(least("F-LS, every 5").values()) > 90
-    says("In one of the three settings it keeps nine tenths of the benefit in both measures")
-    says("In the two others it keeps 86 % and 88 % in one of them")
-    assert [round(value) for value in sorted(least("SAM on the mean, every 5").values())] == [86, 88, 95]
+    says(
+        "In the first setting it keeps at least 95 % in both measures. With fewer wrong labels it keeps 88 %"
+    )
+    says("88 % in sharpness, and with LeNet 86 % in the test NLL")
+    every_5 = [
+        [round(panel["SAM on the mean, every 5"].mean) for panel in panels] for panels in gains.values()
+    ]
+    assert (min(every_5[0]), every_5[1][0], every_5[2][1]) == (95, 88, 86)
+    says("it keeps 95 % and 102 % of the benefit with many wrong labels, and 58 % with fewer")
+    decay = [round(panels[1]["LS, weight decay"].mean) for panels in gains.values()]
+    assert decay == [95, 58, 102]
     says("keeps at most two thirds of the benefit here, and with fewer wrong labels nothing in sharpness")
     fifths = [panel["F-LS, last fifth"].mean for panels in gains.values() for panel in panels]
     assert max(fifths) < 67.5
     assert least("F-LS, last fifth")["mlp-20"] < 0
-    says("it does as well with a coin in the place of its bit")
+    says("with the MLP it does as well with a coin in the place of its bit")
     for setting in ("mlp-40", "mlp-20"):
         for panel in gains[setting]:
             assert abs(panel["SAMO, coin"].mean - panel["SAMO"].mean) < 2

@@ -187,8 +187,8 @@ def test_01_pcgrads_example():
     assert angle.item() == pytest.approx(135)
 
 
-def test_00_at_rho_1_the_two_steps_are_nearly_opposite():
-    says("00_start_here.ipynb", "With `rho = 1` the two are nearly opposite.")
+def test_00_at_rho_1_the_two_steps_part():
+    says("00_start_here.ipynb", "With `rho = 1` they point more than 140° apart.")
     cells = nbformat.read(FOLDER / "00_start_here.ipynb", as_version=4).cells
     source = next(cell.source for cell in cells if cell.source.startswith("w = torch.zeros"))
     names = {"torch": torch}

@@ -63,7 +63,7 @@ class FirstTask(fm.LossWeighting):
 @pytest.mark.parametrize("options", WAYS[:2])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_heads_follow_their_own_loss_though_their_task_has_no_weight(options, dtype):
-    """One backward pass would give a head its weight times its gradient, so such a step takes one per task."""
+    """One backward pass would give a head a tiny share of its gradient, so the step takes one per task."""
     net = Net(dtype=dtype)
     perturb = options.get("perturb", "task")
     d = fm.decompose(*net.batch(), net.shared, net.head_lists, rho=0.3, perturb=perturb)

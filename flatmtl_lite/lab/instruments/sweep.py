@@ -23,7 +23,6 @@ from .parts.points import pairs
 
 SWEPT = torch.linspace(0, 1, 201, dtype=torch.float64)  # weights of task 1
 STRIDE = 5  # the slider takes every fifth of them
-SAME = 0.0125  # weights that close count as one: half a step of the slider
 RIDGES = PROBLEMS["ridges"]
 STARTS = {f"({x:g}, {y:g})": k for k, (x, y) in enumerate(RIDGES.starts)}
 LOWEST = -21.0  # below every loss of the problem
@@ -89,6 +88,12 @@ def nearest_weights(ends: Tensor, swept: Tensor) -> Tensor:
     return SWEPT[torch.cdist(ends, swept).argmin(-1)]
 
 
+def place_of(name: str, start: int) -> float:
+    """Return the fixed weight of task 1 that ends nearest to where a method ends from a start."""
+    end = losses_at(ends_of((name,))[start])
+    return nearest_weights(end, losses_at(swept_paths()[start, :, -1])).item()
+
+
 def unreached(names: tuple[str, ...] = tuple(METHODS), within: float = 0.2) -> list[str]:
     """Return the methods that from some start end farther than ``within`` from all ends of fixed weights."""
     swept, ends = losses_at(swept_paths()[:, :, -1]), losses_at(ends_of(names))
@@ -104,8 +109,8 @@ class _View:
         self.plane = _Front(RIDGES)
         self.rows, self.map = _Rows(names), Landscape(RIDGES)
         self.picture = Picture(self.plane, [[self.rows]], [self.map])
-        self.plane.dots("methods", GREY, size=11, meta=dict(names=names))
         self.trail, self.path = Trail(self.plane, "fixed"), Path(self.map)
+        self.plane.dots("methods", GREY, size=11, meta=dict(names=names))
 
     def table(self, choice: str) -> Table:
         """Return the table for a start."""
@@ -120,16 +125,19 @@ class _View:
             "sweep": swept[None],
             "methods": ends[None],
         }
-        near = (nearest - weights[:, None]).abs() <= SAME + 1e-9
-        same = [
-            ", ".join(name for name, is_near in zip(self.names, row, strict=True) if is_near) or "no method"
-            for row in near.tolist()
+        away = (nearest - weights[:, None]).abs()
+        places = nearest[away.argmin(-1)]
+        close = [
+            ", ".join(name for name, w in zip(self.names, nearest.tolist(), strict=True) if w == place)
+            for place in places.tolist()
         ]
         sentence = (
             "Weights {w:.3g} and {rest:.3g} from {start}: "
-            "losses {losses[0]:.1f} and {losses[1]:.1f}. The same end: {same}."
+            "losses {losses[0]:.1f} and {losses[1]:.1f}. The nearest row, at {place:.3g}: {close}."
         )
-        states = sentences(sentence, w=weights, rest=1 - weights, start=choice, losses=here, same=same)
+        states = sentences(
+            sentence, w=weights, rest=1 - weights, start=choice, losses=here, place=places, close=close
+        )
         return Table(traces, states)
 
 

@@ -116,7 +116,7 @@ function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
   const actions = {
     play: toggle,
     speed: () => setSpeed(stage, (stage.speed + 1) % SPEEDS.length),
-    reset: () => (pause(), past.reset()),
+    reset: () => (pause(), setSpeed(stage, NORMAL), past.reset()),
     undo: () => (pause(), past.undo()),
     redo: () => (pause(), past.redo()),
     pin: () => pin(stage, drawn),
@@ -129,13 +129,14 @@ function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
       stage.more.setAttribute("aria-pressed", String(stage.shows.more));
       scaleTo(stage, drawn.arrangement);
       const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-      if (stage.shows.more) stage.rest.scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
+      const shown = stage.shows.more ? stage.rest : stage.root;
+      shown.scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
     },
     full: () => (document.fullscreenElement ? document.exitFullscreen() : stage.root.requestFullscreen()),
     help: () => (stage.keys.hidden = !stage.keys.hidden),
   };
   // a click into the picture gives it the keys; JupyterLab would give them to the cell
-  listen(stage.figure, "click", () => setTimeout(() => (stage.slider.disabled ? stage.tools.help : stage.slider).focus()));
+  listen(stage.figure, "click", () => setTimeout(() => takeFocus(stage)));
   for (const [name, button] of Object.entries(stage.tools)) {
     listen(button, "click", actions[name]);
     listen(button, "focus", () => keepOneStop(stage, button));

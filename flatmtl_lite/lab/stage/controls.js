@@ -27,6 +27,11 @@ function add(parent, tag, properties = {}, attributes = {}) {
   return node;
 }
 
+// Give the keys to the stage.
+function takeFocus(stage) {
+  (stage.slider.disabled ? stage.tools.help : stage.slider).focus();
+}
+
 function build(model, el) {
   const id = `stage-${Math.random().toString(36).slice(2)}`;
   const root = add(el, "div", { className: "flatmtl-stage" }, { role: "group", "aria-label": model.get("title") });
@@ -76,13 +81,13 @@ function build(model, el) {
     svg.appendChild(document.createElementNS(SVG, "path")).setAttribute("d", path);
   }
   stage.spoken = add(line, "span", { className: "spoken" }, { role: "status" });
-  setSpeed(stage, 1);
+  setSpeed(stage, NORMAL);
   stage.spoken.textContent = ""; // nothing has changed yet
   stage.more = stage.tools.more;
   stage.usable = () => Object.values(stage.tools).filter(({ disabled, hidden }) => !disabled && !hidden);
   stage.recipe = add(root, "code", { className: "recipe", hidden: true });
   stage.keys = add(root, "dl", { className: "keys", hidden: true });
-  add(stage.keys, "p", { textContent: "These keys work while the focus is in the picture: press Tab until it is, or click into it. Esc leaves it." });
+  add(stage.keys, "p", { textContent: "These keys work while the focus is in the picture: press Tab until it is, or click into it. Esc leaves it; then the keys change the cell." });
   if (stage.points.length)
     add(stage.keys, "p", { textContent: "A point moves with its handle in the picture, or when you type its coordinates above it." });
   const present = Object.keys(TOOLS).filter((name) => stage.tools[name]).map((name) => TOOLS[name]);

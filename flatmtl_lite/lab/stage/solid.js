@@ -109,7 +109,9 @@ async function toggleSolid(stage, state) {
   stage.shows.solid = !stage.shows.solid;
   stage.tools.solid.setAttribute("aria-pressed", String(stage.shows.solid));
   if (stage.shows.solid) return showSolid(stage, state);
+  const hadFocus = stage.relief.contains(document.activeElement);
   state.Plotly.purge(stage.relief);
   stage.relief.remove();
   stage.relief = undefined;
+  if (hadFocus) takeFocus(stage); // else JupyterLab would take the next key for the cell
 }

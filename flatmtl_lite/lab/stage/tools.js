@@ -1,18 +1,24 @@
 // What a lecturer reaches for: play, undo, pin, save, full screen, and a key for each.
 
 const SWEEP = 3600; // milliseconds from the first slider position to the last, at normal speed
-const SPEEDS = [["half", "½×", 0.5], ["normal", "1×", 1], ["double", "2×", 2]];
+const SPEEDS = [["quarter", "¼×", 0.25], ["half", "½×", 0.5], ["normal", "1×", 1], ["double", "2×", 2]];
+const NORMAL = 2; // its place
+const PAUSE = "M5 3 H8.5 V17 H5 Z M11.5 3 H15 V17 H11.5 Z";
 const REST = 500; // milliseconds after which the next change is another step to undo
 
 // Sweep the slider to its end, or pause. With reduced motion it goes on in eight steps.
 function player(model, stage, turn, rested) {
   let frame;
+  const showPlaying = (plays) => {
+    stage.tools.play.setAttribute("aria-pressed", String(plays));
+    stage.tools.play.querySelector("path").setAttribute("d", plays ? PAUSE : TOOLS.play[2]);
+  };
   const pause = () => {
     if (frame === undefined) return;
     cancelAnimationFrame(frame);
     rested();
     frame = undefined;
-    stage.tools.play.setAttribute("aria-pressed", "false");
+    showPlaying(false);
   };
   const play = () => {
     const last = model.get("values").length - 1;
@@ -20,7 +26,7 @@ function player(model, stage, turn, rested) {
     if (model.get("index") === last) turn(0);
     let share = model.get("index") / last;
     let before = performance.now();
-    stage.tools.play.setAttribute("aria-pressed", "true");
+    showPlaying(true);
     const next = (now) => {
       // the first frame may have begun before the press
       share = Math.min(1, share + (SPEEDS[stage.speed][2] * Math.max(0, now - before)) / SWEEP);

@@ -61,5 +61,6 @@ def test_no_method_ends_where_no_fixed_weights_end():
 
 def test_the_sentence_names_the_methods_with_the_same_end(stage):
     states = stage.states[0]
-    assert "The same end: mean" in states[20]
-    assert states[40].endswith("The same end: no method.")
+    assert "The nearest row, at 0.5: mean, cagrad" in states[20]
+    assert states[0].endswith("The nearest row, at 0.295: mgda.")
+    assert sweep.place_of("mgda", start=0) == pytest.approx(0.295)
