@@ -36,7 +36,7 @@ def test_the_portrait_counts_the_ends(whole_portrait):
         assert titles[f"title-{rule}"] == (words,)
         assert f"{rule} {flat}" in whole_portrait.state
     cursor = shown(whole_portrait, "flat-erm-cursor").tolist()
-    assert cursor == [[pytest.approx(0.4), -20], [pytest.approx(0.4), 100]]
+    assert cursor == [[pytest.approx(0.4), 0], [pytest.approx(0.4), 100]]
 
 
 def test_the_portrait_draws_every_other_start_of_both_sides(whole_portrait):
