@@ -26,6 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="+", required=True, help="such as mean cagrad f-cagrad")
     parser.add_argument("--variants", nargs="+", default=[], help="variants of the experiment, if it has any")
     parser.add_argument("--rhos", type=float, nargs="+", default=[], help="radii of the methods that perturb")
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        default=[],
+        help="fixed weights of the tasks, such as 0.7,0.3 0.5,0.5: constant and f-constant run once for "
+        "each, the other methods once",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, required=True, help="the folder above all run folders")
     parser.add_argument("--jobs", type=int, help="processes at a time (default: 1, on a cluster all)")
@@ -43,6 +50,7 @@ def run(
     methods: Sequence[str],
     variants: Sequence[str],
     rhos: Sequence[float],
+    weights: Sequence[str],
     seeds: Sequence[int],
     out: Path,
     jobs: int | None,
@@ -53,7 +61,8 @@ def run(
     """Check every run of the grid, then run or submit them.
 
     Args:
-        experiment, methods, variants, rhos, seeds, out: see :func:`~flatmtl_lite.runs.sweep.jobs.grid`.
+        experiment, methods, variants, rhos, weights, seeds, out: see
+            :func:`~flatmtl_lite.runs.sweep.jobs.grid`.
         jobs: processes at a time.
         slurm: whether to submit to a Slurm cluster.
         rest: further words for every ``train``.
@@ -65,7 +74,7 @@ def run(
     Raises:
         ValueError: ``train`` would refuse a run of the grid; nothing was started.
     """
-    runs = grid(experiment, methods, variants, rhos, seeds, out, rest)
+    runs = grid(experiment, methods, variants, rhos, seeds, out, rest, weights=weights)
     for job in runs:
         check(job)
     if slurm:

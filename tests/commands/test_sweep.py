@@ -14,7 +14,7 @@ from tests.runs.sweep.stand_in import STAND_IN
 @pytest.fixture
 def stand_in(monkeypatch):
     """Sweeps start the stand-in instead of ``python -m flatmtl_lite``."""
-    monkeypatch.setattr(sweep, "grid", lambda *arguments: grid(*arguments, program=STAND_IN))
+    monkeypatch.setattr(sweep, "grid", lambda *words, **options: grid(*words, program=STAND_IN, **options))
 
 
 def run(*words):
@@ -34,6 +34,15 @@ def test_a_sweep_runs_its_grid_and_hands_other_options_on(stand_in, tmp_path, ca
     assert "fashion/cagrad/seed1 failed" in capsys.readouterr().out
 
 
+def test_one_sweep_trains_several_fixed_weights_next_to_other_methods(stand_in, tmp_path):
+    words = ["multimnist", "--methods", "mean", "constant", "--weights", "0.7,0.3", "0.5,0.5"]
+    assert run(*words, "--variants", "mnist", "--seeds", 0, "--out", tmp_path, "--preset", "demo") == 0
+    finished = {
+        path.parent.relative_to(tmp_path / "mnist").as_posix() for path in tmp_path.rglob("result.json")
+    }
+    assert finished == {"mean/seed0", "constant/weights0.7,0.3/seed0", "constant/weights0.5,0.5/seed0"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -44,6 +53,7 @@ def test_a_sweep_runs_its_grid_and_hands_other_options_on(stand_in, tmp_path, ca
         (["--methods", "mean", "--epochs", "0"], "Got epochs=0"),
         (["--methods", "mean", "--variants", "fashoin"], "did you mean 'fashion'?"),
         (["--methods", "mean", "--epoch", "3"], "unrecognized arguments: --epoch"),
+        (["--methods", "mean", "--weights", "0.7,0.3"], "expected constant or f-constant among them"),
         (["--methods", "mean", "--seed", "3"], "the sweep sets it"),
     ],
 )

@@ -15,7 +15,7 @@ RUN = {
     "experiment": str,
     "task_names": [str],
     "settings": {"variant?": str},
-    "config": {"method": str, "rho": float, "seed": int, "epochs": int},
+    "config": {"method": str, "rho": float, "seed": int, "epochs": int, "weights?": str},
     "about?": {"command?": str},
 }
 OUTCOME = {

@@ -9,6 +9,7 @@ from ..paper.multimnist import published_row
 from .forms import EVALUATIONS
 from .read import RecordedRun, numbers
 
+WEIGHTS = "config.weights"  # the setting that belongs to the method and not to its surroundings
 SHARPNESS_RADIUS = 0.05  # the report shows the nearest radius of the snapshot
 Spread = tuple[float, float | None, int]
 
@@ -138,23 +139,26 @@ def _sharpness(results: list[dict]) -> dict | None:
 def differences(table: Sequence[dict]) -> list[dict]:
     """Return differences of test scores, paired by seed.
 
-    The pairs are f-X minus X, f-X minus direct-X, and every method minus mean. Only finished rows with the
-    same settings, except method and radius, are compared.
+    The pairs are f-X minus X, f-X minus direct-X, lf-X and ff-X minus X and minus f-X, and every method minus
+    mean. Only finished rows with the same settings, except method, radius and fixed weights, are compared,
+    and fixed weights only with the same weights or with mean.
 
     Args:
         table: the rows.
 
     Returns:
-        For each pair ``experiment``, ``variant``, the ``one`` and the ``other`` row (as method and radius),
-        ``settings``, the ``seeds`` that both have, and for "final" and "picked" ``each`` difference and their
-        ``spread``.
+        For each pair ``experiment``, ``variant``, the ``one`` and the ``other`` row (as :func:`name_of`
+        and radius), ``settings``, the ``seeds`` that both have, and for "final" and "picked" ``each``
+        difference and their ``spread``.
     """
-    families: dict[str, dict[tuple[str, float | None], dict]] = {}
+    families: dict[str, dict[tuple[str, float | None, str], dict]] = {}
     for row in table:
         if row["unfinished"] is None:
-            same = [row[name] for name in ("experiment", "variant", "task_names", "settings")]
-            family = families.setdefault(json.dumps(same, sort_keys=True), {})
-            family[row["method"], row["rho"]] = row
+            same = [row[name] for name in ("experiment", "variant", "task_names")]
+            # A key for all weights, so that a row of an older version without this setting stays apart.
+            settings = {name: "" if name == WEIGHTS else value for name, value in row["settings"].items()}
+            family = families.setdefault(json.dumps([*same, settings], sort_keys=True), {})
+            family[row["method"], row["rho"], _weights(row)] = row
     return [
         _difference(one, family[other])
         for family in families.values()
@@ -164,13 +168,23 @@ def differences(table: Sequence[dict]) -> list[dict]:
     ]
 
 
-def _partners(method: str, rho: float | None) -> list[tuple[str, float | None]]:
+def _partners(method: str, rho: float | None, weights: str) -> list[tuple[str, float | None, str]]:
     prefix, _, aggregator = method.rpartition("-")
-    names: list[tuple[str, float | None]] = (
-        [(aggregator, None), (f"direct-{aggregator}", rho)] if prefix == "f" else []
+    flat = {"f": "direct", "lf": "f", "ff": "f"}.get(prefix)
+    names: list[tuple[str, float | None, str]] = (
+        [(aggregator, None, weights), (f"{flat}-{aggregator}", rho, weights)] if flat else []
     )
-    names += [("mean", None)] * (method != "mean")
+    names += [("mean", None, "")] * (method != "mean")
     return list(dict.fromkeys(names))
+
+
+def name_of(row: dict) -> str:
+    """Return the method of a row, with its fixed weights if it has any, such as "constant 0.7,0.3"."""
+    return f"{row['method']} {_weights(row)}".rstrip()
+
+
+def _weights(row: dict) -> str:
+    return row["settings"].get(WEIGHTS) or ""
 
 
 def _difference(one: dict, other: dict) -> dict:
@@ -183,8 +197,8 @@ def _difference(one: dict, other: dict) -> dict:
 
     return {
         **{name: one[name] for name in ("experiment", "variant", "settings")},
-        "one": (one["method"], one["rho"]),
-        "other": (other["method"], other["rho"]),
+        "one": (name_of(one), one["rho"]),
+        "other": (name_of(other), other["rho"]),
         "seeds": seeds,
         "final": at("final"),
         "picked": at("picked"),

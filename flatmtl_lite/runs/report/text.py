@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..paper.multimnist import SETTING
+from .tables import WEIGHTS, name_of
 
 CALIBRATION = ("nll", "ece", "brier")  # metrics with a table of their own
 Column = tuple[str, Callable[[dict], str]]
@@ -38,13 +39,13 @@ def markdown(rows: Sequence[dict], differences: Sequence[dict], left_out: Sequen
 
 
 def _section(place: tuple, group: list[dict], pairs: list[dict]) -> list[str]:
-    names = dict.fromkeys(name for row in group for name in row["settings"])
+    names = dict.fromkeys(name for row in group for name in row["settings"] if name != WEIGHTS)
     varying = [n for n in names if len({json.dumps(row["settings"].get(n)) for row in group}) > 1]
     same = [_setting(group[0], name) for name in names if name not in varying]
 
     def who(row: dict) -> str:
         epochs = f" (unfinished, epoch {row['unfinished']} of {row['settings']['config.epochs']})"
-        words = [_method(row["method"], row["rho"]), *(_setting(row, name) for name in varying)]
+        words = [_method(name_of(row), row["rho"]), *(_setting(row, name) for name in varying)]
         return ", ".join(words) + (epochs if row["unfinished"] is not None else "")
 
     metrics = dict.fromkeys(name for row in group for name in row["metrics"]["final"])

@@ -4,16 +4,17 @@ import math
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..engine.config import Config
 from ..engine.folder import RunError, RunFolder
 from ..engine.methods import parse_method
 
 PROGRAM = (sys.executable, "-m", "flatmtl_lite")
-_SET_BY_GRID = ("--variant", "--method", "--rho", "--seed", "--out", "--resume", "--threads")
+_SET_BY_GRID = ("--variant", "--method", "--rho", "--weights", "--seed", "--out", "--resume", "--threads")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def grid(
     out: Path,
     arguments: Sequence[str] = (),
     program: tuple[str, ...] = PROGRAM,
+    weights: Sequence[str] = (),
 ) -> list[Job]:
     """Return the runs of a grid, all methods of the first seed before the second seed; nothing is started.
 
@@ -97,10 +99,12 @@ def grid(
         out: the folder above all run folders.
         arguments: further words for ``train``, the same for every run.
         program: the program that takes the words.
+        weights: fixed weights of the tasks, such as "0.7,0.3". A method of the aggregator constant runs once
+            for each of them, the others as if there were none. Empty: equal weights.
 
     Raises:
-        ValueError: a method is unknown, a number is out of its range, or an argument is set by the grid
-        itself.
+        ValueError: a method is unknown, a number is out of its range, there are weights that no method
+        takes, or an argument is set by the grid itself.
 
     Example:
         >>> jobs = grid("multimnist", ["mean", "f-cagrad"], ["mnist"], [0.05, 0.1], [0], Path("runs"))
@@ -108,28 +112,42 @@ def grid(
         ['mnist/mean/seed0', 'mnist/f-cagrad/rho0.05/seed0', 'mnist/f-cagrad/rho0.1/seed0']
     """
     _check(methods, variants, rhos, seeds, arguments)
+    weights = _checked_weights(weights, methods)
     jobs: dict[str, Job] = {}
     only_default: list[None] = [None]
     for seed in seeds:
         for variant in variants or only_default:
-            for method in methods:
-                for rho in (rhos if parse_method(method).uses_rho else ()) or only_default:
-                    place, words = _place_and_words(variant, method, rho, seed)
-                    name = "/".join(place)
-                    folder = Path(out).absolute() / name
-                    words += ["--out", str(folder), "--resume", *arguments]
-                    jobs[name] = Job(name, folder, ("train", experiment, *words), program)
+            for method, rho, fixed in _methods_and_options(methods, rhos, weights):
+                place, words = _place_and_words(variant, method, rho, fixed, seed)
+                name = "/".join(place)
+                folder = Path(out).absolute() / name
+                words += ["--out", str(folder), "--resume", *arguments]
+                jobs[name] = Job(name, folder, ("train", experiment, *words), program)
     return list(jobs.values())
 
 
+def _methods_and_options(
+    methods: Sequence[str], rhos: Sequence[float], weights: Sequence[str]
+) -> Iterator[tuple[str, float | None, str | None]]:
+    """Yield each method with each radius and each choice of fixed weights, or None where it takes none."""
+    only_default: list[None] = [None]
+    for method in methods:
+        for fixed in (weights if _takes_weights(method) else ()) or only_default:
+            for rho in (rhos if parse_method(method).uses_rho else ()) or only_default:
+                yield method, rho, fixed
+
+
 def _place_and_words(
-    variant: str | None, method: str, rho: float | None, seed: int
+    variant: str | None, method: str, rho: float | None, weights: str | None, seed: int
 ) -> tuple[list[str], list[str]]:
     """Return the names of a run's folders and the words for ``train``."""
     place, words = [method, f"seed{seed}"], ["--method", method]
     if rho is not None:
         place.insert(1, f"rho{rho:.10g}")
         words += ["--rho", f"{rho:.10g}"]
+    if weights is not None:
+        place.insert(1, f"weights{weights}")
+        words += ["--weights", weights]
     if variant is not None:
         place.insert(0, variant)
         words += ["--variant", variant]
@@ -161,3 +179,20 @@ def _check(
     for word in arguments:
         if word.partition("=")[0] in _SET_BY_GRID:
             raise ValueError(f"Got {word} among the arguments of every run; the sweep sets it: leave it out.")
+
+
+def _takes_weights(method: str) -> bool:
+    return parse_method(method).aggregator == "constant"
+
+
+def _checked_weights(weights: Sequence[str], methods: Sequence[str]) -> list[str]:
+    """Return the fixed weights, each number written in one way, because they become folders."""
+    if weights and not any(map(_takes_weights, methods)):
+        raise ValueError(
+            f"Got weights {', '.join(weights)} for the methods {', '.join(methods)}; expected constant or "
+            "f-constant among them. The other methods have no fixed weights."
+        )
+    numbers = [Config(method="constant", weights=text).task_weights for text in weights]
+    if [] in numbers:
+        raise ValueError('Got weights=""; expected one number per task, such as "0.7,0.3".')
+    return [",".join(f"{number:.10g}" for number in one) for one in numbers]

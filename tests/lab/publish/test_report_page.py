@@ -98,6 +98,9 @@ def test_seeds_are_one_method_and_settings_are_not(runs):
         "F-CAGrad, rho = 0.1": 2,
         "F-CAGrad, rho = 0.2": 1,
     }
+    weighted = [changed(runs[0], method="constant", weights=text) for text in ("0.7,0.3", "0.3,0.7")]
+    (methods,) = by_method(weighted).values()
+    assert list(methods) == ["Constant, weights = 0.7,0.3", "Constant, weights = 0.3,0.7"]
     other = copy.deepcopy(runs[0])
     other["result"]["settings"]["variant"] = "mnist"
     assert list(by_method([runs[0], other])) == ["multimnist fashion+mnist", "multimnist mnist"]

@@ -218,6 +218,7 @@ WRONG = {
         "config.rho": (None, "a", math.nan),
         "config.seed": (None, "a", 0.5, math.nan, True, []),
         "config.epochs": (None, "a", 0.5),
+        "config.weights": (0.7, [0.7, 0.3]),
         "finished": (None, "yes", 1),
         "seconds": (None, "a", math.nan, []),
         "final": (None, [], "a"),
@@ -427,6 +428,48 @@ def test_differences_are_paired_by_seed(write, tmp_path):
     both = "+1.50 ± 0.71 | +1.00, +2.00"
     assert f"| f-cagrad ρ=0.05 − cagrad | 0, 1 | {both} | {both} |" in text
     assert "| f-cagrad ρ=0.05 − direct-cagrad ρ=0.05 | 1 | +2.00 ± - | +2.00 |" in text
+
+
+def pairs(found):
+    return {(pair["one"][0], pair["other"][0]): pair["final"]["each"] for pair in differences(found)}
+
+
+def test_fixed_weights_are_paired_with_mean_and_with_the_same_weights(write, tmp_path):
+    """Two runs with other weights are two rows, and their pairs name the weights."""
+    write("mean", "mean", 0, [91], weights="")
+    for weights, digit in (("0.7,0.3", 93), ("0.3,0.7", 87)):
+        write(f"{weights}/constant", "constant", 0, [digit], weights=weights)
+        write(f"{weights}/f", "f-constant", 0, [digit + 4], weights=weights)
+    found, left_out = table(tmp_path)
+    assert left_out == []
+    assert len(found) == 5
+    assert pairs(found) == {
+        ("constant 0.7,0.3", "mean"): [1],
+        ("constant 0.3,0.7", "mean"): [-2],
+        ("f-constant 0.7,0.3", "mean"): [3],
+        ("f-constant 0.3,0.7", "mean"): [0],
+        ("f-constant 0.7,0.3", "constant 0.7,0.3"): [2],
+        ("f-constant 0.3,0.7", "constant 0.3,0.7"): [2],
+    }
+    text = markdown(found, differences(found), [])
+    assert "| constant 0.7,0.3 − mean | 0 | +1.00 ± - |" in text
+    assert "| f-constant 0.7,0.3 ρ=0.05 − constant 0.7,0.3 | 0 |" in text
+    assert "| constant 0.7,0.3 | 1 | 93.00 ± - |" in text
+    assert "| constant 0.3,0.7 | 1 | 87.00 ± - |" in text
+    assert "| mean | 1 | 91.00 ± - |" in text
+    assert "weights=" not in text
+
+
+@pytest.mark.parametrize("prefix", ["lf", "ff"])
+def test_a_part_first_is_paired_with_the_f_method_and_without_perturbation(write, tmp_path, prefix):
+    write("plain", "cagrad", 0, [92])
+    write("mean", "mean", 0, [91])
+    write("first", f"{prefix}-cagrad", 0, [98])
+    write("f", "f-cagrad", 0, [96])
+    write("wide", "f-cagrad", 0, [90], rho=0.1)
+    found = pairs(table(tmp_path)[0])
+    first = {other: each for (one, other), each in found.items() if one == f"{prefix}-cagrad"}
+    assert first == {"cagrad": [3], "f-cagrad": [1], "mean": [3.5]}
 
 
 def test_nothing_is_paired_across_radii_or_settings(write, tmp_path):

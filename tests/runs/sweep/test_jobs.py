@@ -38,6 +38,30 @@ def test_what_is_named_twice_runs_once(tmp_path):
     assert names(jobs) == ["f-mean/rho0.1/seed0"]
 
 
+def test_only_constant_runs_once_for_each_choice_of_fixed_weights(tmp_path):
+    methods, weights = ["mean", "constant", "f-constant"], ["0.7,0.3", "1, 1", "1.0,1"]
+    jobs = grid("rooms", methods, [], [0.05, 0.1], [0], tmp_path, weights=weights)
+    assert names(jobs) == [
+        "mean/seed0",
+        "constant/weights0.7,0.3/seed0",
+        "constant/weights1,1/seed0",
+        "f-constant/weights0.7,0.3/rho0.05/seed0",
+        "f-constant/weights0.7,0.3/rho0.1/seed0",
+        "f-constant/weights1,1/rho0.05/seed0",
+        "f-constant/weights1,1/rho0.1/seed0",
+    ]
+    assert len({job.folder for job in jobs}) == len(jobs)
+    words = f"train rooms --method f-constant --rho 0.1 --weights 1,1 --seed 0 --out {jobs[-1].folder}"
+    assert jobs[-1].words == (*words.split(), "--resume")
+    assert "--weights" not in jobs[0].words
+
+
+def test_constant_without_weights_runs_once(tmp_path):
+    (job,) = grid("rooms", ["constant"], [], [], [0], tmp_path)
+    assert job.name == "constant/seed0"
+    assert "--weights" not in job.words
+
+
 def test_a_relative_folder_does_not_depend_on_where_the_run_starts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (job,) = grid("rooms", ["mean"], [], [], [0], "runs")
@@ -58,6 +82,11 @@ def test_a_relative_folder_does_not_depend_on_where_the_run_starts(tmp_path, mon
         ({"variants": [""]}, "expected a plain name"),
         ({"variants": [".."]}, "expected a plain name"),
         ({"arguments": ["--epochs", "3", "--seed", "4"]}, "Got --seed among the arguments"),
+        ({"weights": ["0.7,0.3"]}, "expected constant or f-constant among them"),
+        ({"methods": ["mean", "constant"], "weights": ["0.7;0.3"]}, "Got weights='0.7;0.3'"),
+        ({"methods": ["constant"], "weights": ["0.7,-0.3"]}, "-0.3"),
+        ({"methods": ["constant"], "weights": ["0.7,0.3", ""]}, 'Got weights=""'),
+        ({"arguments": ["--weights", "1,1"]}, "Got --weights among the arguments"),
         ({"arguments": ["--out=elsewhere"]}, "Got --out=elsewhere among the arguments"),
     ],
 )
