@@ -188,7 +188,7 @@ def test_01_pcgrads_example():
 
 
 def test_00_at_rho_1_the_two_steps_part():
-    says("00_start_here.ipynb", "With `rho = 1` they point more than 140° apart.")
+    says("00_start_here.ipynb", "With `rho = 1` they lie over 140° apart.")
     cells = nbformat.read(FOLDER / "00_start_here.ipynb", as_version=4).cells
     source = next(cell.source for cell in cells if cell.source.startswith("w = torch.zeros"))
     names = {"torch": torch}
