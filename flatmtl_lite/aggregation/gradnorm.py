@@ -16,7 +16,8 @@ class GradNorm(GramianAggregator, Remembering):
     takes one layer. So no gradient goes through a gradient: the slope of Σ |Gᵢ - Ḡrᵢᵅ|, with the goals Ḡrᵢᵅ
     held fixed, is known. The paper's slope is in w, and published code gives it to Adam. Here it is in log w
     and in units of Ḡ, sign(Gᵢ - Ḡrᵢᵅ)Gᵢ/Ḡ, so that the step has no unit and every w stays above 0. w starts
-    equal and moves after the direction is taken. Each part has its own w. A gradient of 0 moves no weight.
+    equal and moves after the direction is taken. Each part has its own w. A task whose gradient is 0 keeps
+    its w and is in no mean, as if it were absent.
 
     Guarantees: where all losses fell by the same share, all wᵢ‖gᵢ‖ come to one length, up to a share lr.
     Scale: Σ w = 1 (the paper: T).
@@ -61,13 +62,19 @@ class GradNorm(GramianAggregator, Remembering):
         self.check_positive(losses)
         initial = self.recall(f"{self.part} initial", losses)
         rates = losses / initial
+        moves = norms > 0
         w, total = self.recall_shares(f"{self.part} weights", norms)
         lengths = w * norms
-        relative = lengths / lengths.mean(-1, keepdim=True).clamp_min(torch.finfo(norms.dtype).tiny)
-        goals = (rates / rates.mean(-1, keepdim=True)) ** self.alpha
-        moved = (w.log() - self.lr * (relative - goals).sign() * relative).softmax(-1)
+        relative = lengths / _mean_of(lengths, moves).clamp_min(torch.finfo(norms.dtype).tiny)
+        goals = (rates / _mean_of(rates, moves)) ** self.alpha
+        moved = self.exchange(w, -self.lr * (relative - goals).sign() * relative, moves)
         self.remember({f"{self.part} initial": initial, f"{self.part} weights": moved * total})
         return lengths
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}, lr={self.lr}"
+
+
+def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
+    """Return the mean (..., 1) of the chosen values (..., T), or NaN if none is chosen."""
+    return values.where(chosen, torch.nan).nanmean(-1, keepdim=True)

@@ -96,6 +96,16 @@ class Remembering(Aggregator):
         equal = torch.full_like(weights, 1 / weights.shape[dim])
         return torch.where(total > 0, weights / total, equal), total
 
+    def exchange(self, shares: Tensor, exponents: Tensor, moves: Tensor) -> Tensor:
+        """Return the shares of a step that multiplies them by exp(exponents), where ``moves`` says so.
+
+        The tasks that move exchange weight among themselves. All others keep their share.
+        """
+        (dim,) = self.task_dims
+        sum_of_moving = shares.masked_fill(~moves, 0.0).sum(dim, keepdim=True)
+        moved = (shares.log() + exponents).masked_fill(~moves, -torch.inf).softmax(dim) * sum_of_moving
+        return torch.where(moves, moved, shares)
+
     def get_extra_state(self) -> dict[str, Tensor]:
         return self.memory
 
