@@ -13,9 +13,10 @@ class ExcessMTL(RememberingRows):
 
     The excess risk of task i, its loss above the best loss that it could reach, is estimated as
     Eᵢ = Σₚ gᵢₚ²/√Sᵢₚ (eq. 6 and 7), where Sᵢₚ sums gᵢₚ² over all steps, the present one included, as Adagrad
-    does. Then w ∝ w exp(η Eᵢ/Eᵢ⁰) (eq. 9). Eᵢ⁰ is the first estimate above 0, as in the authors' code; the
-    paper, says TorchJD's page, averages three epochs. So w is equal at the first step. The code adds 1e-7 to
-    S, which has a unit; here a parameter with a gradient of 0 adds 0 to E. Each part has its own S, E⁰ and w.
+    does. Then w ∝ w exp(η Eᵢ/Eᵢ⁰) (eq. 9). Eᵢ⁰ is the first estimate above 0, as in the authors' code, so
+    w is equal at the first step. The page of TorchJD says that the paper averages three epochs. A task without
+    such an estimate keeps its w, as if it were absent. The code adds 1e-7 to S, which has a unit. Here a
+    parameter with a gradient of 0 adds 0 to E. Each part has its own S, E⁰ and w.
 
     Guarantees: the weights do not change when a loss is multiplied by a constant.
     Scale: Σ w = 1 (the authors' code: T), for a memory of the same scale.
@@ -51,11 +52,11 @@ class ExcessMTL(RememberingRows):
         estimates = (rows / roots).mul_(rows).sum(-1, keepdim=True).clamp_max_(info.max).double()
         baseline = self.recall(f"{part} baseline", estimates)
         baseline = torch.where(baseline > 0, baseline, estimates)
-        ratios = torch.where(baseline > 0, estimates / baseline, 1.0)
+        ratios = estimates / baseline
         # an exponent beyond the range of float64 would be inf, and the softmax would make inf - inf NaN
         exponents = (self.eta * ratios).clamp_max(torch.finfo(torch.float64).max)
         w, total = self.recall_shares(f"{part} weights", estimates)
-        w = (w.log() + exponents).softmax(-2)
+        w = self.exchange(w, exponents, baseline > 0)
         self.remember({f"{part} roots": roots, f"{part} baseline": baseline, f"{part} weights": w * total})
         return matmul(w.mT.to(rows), rows).squeeze(-2)
 
