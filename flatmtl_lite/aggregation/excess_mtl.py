@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .checks import is_number
+from .memory import LEAST_WEIGHT
 from .products import matmul
 from .row_memory import RememberingRows
 
@@ -14,9 +15,9 @@ class ExcessMTL(RememberingRows):
     The excess risk of task i, its loss above the best loss that it could reach, is estimated as
     Eᵢ = Σₚ gᵢₚ²/√Sᵢₚ (eq. 6 and 7), where Sᵢₚ sums gᵢₚ² over all steps, the present one included, as Adagrad
     does. Then w ∝ w exp(η Eᵢ/Eᵢ⁰) (eq. 9). Eᵢ⁰ is the first estimate above 0, as in the authors' code, so
-    w is equal at the first step. The page of TorchJD says that the paper averages three epochs. A task without
-    such an estimate keeps its w, as if it were absent. The code adds 1e-7 to S, which has a unit. Here a
-    parameter with a gradient of 0 adds 0 to E. Each part has its own S, E⁰ and w.
+    w is equal at the first step. The page of TorchJD says that the paper averages three epochs. A task
+    without such an estimate keeps its w, as if it were absent. The code adds 1e-7 to S, which has a unit.
+    Here a parameter with a gradient of 0 adds 0 to E. Each part has its own S, E⁰ and w.
 
     Guarantees: the weights do not change when a loss is multiplied by a constant.
     Scale: Σ w = 1 (the authors' code: T), for a memory of the same scale.
@@ -57,7 +58,8 @@ class ExcessMTL(RememberingRows):
         exponents = (self.eta * ratios).clamp_max(torch.finfo(torch.float64).max)
         w, total = self.recall_shares(f"{part} weights", estimates)
         w = self.exchange(w, exponents, baseline > 0)
-        self.remember({f"{part} roots": roots, f"{part} baseline": baseline, f"{part} weights": w * total})
+        weights = (w * total).clamp_min(LEAST_WEIGHT)
+        self.remember({f"{part} roots": roots, f"{part} baseline": baseline, f"{part} weights": weights})
         return matmul(w.mT.to(rows), rows).squeeze(-2)
 
     def extra_repr(self) -> str:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .base import GramianAggregator
 from .checks import is_number
-from .memory import Remembering
+from .memory import LEAST_WEIGHT, Remembering
 
 
 class GradNorm(GramianAggregator, Remembering):
@@ -68,7 +68,8 @@ class GradNorm(GramianAggregator, Remembering):
         relative = lengths / _mean_of(lengths, moves).clamp_min(torch.finfo(norms.dtype).tiny)
         goals = (rates / _mean_of(rates, moves)) ** self.alpha
         moved = self.exchange(w, -self.lr * (relative - goals).sign() * relative, moves)
-        self.remember({f"{self.part} initial": initial, f"{self.part} weights": moved * total})
+        weights = (moved * total).clamp_min(LEAST_WEIGHT)
+        self.remember({f"{self.part} initial": initial, f"{self.part} weights": weights})
         return lengths
 
     def extra_repr(self) -> str:

@@ -7,6 +7,10 @@ from torch import Tensor
 
 from .base import Aggregator
 
+# a method that multiplies its weights never gets one back from 0. The number lies far above the smallest
+# float64, so that its share of a sum has a finite logarithm too
+LEAST_WEIGHT = 1e-300
+
 
 class Remembering(Aggregator):
     """An aggregator that remembers numbers of each task in ``memory``.

@@ -87,6 +87,16 @@ def test_a_gradient_of_0_moves_no_weight():
         assert A(G, losses=torch.tensor([1.0 - 1e-4 * k, 1.0])).tolist() == pytest.approx([0.5, 0.0])
 
 
+def test_every_weight_stays_above_0_however_large_the_step_is(sample):
+    A, G = fm.GradNorm(lr=300.0), torch.tensor([[1.0, 0, 0], [0, 2, 0], [0, 0, 9]], dtype=torch.float64)
+    seen = []
+    for _ in range(20):
+        A(G, losses=torch.ones(3))
+        seen.append(A.memory["loss weights"])
+    assert (torch.stack(seen) > 0).all()
+    assert {w.argmax().item() for w in seen} != {seen[0].argmax().item()}
+
+
 def test_a_task_with_a_gradient_of_0_counts_as_absent(sample):
     A, twin = fm.GradNorm(lr=0.1), fm.GradNorm(lr=0.1)
     for k, G in enumerate(sample("normal", 3, 6, batch=12)):
