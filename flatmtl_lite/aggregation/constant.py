@@ -99,6 +99,6 @@ def _checked_weights(weights: Sequence[float] | Tensor) -> Tensor:
     if values.numel() and bool(((values >= 0) & values.isfinite()).all() & (values > 0).any(-1).all()):
         return values
     raise ValueError(
-        f"Got weights={weights!r} of type {type(weights).__name__}; expected a list or a tensor of one finite "
-        "number >= 0 per task, at least one of them > 0, such as [0.7, 0.3]."
+        f"Got weights={weights!r} of type {type(weights).__name__}; expected a list or a tensor of one "
+        "finite number >= 0 per task, at least one of them > 0, such as [0.7, 0.3]."
     )

@@ -71,7 +71,7 @@ class Remembering(Aggregator):
             raise ValueError(
                 f"Got {self.reads} of shape {tuple(like.shape)}{present}, but {type(self).__name__} "
                 f"remembers {self.keeps} of shape {tuple(entry.shape)}; expected the same {self.same} "
-                "at every step. Make a new one."
+                "and the same batch of problems at every step. Make a new one."
             )
         return present.select(entry.expand(shape), self.task_dims)
 
@@ -114,9 +114,18 @@ class Remembering(Aggregator):
         return self.memory
 
     def set_extra_state(self, state: Any) -> None:
-        if not {entry.split()[-1] for entry in state} <= self.remembers:
+        if not _has_all(state, self.remembers):
+            what = sorted(map(str, state)) if isinstance(state, dict) else repr(state)
             raise ValueError(
-                f"Got a state of {sorted(state)} for {type(self).__name__}, which remembers "
-                f"{sorted(self.remembers)}; expected its own. Make the method that it was saved from."
+                f"Got a state of {what} for {type(self).__name__}, which remembers {sorted(self.remembers)} "
+                "of each part, as tensors; expected its own. Make the method that it was saved from."
             )
         self.memory = dict(state)
+
+
+def _has_all(state: object, names: frozenset[str]) -> bool:
+    """Return whether the state is a dict of tensors that holds, for each part in it, those names alone."""
+    if not (isinstance(state, dict) and all(isinstance(entry, Tensor) for entry in state.values())):
+        return False
+    parts = {str(entry).rpartition(" ")[0] for entry in state}
+    return set(state) == {f"{part} {name}".lstrip() for part in parts for name in names}
