@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .checks import is_number
+from .checks import check_positive_number
 from .memory import LEAST_WEIGHT
 from .products import matmul
 from .row_memory import RememberingRows
@@ -20,7 +20,7 @@ class ExcessMTL(RememberingRows):
     Here a parameter with a gradient of 0 adds 0 to E. Each part has its own S, E⁰ and w.
 
     Guarantees: the weights do not change when a loss is multiplied by a constant.
-    Scale: Σ w = 1 (the authors' code: T), for a memory of the same scale.
+    Scale: Σ w = 1 (the authors' code: T). If all gradients so far are s times as long, so is d.
     Cost: no Gramian; w G and five more passes over G; P numbers per task and part.
     Paper: He et al., ICML 2024, arXiv 2402.02009.
 
@@ -42,9 +42,7 @@ class ExcessMTL(RememberingRows):
 
     def __init__(self, eta: float = 0.01) -> None:
         super().__init__()
-        if not (is_number(eta) and 0 < eta < float("inf")):
-            raise ValueError(f"Got eta={eta!r}; expected a finite number > 0. Published code has 0.01.")
-        self.eta = eta
+        self.eta = check_positive_number(eta, "eta")
 
     def solve(self, rows: Tensor, part: str, losses: Tensor) -> Tensor:
         info = torch.finfo(rows.dtype)

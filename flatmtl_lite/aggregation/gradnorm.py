@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .base import GramianAggregator
-from .checks import is_number
+from .checks import check_nonnegative_number, check_positive_number
 from .memory import LEAST_WEIGHT, Remembering
 
 
@@ -19,7 +19,8 @@ class GradNorm(GramianAggregator, Remembering):
     equal and moves after the direction is taken. Each part has its own w. A task whose gradient is 0 keeps
     its w and is in no mean, as if it were absent.
 
-    Guarantees: where all losses fell by the same share, all wᵢ‖gᵢ‖ come to one length, up to a share lr.
+    Guarantees: where all losses fell by the same share, all wᵢ‖gᵢ‖ > 0 come to one length, to within a small
+        multiple of lr, for small lr.
     Scale: Σ w = 1 (the paper: T).
     Cost: G Gᵀ and w G.
     Paper: Chen et al., ICML 2018, arXiv 1711.02257.
@@ -46,11 +47,8 @@ class GradNorm(GramianAggregator, Remembering):
 
     def __init__(self, alpha: float = 1.5, lr: float = 0.025) -> None:
         super().__init__()
-        if not (is_number(alpha) and 0 <= alpha < float("inf")):
-            raise ValueError(f"Got alpha={alpha!r}; expected a finite number >= 0. Published code has 1.5.")
-        if not (is_number(lr) and 0 < lr < float("inf")):
-            raise ValueError(f"Got lr={lr!r}; expected a finite number > 0. Published code has 0.025.")
-        self.alpha, self.lr = alpha, lr
+        self.alpha = check_nonnegative_number(alpha, "alpha")
+        self.lr = check_positive_number(lr, "lr")
         self.part = "loss"
 
     def weigh(self, M: Tensor, eps: float, part: str | None = None) -> Tensor:

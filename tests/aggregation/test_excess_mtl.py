@@ -94,12 +94,12 @@ def test_the_others_exchange_weight_as_if_that_task_were_absent(sample):
 def test_a_weight_that_fell_as_far_as_it_can_comes_back():
     A = fm.ExcessMTL(eta=1.0)
     A(torch.eye(2, dtype=torch.float64))
-    for k in range(1500):
+    for k in range(200):
         A(torch.tensor([[0.0, 0.0], [0.0, 1.0 + k]], dtype=torch.float64))
     assert 0 < A.memory["loss weights"].min() < 1e-290
-    for k in range(1500):
+    for k in range(40):
         direction = A(torch.tensor([[100.0 * (1 + k), 0.0], [0.0, 0.0]], dtype=torch.float64))
-    assert direction.tolist() == pytest.approx([150_000.0, 0.0])
+    assert direction.tolist() == pytest.approx([4000.0, 0.0])
 
 
 def test_estimates_far_beyond_the_first_give_finite_weights():

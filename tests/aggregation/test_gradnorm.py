@@ -83,7 +83,7 @@ def test_a_gradient_of_0_moves_no_weight():
         assert A.memory["loss weights"].tolist() == [1, 1]
     A = fm.GradNorm()
     G = torch.tensor([[1.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
-    for k in range(1000):
+    for k in range(300):
         assert A(G, losses=torch.tensor([1.0 - 1e-4 * k, 1.0])).tolist() == pytest.approx([0.5, 0.0])
 
 
