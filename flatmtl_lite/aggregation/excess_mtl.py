@@ -14,10 +14,11 @@ class ExcessMTL(RememberingRows):
 
     The excess risk of task i, its loss above the best loss that it could reach, is estimated as
     Eᵢ = Σₚ gᵢₚ²/√Sᵢₚ (eq. 6 and 7), where Sᵢₚ sums gᵢₚ² over all steps, the present one included, as Adagrad
-    does. Then w ∝ w exp(η Eᵢ/Eᵢ⁰) (eq. 9). Eᵢ⁰ is the first estimate above 0, as in the authors' code, so
-    w is equal at the first step. The page of TorchJD says that the paper averages three epochs. A task
-    without such an estimate keeps its w, as if it were absent. The code adds 1e-7 to S, which has a unit.
-    Here a parameter with a gradient of 0 adds 0 to E. Each part has its own S, E⁰ and w.
+    does. Then w ∝ w exp(η Eᵢ/Eᵢ⁰) (eq. 9). Eᵢ⁰ is the first estimate above 0, as in the authors' code.
+    All ratios are then 1 at the first step, and w stays equal. The page of TorchJD says that the paper
+    averages three epochs. A task without such an estimate keeps its w, as if it were absent. The code adds
+    1e-7 to S, which has a unit. Here a parameter with a gradient of 0 adds 0 to E. Each part has its own S,
+    E⁰ and w.
 
     Guarantees: the weights do not change when a loss is multiplied by a constant.
     Scale: Σ w = 1 (the authors' code: T). If all gradients so far are s times as long, so is d.

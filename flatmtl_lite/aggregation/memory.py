@@ -52,10 +52,10 @@ class Remembering(Aggregator):
         if name not in self.memory:
             self.tasks_of(start.shape[self.task_dims[0]])
             return start
-        known = self.known(name, start)
-        return torch.where(known.isnan(), start, known)
+        entry = self.entry(name, start)
+        return torch.where(entry.isnan(), start, entry)
 
-    def known(self, name: str, like: Tensor) -> Tensor:
+    def entry(self, name: str, like: Tensor) -> Tensor:
         """Return what an entry holds of the tasks of this step: NaN, or its start, where nothing is known.
 
         Args:
