@@ -66,8 +66,8 @@ class Aggregator(nn.Module):
             them. The rules "second" and "each" also aggregate other rows and refuse such a method.
         reads_losses: whether the method may read the losses of the step.
         observes: whether the method learns from the losses after the step, by :meth:`observe`.
-        state_stays: whether a state that was read never changes, because the method replaces the tensors of
-            its state. Such a state needs no copy.
+        state_stays: whether a state never changes after it was read. The method then replaces the tensors of
+            its state and changes none in place, so the state needs no copy.
     """
 
     needs_tasks, reads_losses, observes, state_stays = False, True, False, False

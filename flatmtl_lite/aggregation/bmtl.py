@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from .loss_weighting import LossWeighting, check_positive_number
+from .checks import check_positive_number
+from .loss_weighting import LossWeighting
 
 
 class BMTL(LossWeighting):

@@ -133,3 +133,17 @@ def tasks_where(mask: Tensor) -> list[int]:
 def is_number(value: object) -> bool:
     """Return whether the value is a real number: an int, a float or a NumPy scalar."""
     return isinstance(value, Real)
+
+
+def check_positive_number(value: float, name: str) -> float:
+    """Return the value of the option of that name, or raise ValueError unless it is finite and > 0."""
+    if not (is_number(value) and 0 < value < float("inf")):
+        raise ValueError(f"Got {name}={value!r}; expected a finite number > 0.")
+    return value
+
+
+def check_nonnegative_number(value: float, name: str) -> float:
+    """Return the value of the option of that name, or raise ValueError unless it is finite and >= 0."""
+    if not (is_number(value) and 0 <= value < float("inf")):
+        raise ValueError(f"Got {name}={value!r}; expected a finite number >= 0.")
+    return value

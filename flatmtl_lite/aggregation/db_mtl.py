@@ -19,8 +19,8 @@ class DBMTL(RememberingRows):
     is 0.
 
     Guarantees: when a loss is multiplied by a constant, only the length of the direction changes.
-    Scale: the unit direction times the mean of ‖bᵢ‖ over the running mean of 1/lᵢ, for a memory of the same
-        scale; with β = 0 this is NGDiff (the paper: Σ bᵢ/‖bᵢ‖ times the largest ‖bᵢ‖).
+    Scale: the unit direction times the mean of ‖bᵢ‖ over the running mean of 1/lᵢ. If all gradients so far
+        are s times as long, so is d. With β = 0 this is NGDiff (the paper: Σ bᵢ/‖bᵢ‖ times the largest ‖bᵢ‖).
     Cost: G Gᵀ and w G, and four more passes over G; P numbers per task and part.
     Paper: Lin et al., Neural Networks, arXiv 2308.12029.
 

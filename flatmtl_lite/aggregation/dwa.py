@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from .loss_weighting import RunningWeighting, check_positive_number, check_window
+from .checks import check_positive_number
+from .loss_weighting import RunningWeighting, check_window
 
 
 class DWA(RunningWeighting):

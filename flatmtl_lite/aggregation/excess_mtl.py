@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from .checks import is_number
+from .checks import check_positive_number
+from .memory import LEAST_WEIGHT
 from .products import matmul
 from .row_memory import RememberingRows
 
@@ -13,12 +14,14 @@ class ExcessMTL(RememberingRows):
 
     The excess risk of task i, its loss above the best loss that it could reach, is estimated as
     Eᵢ = Σₚ gᵢₚ²/√Sᵢₚ (eq. 6 and 7), where Sᵢₚ sums gᵢₚ² over all steps, the present one included, as Adagrad
-    does. Then w ∝ w exp(η Eᵢ/Eᵢ⁰) (eq. 9). Eᵢ⁰ is the first estimate above 0, as in the authors' code; the
-    paper, says TorchJD's page, averages three epochs. So w is equal at the first step. The code adds 1e-7 to
-    S, which has a unit; here a parameter with a gradient of 0 adds 0 to E. Each part has its own S, E⁰ and w.
+    does. Then w ∝ w exp(η Eᵢ/Eᵢ⁰) (eq. 9). Eᵢ⁰ is the first estimate above 0, as in the authors' code.
+    All ratios are then 1 at the first step, and w stays equal. The page of TorchJD says that the paper
+    averages three epochs. A task without such an estimate keeps its w, as if it were absent. The code adds
+    1e-7 to S, which has a unit. Here a parameter with a gradient of 0 adds 0 to E. Each part has its own S,
+    E⁰ and w.
 
     Guarantees: the weights do not change when a loss is multiplied by a constant.
-    Scale: Σ w = 1 (the authors' code: T), for a memory of the same scale.
+    Scale: Σ w = 1 (the authors' code: T). If all gradients so far are s times as long, so is d.
     Cost: no Gramian; w G and five more passes over G; P numbers per task and part.
     Paper: He et al., ICML 2024, arXiv 2402.02009.
 
@@ -40,9 +43,7 @@ class ExcessMTL(RememberingRows):
 
     def __init__(self, eta: float = 0.01) -> None:
         super().__init__()
-        if not (is_number(eta) and 0 < eta < float("inf")):
-            raise ValueError(f"Got eta={eta!r}; expected a finite number > 0. Published code has 0.01.")
-        self.eta = eta
+        self.eta = check_positive_number(eta, "eta")
 
     def solve(self, rows: Tensor, part: str, losses: Tensor) -> Tensor:
         info = torch.finfo(rows.dtype)
@@ -51,12 +52,13 @@ class ExcessMTL(RememberingRows):
         estimates = (rows / roots).mul_(rows).sum(-1, keepdim=True).clamp_max_(info.max).double()
         baseline = self.recall(f"{part} baseline", estimates)
         baseline = torch.where(baseline > 0, baseline, estimates)
-        ratios = torch.where(baseline > 0, estimates / baseline, 1.0)
+        ratios = estimates / baseline
         # an exponent beyond the range of float64 would be inf, and the softmax would make inf - inf NaN
         exponents = (self.eta * ratios).clamp_max(torch.finfo(torch.float64).max)
         w, total = self.recall_shares(f"{part} weights", estimates)
-        w = (w.log() + exponents).softmax(-2)
-        self.remember({f"{part} roots": roots, f"{part} baseline": baseline, f"{part} weights": w * total})
+        w = self.exchange(w, exponents, baseline > 0)
+        weights = (w * total).clamp_min(LEAST_WEIGHT)
+        self.remember({f"{part} roots": roots, f"{part} baseline": baseline, f"{part} weights": weights})
         return matmul(w.mT.to(rows), rows).squeeze(-2)
 
     def extra_repr(self) -> str:

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from .base import GramianAggregator
-from .checks import is_number
-from .memory import Remembering
+from .checks import check_nonnegative_number, check_positive_number
+from .memory import LEAST_WEIGHT, Remembering
 
 
 class GradNorm(GramianAggregator, Remembering):
@@ -16,9 +16,11 @@ class GradNorm(GramianAggregator, Remembering):
     takes one layer. So no gradient goes through a gradient: the slope of Σ |Gᵢ - Ḡrᵢᵅ|, with the goals Ḡrᵢᵅ
     held fixed, is known. The paper's slope is in w, and published code gives it to Adam. Here it is in log w
     and in units of Ḡ, sign(Gᵢ - Ḡrᵢᵅ)Gᵢ/Ḡ, so that the step has no unit and every w stays above 0. w starts
-    equal and moves after the direction is taken. Each part has its own w. A gradient of 0 moves no weight.
+    equal and moves after the direction is taken. Each part has its own w. A task whose gradient is 0 keeps
+    its w and is in no mean, as if it were absent.
 
-    Guarantees: where all losses fell by the same share, all wᵢ‖gᵢ‖ come to one length, up to a share lr.
+    Guarantees: where all losses fell by the same share, all wᵢ‖gᵢ‖ > 0 come to one length, to within a small
+        multiple of lr, for small lr.
     Scale: Σ w = 1 (the paper: T).
     Cost: G Gᵀ and w G.
     Paper: Chen et al., ICML 2018, arXiv 1711.02257.
@@ -45,11 +47,8 @@ class GradNorm(GramianAggregator, Remembering):
 
     def __init__(self, alpha: float = 1.5, lr: float = 0.025) -> None:
         super().__init__()
-        if not (is_number(alpha) and 0 <= alpha < float("inf")):
-            raise ValueError(f"Got alpha={alpha!r}; expected a finite number >= 0. Published code has 1.5.")
-        if not (is_number(lr) and 0 < lr < float("inf")):
-            raise ValueError(f"Got lr={lr!r}; expected a finite number > 0. Published code has 0.025.")
-        self.alpha, self.lr = alpha, lr
+        self.alpha = check_nonnegative_number(alpha, "alpha")
+        self.lr = check_positive_number(lr, "lr")
         self.part = "loss"
 
     def weigh(self, M: Tensor, eps: float, part: str | None = None) -> Tensor:
@@ -61,13 +60,20 @@ class GradNorm(GramianAggregator, Remembering):
         self.check_positive(losses)
         initial = self.recall(f"{self.part} initial", losses)
         rates = losses / initial
+        moves = norms > 0
         w, total = self.recall_shares(f"{self.part} weights", norms)
         lengths = w * norms
-        relative = lengths / lengths.mean(-1, keepdim=True).clamp_min(torch.finfo(norms.dtype).tiny)
-        goals = (rates / rates.mean(-1, keepdim=True)) ** self.alpha
-        moved = (w.log() - self.lr * (relative - goals).sign() * relative).softmax(-1)
-        self.remember({f"{self.part} initial": initial, f"{self.part} weights": moved * total})
+        relative = lengths / _mean_of(lengths, moves).clamp_min(torch.finfo(norms.dtype).tiny)
+        goals = (rates / _mean_of(rates, moves)) ** self.alpha
+        moved = self.exchange(w, -self.lr * (relative - goals).sign() * relative, moves)
+        weights = (moved * total).clamp_min(LEAST_WEIGHT)
+        self.remember({f"{self.part} initial": initial, f"{self.part} weights": weights})
         return lengths
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}, lr={self.lr}"
+
+
+def _mean_of(values: Tensor, chosen: Tensor) -> Tensor:
+    """Return the mean (..., 1) of the chosen values (..., T), or NaN if none is chosen."""
+    return values.where(chosen, torch.nan).nanmean(-1, keepdim=True)

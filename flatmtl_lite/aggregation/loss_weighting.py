@@ -9,9 +9,9 @@ from .checks import (
     check_rows,
     check_sum,
     checked_losses,
-    is_number,
     tasks_where,
 )
+from .checks import check_positive_number as check_positive_number
 from .gramians import weighted_sum
 from .memory import Remembering
 
@@ -125,13 +125,6 @@ class LearnedWeighting(LossWeighting):
 
     def extra_repr(self) -> str:
         return f"tasks={len(self.s)}"
-
-
-def check_positive_number(value: float, name: str) -> float:
-    """Return the value of the option of that name, or raise ValueError unless it is finite and > 0."""
-    if not (is_number(value) and 0 < value < float("inf")):
-        raise ValueError(f"Got {name}={value!r}; expected a finite number > 0.")
-    return value
 
 
 def check_window(window: int) -> int:

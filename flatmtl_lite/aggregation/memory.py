@@ -7,6 +7,10 @@ from torch import Tensor
 
 from .base import Aggregator
 
+# a method that multiplies its weights never gets one back from 0. The number lies far above the smallest
+# float64, so that its share of a sum has a finite logarithm too
+LEAST_WEIGHT = 1e-300
+
 
 class Remembering(Aggregator):
     """An aggregator that remembers numbers of each task in ``memory``.
@@ -48,10 +52,10 @@ class Remembering(Aggregator):
         if name not in self.memory:
             self.tasks_of(start.shape[self.task_dims[0]])
             return start
-        known = self.known(name, start)
-        return torch.where(known.isnan(), start, known)
+        entry = self.entry(name, start)
+        return torch.where(entry.isnan(), start, entry)
 
-    def known(self, name: str, like: Tensor) -> Tensor:
+    def entry(self, name: str, like: Tensor) -> Tensor:
         """Return what an entry holds of the tasks of this step: NaN, or its start, where nothing is known.
 
         Args:
@@ -67,7 +71,7 @@ class Remembering(Aggregator):
             raise ValueError(
                 f"Got {self.reads} of shape {tuple(like.shape)}{present}, but {type(self).__name__} "
                 f"remembers {self.keeps} of shape {tuple(entry.shape)}; expected the same {self.same} "
-                "at every step. Make a new one."
+                "and the same batch of problems at every step. Make a new one."
             )
         return present.select(entry.expand(shape), self.task_dims)
 
@@ -96,13 +100,32 @@ class Remembering(Aggregator):
         equal = torch.full_like(weights, 1 / weights.shape[dim])
         return torch.where(total > 0, weights / total, equal), total
 
+    def exchange(self, shares: Tensor, exponents: Tensor, moves: Tensor) -> Tensor:
+        """Return the shares of a step that multiplies them by exp(exponents), where ``moves`` says so.
+
+        The tasks that move exchange weight among themselves. All others keep their share.
+        """
+        (dim,) = self.task_dims
+        sum_of_moving = shares.masked_fill(~moves, 0.0).sum(dim, keepdim=True)
+        moved = (shares.log() + exponents).masked_fill(~moves, -torch.inf).softmax(dim) * sum_of_moving
+        return torch.where(moves, moved, shares)
+
     def get_extra_state(self) -> dict[str, Tensor]:
         return self.memory
 
     def set_extra_state(self, state: Any) -> None:
-        if not {entry.split()[-1] for entry in state} <= self.remembers:
+        if not _has_all(state, self.remembers):
+            what = sorted(map(str, state)) if isinstance(state, dict) else repr(state)
             raise ValueError(
-                f"Got a state of {sorted(state)} for {type(self).__name__}, which remembers "
-                f"{sorted(self.remembers)}; expected its own. Make the method that it was saved from."
+                f"Got a state of {what} for {type(self).__name__}, which remembers {sorted(self.remembers)} "
+                "of each part, as tensors; expected its own. Make the method that it was saved from."
             )
         self.memory = dict(state)
+
+
+def _has_all(state: object, names: frozenset[str]) -> bool:
+    """Return whether the state is a dict of tensors that holds, for each part in it, those names alone."""
+    if not (isinstance(state, dict) and all(isinstance(entry, Tensor) for entry in state.values())):
+        return False
+    parts = {str(entry).rpartition(" ")[0] for entry in state}
+    return set(state) == {f"{part} {name}".lstrip() for part in parts for name in names}

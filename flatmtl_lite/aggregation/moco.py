@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .checks import is_number
+from .checks import check_nonnegative_number, check_positive_number, is_number
 from .row_memory import RememberingRows
 
 
@@ -18,12 +18,14 @@ class MoCo(RememberingRows):
     first. Here the mean is divided by the sum of its weights. Each part has its own y and w.
 
     Guarantees: for gradients that stay as they are, ρ = 0 and γT < 2, d comes to MGDA's.
-    Scale: as it is, for a memory of the same scale (the authors' code: at step k, 1 - (1 - β)ᵏ of it).
+    Scale: as it is. If all gradients so far are s times as long, so is d. (The authors' code: at step k,
+        1 - (1 - β)ᵏ of it.)
     Cost: G Gᵀ and w G, and four more passes over G; P numbers per task and part.
     Paper: Fernando et al., ICLR 2023, arXiv 2210.12624.
 
     Args:
-        beta: weight of the present gradient in the running mean, in (0, 1]. With 1 there is no memory but w.
+        beta: weight of the present gradient in the running mean, in (0, 1]. With 1, only w is
+            remembered.
         gamma: step size of the weights, a finite number > 0.
         rho: regularisation ρ, a finite number >= 0; a larger one makes the weights more equal.
 
@@ -44,11 +46,9 @@ class MoCo(RememberingRows):
             raise ValueError(
                 f"Got beta={beta!r}; expected a number in (0, 1]. Published code has 0.1 and 0.5."
             )
-        if not (is_number(gamma) and 0 < gamma < float("inf")):
-            raise ValueError(f"Got gamma={gamma!r}; expected a finite number > 0. Published code has 0.1.")
-        if not (is_number(rho) and 0 <= rho < float("inf")):
-            raise ValueError(f"Got rho={rho!r}; expected a finite number >= 0. Published code has 0.")
-        self.beta, self.gamma, self.rho = beta, gamma, rho
+        self.beta = beta
+        self.gamma = check_positive_number(gamma, "gamma")
+        self.rho = check_nonnegative_number(rho, "rho")
 
     def solve(self, rows: Tensor, part: str, losses: Tensor) -> Tensor:
         y = self.running_mean(rows, part, 1 - self.beta)

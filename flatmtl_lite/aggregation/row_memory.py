@@ -57,7 +57,7 @@ class RememberingRows(Remembering):
         """
         if name not in self.memory:
             self.memory = {**self.memory, name: rows.new_zeros(())}
-        return self.known(name, rows)
+        return self.entry(name, rows)
 
     def running_mean(self, rows: Tensor, part: str, keep: float, weights: Tensor | None = None) -> "UnitRows":
         """Return the weighted mean of the rows of all steps, each task's own, and remember it.
@@ -65,7 +65,7 @@ class RememberingRows(Remembering):
         Args:
             rows: (..., T, P).
             part: their part.
-            keep: what is left of a row's weight at the next step, from 0 (nothing) to below 1.
+            keep: the factor of all earlier weights at each step, from 0 (no past counts) to below 1.
             weights: (..., T) > 0, in float64, on the device of the rows; by default all are 1.
         """
         before = self.recall_rows(f"{part} gradients", rows)

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from .loss_weighting import RunningWeighting, check_positive_number, check_window
+from .checks import check_positive_number
+from .loss_weighting import RunningWeighting, check_window
 
 
 class STCH(RunningWeighting):
@@ -12,8 +13,8 @@ class STCH(RunningWeighting):
     The objective is μ log Σ exp(log(l/nadir)/μ), so w ∝ p/l with p = softmax(log(l/nadir)/μ). The nadir of
     a task is its mean loss over the first ``window`` steps in which it is present. Until then its ratio
     l/nadir counts as 1. So in the first window w ∝ 1/l, and the step descends on Σ log l as in the
-    published code. There the nadir is the mean over one epoch, after 4 epochs of warm-up: here ``window``
-    is both.
+    published code. There the nadir is the mean over one epoch, after 4 epochs of warm-up. Here it is the mean
+    over the first window, which is also the warm-up.
 
     The published code has μ = 1. Then p/l ∝ 1/nadir, and the weights are constant after the warm-up. A
     smaller μ gives more weight to the task that has fallen least.

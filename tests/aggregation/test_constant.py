@@ -3,10 +3,12 @@
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 
 import flatmtl_lite as fm
+from tests.optim.nets import WAYS, Net
 
 G = torch.tensor([[4.0, 0.0], [0.0, 8.0], [2.0, 2.0]], dtype=torch.float64)
 
@@ -54,6 +56,30 @@ def test_each_problem_of_a_batch_may_have_weights_of_its_own():
         fm.Constant(torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
 
 
+@pytest.mark.parametrize("batch", [(), (4,), (3, 4), (1,)])
+def test_a_batch_that_the_weights_do_not_fit_is_an_error(batch):
+    A = fm.Constant(torch.ones(3, 2))
+    message = rf"Got a batch of problems of shape {re.escape(str(batch))} for Constant with weights of shape"
+    with pytest.raises(
+        ValueError, match=message + r" \(3, 2\); expected one problem for each list of weights"
+    ):
+        A(torch.ones(*batch, 2, 5))
+    with pytest.raises(ValueError, match=message):
+        A.loss_weights(torch.ones(*batch, 2))
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_a_training_step_refuses_a_batch_of_weights_and_leaves_the_gradients(options):
+    net = Net(tasks=2)
+    for p in net.parameters():
+        p.grad = torch.ones_like(p)
+    before = net.gradients()
+    step = net.step(aggregate=fm.Constant(torch.tensor([[0.5, 0.5], [0.1, 0.9]])), **options)
+    with pytest.raises(ValueError, match=r"Got a batch of problems of shape \(\) for Constant with weights"):
+        step.backward([net.batch()])
+    assert all(p.equal(q) for p, q in zip(net.gradients(), before, strict=True))
+
+
 def test_absent_tasks_leave_the_others_their_ratios():
     A = fm.Constant([1.0, 3.0, 4.0])
     with A.present([2, 0], 3):
@@ -91,11 +117,25 @@ def test_weights_need_losses_only_to_count_the_tasks():
 
 @pytest.mark.parametrize(
     "weights",
-    [[], [0.0, 0.0], [-1.0, 2.0], [math.nan, 1.0], [math.inf, 1.0], ["a"], "12", 3.0, 1j, torch.tensor(1.0)],
+    [
+        [],
+        [0.0, 0.0],
+        [-1.0, 2.0],
+        [math.nan, 1.0],
+        [math.inf, 1.0],
+        ["a"],
+        "12",
+        3.0,
+        1j,
+        torch.tensor(1.0),
+        np.array([0.3, 0.7]),
+    ],
 )
 def test_weights_that_are_not_numbers_from_0_on_are_refused(weights):
-    message = rf"Got weights={re.escape(repr(weights))}; expected one finite number >= 0 per task, at least"
-    with pytest.raises(ValueError, match=message):
+    got = re.escape(f"Got weights={weights!r} of type {type(weights).__name__}; ")
+    with pytest.raises(
+        ValueError, match=got + "expected a list or a tensor of one finite number >= 0 per task"
+    ):
         fm.Constant(weights)
 
 

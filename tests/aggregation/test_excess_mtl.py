@@ -72,6 +72,36 @@ def test_a_task_without_gradient_gets_its_baseline_from_its_first_gradient():
     assert A.memory["loss weights"].isfinite().all()
 
 
+@pytest.mark.parametrize("eta", [0.01, 1.0])
+def test_a_task_that_never_had_a_gradient_takes_no_weight(eta):
+    A = fm.ExcessMTL(eta)
+    for _ in range(300):
+        direction = A(torch.tensor([[1.0, 0.0], [0.0, 0.0]], dtype=torch.float64))
+    assert direction.tolist() == pytest.approx([0.5, 0.0])
+    assert A.memory["loss weights"].flatten().tolist() == pytest.approx([1.0, 1.0])
+
+
+def test_the_others_exchange_weight_as_if_that_task_were_absent(sample):
+    A, twin = fm.ExcessMTL(0.3), fm.ExcessMTL(0.3)
+    for G in sample("normal", 2, 6, batch=8):
+        direction = A(torch.cat([G, torch.zeros(1, 6)]))
+        with twin.present([0, 1], 3):
+            torch.testing.assert_close(direction * 3 / 2, twin(G))
+    assert A.memory["loss weights"].flatten()[0] != 1
+    assert A.memory["loss weights"].flatten()[2].item() == pytest.approx(1.0)
+
+
+def test_a_weight_that_fell_as_far_as_it_can_comes_back():
+    A = fm.ExcessMTL(eta=1.0)
+    A(torch.eye(2, dtype=torch.float64))
+    for k in range(200):
+        A(torch.tensor([[0.0, 0.0], [0.0, 1.0 + k]], dtype=torch.float64))
+    assert 0 < A.memory["loss weights"].min() < 1e-290
+    for k in range(40):
+        direction = A(torch.tensor([[100.0 * (1 + k), 0.0], [0.0, 0.0]], dtype=torch.float64))
+    assert direction.tolist() == pytest.approx([4000.0, 0.0])
+
+
 def test_estimates_far_beyond_the_first_give_finite_weights():
     for first in (1e-30, 1e-300, 5e-324):
         A = fm.ExcessMTL(eta=1.0)

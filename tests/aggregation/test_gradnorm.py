@@ -81,11 +81,35 @@ def test_a_gradient_of_0_moves_no_weight():
     for losses in ([1.0, 1.0], [0.5, 1.0]):
         assert A(torch.zeros(2, 3), losses=torch.tensor(losses)).tolist() == [0, 0, 0]
         assert A.memory["loss weights"].tolist() == [1, 1]
-    A = fm.GradNorm(alpha=0.0)
-    G = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
-    A(G, losses=torch.ones(3))
-    zero, *others = A.memory["loss weights"].tolist()
-    assert others[0] == others[1] < zero  # the others are above the mean, of which the zero is a part
+    A = fm.GradNorm()
+    G = torch.tensor([[1.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
+    for k in range(300):
+        assert A(G, losses=torch.tensor([1.0 - 1e-4 * k, 1.0])).tolist() == pytest.approx([0.5, 0.0])
+
+
+def test_every_weight_stays_above_0_however_large_the_step_is(sample):
+    A, G = fm.GradNorm(lr=300.0), torch.tensor([[1.0, 0, 0], [0, 2, 0], [0, 0, 9]], dtype=torch.float64)
+    seen = []
+    for _ in range(20):
+        A(G, losses=torch.ones(3))
+        seen.append(A.memory["loss weights"])
+    assert (torch.stack(seen) > 0).all()
+    assert {w.argmax().item() for w in seen} != {seen[0].argmax().item()}
+
+
+def test_a_task_with_a_gradient_of_0_counts_as_absent(sample):
+    A, twin = fm.GradNorm(lr=0.1), fm.GradNorm(lr=0.1)
+    for k, G in enumerate(sample("normal", 3, 6, batch=12)):
+        losses = torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64) / (1 + k * torch.arange(3))
+        if k in (0, 1, 5, 8):
+            A(torch.cat([G[:2], torch.zeros(1, 6)]), losses=losses)
+            with twin.present([0, 1], 3):
+                twin(G[:2], losses=losses[:2])
+            twin.memory = {**twin.memory, "loss initial": A.memory["loss initial"]}
+            torch.testing.assert_close(A.memory["loss weights"][:2], twin.memory["loss weights"][:2])
+        else:
+            torch.testing.assert_close(A(G, losses=losses), twin(G, losses=losses))
+    assert A.memory["loss weights"].std() > 0.05
 
 
 def test_each_part_has_weights_of_its_own_and_both_read_the_losses_at_the_start(sample):

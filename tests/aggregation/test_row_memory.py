@@ -114,6 +114,35 @@ def test_the_state_of_another_method_is_refused(name, make):
     assert A.memory == {}
 
 
+def test_a_state_that_has_only_some_entries_of_a_method_is_refused(make):
+    [(loss, _)] = steps(1)
+    A, B = make("moco"), make("db_mtl")
+    B(loss, losses=LOSSES)
+    with pytest.raises(ValueError, match=r"Got a state of .* for MoCo, which remembers .*saved from"):
+        A.load_state_dict(B.state_dict())
+    assert A.memory == {}
+
+
+@every_name
+@pytest.mark.parametrize(
+    "state",
+    [
+        None,
+        3,
+        ["loss weights"],
+        {"": torch.ones(2)},
+        {3: torch.ones(2)},
+        {"loss gradients": torch.ones(3, 8)},
+    ],
+)
+def test_what_is_no_state_is_refused(name, state, make):
+    A = make(name)
+    for extra in (state, {f"loss {entry}": 3.0 for entry in A.remembers}):
+        with pytest.raises(ValueError, match=rf"Got a state of .* for {type(A).__name__}, which remembers"):
+            A.set_extra_state(extra)
+    assert A.memory == {}
+
+
 @every_name
 @pytest.mark.parametrize("shape", [(2, 8), (4, 8), (3, 9), (5, 3, 8)])
 def test_another_number_of_tasks_or_parameters_is_an_error_and_changes_nothing(name, shape, make):

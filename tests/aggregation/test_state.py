@@ -52,7 +52,10 @@ def test_a_running_weighting_wants_the_same_tasks_at_every_step(name, make):
     A.loss_weights(LOSSES)
     before = A.get_extra_state()
     for shape in ((2,), (4,), (5, 3)):
-        with pytest.raises(ValueError, match=r"Got losses of shape .* remembers some of shape \(3,\)"):
+        message = (
+            r"Got losses of shape .* remembers some of shape \(3,\); expected the same tasks and the same"
+        )
+        with pytest.raises(ValueError, match=message):
             A.loss_weights(torch.ones(shape))
     assert all(A.get_extra_state()[key].equal(value) for key, value in before.items())
 
