@@ -24,8 +24,7 @@ class MoCo(RememberingRows):
     Paper: Fernando et al., ICLR 2023, arXiv 2210.12624.
 
     Args:
-        beta: weight of the present gradient in the running mean, in (0, 1]. With 1, only w is
-            remembered.
+        beta: weight of the present gradient in the mean, in (0, 1]. With 1, the past counts only through w.
         gamma: step size of the weights, a finite number > 0.
         rho: regularisation ρ, a finite number >= 0; a larger one makes the weights more equal.
 

@@ -56,6 +56,7 @@ class RememberingRows(Remembering):
         They cost no pass over the parameters, unlike an entry that :meth:`recall` searches for NaN.
         """
         if name not in self.memory:
+            self.tasks_of(rows.shape[-2])  # raises before half a state is remembered
             self.memory = {**self.memory, name: rows.new_zeros(())}
         return self.entry(name, rows)
 

@@ -157,6 +157,15 @@ def test_another_number_of_tasks_or_parameters_is_an_error_and_changes_nothing(n
 
 
 @every_name
+def test_a_call_that_fails_leaves_no_half_state(name, make):
+    A = make(name)
+    [(loss, _)] = steps(1)
+    with A.present([0, 1], 4), pytest.raises(ValueError, match="Got 3 rows for the tasks"):
+        A(loss, losses=LOSSES)
+    assert A.memory == {}
+
+
+@every_name
 def test_memory_of_half_precision_rows_has_more_digits(name, make):
     """A mean in bfloat16 would soon stop moving: a tenth of a new row is below its last digit."""
     A, finer = make(name), make(name)
