@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from .checks import checked_losses, is_number
-from .loss_weighting import RunningWeighting, check_positive_number
+from .checks import check_nonnegative_number, check_positive_number, checked_losses, is_number
+from .loss_weighting import RunningWeighting
 
 
 class FAMO(RunningWeighting):
@@ -44,12 +44,10 @@ class FAMO(RunningWeighting):
 
     def __init__(self, lr: float = 0.025, decay: float = 1e-3, lowest: float = 0.0) -> None:
         super().__init__()
-        if not (is_number(decay) and 0 <= decay < float("inf")):
-            raise ValueError(f"Got decay={decay!r}; expected a finite number >= 0, for example 1e-3.")
         if not (is_number(lowest) and abs(lowest) < float("inf")):
             raise ValueError(f"Got lowest={lowest!r}; expected a finite number below every possible loss.")
         self.lr = check_positive_number(lr, "lr")
-        self.decay, self.lowest = decay, lowest
+        self.decay, self.lowest = check_nonnegative_number(decay, "decay"), lowest
         self._logs: Tensor | None = None  # of the losses before the step
 
     def solve(self, losses: Tensor) -> Tensor:

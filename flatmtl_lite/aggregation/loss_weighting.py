@@ -11,7 +11,6 @@ from .checks import (
     checked_losses,
     tasks_where,
 )
-from .checks import check_positive_number as check_positive_number
 from .gramians import weighted_sum
 from .memory import Remembering
 
