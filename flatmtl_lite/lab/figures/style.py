@@ -74,7 +74,7 @@ RULES = {
     "second": dict(color=PURPLE, dash="dashdot", symbol="diamond"),
     "each": dict(color=GREY, dash="longdash", symbol="square"),
     "loss_first": dict(color=SKY, dash="solid", symbol="triangle-up"),
-    "flat_first": dict(color=SKY, dash="longdashdot", symbol="star"),
+    "flat_first": dict(color=BLUE, dash="longdashdot", symbol="star"),
 }
 
 TEMPLATE = go.layout.Template(
