@@ -13,7 +13,7 @@ COMMON = dict(
     **dict(optimizer="sgd", lr=0.05, momentum=0.9, weight_decay=0.0, schedule="cosine", seed=0),
     **dict(evaluate_every=4, measure_every=4, measure_rho=0.0, log_every=1, snapshot_every=0),
     **dict(alpha=0.5, mu=0.01, local="forward", one_draw=False, evaluate_forwards=False, noise=1e-4),
-    **dict(flat_every=1, flat_tasks=1.0, flat_batch=1.0, sam_share=1.0),
+    **dict(flat_every=1, flat_tasks=1.0, flat_batch=1.0, sam_share=1.0, weights=""),
 )
 CHANGES = {
     "LS": dict(method="mean"),
