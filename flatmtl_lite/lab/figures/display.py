@@ -106,7 +106,7 @@ def _tints() -> list[tuple[int, ...]]:
     """Return greys, the ground, and each colour of lines and letters in steps towards white."""
     white, (low, middle, high) = _rgb(WHITE), (_rgb(color) for _, color in GROUND)
     tints = [white, *_between(_rgb(BLACK), white, 40)]
-    tints += _between(low, middle, 12) + _between(middle, high, 8)
+    tints += _between(low, middle, 10) + _between(middle, high, 6)
     for color in COLORS:
         tints += _between(_rgb(color), white, 8)
     for color in INKS.values():
