@@ -39,7 +39,7 @@ def needs(
     """Return what a step needs.
 
     Args:
-        aggregate, rule, perturbation, cheaper, noise: of the step; ``rule`` is the one in force.
+        aggregate, rule, perturbation, cheaper, noise: those of the step. ``rule`` is the rule in force.
         in_parts: whether the batch comes in several micro-batches or processes.
     """
     if noise > 0:  # its size comes from the angles at θ

@@ -199,9 +199,9 @@ class FlatMTL:
     def needs_task_gradients(self) -> bool:
         """Whether the step takes one backward pass per task; reports then hold angles.
 
-        Otherwise one backward pass of the weighted losses is enough, as long as no task was absent. Even
-        then, a weighting that reads losses, with the rule "erm", takes one per task for several micro-batches
-        and for ``process_group``.
+        Otherwise one backward pass of the weighted losses is enough, as long as no task was absent and no
+        weight fell below a thousandth of the largest one. Even then, a weighting that reads losses, with the
+        rule "erm", takes one per task for several micro-batches and for ``process_group``.
         """
         return self._needs().task_gradients
 

@@ -99,6 +99,18 @@ def check_one_loss_per_row(losses: Tensor | None, G: Tensor) -> None:
         )
 
 
+def check_call(G: Tensor, losses: Tensor | None) -> None:
+    """Check the input of a method that reads the rows ``G`` (..., T, P), or losses (..., T), or both.
+
+    Raises:
+        ValueError: the rows are not as :func:`check_rows` says, or the losses do not fit them.
+        NonFiniteGradient: a row holds NaN or infinity.
+    """
+    check_rows(G)
+    check_sum(G)
+    check_one_loss_per_row(losses, G)
+
+
 def check_gramian(M: Tensor) -> None:
     """Raise ValueError unless ``M`` is a symmetric floating tensor (..., T, T), finite, T >= 1."""
     check_tensor(M, "a Gramian", "G @ G.mT")

@@ -4,13 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .base import Aggregator, StepDirection
-from .checks import (
-    check_one_loss_per_row,
-    check_rows,
-    check_sum,
-    checked_losses,
-    tasks_where,
-)
+from .checks import check_call, checked_losses, tasks_where
 from .gramians import weighted_sum
 from .memory import Remembering
 
@@ -27,9 +21,7 @@ class LossWeighting(Aggregator):
 
     @torch.no_grad()
     def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
-        check_rows(G)
-        check_sum(G)
-        check_one_loss_per_row(losses, G)
+        check_call(G, losses)
         return self.for_step(losses)(G)
 
     def for_step(self, losses: Tensor | None) -> StepDirection:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .base import StepDirection
-from .checks import check_one_loss_per_row, check_rows, check_sum, checked_losses
+from .checks import check_call, checked_losses
 from .gramians import scale_free
 from .memory import Remembering
 from .products import inner_products, matmul
@@ -25,9 +25,7 @@ class RememberingRows(Remembering):
     reads_losses = False
 
     def forward(self, G: Tensor, losses: Tensor | None = None) -> Tensor:
-        check_rows(G)
-        check_sum(G)
-        check_one_loss_per_row(losses, G)
+        check_call(G, losses)
         return self.for_step(losses)(G)
 
     def for_step(self, losses: Tensor | None) -> StepDirection:
