@@ -10,14 +10,14 @@ from ...aggregation import AGGREGATORS, Constant, LearnedWeighting, aggregator
 from ...toy import PROBLEMS, Method, Problem, descend
 from ...toy.problems import Ridges
 from ..figures.landscape import front
-from ..figures.style import GREY, INK
+from ..figures.style import GREY, INK, PATH
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.curve import draw_line
 from .parts.landscape import FRONT, Landscape
 from .parts.opening import menu, open_stage, sentences, slider
-from .parts.path import Path, Trail
+from .parts.path import Path
 from .parts.picture import Panel, Picture
 from .parts.points import pairs
 
@@ -109,8 +109,9 @@ class _View:
         self.plane = _Front(RIDGES)
         self.rows, self.map = _Rows(names), Landscape(RIDGES)
         self.picture = Picture(self.plane, [[self.rows]], [self.map])
-        self.trail, self.path = Trail(self.plane, "fixed"), Path(self.map)
+        self.path = Path(self.map)
         self.plane.dots("methods", GREY, size=11, meta=dict(names=names))
+        self.plane.dots("fixed", PATH, size=15, edge=2)
 
     def table(self, choice: str) -> Table:
         """Return the table for a start."""
@@ -119,11 +120,11 @@ class _View:
         nearest, weights = nearest_weights(ends, swept), SWEPT[::STRIDE]
         here = swept[::STRIDE]
         traces = {
-            **self.trail.at(here),
             **self.rows.at(nearest, weights),
             **self.path.at(paths[::STRIDE]),
             "sweep": swept[None],
             "methods": ends[None],
+            "fixed": here[:, None],
         }
         away = (nearest - weights[:, None]).abs()
         places = nearest[away.argmin(-1)]
