@@ -1,7 +1,6 @@
 """Train a network on images in memory, as the notebooks do; nothing is written."""
 
 from collections.abc import Callable, Sequence
-from typing import cast
 
 from .data.multimnist import MultiTaskData
 from .engine.config import Config
@@ -37,5 +36,5 @@ def train(
         if losses is None:
             on_epoch(trainer.run, trainer.epochs_done / config.epochs)
     run = trainer.run
-    run.sharpness = task_sharpness(cast(MultiTaskNet, run.model), data.train_images, data.train_labels)
+    run.sharpness = task_sharpness(run.model, data.train_images, data.train_labels)
     return run

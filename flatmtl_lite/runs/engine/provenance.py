@@ -1,8 +1,10 @@
 """Where a result comes from: the command, the date and the machine."""
 
 import datetime
+import importlib.metadata
 import platform
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -52,3 +54,20 @@ def machine_class(device: torch.device) -> str:
     """
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return f"{processor} {device.type}, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
+
+
+def code_version() -> str:
+    """Return the package's version and, in a clone of its repository, the commit and whether files changed."""
+    version = f"flatmtl-lite {importlib.metadata.version('flatmtl-lite')}"
+    git = ["git", "-C", str(PACKAGE.parent)]
+    try:
+        commit = _output([*git, "rev-parse", "--short=12", "HEAD"])
+        is_ours = _output([*git, "ls-files", "--", str(PACKAGE / "__init__.py")])
+        changed = _output([*git, "status", "--porcelain", "--", str(PACKAGE)])
+    except (OSError, subprocess.CalledProcessError):
+        return version
+    return f"{version}, commit {commit}{' with changes' if changed else ''}" if is_ours else version
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

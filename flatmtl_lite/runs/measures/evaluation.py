@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...diagnostics import sharpness
+from ...diagnostics import sharpness, top_eigenvalue
 from ..engine.experiment import NonFiniteOutput
-from ..engine.model import MultiTaskNet
+from ..engine.model import parts
 from ..networks.images import image_input, task_closures
 
 
@@ -104,15 +104,32 @@ def check_finite(values: Tensor, what: str) -> None:
 
 
 def task_sharpness(
-    model: MultiTaskNet, images: Tensor, labels: Tensor, rho: float = 0.05, steps: int = 10
+    model: nn.Module, images: Tensor, labels: Tensor, rho: float = 0.05, steps: int = 10
 ) -> list[float]:
     """Ten-step sharpness of each task's loss on these images; the trunk and the head move together."""
-    features, losses = task_closures(model, images, labels)
-    rises = []
-    for head, loss in zip(model.heads, losses, strict=True):
-        parameters = [*model.trunk.parameters(), *head.parameters()]
-        rises.append(sharpness(partial(run_task, features, loss), parameters, rho, steps))
-    return rises
+    measure = partial(sharpness, rho=rho, steps=steps)
+    return [measure(loss, parameters) for loss, parameters in task_losses(model, images, labels)]
+
+
+def top_eigenvalues(model: nn.Module, images: Tensor, labels: Tensor) -> list[float]:
+    """The top eigenvalue of the Hessian of each task's loss on these images, over trunk and head."""
+    return [top_eigenvalue(loss, parameters) for loss, parameters in task_losses(model, images, labels)]
+
+
+def task_losses(
+    model: nn.Module, images: Tensor, labels: Tensor
+) -> Iterator[tuple[Callable[[], Tensor], list[nn.Parameter]]]:
+    """Yield for each task its loss on these images, and the parameters of the trunk and of its head.
+
+    Args:
+        model: a network for all tasks, or single-task twins.
+        images: (N, H, W) uint8.
+        labels: (N, T).
+    """
+    for net, tasks in parts(model):
+        features, losses = task_closures(net, images, labels[:, tasks])
+        for head, loss in zip(net.head_parameters(), losses, strict=True):
+            yield partial(run_task, features, loss), [*net.shared_parameters(), *head]
 
 
 def run_task(features: Callable[[], Any], loss: Callable[[Any], Tensor]) -> Tensor:

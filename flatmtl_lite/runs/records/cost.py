@@ -5,7 +5,6 @@ that all of them meet the same machine.
 """
 
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -151,9 +150,7 @@ def record(path: Path, seeds: list[int]) -> None:
     Raises:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
-    file = RecordFile("cost", path, [], costs=[])
-    file.content["command"] = f"flatmtl-lite record cost {path.as_posix()}"
+    file = RecordFile("cost", path, [], (), costs=[])
     for network in NETWORKS:
         for entry in measure(network):
             file.append("costs", entry)
-            print(entry, file=sys.stderr)

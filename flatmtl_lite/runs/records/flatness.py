@@ -4,7 +4,6 @@
 figures that notebook 06 quotes.
 """
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +12,7 @@ import torch
 
 from ...diagnostics import hessian_trace, sharpness, top_eigenvalue
 from ..data.multimnist import MultiTaskData
+from ..engine.config import Config
 from ..engine.model import MultiTaskNet
 from ..engine.rounding import rounded
 from ..measures.calibration import ece, log_probabilities, nll
@@ -144,12 +144,13 @@ def record(path: Path, seeds: list[int]) -> None:
     Raises:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
-    file = RecordFile("flatness", path, seeds, radii=RADII, adaptive_radii=ADAPTIVE_RADII, runs=[])
+    file = RecordFile("flatness", path, seeds, radii=RADII, adaptive_radii=ADAPTIVE_RADII)
     for seed in seeds:
         data = teaching_data(seed)
         file.content["data"] = data.origin
         for label in LABELS:
-            model = cast(MultiTaskNet, train(data, teaching_config(label, seed)).model)
-            entry = {"label": label, "seed": seed, **measured(model, data)}
-            file.append("runs", entry)
-            print(f"{label} seed {seed}: test {entry['test']}", file=sys.stderr)
+
+            def make(data: MultiTaskData = data, config: Config = teaching_config(label, seed)) -> dict:
+                return measured(cast(MultiTaskNet, train(data, config).model), data)
+
+            file.entry("runs", {"label": label, "seed": seed}, make)

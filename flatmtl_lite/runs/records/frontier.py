@@ -25,7 +25,7 @@ from ..measures.calibration import log_probabilities, nll
 from ..measures.evaluation import accuracy, task_sharpness
 from ..networks.images import parse_network
 from ..train import train
-from .record_file import RecordFile, load_record, load_unfinished
+from .record_file import RecordFile, load_record
 from .teaching import SELECTION_SEED, teaching_data
 
 
@@ -238,7 +238,7 @@ def trained(data: MultiTaskData, config: Config, network: str, stops_early: bool
     run = train(data, config, parse_network(network), *([on_epoch] if stops_early else []))
     if stops_early:
         run.model.load_state_dict(best[1])
-        run.sharpness = task_sharpness(cast(MultiTaskNet, run.model), data.train_images, data.train_labels)
+        run.sharpness = task_sharpness(run.model, data.train_images, data.train_labels)
     return run
 
 
@@ -285,25 +285,21 @@ def record(path: Path, seeds: list[int], setting: str = "mlp-40") -> None:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
     where = SETTINGS[setting]
-    done = load_unfinished(path)
-    file = RecordFile("frontier", path, seeds, setting=setting, **asdict(where), selection=[], runs=[])
+    lists = ("selection", "runs")
+    file = RecordFile("frontier", path, seeds, lists, setting=setting, **asdict(where))
     file.content["command"] += f" --setting {setting}"
-    file.content |= {kind: done.get(kind, []) for kind in ("selection", "runs")}
     data: dict[int, MultiTaskData] = {}
 
-    def run(kind: str, label: str, seed: int, value: float | None) -> dict:
-        for entry in file.content[kind]:
-            if (entry["label"], entry["seed"], entry["value"]) == (label, seed, value):
-                return cast(dict, entry)
-        if seed not in data:
-            data[seed] = teaching_data(seed, where.label_noise)
-            file.content["data"] = data[seed].origin
-        config = config_of(label, where, seed, value)
-        trained_run = trained(data[seed], config, where.network, METHODS[label].stops_early)
-        entry = {"label": label, "seed": seed, "value": value, **measured(trained_run, data[seed])}
-        file.append(kind, entry)
-        print(f"{setting} {kind} {label} seed {seed} {value}: test {entry['test']}", file=sys.stderr)
-        return entry
+    def run(kind: str, label: str, seed: int, value: float | None) -> dict[str, Any]:
+        def make() -> dict[str, Any]:
+            if seed not in data:
+                data[seed] = teaching_data(seed, where.label_noise)
+                file.content["data"] = data[seed].origin
+            config = config_of(label, where, seed, value)
+            done = trained(data[seed], config, where.network, METHODS[label].stops_early)
+            return measured(done, data[seed])
+
+        return file.entry(kind, {"label": label, "seed": seed, "value": value}, make)
 
     def score(label: str, value: float) -> float:
         return float(sum(run("selection", label, SELECTION_SEED, value)["val"]))

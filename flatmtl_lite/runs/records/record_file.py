@@ -2,7 +2,8 @@
 
 import datetime
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from ...files import write_whole
 from ..data.sources import shipped
-from ..engine.provenance import machine_class
+from ..engine.provenance import code_version, machine_class
 
 
 def load_record(name: str) -> dict[str, Any]:
@@ -20,11 +21,6 @@ def load_record(name: str) -> dict[str, Any]:
         ValueError: the file has changed since its hash was taken.
     """
     return json.loads(shipped(f"results/{name}.json"))
-
-
-def load_unfinished(path: Path) -> dict[str, Any]:
-    """Return the record that a run which ended early has written to a file, or {} if there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def check_folder(path: Path) -> None:
@@ -40,32 +36,70 @@ def check_folder(path: Path) -> None:
 
 
 class RecordFile:
-    """A record of long runs that is written again, whole, after every run.
+    """A record of long runs: a file that is written again, whole, after every run, one line for each.
+
+    Entries that the file holds already are kept, so a record that ended early goes on where it stopped.
 
     Args:
         name: name of the record, such as "teaching".
         path: the JSON file to write.
         seeds: the seeds, for the command in the heading.
-        content: further entries.
+        lists: names of the lists of entries that are kept.
+        content: further entries of the heading.
 
     Attributes:
-        content: the record so far: ``command``, ``date``, ``machine`` and the further entries.
+        content: the record so far: ``command``, ``date``, ``machine``, ``code`` and the rest.
 
     Raises:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
 
-    def __init__(self, name: str, path: Path, seeds: Sequence[int], **content: Any):
+    def __init__(
+        self, name: str, path: Path, seeds: Sequence[int], lists: Sequence[str] = ("runs",), **content: Any
+    ):
         check_folder(path)
+        done = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        options = f" --seeds {' '.join(map(str, seeds))}" if seeds else ""
         self.path = path
         self.content: dict[str, Any] = {
-            "command": f"flatmtl-lite record {name} {path.as_posix()} --seeds {' '.join(map(str, seeds))}",
+            "command": f"flatmtl-lite record {name} {path.as_posix()}{options}",
             "date": datetime.date.today().isoformat(),
             "machine": machine_class(torch.device("cpu")),
+            "code": code_version(),
             **content,
+            **{key: done.get(key, []) for key in lists},
         }
 
+    def entry(self, key: str, place: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the entry of one of the lists that has these values; make and append it if there is none.
+
+        Args:
+            key: name of the list.
+            place: what tells the entry from others, such as its label and its seed.
+            make: returns the rest of the entry.
+        """
+        for entry in self.content[key]:
+            if place.items() <= entry.items():
+                return entry
+        self.append(key, entry := {**place, **make()})
+        return entry
+
     def append(self, key: str, entry: dict[str, Any]) -> None:
-        """Append an entry to one of the record's lists, and write the file."""
+        """Append an entry to one of the lists, and write the file."""
         self.content[key].append(entry)
-        write_whole(self.path, json.dumps(self.content, indent=1))
+        print(
+            key,
+            *(f"{name}={value}" for name, value in entry.items() if not isinstance(value, list | dict)),
+            file=sys.stderr,
+        )
+        self.write()
+
+    def write(self) -> None:
+        """Write the file, with every entry of a list on a line of its own."""
+        parts = []
+        for key, value in self.content.items():
+            text = json.dumps(value)
+            if value and isinstance(value, list) and isinstance(value[0], dict):
+                text = "[\n" + ",\n".join(json.dumps(entry) for entry in value) + "\n]"
+            parts.append(f"{json.dumps(key)}: {text}")
+        write_whole(self.path, "{\n" + ",\n".join(parts) + "\n}\n")

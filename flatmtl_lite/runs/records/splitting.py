@@ -7,11 +7,12 @@ On LS the flat parts are measured at the radius of F-LS, which does not change t
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean
-from typing import cast
+from typing import Any, cast
 
 import torch
 
 from ...diagnostics import share_in_conflict, sum_by_thirds
+from ..data.multimnist import MultiTaskData
 from ..engine.config import Config
 from ..engine.model import MultiTaskNet
 from ..engine.run import Run
@@ -71,11 +72,19 @@ def record(path: Path, seeds: list[int]) -> None:
     Raises:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
-    file = RecordFile("splitting", path, seeds, runs=[])
+    file = RecordFile("splitting", path, seeds)
     for seed in seeds:
         data = teaching_data(seed)
         file.content["data"] = data.origin
         for label in ("LS", "F-LS"):
-            run = train(data, splitting_config(label, seed))
-            shares = {kind: [round(v, 3) for v in third] for kind, third in conflict_by_third(run).items()}
-            file.append("runs", {"label": label, **asdict(run.config), "conflict_by_third": shares})
+            config = splitting_config(label, seed)
+
+            def make(data: MultiTaskData = data, config: Config = config) -> dict[str, Any]:
+                shares = conflict_by_third(train(data, config))
+                return {
+                    "conflict_by_third": {
+                        kind: [round(v, 3) for v in third] for kind, third in shares.items()
+                    }
+                }
+
+            file.entry("runs", {"label": label, **asdict(config)}, make)

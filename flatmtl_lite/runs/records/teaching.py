@@ -167,7 +167,7 @@ def record(path: Path, seeds: list[int]) -> None:
     Raises:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
-    file = RecordFile("teaching", path, seeds, selection=[], runs=[])
+    file = RecordFile("teaching", path, seeds, ("selection", "runs"))
     data: dict[tuple[int, float], MultiTaskData] = {}
 
     def run(kind: str, label: str, config: Config, noise: float) -> None:
