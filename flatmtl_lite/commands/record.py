@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         subparser = records.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
         subparser.add_argument("file", type=Path, help="the JSON file to write")
         subparser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-        if module in (frontier, knob):
+        if module in (frontier, knob, teaching):
             subparser.add_argument("--setting", choices=module.SETTINGS, default=next(iter(module.SETTINGS)))
     collected = records.add_parser("rooms", help=(rooms.__doc__ or "").splitlines()[0])
     collected.add_argument("sweep", type=Path, help="the folder above all run folders")

@@ -57,7 +57,7 @@ def machine_class(device: torch.device) -> str:
 
 
 def code_version() -> str:
-    """Return the package's version and, in a clone of its repository, the commit and whether files changed."""
+    """Return the package's version; in a clone also the commit, and whether files changed."""
     version = f"flatmtl-lite {importlib.metadata.version('flatmtl-lite')}"
     git = ["git", "-C", str(PACKAGE.parent)]
     try:

@@ -19,9 +19,9 @@ from ..engine.model import MultiTaskNet
 from ..engine.trainer import Trainer
 from ..experiments.images import ImageTasks
 from ..networks.images import parse_network
-from .frontier import METHODS, SETTINGS, Setting, config_of, methods_of
+from .frontier import METHODS, SETTINGS, methods_of
 from .record_file import RecordFile, load_record
-from .teaching import SELECTION_SEED, teaching_data
+from .tuning import SELECTION_SEED, Setting, config_of
 
 ROUNDS = 6  # epochs of each method
 TIMED_STEPS = 20  # the last ones of an epoch: whole cycles of every ``flat_every``
@@ -98,10 +98,9 @@ def costs_of(record: dict, network: str) -> dict[str, dict[str, float]]:
 def _trainer(label: str, network: str, setting: Setting) -> Trainer:
     method = METHODS[label]
     value = {"rho": setting.radii[0], "weight_decay": setting.decays[0], None: None}[method.tunes]
-    config = config_of(label, setting, SELECTION_SEED, value)
+    config = config_of(method, setting, SELECTION_SEED, value)
     config = type(config)(**{**vars(config), "epochs": ROUNDS, "sam_share": 1.0, "evaluate_every": ROUNDS})
-    data = teaching_data(SELECTION_SEED, setting.label_noise)
-    return Trainer(ImageTasks(data, parse_network(network)), config)
+    return Trainer(ImageTasks(setting.data(SELECTION_SEED), parse_network(network)), config)
 
 
 def _peak_mb(trainer: Trainer, steps: int = 6) -> float:
@@ -128,7 +127,7 @@ def _epoch(trainer: Trainer, counter: PassCounter, advance: Any) -> tuple[float,
 def measure(network: str, labels: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Measure the methods of the frontier on one network, or some of them."""
     setting = SETTINGS[NETWORKS[network]]
-    labels = methods_of(NETWORKS[network]) if labels is None else labels
+    labels = list(methods_of(NETWORKS[network])) if labels is None else labels
     peaks = {label: _peak_mb(_trainer(label, network, setting)) for label in labels}
     courses = []
     for label in labels:

@@ -12,7 +12,6 @@ import torch
 
 from ...diagnostics import hessian_trace, sharpness, top_eigenvalue
 from ..data.multimnist import MultiTaskData
-from ..engine.config import Config
 from ..engine.model import MultiTaskNet
 from ..engine.rounding import rounded
 from ..measures.calibration import ece, log_probabilities, nll
@@ -150,7 +149,7 @@ def record(path: Path, seeds: list[int]) -> None:
         file.content["data"] = data.origin
         for label in LABELS:
 
-            def make(data: MultiTaskData = data, config: Config = teaching_config(label, seed)) -> dict:
-                return measured(cast(MultiTaskNet, train(data, config).model), data)
+            def make(data: MultiTaskData = data, label: str = label, seed: int = seed) -> dict[str, Any]:
+                return measured(cast(MultiTaskNet, train(data, teaching_config(label, seed)).model), data)
 
             file.entry("runs", {"label": label, "seed": seed}, make)

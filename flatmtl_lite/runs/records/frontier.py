@@ -4,76 +4,29 @@
 records the figures that notebook 09 draws. A run that ended early goes on where it stopped.
 """
 
-import copy
-import functools
 import statistics
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from ...names import check_name
 from ..data.multimnist import MultiTaskData
-from ..engine.config import Config
-from ..engine.model import MultiTaskNet
 from ..engine.rounding import rounded
 from ..engine.run import Run
 from ..measures.calibration import log_probabilities, nll
-from ..measures.evaluation import accuracy, task_sharpness
-from ..networks.images import parse_network
-from ..train import train
+from ..measures.evaluation import accuracy
+from . import tuning
 from .record_file import RecordFile, load_record
-from .teaching import SELECTION_SEED, teaching_data
+from .tuning import Method, Setting
 
-
-@dataclass(frozen=True)
-class Setting:
-    """Where the methods meet: the teaching setting with one network and one share of wrong labels.
-
-    Attributes:
-        network: "mlp" or "lenet".
-        label_noise: share of wrong labels in training and validation.
-        radii: the values of ρ to try first, from ``LADDERS``.
-        decays: the values of weight decay to try first, from ``LADDERS``.
-        epochs: passes over the training set.
-    """
-
-    network: str
-    label_noise: float
-    radii: tuple[float, ...]
-    decays: tuple[float, ...]
-    epochs: int = 40
-
-
-LADDERS = {  # the values that tuning may go on to
-    "rho": (0.0125, 0.0175, 0.025, 0.035, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.56, 0.8),
-    "weight_decay": (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1),
-}
 SETTINGS = {
     "mlp-40": Setting("mlp", 0.4, (0.1, 0.14, 0.2), (0.005, 0.01, 0.02)),
     "mlp-20": Setting("mlp", 0.2, (0.07, 0.1, 0.14), (0.002, 0.005, 0.01)),
     "lenet-40": Setting("lenet", 0.4, (0.07, 0.1, 0.14), (0.01, 0.02, 0.03)),
 }
-
-
-@dataclass(frozen=True)
-class Method:
-    """A method of the frontier: its configuration, and the option that validation chooses.
-
-    Attributes:
-        options: of :class:`~flatmtl_lite.runs.engine.config.Config`.
-        tunes: "rho", "weight_decay", or None.
-        stops_early: whether the epoch with the best validation accuracy counts, not the last one.
-        settings: names of the settings that have it.
-    """
-
-    options: dict[str, Any] = field(hash=False)
-    tunes: str | None = "rho"
-    stops_early: bool = False
-    settings: tuple[str, ...] = tuple(SETTINGS)
 
 
 _ONE, _MLP, _40 = ("mlp-40",), ("mlp-40", "mlp-20"), ("mlp-40", "lenet-40")
@@ -99,7 +52,6 @@ METHODS = {
     "polar alone": Method(dict(method="polar-mean"), settings=_ONE),
     "noise alone": Method(dict(method="noise-mean"), None, settings=_ONE),
 }
-NEVER = 10**9  # steps between measurements of angles, which take time
 MEASURES = ("sharpness", "nll")  # the two benefits: both should be low
 # nineteen in twenty values of Student's t lie within ± this, by degrees of freedom
 STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
@@ -204,76 +156,24 @@ def cheapest(
     return min(good, key=lambda label: costs[label], default=None)
 
 
-def methods_of(setting: str) -> list[str]:
-    """Return the names of the methods that a setting has."""
-    return [name for name, method in METHODS.items() if setting in method.settings]
-
-
-def config_of(label: str, setting: Setting, seed: int, value: float | None = None) -> Config:
-    """Return the configuration of a method in a setting.
-
-    Args:
-        label: key of ``METHODS``.
-        setting: the setting.
-        seed: the seed.
-        value: value of the option that the method tunes.
-    """
-    method = METHODS[label]
-    tuned = {} if method.tunes is None else {method.tunes: value}
-    length = dict(epochs=setting.epochs, evaluate_every=1 if method.stops_early else setting.epochs)
-    options: dict[str, Any] = dict(norm="together", measure_every=NEVER, seed=seed)
-    return Config(**options | length | method.options | tuned)
-
-
-def trained(data: MultiTaskData, config: Config, network: str, stops_early: bool) -> Run:
-    """Train a network; with early stopping it gets the weights of the best epoch by validation accuracy."""
-    best: tuple[float, dict] = (-1.0, {})
-
-    def on_epoch(run: Run, share: float) -> None:
-        nonlocal best
-        score = sum(run.accuracies[-1]["val"])
-        if score > best[0]:
-            best = score, copy.deepcopy(run.model.state_dict())
-
-    run = train(data, config, parse_network(network), *([on_epoch] if stops_early else []))
-    if stops_early:
-        run.model.load_state_dict(best[1])
-        run.sharpness = task_sharpness(run.model, data.train_images, data.train_labels)
-    return run
+def methods_of(setting: str) -> dict[str, Method]:
+    """Return the methods that a setting has, by label."""
+    return tuning.methods_of(METHODS, setting)
 
 
 def measured(run: Run, data: MultiTaskData) -> dict[str, Any]:
     """Return what is recorded of a run: accuracy, NLL and ten-step sharpness per task."""
-    net = cast(MultiTaskNet, run.model)
 
     def nlls(images: Tensor, labels: Tensor) -> list[float]:
-        pairs = zip(log_probabilities(net, images), labels.unbind(1), strict=True)
+        pairs = zip(log_probabilities(run.model, images), labels.unbind(1), strict=True)
         return rounded([nll(log_p, y) for log_p, y in pairs], 5)
 
     return {
-        "val": accuracy(net, data.val_images, data.val_labels),
-        "test": accuracy(net, data.test_images, data.test_labels),
+        "val": accuracy(run.model, data.val_images, data.val_labels),
+        "test": accuracy(run.model, data.test_images, data.test_labels),
         "nll": nlls(data.test_images, data.test_labels),
         "sharpness": rounded(run.sharpness, 6),
     }
-
-
-def best_of(ladder: Sequence[float], first: Sequence[float], score: Callable[[float], float]) -> float:
-    """Return the value of the highest score; while it is an end of those tried, the next one is tried too.
-
-    Args:
-        ladder: all values, ascending.
-        first: the values to try first, neighbours on the ladder.
-        score: called once for each value that is tried.
-    """
-    scores = {value: score(value) for value in first}
-    while True:
-        best = max(scores, key=scores.__getitem__)
-        at = ladder.index(best)
-        beyond = [v for v in ladder[max(at - 1, 0) : at + 2] if v not in scores]
-        if not beyond:
-            return best
-        scores |= {value: score(value) for value in beyond}
 
 
 def record(path: Path, seeds: list[int], setting: str = "mlp-40") -> None:
@@ -285,32 +185,6 @@ def record(path: Path, seeds: list[int], setting: str = "mlp-40") -> None:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
     where = SETTINGS[setting]
-    lists = ("selection", "runs")
-    file = RecordFile("frontier", path, seeds, lists, setting=setting, **asdict(where))
+    file = RecordFile("frontier", path, seeds, ("selection", "runs"), setting=setting, **asdict(where))
     file.content["command"] += f" --setting {setting}"
-    data: dict[int, MultiTaskData] = {}
-
-    def run(kind: str, label: str, seed: int, value: float | None) -> dict[str, Any]:
-        def make() -> dict[str, Any]:
-            if seed not in data:
-                data[seed] = teaching_data(seed, where.label_noise)
-                file.content["data"] = data[seed].origin
-            config = config_of(label, where, seed, value)
-            done = trained(data[seed], config, where.network, METHODS[label].stops_early)
-            return measured(done, data[seed])
-
-        return file.entry(kind, {"label": label, "seed": seed, "value": value}, make)
-
-    def score(label: str, value: float) -> float:
-        return float(sum(run("selection", label, SELECTION_SEED, value)["val"]))
-
-    firsts = {"rho": where.radii, "weight_decay": where.decays}
-    for label in methods_of(setting):
-        tunes, value = METHODS[label].tunes, None
-        if tunes:
-            value = best_of(LADDERS[tunes], firsts[tunes], functools.partial(score, label))
-        others = [old for old in file.content["runs"] if old["label"] == label and old["value"] != value]
-        for old in others:  # chosen from a shorter ladder
-            file.content["runs"].remove(old)
-        for seed in seeds:
-            run("runs", label, seed, value)
+    tuning.tune_and_train(file, methods_of(setting), where, seeds, measured)

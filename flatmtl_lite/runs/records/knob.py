@@ -5,6 +5,7 @@ slider over the record. A run that ended early goes on where it stopped.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,4 +93,4 @@ def record(path: Path, seeds: list[int], setting: str = "noise-40") -> None:
     file.content["data"] = teaching_data(seeds[0], noise).origin
     for place in places(seeds):
         with_course = place.seed == seeds[0] and not place.adaptive
-        file.entry("runs", place._asdict(), lambda p=place, c=with_course: trained(p, noise, c))
+        file.entry("runs", place._asdict(), partial(trained, place, noise, with_course))

@@ -1,7 +1,6 @@
 """What is recorded of a trained network, and of the angles of its training."""
 
 import statistics
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -21,16 +20,32 @@ SHOWN_IMAGES = 8  # the first test images, which all seeds share
 SLICE_POINTS = 21
 
 
-def portrait(model: nn.Module, data: MultiTaskData) -> dict[str, Any]:
-    """Return what the ρ knob shows of a network, by task.
+def measured(run: Run, data: MultiTaskData) -> dict[str, Any]:
+    """Return :func:`accuracies`, :func:`quality` and :func:`angles` of a trained network."""
+    return accuracies(run) | quality(run.model, data) | angles(run)
 
-    Returns:
-        ``test``: accuracy in per cent; ``nll`` and ``ece`` on test images; ``sharpness`` in ten steps within
-        radius 0.05; ``slice``: the training loss along one fixed random direction, (points, T); ``logits``
-        of the first eight test images, (8, T, classes).
+
+def quality(model: nn.Module, data: MultiTaskData) -> dict[str, list[float]]:
+    """Return by task accuracy (``test``, in per cent), ``nll`` and ``ece`` on test images, and ``sharpness``.
+
+    The sharpness is the rise of the training loss in ten steps of ascent within radius 0.05.
+    """
+    metrics = evaluate(model, data.test_images, data.test_labels)
+    return {
+        "test": metrics["accuracy"],
+        "nll": rounded(metrics["nll"]),
+        "ece": rounded(metrics["ece"]),
+        "sharpness": rounded(task_sharpness(model, data.train_images, data.train_labels)),
+    }
+
+
+def portrait(model: nn.Module, data: MultiTaskData) -> dict[str, Any]:
+    """Return what the ρ knob shows of a network: its :func:`quality`, ``slice`` and ``logits``.
+
+    The slice holds the training losses along one fixed random direction, (points, T). The logits are those
+    of the first eight test images, (8, T, classes).
     """
     images, labels = data.train_images, data.train_labels
-    metrics = evaluate(model, data.test_images, data.test_labels)
     slices = measure_networks(
         model,
         lambda net, tasks: task_closures(net, images, labels[:, list(tasks)]),
@@ -38,10 +53,7 @@ def portrait(model: nn.Module, data: MultiTaskData) -> dict[str, Any]:
     )
     shown = model(image_input(model, data.test_images[:SHOWN_IMAGES]))
     return {
-        "test": metrics["accuracy"],
-        "nll": rounded(metrics["nll"]),
-        "ece": rounded(metrics["ece"]),
-        "sharpness": rounded(task_sharpness(model, images, labels)),
+        **quality(model, data),
         "slice": rounded(slices["losses"], 4),
         "logits": [[[round(v, 2) for v in task[k].tolist()] for task in shown] for k in range(len(shown[0]))],
     }
@@ -56,9 +68,9 @@ def angles(run: Run) -> dict[str, Any]:
     """Return the angles of two tasks' gradients by thirds of training, from the measured steps.
 
     Returns:
-        ``conflict``: shares of steps with a negative cosine, and ``cosine``: mean cosines, each by part, "loss"
-        and "flat"; ``norms`` of loss and of flat gradients in the last third, (T,) each; ``same``: mean cosine
-        of the decomposed direction with the direct one. What was not measured is left out.
+        ``conflict``: shares of steps with a negative cosine, and ``cosine``: mean cosines, each by part,
+        "loss" and "flat"; ``norms`` of both parts in the last third, (T,) each; ``same``: mean cosine of the
+        decomposed direction with the direct one. What was not measured is left out.
     """
     values: dict[str, Any] = {"conflict": {}, "cosine": {}, "norms": {}}
     for part, norms in (("loss", "norms"), ("flat", "flat_norms")):

@@ -84,6 +84,10 @@ class RecordFile:
         self.append(key, entry := {**place, **make()})
         return entry
 
+    def drop(self, key: str, label: str, value: float | None) -> None:
+        """Drop the entries of a method that were made with another value, chosen from a shorter ladder."""
+        self.content[key] = [e for e in self.content[key] if e["label"] != label or e["value"] == value]
+
     def append(self, key: str, entry: dict[str, Any]) -> None:
         """Append an entry to one of the lists, and write the file."""
         self.content[key].append(entry)
