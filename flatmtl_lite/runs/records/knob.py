@@ -13,7 +13,7 @@ from ..engine.config import Config
 from ..engine.run import Run
 from ..engine.trainer import TrainingDiverged
 from ..train import train
-from .outcome import accuracies, angles, curvature, portrait
+from .outcome import accuracies, angles, curvature, mean_cosines, portrait
 from .record_file import RecordFile, load_record
 from .teaching import teaching_data
 
@@ -71,7 +71,8 @@ def trained(place: Place, label_noise: float, with_course: bool) -> dict[str, An
     def on_epoch(run: Run, share: float) -> None:
         epoch = round(share * EPOCHS)
         if with_course and epoch in SHOWN_EPOCHS:
-            shown.append({"epoch": epoch, **portrait(run.model, data)})
+            since = shown[-1]["epoch"] if shown else 0
+            shown.append({"epoch": epoch, **portrait(run.model, data), "cosine": mean_cosines(run, since)})
 
     try:
         run = train(data, config_of(place), on_epoch=on_epoch)

@@ -89,6 +89,13 @@ def angles(run: Run) -> dict[str, Any]:
     return values
 
 
+def mean_cosines(run: Run, since: int) -> dict[str, float]:
+    """Return the mean cosines of two tasks' gradients, by part, over the measured steps after an epoch."""
+    steps = [step for step in run.measured_steps if step["epoch"] >= since]
+    by_part = {part: [step[part][0] for step in steps if part in step] for part in ("loss", "flat")}
+    return {part: rounded(statistics.mean(values), 3) for part, values in by_part.items() if values}
+
+
 def accuracies(run: Run) -> dict[str, Any]:
     """Return final accuracies by split and task, and those of the epoch that validation picks.
 
