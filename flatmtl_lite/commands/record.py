@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..runs.records import cost, flatness, frontier, knob, rooms, splitting, teaching
+from ..runs.records import comparison, cost, flatness, frontier, knob, rooms, splitting, teaching
 
 TRAINING = {
     "teaching": teaching,
@@ -14,6 +14,7 @@ TRAINING = {
     "flatness": flatness,
     "frontier": frontier,
     "knob": knob,
+    "comparison": comparison,
     "cost": cost,
 }
 
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         subparser = records.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
         subparser.add_argument("file", type=Path, help="the JSON file to write")
         subparser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-        if module in (frontier, knob, teaching):
+        if module in (frontier, knob, comparison):
             subparser.add_argument("--setting", choices=module.SETTINGS, default=next(iter(module.SETTINGS)))
     collected = records.add_parser("rooms", help=(rooms.__doc__ or "").splitlines()[0])
     collected.add_argument("sweep", type=Path, help="the folder above all run folders")

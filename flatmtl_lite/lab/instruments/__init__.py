@@ -11,6 +11,7 @@ from .cone import cone_instrument
 from .cost import cost_instrument
 from .descent import descent_instrument
 from .gradients import gradients_instrument
+from .knob import knob_instrument
 from .pole import pole_instrument
 from .portrait import portrait_instrument
 from .rho import rho_instrument
@@ -29,6 +30,7 @@ __all__ = [
     "cost_instrument",
     "descent_instrument",
     "gradients_instrument",
+    "knob_instrument",
     "pole_instrument",
     "portrait_instrument",
     "rho_instrument",

@@ -63,6 +63,25 @@ def recorded(setting: str) -> dict[str, Any]:
     return load_record(f"knob_{setting}")
 
 
+def at_radii(record: dict[str, Any], label: str, adaptive: bool = False) -> list[list[dict[str, Any]]]:
+    """Return for each radius the runs of a method with all seeds; runs that diverged are left out."""
+    runs: dict[float, list[dict[str, Any]]] = {}
+    for run in record["runs"]:
+        is_ours = run["rho"] and (run["label"], run["adaptive"]) == (label, adaptive)
+        is_zero = not run["rho"] and run["label"] == AT_ZERO.get(label, label)
+        if (is_ours or is_zero) and "diverged" not in run:
+            runs.setdefault(run["rho"], []).append(run)
+    return [runs[rho] for rho in sorted(runs)]
+
+
+def through_training(record: dict[str, Any], label: str, rho: float) -> list[list[dict[str, Any]]]:
+    """Return what was recorded in the training of the first seed of a method with plain SAM, by epoch."""
+    for runs in at_radii(record, label):
+        if runs[0]["rho"] == rho:
+            return [[shown] for shown in runs[0]["shown"]]
+    raise ValueError(f"Got rho={rho} for {label}; expected one of {', '.join(map(str, RADII))}.")
+
+
 def trained(place: Place, label_noise: float, with_course: bool) -> dict[str, Any]:
     """Train a run and measure it; a run that diverges has the entry ``diverged`` alone."""
     data = teaching_data(place.seed, label_noise)

@@ -1,102 +1,42 @@
-"""The teaching setting: every base method, with the F-method and directly, tuned and trained with five seeds.
+"""The teaching setting: small, noisy, and the one place on a CPU where flatness visibly pays.
 
-2,000 pairs of Fashion+MNIST, an MLP, SGD. With 40 % of the labels wrong it is the one place on a CPU where
-flatness visibly pays. ``flatmtl-lite record teaching FILE --setting noise-40`` makes the record that notebook
-07 quotes. The settings ``clean-...`` have a LeNet, 5,000 pairs of the full sets, and no wrong labels.
+2,000 pairs of Fashion+MNIST, 40 % of the labels wrong, an MLP, SGD. ``flatmtl-lite record teaching FILE``
+trains the runs that notebook 07 quotes and records them.
 """
 
 import os
 import statistics
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ...diagnostics import share_in_conflict, sum_by_thirds
 from ...names import check_name
-from ..data.multimnist import MultiTaskData
+from ..data.multimnist import MultiTaskData, fashion_and_mnist
 from ..engine.config import Config
+from ..engine.rounding import rounded
+from ..engine.run import Run
 from ..report.tables import Spread, spread
-from . import tuning
-from .outcome import measured
+from ..train import train
 from .record_file import RecordFile, load_record
-from .tuning import Method, Setting
+from .tuning import SELECTION_SEED
 
-NOISY, CLEAN = ("noise-40", "noise-20", "noise-0"), ("clean-mnist", "clean-mixed")
-FRONTS = ("noise-40", "noise-0")  # the settings with a front of fixed weights
-_MEASURES: dict[str, Any] = dict(evaluate_every=4, measure_every=8)
-_LENET: dict[str, Any] = dict(
-    n_train=5000, sample=False, options=dict(optimizer="adam", lr=1e-3, **_MEASURES)
-)
-SETTINGS = {
-    "noise-40": Setting("mlp", 0.4, (0.1, 0.14, 0.2), (0.005, 0.01, 0.02), options=_MEASURES),
-    "noise-20": Setting("mlp", 0.2, (0.07, 0.1, 0.14), (0.002, 0.005, 0.01), options=_MEASURES),
-    "noise-0": Setting("mlp", 0.0, (0.035, 0.05, 0.07), (0.001, 0.002, 0.005), options=_MEASURES),
-    "clean-mnist": Setting("lenet", 0.0, (0.025, 0.035, 0.05), (), variant="mnist", **_LENET),
-    "clean-mixed": Setting("lenet", 0.0, (0.025, 0.035, 0.05), (), **_LENET),
-}
-NAMES = {
-    "mgda": "MGDA",
-    "pcgrad": "PCGrad",
-    "cagrad": "CAGrad",
-    "imtl_g": "IMTL-G",
-    "nash_mtl": "Nash-MTL",
-    "fairgrad": "FairGrad",
-}  # the non-linear aggregators
-# fixed weights besides equal ones: name -> weights of the tasks
-WEIGHTS = {f"{10 * k}:{100 - 10 * k}": f"{k / 10},{(10 - k) / 10}" for k in range(11) if k != 5}
-
-
+TEACHING_RHO = 0.14  # SELECTION picked it
+_SETTING: dict[str, Any] = dict(rho=TEACHING_RHO, norm="together")
 METHODS = {
-    "LS": Method(dict(method="mean"), None),
-    "LS + weight decay": Method(dict(method="mean"), "weight_decay", settings=NOISY),
-    "LS, early stopping": Method(
-        dict(method="mean", evaluate_every=1), None, stops_early=True, settings=NOISY
-    ),
-    "SAM on the mean loss": Method(dict(method="sam-mean"), settings=NOISY),
-    "F-LS": Method(dict(method="f-mean")),
-    "CAGrad": Method(dict(method="cagrad"), None),
-    "direct CAGrad": Method(dict(method="direct-cagrad")),
-    "F-CAGrad": Method(dict(method="f-cagrad")),
-    "random direction": Method(
-        dict(method="samo-mean", alpha=0.0, local="coin"), tuned_as="F-LS", settings=NOISY
-    ),
-    "STL": Method(dict(method="stl"), None),
-    "F-STL": Method(dict(method="f-stl")),
-    **{
-        f"LS {name}": Method(dict(method="constant", weights=w), None, settings=FRONTS)
-        for name, w in WEIGHTS.items()
-    },
-    **{
-        f"F-LS {name}": Method(dict(method="f-constant", weights=w), tuned_as="F-LS", settings=FRONTS)
-        for name, w in WEIGHTS.items()
-    },
-    **{
-        name: Method(dict(method=key), None, settings=NOISY)
-        for key, name in {"rlw": "RLW", **NAMES}.items()
-        if key != "cagrad"
-    },
-    **{
-        f"F-{name}": Method(dict(method=f"f-{key}"), settings=NOISY)
-        for key, name in {"rlw": "RLW", **NAMES}.items()
-        if key != "cagrad"
-    },
-    **{
-        f"direct {name}": Method(dict(method=f"direct-{key}"), settings=NOISY)
-        for key, name in NAMES.items()
-        if key != "cagrad"
-    },
-    "second CAGrad": Method(dict(method="second-cagrad"), settings=NOISY),
-    "each CAGrad": Method(dict(method="each-cagrad"), settings=NOISY),
+    "LS": Config("mean", **_SETTING),
+    "LS + weight decay": Config("mean", **_SETTING, weight_decay=0.01),
+    "SAM on the mean loss": Config("sam-mean", **_SETTING | dict(rho=0.2)),
+    "F-LS": Config("f-mean", **_SETTING),
+    "direct CAGrad": Config("direct-cagrad", **_SETTING),
+    "F-CAGrad": Config("f-cagrad", **_SETTING),
 }
-TEACHING_RHO = 0.14
-# what validation picked at 40 % noise, for the runs that the notebooks train
-PICKED = {
-    "LS": None,
-    "LS + weight decay": 0.01,
-    "SAM on the mean loss": 0.2,
-    **dict.fromkeys(("F-LS", "direct CAGrad", "F-CAGrad"), TEACHING_RHO),
+# ρ and weight decay were picked with seed 100, by accuracy on the noisy validation labels
+SELECTION: dict[str, tuple[str, tuple[float, ...]]] = {
+    "F-LS": ("rho", (0.05, 0.1, 0.14, 0.2, 0.4)),
+    "SAM on the mean loss": ("rho", (0.05, 0.1, 0.14, 0.2, 0.4)),
+    "LS + weight decay": ("weight_decay", (0.005, 0.007, 0.01, 0.02, 0.03)),
 }
-
 
 GARMENTS = (
     *("T-shirt", "trouser", "pullover", "dress", "coat"),
@@ -106,33 +46,28 @@ GARMENTS = (
 
 def teaching_data(seed: int, label_noise: float = 0.4) -> MultiTaskData:
     """Return the data of the teaching setting, from the shipped sample; digit and garment stay in place."""
-    return replace(SETTINGS["noise-40"], label_noise=label_noise).data(seed)
+    sizes: dict[str, Any] = dict(n_train=2000, n_val=2000)
+    return fashion_and_mnist(seed, **sizes, label_noise=label_noise, max_shift=0, sample=True)
 
 
 def teaching_config(label: str, seed: int) -> Config:
-    """Return the configuration of one of ``PICKED``; three epochs instead of 40 if FLATMTL_FAST=1."""
-    check_name("method", label, PICKED)
-    setting = replace(SETTINGS["noise-40"], options=dict(evaluate_every=4, measure_every=4))
-    if os.environ.get("FLATMTL_FAST") == "1":
-        setting = replace(setting, epochs=3)
-    return tuning.config_of(METHODS[label], setting, seed, PICKED[label])
+    """Return the configuration of one of ``METHODS``; three epochs instead of 40 if FLATMTL_FAST=1."""
+    check_name("method", label, METHODS)
+    epochs = 3 if os.environ.get("FLATMTL_FAST") == "1" else METHODS[label].epochs
+    return replace(METHODS[label], seed=seed, epochs=epochs)
 
 
-def recorded(setting: str = "noise-40") -> dict[str, Any]:
-    """Return the record ``data/results/teaching_<setting>.json``: ``selection``, ``runs``, command, ...
-
-    Raises:
-        ValueError: the setting is unknown, or the file has changed since its hash was taken.
-    """
-    check_name("setting", setting, SETTINGS)
-    return load_record(f"teaching_{setting}")
+def recorded() -> dict:
+    """Return the record ``data/results/teaching.json``: ``selection``, ``runs``, command, ..."""
+    return load_record("teaching")
 
 
-def by_method(record: Mapping[str, Any], key: str) -> dict[str, list[float]]:
-    """Return a quantity of the runs, mean over tasks, by method: one value per recorded seed."""
+def final_accuracy(record: dict, label_noise: float) -> dict[str, list[float]]:
+    """Return the final test accuracy in per cent, mean over tasks, by method: one value per recorded seed."""
     values: dict[str, list[float]] = {}
     for run in record["runs"]:
-        values.setdefault(run["label"], []).append(statistics.mean(run[key]))
+        if run["label_noise"] == label_noise:
+            values.setdefault(run["label"], []).append(statistics.mean(run["test"]))
     return values
 
 
@@ -150,10 +85,38 @@ def paired_difference(
     return mean, sd, each
 
 
-def by_task(record: Mapping[str, Any], label: str, key: str) -> list[float]:
-    """Return a quantity of a method by task, mean over the recorded seeds."""
-    runs = [run[key] for run in record["runs"] if run["label"] == label]
-    return [statistics.mean(column) for column in zip(*runs, strict=True)]
+def mean_sharpness(record: dict, label: str) -> list[float]:
+    """Return the sharpness of each task at 40 % noise, mean over the recorded seeds."""
+    runs = [run for run in record["runs"] if run["label"] == label and run["label_noise"] == 0.4]
+    return [statistics.mean(column) for column in zip(*(run["sharpness"] for run in runs), strict=True)]
+
+
+def five_seed_table(record: dict) -> list[str]:
+    """Return one line per method: means over the recorded seeds at 40 % noise, as notebook 07 quotes them.
+
+    The columns are sharpness of digit / garment, conflict ratio of loss and of flat parts by thirds of
+    training, range of cos(decomposed, direct), and test accuracy at the best epoch on noisy validation
+    labels.
+    """
+    head = ("sharpness", "conflict, loss", "conflict, flat", "dec./direct cos", "picked test")
+    lines = [f"{'':<22}{head[0]:<16}{head[1]:<18}{head[2]:<18}{head[3]:<17}{head[4]}"]
+    for label in METHODS:
+        runs = [run for run in record["runs"] if run["label"] == label and run["label_noise"] == 0.4]
+
+        def means(key: str, digits: int, runs: list[dict] = runs) -> list[str]:
+            columns = zip(*(run[key] for run in runs), strict=True) if runs[0][key] else ()
+            return [f"{statistics.mean(column):.{digits}f}" for column in columns]
+
+        same = [run["decomposed_vs_direct_cosine"] for run in runs if run["decomposed_vs_direct_cosine"]]
+        picked = statistics.mean(statistics.mean(run["picked_test"]) for run in runs)
+        cells = (
+            f"{label:<22}{' / '.join(means('sharpness', 3)):<16}",
+            f"{', '.join(means('loss_conflict_by_third', 2)):<18}",
+            f"{', '.join(means('flat_conflict_by_third', 2)):<18}",
+            f"{f'{min(same):.4f}-{max(same):.4f}' if same else '':<17}{picked:.1f} %",
+        )
+        lines.append("".join(cells).rstrip())
+    return lines
 
 
 def title(true: tuple[int, int], given: tuple[int, int]) -> str:
@@ -163,15 +126,64 @@ def title(true: tuple[int, int], given: tuple[int, int]) -> str:
     return "<br>".join(name if name == label else f"{name} as {label}" for name, label in words)
 
 
-def record(path: Path, seeds: list[int], setting: str = "noise-40") -> None:
-    """Tune every method of a setting on its validation labels; then train it with every seed.
+def summary(run: Run, label: str, label_noise: float) -> dict:
+    """Return the record of one run: final and validation-picked accuracy, sharpness, angles."""
+    final = run.accuracies[-1]
+    picked = max(run.accuracies, key=lambda e: sum(e["val"]))
 
-    The file is written again after every run. Runs that it holds already are not repeated.
+    def conflict(part: str) -> list[float] | None:
+        steps = [step for step in run.measured_steps if part in step]
+        if not steps:
+            return None
+        histograms = [[step[part][0] < 0, step[part][0] >= 0] for step in steps]
+        counts = sum_by_thirds([step["epoch"] for step in steps], run.config.epochs, histograms)
+        return rounded(share_in_conflict(counts), 3) if bool(counts.sum(-1).all()) else None
+
+    same = [s["same"] for s in run.measured_steps if "same" in s]
+    return {
+        "label": label,
+        "label_noise": label_noise,
+        **asdict(run.config),
+        "train": final["train"],
+        "val": final["val"],
+        "test": final["test"],
+        "picked_epoch": picked["epoch"],
+        "picked_test": picked["test"],
+        "sharpness": [round(rise, 5) for rise in run.sharpness],
+        "loss_conflict_by_third": conflict("loss"),
+        "flat_conflict_by_third": conflict("flat"),
+        "decomposed_vs_direct_cosine": round(statistics.mean(same), 4) if same else None,
+        "seconds": round(run.seconds, 1),
+    }
+
+
+def record(path: Path, seeds: list[int]) -> None:
+    """Run the selection, then every method with every seed at 40 % noise, LS and F-LS also without noise.
+
+    The file is written again after every run.
 
     Raises:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
-    where = SETTINGS[setting]
-    file = RecordFile("teaching", path, seeds, ("selection", "runs"), setting=setting, **asdict(where))
-    file.content["command"] += f" --setting {setting}"
-    tuning.tune_and_train(file, tuning.methods_of(METHODS, setting), where, seeds, measured)
+    file = RecordFile("teaching", path, seeds, ("selection", "runs"))
+    data: dict[tuple[int, float], MultiTaskData] = {}
+
+    def run(kind: str, label: str, config: Config, noise: float) -> None:
+        def make() -> dict[str, Any]:
+            key = (config.seed, noise)
+            if key not in data:
+                data[key] = teaching_data(*key)
+                file.content["data"] = data[key].origin
+            return summary(train(data[key], config), label, noise)
+
+        file.entry(kind, {"label": label, "label_noise": noise, **asdict(config)}, make)
+
+    for label, (name, values) in SELECTION.items():
+        for value in values:
+            options: dict[str, Any] = {name: value}
+            run("selection", label, replace(METHODS[label], seed=SELECTION_SEED, **options), 0.4)
+    for seed in seeds:
+        for label, config in METHODS.items():
+            run("runs", label, replace(config, seed=seed), 0.4)
+        for label in ("LS", "F-LS"):
+            run("runs", label, replace(METHODS[label], seed=seed), 0.0)

@@ -1,9 +1,7 @@
 """The frontier: benefits in per cent of the full method, paired by seed, against costs."""
 
-import json
 import math
 import statistics
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -95,44 +93,3 @@ def test_a_record_that_cannot_be_compared_is_named(record):
 def test_a_record_is_read_by_name(monkeypatch):
     monkeypatch.setattr(frontier, "load_record", lambda name: {"name": name})
     assert frontier.recorded("mlp-20") == {"name": "frontier_mlp-20"}
-
-
-@pytest.mark.parametrize(
-    ("peak", "tried"), [(2, [2, 3, 1]), (3, [2, 3, 4]), (5, [2, 3, 4, 5, 6]), (9, [2, 3, 4, 5, 6])]
-)
-def test_tuning_goes_on_until_the_best_value_is_not_an_end(peak, tried):
-    seen = []
-
-    def score(value):
-        seen.append(value)
-        return -abs(value - peak)
-
-    best = frontier.best_of([1, 2, 3, 4, 5, 6], [2, 3], score)
-    assert best == min(peak, 6)
-    assert sorted(seen) == sorted(tried)
-
-
-def test_a_record_goes_on_and_drops_runs_of_values_no_longer_chosen(monkeypatch, tmp_path):
-    """Resume a record whose ladder was shorter: one more value is tried, wins, and replaces the old runs."""
-    trained = []
-
-    def train(data, config, network, stops_early):
-        trained.append((config.seed, config.rho))
-        return config
-
-    monkeypatch.setattr(frontier, "METHODS", {"SAM on the mean": frontier.METHODS["SAM on the mean"]})
-    monkeypatch.setattr(frontier, "teaching_data", lambda seed, noise: SimpleNamespace(origin="none"))
-    monkeypatch.setattr(frontier, "trained", train)
-    monkeypatch.setattr(
-        frontier, "measured", lambda config, data: {"val": [-abs(config.rho - 0.28)], "test": [0.0]}
-    )
-    old = {"label": "SAM on the mean", "value": 0.2, "test": [0.0]}
-    selection = [old | {"seed": 100, "value": rho, "val": [rho - 0.28]} for rho in (0.1, 0.14, 0.2)]
-    path = tmp_path / "record.json"
-    path.write_text(json.dumps({"selection": selection, "runs": [old | {"seed": 0, "val": [0.2]}]}))
-    frontier.record(path, [0, 1])
-    assert trained == [(100, 0.28), (100, 0.4), (0, 0.28), (1, 0.28)]
-    assert [(run["seed"], run["value"]) for run in json.loads(path.read_text())["runs"]] == [
-        (0, 0.28),
-        (1, 0.28),
-    ]

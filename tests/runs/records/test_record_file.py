@@ -19,12 +19,38 @@ def test_a_missing_folder_is_refused_before_any_training(module, tmp_path, monke
 
 def test_the_heading_has_the_command_of_today_and_every_entry_is_saved_at_once(tmp_path):
     path = tmp_path / "record.json"
-    file = RecordFile("splitting", path, [0, 3], runs=[])
+    file = RecordFile("splitting", path, [0, 3])
     for number in range(2):
         file.append("runs", {"number": number})
         assert len(json.loads(path.read_text())["runs"]) == number + 1
     record = json.loads(path.read_text())
-    assert list(record) == ["command", "date", "machine", "runs"]
+    assert list(record) == ["command", "date", "machine", "code", "runs"]
     assert record["command"] == f"flatmtl-lite record splitting {path.as_posix()} --seeds 0 3"
     assert "thread(s), torch" in record["machine"]
+    assert record["code"].startswith("flatmtl-lite ")
     assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
+    assert path.read_text().splitlines()[-4:] == ['{"number": 0},', '{"number": 1}', "]", "}"]
+
+
+def test_a_record_goes_on_where_it_stopped(tmp_path):
+    path, made = tmp_path / "record.json", []
+
+    def train(seed):
+        made.append(seed)
+        return {"test": [seed]}
+
+    for seeds in ([0, 1], [0, 1, 2]):
+        file = RecordFile("splitting", path, seeds)
+        for seed in seeds:
+            entry = file.entry("runs", {"label": "LS", "seed": seed}, lambda seed=seed: train(seed))
+            assert entry == {"label": "LS", "seed": seed, "test": [seed]}
+    assert made == [0, 1, 2]
+    assert len(json.loads(path.read_text())["runs"]) == 3
+
+
+def test_runs_of_another_value_are_dropped(tmp_path):
+    file = RecordFile("splitting", tmp_path / "record.json", [0])
+    for label, value in (("LS", 1), ("LS", 2), ("F-LS", 1)):
+        file.append("runs", {"label": label, "value": value})
+    file.drop("runs", "LS", 2)
+    assert [(run["label"], run["value"]) for run in file.content["runs"]] == [("LS", 2), ("F-LS", 1)]

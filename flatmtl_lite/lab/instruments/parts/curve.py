@@ -70,7 +70,7 @@ class Curves(Panel):
     def _names_beside(self, points: Tensor) -> Tensor:
         """Return places (1, n, 2) for the names, to the right of the panel."""
         ends = self.paper(last_seen(points.transpose(0, 1), self))
-        ends[:, 0] = max(self.x["range"])
+        ends[:, 0] = max(self.x["range"]) - 1e-9  # plotly hides what rounding puts beyond the axis
         ends[:, 1] = spread(ends[:, 1], self)
         return self.data(ends)[None]
 

@@ -1,0 +1,123 @@
+"""Every base method, with the F-method and directly, tuned by one rule and trained with several seeds.
+
+``flatmtl-lite record comparison FILE --setting noise-40`` makes the record for the teaching setting with 40 %
+wrong labels. The settings ``clean-...`` have a LeNet, 5,000 pairs of the full sets, and no wrong labels.
+"""
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ...names import check_name
+from . import tuning
+from .outcome import measured
+from .record_file import RecordFile, load_record
+from .tuning import Method, Setting
+
+NOISY, CLEAN = ("noise-40", "noise-20", "noise-0"), ("clean-mnist", "clean-mixed")
+FRONTS = ("noise-40", "noise-0")  # the settings with a front of fixed weights
+_MEASURES: dict[str, Any] = dict(evaluate_every=4, measure_every=8)
+_LENET: dict[str, Any] = dict(
+    n_train=5000, sample=False, options=dict(optimizer="adam", lr=1e-3, **_MEASURES)
+)
+SETTINGS = {
+    "noise-40": Setting("mlp", 0.4, (0.1, 0.14, 0.2), (0.005, 0.01, 0.02), options=_MEASURES),
+    "noise-20": Setting("mlp", 0.2, (0.07, 0.1, 0.14), (0.002, 0.005, 0.01), options=_MEASURES),
+    "noise-0": Setting("mlp", 0.0, (0.035, 0.05, 0.07), (0.001, 0.002, 0.005), options=_MEASURES),
+    "clean-mnist": Setting("lenet", 0.0, (0.025, 0.035, 0.05), (), variant="mnist", **_LENET),
+    "clean-mixed": Setting("lenet", 0.0, (0.025, 0.035, 0.05), (), **_LENET),
+}
+NAMES = {
+    "mgda": "MGDA",
+    "pcgrad": "PCGrad",
+    "cagrad": "CAGrad",
+    "imtl_g": "IMTL-G",
+    "nash_mtl": "Nash-MTL",
+    "fairgrad": "FairGrad",
+}  # the non-linear aggregators
+# fixed weights besides equal ones: name -> weights of the tasks
+WEIGHTS = {f"{10 * k}:{100 - 10 * k}": f"{k / 10},{(10 - k) / 10}" for k in range(11) if k != 5}
+
+
+METHODS = {
+    "LS": Method(dict(method="mean"), None),
+    "LS + weight decay": Method(dict(method="mean"), "weight_decay", settings=NOISY),
+    "LS, early stopping": Method(
+        dict(method="mean", evaluate_every=1), None, stops_early=True, settings=NOISY
+    ),
+    "SAM on the mean loss": Method(dict(method="sam-mean"), settings=NOISY),
+    "F-LS": Method(dict(method="f-mean")),
+    "CAGrad": Method(dict(method="cagrad"), None),
+    "direct CAGrad": Method(dict(method="direct-cagrad")),
+    "F-CAGrad": Method(dict(method="f-cagrad")),
+    "random direction": Method(
+        dict(method="samo-mean", alpha=0.0, local="coin"), tuned_as="F-LS", settings=NOISY
+    ),
+    "STL": Method(dict(method="stl"), None),
+    "F-STL": Method(dict(method="f-stl")),
+    **{
+        f"LS {name}": Method(dict(method="constant", weights=w), None, settings=FRONTS)
+        for name, w in WEIGHTS.items()
+    },
+    **{
+        f"F-LS {name}": Method(dict(method="f-constant", weights=w), tuned_as="F-LS", settings=FRONTS)
+        for name, w in WEIGHTS.items()
+    },
+    **{
+        name: Method(dict(method=key), None, settings=NOISY)
+        for key, name in {"rlw": "RLW", **NAMES}.items()
+        if key != "cagrad"
+    },
+    **{
+        f"F-{name}": Method(dict(method=f"f-{key}"), settings=NOISY)
+        for key, name in {"rlw": "RLW", **NAMES}.items()
+        if key != "cagrad"
+    },
+    **{
+        f"direct {name}": Method(dict(method=f"direct-{key}"), settings=NOISY)
+        for key, name in NAMES.items()
+        if key != "cagrad"
+    },
+    "second CAGrad": Method(dict(method="second-cagrad"), settings=NOISY),
+    "each CAGrad": Method(dict(method="each-cagrad"), settings=NOISY),
+}
+
+
+def recorded(setting: str = "noise-40") -> dict[str, Any]:
+    """Return the record ``data/results/comparison_<setting>.json``: ``selection``, ``runs``, command, ...
+
+    Raises:
+        ValueError: the setting is unknown, or the file has changed since its hash was taken.
+    """
+    check_name("setting", setting, SETTINGS)
+    return load_record(f"comparison_{setting}")
+
+
+def by_method(record: Mapping[str, Any], key: str) -> dict[str, list[float]]:
+    """Return a quantity of the runs, mean over tasks, by method: one value per recorded seed."""
+    values: dict[str, list[float]] = {}
+    for run in record["runs"]:
+        values.setdefault(run["label"], []).append(statistics.mean(run[key]))
+    return values
+
+
+def by_task(record: Mapping[str, Any], label: str, key: str) -> list[float]:
+    """Return a quantity of a method by task, mean over the recorded seeds."""
+    runs = [run[key] for run in record["runs"] if run["label"] == label]
+    return [statistics.mean(column) for column in zip(*runs, strict=True)]
+
+
+def record(path: Path, seeds: list[int], setting: str = "noise-40") -> None:
+    """Tune every method of a setting on its validation labels; then train it with every seed.
+
+    The file is written again after every run. Runs that it holds already are not repeated.
+
+    Raises:
+        FileNotFoundError: the folder of ``path`` does not exist.
+    """
+    where = SETTINGS[setting]
+    file = RecordFile("comparison", path, seeds, ("selection", "runs"), setting=setting, **asdict(where))
+    file.content["command"] += f" --setting {setting}"
+    tuning.tune_and_train(file, tuning.methods_of(METHODS, setting), where, seeds, measured)
