@@ -4,8 +4,6 @@
 wrong labels. The settings ``clean-...`` have a LeNet, 5,000 pairs of the full sets, and no wrong labels.
 """
 
-import statistics
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -93,20 +91,6 @@ def recorded(setting: str = "noise-40") -> dict[str, Any]:
     """
     check_name("setting", setting, SETTINGS)
     return load_record(f"comparison_{setting}")
-
-
-def by_method(record: Mapping[str, Any], key: str) -> dict[str, list[float]]:
-    """Return a quantity of the runs, mean over tasks, by method: one value per recorded seed."""
-    values: dict[str, list[float]] = {}
-    for run in record["runs"]:
-        values.setdefault(run["label"], []).append(statistics.mean(run[key]))
-    return values
-
-
-def by_task(record: Mapping[str, Any], label: str, key: str) -> list[float]:
-    """Return a quantity of a method by task, mean over the recorded seeds."""
-    runs = [run[key] for run in record["runs"] if run["label"] == label]
-    return [statistics.mean(column) for column in zip(*runs, strict=True)]
 
 
 def record(path: Path, seeds: list[int], setting: str = "noise-40") -> None:

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -19,8 +19,9 @@ from ..engine.run import Run
 from ..measures.calibration import log_probabilities, nll
 from ..measures.evaluation import accuracy
 from . import tuning
+from .intervals import Interval, interval
 from .record_file import RecordFile, load_record
-from .tuning import Method, Setting
+from .tuning import Method, Setting, by_seed
 
 SETTINGS = {
     "mlp-40": Setting("mlp", 0.4, (0.1, 0.14, 0.2), (0.005, 0.01, 0.02)),
@@ -53,16 +54,6 @@ METHODS = {
     "noise alone": Method(dict(method="noise-mean"), None, settings=_ONE),
 }
 MEASURES = ("sharpness", "nll")  # the two benefits: both should be low
-# nineteen in twenty values of Student's t lie within ± this, by degrees of freedom
-STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-
-
-class Benefit(NamedTuple):
-    """A method's benefit in per cent of the full one, and its 95 % interval over seeds."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def recorded(setting: str) -> dict[str, Any]:
@@ -75,22 +66,9 @@ def recorded(setting: str) -> dict[str, Any]:
     return load_record(f"frontier_{setting}")
 
 
-def by_seed(record: Mapping[str, Any], measure: str) -> dict[str, dict[int, float]]:
-    """Return a measure, mean over the tasks: label -> seed -> value.
-
-    Args:
-        record: as :func:`recorded` returns it.
-        measure: "nll", "sharpness", "test" or "val".
-    """
-    values: dict[str, dict[int, float]] = {}
-    for run in record["runs"]:
-        values.setdefault(run["label"], {})[run["seed"]] = statistics.mean(run[measure])
-    return values
-
-
 def benefits(
     record: Mapping[str, Any], measure: str, base: str = "LS", full: str = "F-LS"
-) -> dict[str, Benefit]:
+) -> dict[str, Interval]:
     """Return how far each method lowers a measure below the base, in per cent of what ``full`` lowers it.
 
     The drop of a run is 1 - value / value of the base with the same seed. The benefit R is the mean drop
@@ -105,8 +83,6 @@ def benefits(
     seeds = sorted(values[base])
     if different := [label for label, runs in values.items() if sorted(runs) != seeds]:
         raise ValueError(f"Got other seeds for {different} than for {base}; expected {seeds} for all.")
-    if not 2 <= len(seeds) <= 1 + max(STUDENT):
-        raise ValueError(f"Got {len(seeds)} seeds; expected 2 to {1 + max(STUDENT)}.")
     drops = {label: [1 - runs[s] / values[base][s] for s in seeds] for label, runs in values.items()}
     most = statistics.mean(drops[full])
     if most <= 0:
@@ -114,12 +90,11 @@ def benefits(
     return {label: _benefit(drop, drops[full]) for label, drop in drops.items()}
 
 
-def _benefit(drops: Sequence[float], full: Sequence[float]) -> Benefit:
+def _benefit(drops: Sequence[float], full: Sequence[float]) -> Interval:
     most = statistics.mean(full)
     share = statistics.mean(drops) / most
-    rests = [drop - share * whole for drop, whole in zip(drops, full, strict=True)]
-    half = STUDENT[len(rests) - 1] * statistics.stdev(rests) / len(rests) ** 0.5 / most
-    return Benefit(100 * share, 100 * (share - half), 100 * (share + half))
+    rest = interval([drop - share * whole for drop, whole in zip(drops, full, strict=True)])
+    return Interval(*(100 * (share + value / most) for value in rest))
 
 
 def relative_costs(
@@ -135,7 +110,7 @@ def relative_costs(
     return {label: cost[unit] / costs[base][unit] for label, cost in costs.items()}
 
 
-def pareto_front(costs: Mapping[str, float], gains: Mapping[str, Benefit]) -> list[str]:
+def pareto_front(costs: Mapping[str, float], gains: Mapping[str, Interval]) -> list[str]:
     """Return the methods that no other one beats, cheapest first: not dearer, and of more benefit.
 
     Of methods of the same cost the one of most benefit is on the front.
@@ -148,7 +123,7 @@ def pareto_front(costs: Mapping[str, float], gains: Mapping[str, Benefit]) -> li
 
 
 def cheapest(
-    costs: Mapping[str, float], panels: Iterable[Mapping[str, Benefit]], at_least: float = 90.0
+    costs: Mapping[str, float], panels: Iterable[Mapping[str, Interval]], at_least: float = 90.0
 ) -> str | None:
     """Return the cheapest method whose mean benefit is at least that in every panel; None if none is."""
     panels = list(panels)

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,6 +117,19 @@ def trained(data: MultiTaskData, config: Config, network: str, stops_early: bool
         run.model.load_state_dict(best[1])
         run.sharpness = task_sharpness(run.model, data.train_images, data.train_labels)
     return run
+
+
+def by_seed(record: Mapping[str, Any], measure: str) -> dict[str, dict[int, float]]:
+    """Return a measure, mean over the tasks: label -> seed -> value.
+
+    Args:
+        record: a record with the list ``runs``.
+        measure: a quantity with one value per task, such as "nll", "sharpness" or "test".
+    """
+    values: dict[str, dict[int, float]] = {}
+    for run in record["runs"]:
+        values.setdefault(run["label"], {})[run["seed"]] = statistics.mean(run[measure])
+    return values
 
 
 def best_of(ladder: Sequence[float], first: Sequence[float], score: Callable[[float], float]) -> float:

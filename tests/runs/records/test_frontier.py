@@ -4,7 +4,6 @@ import math
 import statistics
 
 import pytest
-import torch
 
 from flatmtl_lite.runs.records import frontier
 
@@ -48,14 +47,6 @@ def test_the_interval_is_smaller_where_the_drops_of_a_seed_go_together(record):
         if run["label"] in ("F-LS", "half") and run["seed"] == 2:
             run["nll"] = [4.8] * 2 if run["label"] == "F-LS" else [6.4] * 2  # drops of 0.4 and 0.2
     assert frontier.benefits(record, "nll")["half"] == pytest.approx((50, 50, 50))
-
-
-def test_student_is_what_samples_of_the_normal_distribution_do():
-    generator = torch.Generator().manual_seed(0)
-    for freedom, bound in frontier.STUDENT.items():
-        x = torch.randn(40_000, freedom + 1, generator=generator, dtype=torch.float64)
-        t = x.mean(1) / x.std(1) * (freedom + 1) ** 0.5
-        assert (t.abs() < bound).double().mean().item() == pytest.approx(0.95, abs=0.005)
 
 
 def test_costs_are_relative_and_the_front_holds_what_nothing_beats(record):

@@ -1,0 +1,86 @@
+"""A claim with its evidence, and what the functions that collect evidence share."""
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..records import comparison
+from ..records.intervals import Interval, joined, paired, verdict
+from ..records.tuning import by_seed
+
+PLACES = {  # settings of the comparison, in words
+    "noise-40": "MLP, 40 % wrong labels",
+    "noise-20": "MLP, 20 % wrong labels",
+    "noise-0": "MLP, clean",
+    "clean-mnist": "LeNet, clean, two digits",
+    "clean-mixed": "LeNet, clean, digit and garment",
+}
+PAPER, SAMO, SAGE = "arXiv 2211.13723", "SAMO, arXiv 2507.07883", "SAGE, arXiv 2605.07914"
+NON_LINEAR = tuple(comparison.NAMES.values())
+BASES = ("LS", "RLW", *NON_LINEAR)
+PAPER_RUN = "flatmtl-lite sweep multimnist --preset paper --seeds 0 1 2 --methods "
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of the table.
+
+    Attributes:
+        claim: what is said, and ``source``: where.
+        evidence: what our runs show, one line per setting.
+        verdict: "holds here", "does not hold here" or "open", by setting if they differ.
+        certainty: how sure the verdict is, and why.
+        decides: the single GPU run that would decide it.
+        records: the files of the evidence.
+    """
+
+    claim: str
+    source: str
+    evidence: tuple[str, ...]
+    verdict: str
+    certainty: str
+    decides: str
+    records: tuple[str, ...]
+
+
+@functools.cache
+def values_of(setting: str, key: str) -> dict[str, list[float]]:
+    """Return a quantity of a comparison, mean over tasks, by method: one value per seed."""
+    runs = by_seed(comparison.recorded(setting), key)
+    return {label: list(values.values()) for label, values in runs.items()}
+
+
+def differences(
+    setting: str, pairs: Iterable[tuple[str, str]], key: str = "test", falls: bool = False
+) -> dict[str, Interval]:
+    """Return by ``one`` how much it has more of a quantity than ``other``, for the pairs that a setting has.
+
+    Args:
+        setting: key of ``PLACES``.
+        pairs: labels (one, other).
+        key: the quantity.
+        falls: True for how much less.
+    """
+    values, sign = values_of(setting, key), -1 if falls else 1
+    return {
+        one: paired([sign * v for v in values[one]], [sign * v for v in values[other]])
+        for one, other in pairs
+        if {one, other} <= values.keys()
+    }
+
+
+def by_place(
+    pairs: Sequence[tuple[str, str]],
+    unit: str = "points",
+    key: str = "test",
+    falls: bool = False,
+    matters: float = 0.5,
+) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+    """Return evidence, verdict and records for :func:`differences` above 0, over all settings."""
+    evidence, verdicts = [], {}
+    for setting, place in PLACES.items():
+        parts = differences(setting, pairs, key, falls)
+        verdicts[place] = verdict(parts.values(), matters)
+        words = ", ".join(f"{name} {part.words()}" for name, part in parts.items())
+        evidence.append(f"{place}: {words} {unit}")
+    return tuple(evidence), joined(verdicts), tuple(f"comparison_{setting}" for setting in PLACES)

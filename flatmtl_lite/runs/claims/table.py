@@ -1,0 +1,71 @@
+"""The table of claims, as rows and as Markdown."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ...files import write_whole
+from ..records.record_file import check_folder
+from . import accuracy, costs, training
+from .claim import Claim
+
+CLAIMS: tuple[Callable[[], Claim], ...] = (
+    accuracy.improves,
+    accuracy.decomposed_beats_direct,
+    accuracy.not_merely_sam,
+    training.conflict_vanishes,
+    training.insensitive_to_rho,
+    costs.twice_the_cost,
+    accuracy.gaps_narrow,
+    training.norms_fall,
+    accuracy.calibration,
+    accuracy.flat_generalises,
+    costs.samo_is_cheap,
+    costs.sage_terms,
+    costs.independent_users,
+)
+HEAD = """# The claims, and what our runs say
+
+`flatmtl-lite record claims` makes this page from the records in this folder. Nobody writes in it.
+
+A difference is a mean over seeds, paired by seed, with its 95 % interval. A claim *holds here* if every
+interval lies above 0. It *does not hold here* if one interval leaves no room for an effect that matters, such
+as half a point of accuracy. Otherwise it is *open*.
+
+All runs are small and were trained on a CPU. The setting with 40 % wrong labels was chosen because flatness
+pays there. So a verdict is about these runs. Each claim names a run on one GPU that would tell more.
+
+| | claim | verdict | how sure |
+|---|---|---|---|
+"""
+
+
+def claims() -> list[Claim]:
+    """Return the rows of the table, computed from the records that ship."""
+    return [claim() for claim in CLAIMS]
+
+
+def markdown(rows: list[Claim]) -> str:
+    """Return the table, and below it the evidence of each claim."""
+    lines = [
+        f"| {k} | {row.claim} ({row.source}) | **{row.verdict}** | {row.certainty} |"
+        for k, row in enumerate(rows, 1)
+    ]
+    parts = [HEAD + "\n".join(lines)]
+    for k, row in enumerate(rows, 1):
+        files = ", ".join(f"`{name}.json`" for name in row.records) or "none of ours"
+        evidence = "\n".join(f"* {line}" for line in row.evidence)
+        parts.append(
+            f"## {k}. {row.claim}\n\n{evidence}\n\nRecords: {files}. The run that would decide it: "
+            f"`{row.decides}`."
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def record(path: Path) -> None:
+    """Write the table as Markdown.
+
+    Raises:
+        FileNotFoundError: the folder of ``path`` does not exist.
+    """
+    check_folder(path)
+    write_whole(path, markdown(claims()))
