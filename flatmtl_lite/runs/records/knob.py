@@ -4,12 +4,16 @@
 slider over the record. A run that ended early goes on where it stopped.
 """
 
+import statistics
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from ..engine.config import Config
+from ..engine.rounding import rounded
 from ..engine.run import Run
 from ..engine.trainer import TrainingDiverged
 from ..train import train
@@ -74,31 +78,68 @@ def at_radii(record: dict[str, Any], label: str, adaptive: bool = False) -> list
     return [runs[rho] for rho in sorted(runs)]
 
 
-def through_training(record: dict[str, Any], label: str, rho: float) -> list[list[dict[str, Any]]]:
-    """Return what was recorded in the training of the first seed of a method with plain SAM, by epoch."""
+def over_radii(record: dict[str, Any], label: str, adaptive: bool = False) -> list[dict[str, Any]]:
+    """Return what ``lab.knob_instrument`` shows of a method at each radius."""
+    return [shown("rho", runs) for runs in at_radii(record, label, adaptive)]
+
+
+def over_epochs(record: dict[str, Any], label: str, rho: float) -> list[dict[str, Any]]:
+    """Return what ``lab.knob_instrument`` shows of the training of the first seed, with plain SAM.
+
+    Raises:
+        ValueError: there is no such run.
+    """
     for runs in at_radii(record, label):
         if runs[0]["rho"] == rho:
-            return [[shown] for shown in runs[0]["shown"]]
+            return [shown("epoch", [entry]) for entry in runs[0]["shown"]]
     raise ValueError(f"Got rho={rho} for {label}; expected one of {', '.join(map(str, RADII))}.")
+
+
+def shown(turns: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the instrument shows of runs that differ in their seed, in plain numbers.
+
+    Accuracy, sharpness and cosines are means over the seeds. The slice and the answers are of the first one.
+    An answer is a class and its probability in per cent.
+    """
+    first = runs[0]
+    probability, answer = torch.tensor(first["logits"]).softmax(-1).max(-1)
+    return {
+        turns: first[turns],
+        "test": _means(runs, "test", 3),
+        "sharpness": _means(runs, "sharpness", 3),
+        "cosine": {part: rounded(_cosine(runs, part), 2) for part in first["cosine"]},
+        "slice": rounded(first["slice"], 3),
+        "answers": torch.stack([answer, (100 * probability).round().long()], -1).tolist(),
+    }
+
+
+def _means(runs: list[dict[str, Any]], key: str, digits: int) -> list[float]:
+    return rounded([statistics.mean(task) for task in zip(*(run[key] for run in runs), strict=True)], digits)
+
+
+def _cosine(runs: list[dict[str, Any]], part: str) -> float:
+    """Return the mean cosine of a part: in the last third of a run, or since an epoch shown before."""
+    values = [run["cosine"][part] for run in runs]
+    return statistics.mean(value[-1] if isinstance(value, list) else value for value in values)
 
 
 def trained(place: Place, label_noise: float, with_course: bool) -> dict[str, Any]:
     """Train a run and measure it; a run that diverges has the entry ``diverged`` alone."""
     data = teaching_data(place.seed, label_noise)
-    shown: list[dict[str, Any]] = []
+    course: list[dict[str, Any]] = []
 
     def on_epoch(run: Run, share: float) -> None:
         epoch = round(share * EPOCHS)
         if with_course and epoch in SHOWN_EPOCHS:
-            since = shown[-1]["epoch"] if shown else 0
-            shown.append({"epoch": epoch, **portrait(run.model, data), "cosine": mean_cosines(run, since)})
+            since = course[-1]["epoch"] if course else 0
+            course.append({"epoch": epoch, **portrait(run.model, data), "cosine": mean_cosines(run, since)})
 
     try:
         run = train(data, config_of(place), on_epoch=on_epoch)
     except TrainingDiverged as error:
         return {"diverged": str(error)}
     values = accuracies(run) | portrait(run.model, data) | curvature(run.model, data) | angles(run)
-    return values | ({"shown": shown} if with_course else {})
+    return values | ({"shown": course} if with_course else {})
 
 
 def record(path: Path, seeds: list[int], setting: str = "noise-40") -> None:

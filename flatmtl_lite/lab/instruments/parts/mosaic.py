@@ -1,6 +1,8 @@
 """A mosaic of images, each with what a network says of it."""
 
-from collections.abc import Sequence
+import base64
+import zlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -28,7 +30,7 @@ class Mosaic(Panel):
         classes: names of the classes, by task.
     """
 
-    def __init__(self, title: str, images: Tensor, labels: Tensor, classes: Sequence[Sequence[str]]):
+    def __init__(self, title: str, images: Tensor, labels: Tensor, classes: Mapping[str, Sequence[str]]):
         n, height, _ = images.shape
         self.labels, self.classes, tasks = labels, classes, labels.shape[1]
         below, rows = LINE * tasks + 3, -(-n // COLUMNS)
@@ -51,23 +53,36 @@ class Mosaic(Panel):
         for uid, color in (("right", GREEN), ("wrong", VERMILLION)):
             self.text(uid, [""] * len(lines), color)
 
-    def at(self, logits: Tensor) -> Traces:
-        """Return the lines for the logits (N, n, T, classes)."""
-        probability, answer = logits.softmax(-1).max(-1)
-        is_right = (answer == self.labels).flatten(1).tolist()
-        names = [
-            [self.classes[k % len(self.classes)][c] for k, c in enumerate(row)]
-            for row in answer.flatten(1).tolist()
-        ]
-        shares = probability.flatten(1).tolist()
-        marks = {"right": "✓", "wrong": "✗"}
-        words: dict[str, list[list[str]]] = {uid: [] for uid in marks}
-        for row in zip(is_right, names, shares, strict=True):
-            lines = [
-                (right, f"<b>{name}</b> {100 * share:.0f} % {marks['right' if right else 'wrong']}")
-                for right, name, share in zip(*row, strict=True)
-            ]
-            words["right"].append([line if right else "" for right, line in lines])
-            words["wrong"].append(["" if right else line for right, line in lines])
-        places = pairs(*self.places.unbind(-1)).expand(len(logits), -1, 2)
+    def at(self, answers: Tensor) -> Traces:
+        """Return the lines for the answers (N, n, T, 2): the class, and its probability in per cent."""
+        rows = answers.flatten(1, 2).tolist()
+        names, truths = list(self.classes.values()), self.labels.flatten().tolist()
+        words: dict[str, list[list[str]]] = {"right": [], "wrong": []}
+        for row in rows:
+            lines = {"right": [""] * len(row), "wrong": [""] * len(row)}
+            for k, ((answer, percent), truth) in enumerate(zip(row, truths, strict=True)):
+                name = names[k % len(names)][answer]
+                uid, mark = ("right", "✓") if answer == truth else ("wrong", "✗")
+                lines[uid][k] = f"<b>{name}</b> {percent} % {mark}"
+            for uid, line in lines.items():
+                words[uid].append(line)
+        places = pairs(*self.places.unbind(-1)).expand(len(answers), -1, 2)
         return {uid: (places, texts) for uid, texts in words.items()}
+
+
+def pack_images(images: Tensor) -> str:
+    """Write images (n, H, W) uint8 as a short text, which a call can hold."""
+    shape = "x".join(map(str, images.shape))
+    return f"{shape} {base64.b64encode(zlib.compress(images.numpy().tobytes(), 9)).decode()}"
+
+
+def unpack_images(text: str) -> Tensor:
+    """Return the images (n, H, W) of a text from :func:`pack_images`.
+
+    Example:
+        >>> unpack_images(pack_images(torch.tensor([[[7, 8]]], dtype=torch.uint8)))
+        tensor([[[7, 8]]], dtype=torch.uint8)
+    """
+    shape, _, content = text.partition(" ")
+    values = np.frombuffer(zlib.decompress(base64.b64decode(content)), np.uint8)
+    return torch.from_numpy(values.reshape([int(size) for size in shape.split("x")]).copy())
