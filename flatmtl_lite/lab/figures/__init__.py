@@ -2,12 +2,13 @@
 
 Read ``style``, ``drawing`` (the widget that follows the page's theme) and ``display`` first, then ``basic``
 (any numbers), ``landscape``, ``parting`` and ``chance``, ``short_runs`` (runs of a notebook), ``logs``,
-``training``, ``trained`` and ``calibration`` (logs of full runs), ``measures``, ``scenes`` and
-``frontier``.
+``training``, ``trained`` and ``calibration`` (logs of full runs), ``measures``, ``scenes``,
+``frontier`` and ``error_plane``.
 """
 
 from .basic import arrows, curves, image_row, spread_dots
 from .calibration import reliability_diagram, reliability_diagrams
+from .error_plane import error_plane
 from .frontier import frontier
 from .measures import measure_dots, radius_curves
 from .scenes import metric_changes, rule_dots, scene_panels
@@ -26,6 +27,7 @@ __all__ = [
     "cosine_ridges",
     "curves",
     "entropy_histograms",
+    "error_plane",
     "frontier",
     "image_row",
     "measure_dots",

@@ -1,0 +1,89 @@
+"""The plane of two tasks' errors: the fronts of fixed weights, and every method as a point."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import plotly.graph_objects as go
+
+from .basic import short
+from .frontier import BOTTOM, LEFT, RIGHT, TOP, WIDTH, Axes, offsets
+from .style import BLACK, GREY, INK, INKS, ORANGE, PURPLE, SKY, TEMPLATE
+
+Point = Sequence[float]  # errors of the two tasks
+HEIGHT = 560
+# how a method's name begins -> its look; the first that fits
+FAMILIES = {
+    "F-": dict(color=SKY, symbol="triangle-up"),
+    "direct": dict(color=ORANGE, symbol="x"),
+    "SAM": dict(color=PURPLE, symbol="diamond"),
+    "": dict(color=GREY, symbol="circle"),
+}
+DASHES = ("solid", "dash", "dot")
+
+
+def error_plane(
+    fronts: Mapping[str, Mapping[str, Point]],
+    methods: Mapping[str, Point],
+    named: Iterable[str],
+    tasks: Sequence[str],
+) -> go.Figure:
+    """Draw the errors that fixed weights reach as lines, and the errors of other methods as dots.
+
+    Args:
+        fronts: name -> weights in words -> the errors of the two tasks, in the order of the line.
+        methods: name -> the errors of the two tasks. The pointer shows every name.
+        named: the methods whose name is written beside the dot.
+        tasks: names of the tasks.
+    """
+    figure = go.Figure()
+    points = np.array([*methods.values(), *(point for front in fronts.values() for point in front.values())])
+    (left, low), (right, high) = points.min(0), points.max(0)
+    margin = 0.06 * np.array([right - left, high - low])
+    x, y = [left - margin[0], right + margin[0]], [low - margin[1], high + margin[1]]
+    axes = Axes(short(x), short(y), np.array([WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM]))
+    lines = []
+    for dash, (name, front) in zip(DASHES, fronts.items(), strict=False):
+        figure.add_trace(_front(name, front, dash))
+        lines += [axes.pixels(*pair) for pair in pairwise(front.values())]
+    for name, point in methods.items():
+        figure.add_trace(_dot(name, point))
+    ends = {f"fixed weights, {name}": list(front.values())[len(front) // 3] for name, front in fronts.items()}
+    labels = {name: methods[name] for name in named} | ends
+    dots = {name: axes.pixels(point)[0] for name, point in labels.items()}
+    for name, (dx, dy) in offsets(dots, axes.size, lines).items():
+        figure.add_annotation(
+            text=f"<b>{name}</b>" if name in ends else name,
+            font=dict(size=13, color=INKS.get(_look(name)["color"], INK)),
+            **dict(zip("xy", labels[name], strict=True)),
+            **dict(ax=round(dx, 1), ay=round(-dy, 1), arrowhead=0, arrowwidth=1, arrowcolor=GREY, standoff=7),
+        )
+    figure.update_xaxes(range=axes.x, title=f"test error of {tasks[0]}, %")
+    figure.update_yaxes(range=axes.y, title=f"test error of {tasks[1]}, %")
+    margins = dict(l=LEFT, r=RIGHT, t=TOP, b=BOTTOM)
+    return figure.update_layout(template=TEMPLATE, height=HEIGHT, margin=margins, showlegend=False)
+
+
+def _look(name: str) -> dict:
+    return next(look for start, look in FAMILIES.items() if name.startswith(start))
+
+
+def _front(name: str, front: Mapping[str, Point], dash: str) -> go.Scatter:
+    x, y = (short(column) for column in zip(*front.values(), strict=True))
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="lines+markers",
+        name=name,
+        line=dict(color=BLACK, dash=dash, width=2),
+        marker=dict(size=6, color=BLACK),
+        text=list(front),
+        hovertemplate=f"{name}, weights %{{text}}: %{{x:.1f}}, %{{y:.1f}}<extra></extra>",
+    )
+
+
+def _dot(name: str, point: Point) -> go.Scatter:
+    marker = _look(name) | dict(size=11, line=dict(width=1, color=INK))
+    hover = f"{name}: %{{x:.1f}}, %{{y:.1f}}<extra></extra>"
+    x, y = short(point)
+    return go.Scatter(x=[x], y=[y], mode="markers", name=name, marker=marker, hovertemplate=hover)
