@@ -68,9 +68,9 @@ def recorded(setting: str) -> dict[str, Any]:
 
 
 def at_radii(record: dict[str, Any], label: str, adaptive: bool = False) -> list[list[dict[str, Any]]]:
-    """Return for each radius the runs of a method with all seeds; runs that diverged are left out."""
+    """Return for each radius the runs of a method, by seed; runs that diverged are left out."""
     runs: dict[float, list[dict[str, Any]]] = {}
-    for run in record["runs"]:
+    for run in sorted(record["runs"], key=lambda run: run["seed"]):
         is_ours = run["rho"] and (run["label"], run["adaptive"]) == (label, adaptive)
         is_zero = not run["rho"] and run["label"] == AT_ZERO.get(label, label)
         if (is_ours or is_zero) and "diverged" not in run:
