@@ -4,9 +4,13 @@
 wrong labels. The settings ``clean-...`` have a LeNet, 5,000 pairs of the full sets, and no wrong labels.
 """
 
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ...names import check_name
 from . import tuning
@@ -91,6 +95,42 @@ def recorded(setting: str = "noise-40") -> dict[str, Any]:
     """
     check_name("setting", setting, SETTINGS)
     return load_record(f"comparison_{setting}")
+
+
+def errors(record: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return by method the test error of each task in per cent, mean over the recorded seeds."""
+    runs: dict[str, list[list[float]]] = {}
+    for run in record["runs"]:
+        runs.setdefault(run["label"], []).append(run["test"])
+    return {
+        label: [100 - statistics.mean(task) for task in zip(*tests, strict=True)]
+        for label, tests in runs.items()
+    }
+
+
+def front_of(record: Mapping[str, Any], method: str) -> dict[str, list[float]]:
+    """Return the errors of fixed weights, from "0:100" to "100:0", with "LS" or with "F-LS"."""
+    found = errors(record)
+    names = sorted([*WEIGHTS, "50:50"], key=lambda name: int(name.partition(":")[0]))
+    return {name: found[f"{method} {name}" if name in WEIGHTS else method] for name in names}
+
+
+def beyond(
+    front: Mapping[str, Sequence[float]], methods: Mapping[str, Sequence[float]], by: float
+) -> list[str]:
+    """Return the methods that lie beyond the front of two tasks: better than all of it by so many points.
+
+    A method is not beyond it if some point of the front, or of the lines between its points, is at most ``by``
+    points worse in both tasks.
+    """
+    corners = torch.tensor([*front.values()], dtype=torch.float64)
+    share = torch.linspace(0, 1, 51, dtype=torch.float64)[:, None, None]
+    line = torch.lerp(corners[:-1], corners[1:], share).flatten(0, 1)
+    return [
+        name
+        for name, point in methods.items()
+        if not (line <= torch.tensor(point, dtype=torch.float64) + by).all(-1).any()
+    ]
 
 
 def record(path: Path, seeds: list[int], setting: str = "noise-40") -> None:
