@@ -120,8 +120,8 @@ def beyond(
 ) -> list[str]:
     """Return the methods that lie beyond the front of two tasks: better than all of it by so many points.
 
-    A method is not beyond it if some point of the front, or of the lines between its points, is at most ``by``
-    points worse in both tasks.
+    A method is not beyond it if some point of the front, or of the lines between its points, is at most
+    ``by`` points worse in both tasks.
     """
     corners = torch.tensor([*front.values()], dtype=torch.float64)
     share = torch.linspace(0, 1, 51, dtype=torch.float64)[:, None, None]
