@@ -60,5 +60,5 @@ def test_a_record_names_its_setting(tmp_path, monkeypatch):
         "lenet",
         "adam",
     )
-    with pytest.raises(ValueError, match="Got setting 'mlp'.*; expected one of noise-40"):
+    with pytest.raises(ValueError, match=r"Got setting 'mlp'.*; expected one of noise-40"):
         comparison.recorded("mlp")
