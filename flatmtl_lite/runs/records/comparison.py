@@ -115,6 +115,15 @@ def front_of(record: Mapping[str, Any], method: str) -> dict[str, list[float]]:
     return {name: found[f"{method} {name}" if name in WEIGHTS else method] for name in names}
 
 
+def conflict_by_third(record: Mapping[str, Any], label: str) -> dict[str, list[float]]:
+    """Return the share of steps in conflict by thirds of training, of "loss" and, if measured, "flat" parts."""
+    runs = [run["conflict"] for run in record["runs"] if run["label"] == label]
+    return {
+        part: [statistics.mean(third) for third in zip(*(run[part] for run in runs), strict=True)]
+        for part in runs[0]
+    }
+
+
 def beyond(
     front: Mapping[str, Sequence[float]], methods: Mapping[str, Sequence[float]], by: float
 ) -> list[str]:

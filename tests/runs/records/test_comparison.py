@@ -43,6 +43,16 @@ def test_errors_are_means_over_seeds_and_fronts_go_from_one_task_to_the_other():
     assert list(front)[-1] == "100:0"
 
 
+def test_conflicts_are_means_over_seeds():
+    runs = [
+        {"label": label, "seed": seed, "conflict": {"loss": [0.1 * seed, 0.2, 0.3], "flat": [0, 0, 0.5]}}
+        for label in ("CAGrad", "F-CAGrad")
+        for seed in (1, 3)
+    ]
+    found = comparison.conflict_by_third({"runs": runs}, "F-CAGrad")
+    assert found == {"loss": pytest.approx([0.2, 0.2, 0.3]), "flat": [0, 0, 0.5]}
+
+
 def test_a_method_is_beyond_a_front_that_no_point_of_it_matches():
     front = {"0:100": [60.0, 20.0], "50:50": [40.0, 40.0], "100:0": [20.0, 60.0]}
     methods = {"on it": [50.0, 30.0], "near": [39.6, 39.6], "beyond": [39.0, 39.0], "worse": [70.0, 70.0]}
