@@ -116,7 +116,7 @@ def front_of(record: Mapping[str, Any], method: str) -> dict[str, list[float]]:
 
 
 def conflict_by_third(record: Mapping[str, Any], label: str) -> dict[str, list[float]]:
-    """Return the share of steps in conflict by thirds of training, of "loss" and, if measured, "flat" parts."""
+    """Return the share of steps in conflict by thirds of training, of "loss" and, if taken, "flat" parts."""
     runs = [run["conflict"] for run in record["runs"] if run["label"] == label]
     return {
         part: [statistics.mean(third) for third in zip(*(run[part] for run in runs), strict=True)]
