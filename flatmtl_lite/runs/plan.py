@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from .engine.backend import numerics
 from .engine.config import Config
 from .engine.processes import Processes, join_processes
 from .engine.trainer import Trainer
@@ -40,7 +41,7 @@ def plan(
     """
     request = read_options(experiment, preset, options)
     config = request.config
-    with join_processes(device) as processes:
+    with numerics(config.tf32, config.deterministic), join_processes(device) as processes:
         tasks, _ = request.settings.experiment(config.seed, processes.device, data, download)
         trainer = Trainer(tasks, config, processes)
         advance = trainer.advance()
