@@ -11,7 +11,7 @@ import torch
 from .engine.backend import numerics
 from .engine.folder import RunError, RunFolder
 from .engine.loop import Loop
-from .engine.memory import explain_out_of_memory
+from .engine.memory import explain_device_errors
 from .engine.processes import Processes, join_processes
 from .engine.provenance import provenance
 from .engine.run import Run
@@ -94,7 +94,7 @@ def _prepare(
         request = _request_to_resume(saved, request, folder, resume)
         # before anything is drawn, fetched or built for other settings
         processes.run_on_first(lambda: folder.check_unchanged(saved))
-    with explain_out_of_memory(request.config):
+    with explain_device_errors(request.config):
         experiment, origin = request.settings.experiment(
             request.config.seed, processes.device, data, download
         )
@@ -167,7 +167,7 @@ def _load_checkpoint(trainer: Trainer, folder: RunFolder) -> None:
 def _finish(loop: Loop, description: dict) -> None:
     """Train to the end, measure the network and write the result."""
     trainer, folder, run = loop.trainer, loop.folder, loop.trainer.run
-    with explain_out_of_memory(trainer.config):
+    with explain_device_errors(trainer.config):
         try:
             loop.run()
         except TrainingDiverged as error:

@@ -8,9 +8,7 @@ from typing import Any
 import torch
 
 from .folder import RunError
-
-WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
-WORKSPACES = (":4096:8", ":16:8")  # with one of these, the products of cuBLAS repeat to the bit
+from .processes import WORKSPACE, WORKSPACES, fix_workspace
 
 
 @contextmanager
@@ -51,17 +49,6 @@ def numerics(tf32: bool = False, deterministic: bool = False) -> Iterator[None]:
         if deterministic:
             _set_deterministic(restored)
         yield
-
-
-def fix_workspace() -> bool:
-    """Let the products of cuBLAS repeat to the bit; return False if CUDA has started without this setting.
-
-    cuBLAS reads the setting once, when it starts. So it is made before a device is used, for every run. It
-    costs at most 24 MB of a GPU's memory.
-    """
-    if not torch.cuda.is_initialized():
-        os.environ.setdefault(WORKSPACE, WORKSPACES[0])
-    return os.environ.get(WORKSPACE) in WORKSPACES
 
 
 def _set_tf32(on: bool, restored: ExitStack) -> None:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -224,8 +225,9 @@ class Trainer:
             ("snapshot", config.snapshot_every, self.experiment.snapshot),
         ):
             due = every and (epoch % every == 0 or epoch in (1, config.epochs))
-            if due and self.processes.is_first:
-                self.run.log.append({"kind": kind, "epoch": epoch, **self._measure(measure)})
+            if due:
+                values = self.processes.run_on_first(partial(self._measure, measure))
+                self.run.log.append({"kind": kind, "epoch": epoch, **values})
         self.epochs_done, self.steps_in_epoch = epoch, 0
         self._order_state = self._order_generator.get_state()
 

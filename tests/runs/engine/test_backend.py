@@ -8,15 +8,17 @@ import pytest
 import torch
 
 from flatmtl_lite.runs import RunError
-from flatmtl_lite.runs.engine import backend
 from flatmtl_lite.runs.engine.backend import numerics
+from flatmtl_lite.runs.engine.processes import WORKSPACE, fix_workspace
 
 cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
 
 
 def settings():
     names = ("enabled", "benchmark", "deterministic", "allow_tf32")
-    newer = [part.fp32_precision for part in (matmul, cudnn.conv, cudnn.rnn)] if hasattr(cudnn, "conv") else []
+    newer = (
+        [part.fp32_precision for part in (matmul, cudnn.conv, cudnn.rnn)] if hasattr(cudnn, "conv") else []
+    )
     return [
         *(getattr(cudnn, name) for name in names),
         *(torch.get_float32_matmul_precision(), matmul.allow_tf32, *newer),
@@ -71,19 +73,22 @@ def test_a_caller_who_uses_the_newer_settings_gets_them_back():
 
 
 def test_cublas_repeats_before_cuda_starts_and_too_late_is_said(monkeypatch):
-    monkeypatch.setenv(backend.WORKSPACE, "")
-    monkeypatch.delenv(backend.WORKSPACE)
-    assert backend.fix_workspace()
-    assert os.environ[backend.WORKSPACE] == ":4096:8"
-    monkeypatch.delenv(backend.WORKSPACE)
+    monkeypatch.setenv(WORKSPACE, "")
+    monkeypatch.delenv(WORKSPACE)
+    assert fix_workspace()
+    assert os.environ[WORKSPACE] == ":4096:8"
+    monkeypatch.delenv(WORKSPACE)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     before = settings()
-    with pytest.raises(RunError, match="expected one of :4096:8, :16:8 before CUDA starts"), numerics(False, True):
+    with (
+        pytest.raises(RunError, match="expected one of :4096:8, :16:8 before CUDA starts"),
+        numerics(False, True),
+    ):
         pass
     assert settings() == before
     with numerics():  # nothing is asked for
         pass
-    monkeypatch.setenv(backend.WORKSPACE, ":16:8")
+    monkeypatch.setenv(WORKSPACE, ":16:8")
     with numerics(deterministic=True):
         assert torch.are_deterministic_algorithms_enabled()
     assert settings() == before

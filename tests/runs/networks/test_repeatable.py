@@ -84,4 +84,6 @@ def test_no_operation_of_a_step_is_one_that_does_not_repeat(name):
         with numerics(deterministic=deterministic), Called() as called:
             step(*closures)
         assert len(called.names) > 20
-        assert bool(called.names & DO_NOT_REPEAT) == (not deterministic and name in ("mtan", "encoder_decoder"))
+        assert bool(called.names & DO_NOT_REPEAT) == (
+            not deterministic and name in ("mtan", "encoder_decoder")
+        )
