@@ -15,6 +15,7 @@ from .config import Config
 from .epoch_log import EpochLog
 from .experiment import Experiment, NonFiniteOutput
 from .learner import Learner, Passes, make_learner
+from .loading import loader_processes
 from .methods import parse_method
 from .model import parts
 from .processes import Processes
@@ -60,6 +61,8 @@ class Trainer:
                 f"Got {experiment.size} training images for batch_size={config.batch_size}; expected "
                 "at least one batch. Take a smaller batch_size."
             )
+        experiment.workers = loader_processes(config.workers, processes.device)
+        experiment.channels_last = config.channels_last
         shares = processes.count * config.micro_batches
         if config.batch_size % shares:
             raise ValueError(
@@ -70,6 +73,8 @@ class Trainer:
             torch.manual_seed(config.seed)
             single_task = parse_method(config.method).single_task
             self.model = experiment.network(single_task).to(processes.device)
+            if not config.channels_last:
+                self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
             torch.manual_seed(config.seed + processes.rank)  # dropout differs from process to process
             self._generator_states = processes.generator_states()
         share = config.batch_size // processes.count
