@@ -175,9 +175,9 @@ def scene_batches(
 ) -> Iterator[Scene]:
     """Yield one stacked batch for each list of indices: each part (N, ...), on the device.
 
-    A thread, or processes, read and augment the next batches meanwhile. Batches go to a GPU from pinned memory
-    without waiting. To begin at batch k, leave the first k lists out: the other batches stay the same. They
-    are the same with any number of workers too.
+    A thread, or processes, read and augment the next batches meanwhile. Batches go to a GPU from pinned
+    memory without waiting. To begin at batch k, leave the first k lists out: the other batches stay the same.
+    They are the same with any number of workers too.
 
     Args:
         scenes: :class:`Scenes` or :class:`Augmented`.
@@ -221,10 +221,9 @@ def _by_processes(
     source: _Batches, ahead: int, pinned: bool, workers: int
 ) -> Generator[Scene | Exception, None, None]:
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=".*multi-threaded, use of fork"
-        )  # they run no other thread's code
-        warnings.filterwarnings("ignore", message="This DataLoader will create")  # more of them than cores
+        # the new processes run the code of no other thread, and there may be more of them than cores
+        for message in (".*multi-threaded, use of fork", "This DataLoader will create"):
+            warnings.filterwarnings("ignore", message=message)
         loader = DataLoader(
             source,
             batch_size=None,

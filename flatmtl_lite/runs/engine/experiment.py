@@ -16,8 +16,8 @@ class Experiment(Protocol):
     Attributes:
         task_names: one name per task.
         size: number of training items.
-        workers: number of processes that load batches, if they are loaded at all; 0: none. The trainer sets it.
-            No bit of a batch may depend on it.
+        workers: number of processes that load batches, if they are loaded at all; 0: none. The trainer sets
+            it. No bit of a batch may depend on it.
         channels_last: whether images lie in memory with the channels last. The trainer sets it.
     """
 

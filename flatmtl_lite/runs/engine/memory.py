@@ -43,11 +43,15 @@ def _explanation(error: Exception, config: Config) -> str | None:
         )
     if _has(text, NO_LOADER):
         return (
-            f"A process that loads scenes has ended: {first_line} Perhaps it lacked memory that processes share "
-            "(/dev/shm; in Docker, --shm-size). Go on with --resume and fewer --workers; --workers 0 needs none."
+            f"A process that loads scenes has ended: {first_line} Perhaps it lacked memory that processes "
+            "share (/dev/shm; in Docker, --shm-size). Go on with --resume and fewer --workers; --workers 0 "
+            "needs none."
         )
     if NOT_REPEATABLE in text:
-        return f"Method {config.method} cannot run with --deterministic: {first_line} In a new folder, leave it out."
+        return (
+            f"Method {config.method} cannot run with --deterministic: {first_line} In a new folder, leave it "
+            "out."
+        )
     if WRONG_INDEX in text:
         return f"A GPU met an index out of its range, such as a class that does not exist: {first_line}"
     if _has(text, DEVICE_FAILED):

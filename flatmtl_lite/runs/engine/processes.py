@@ -32,7 +32,7 @@ class Processes:
 
     Attributes:
         group: the group that averages gradients, or None. It gives up after torch's usual time.
-        objects: the group that passes on Python objects and results, over the CPUs. It waits for :data:`WAIT`.
+        objects: the group that passes on Python objects, over the CPUs. It waits for :data:`WAIT`.
         rank: number of this process.
         count: number of all processes.
         device: the device of this process.
@@ -184,8 +184,8 @@ def _no_cuda() -> str:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0].rstrip(". ")
     return (
-        f"this torch is built for CUDA {torch.version.cuda} and cannot use it: {reason}. Type nvidia-smi: if it "
-        "fails, install or repair the driver. If it shows an older CUDA version, install a torch for that one."
+        f"this torch is built for CUDA {torch.version.cuda} and cannot use it: {reason}. Type nvidia-smi: if "
+        "it fails, install or repair the driver. If it shows an older CUDA version, install a torch for that."
     )
 
 
@@ -223,19 +223,17 @@ def _refuse_srun() -> None:
     tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
     if tasks > 1:
         nodes = int(os.environ.get("SLURM_STEP_NUM_NODES", "1"))
-        meeting = (
-            "" if nodes == 1 else (f" --nnodes {nodes} --rdzv-backend c10d --rdzv-endpoint $(hostname):29500")
-        )
+        several = f" --nnodes {nodes} --rdzv-backend c10d --rdzv-endpoint $(hostname):29500"
         raise ValueError(
             f"Got {tasks} tasks of srun that do not know of each other; each would train the same run. "
-            f"Expected one task per machine, which starts torchrun: srun --ntasks-per-node=1 torchrun{meeting} "
-            f"--nproc-per-node {tasks // nodes} -m flatmtl_lite train ..."
+            f"Expected one task per machine, which starts torchrun: srun --ntasks-per-node=1 torchrun"
+            f"{several if nodes > 1 else ''} --nproc-per-node {tasks // nodes} -m flatmtl_lite train ..."
         )
 
 
 def _check_gpus(gpus: int, processes: int) -> None:
     if gpus < processes:
         raise ValueError(
-            f"Got {processes} processes for {gpus} GPU(s) of this machine; expected at most one process per GPU. "
-            f"Take torchrun --nproc-per-node {gpus}, or let all processes share one GPU by --device cuda:0."
+            f"Got {processes} processes for {gpus} GPU(s) of this machine; expected one per GPU. Take "
+            f"torchrun --nproc-per-node {gpus}, or let all processes share one GPU by --device cuda:0."
         )

@@ -3,13 +3,18 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from functools import partial
 
 import pytest
 import torch
 
-from flatmtl_lite.runs import RunError
+from flatmtl_lite.runs import Config, RunError, fashion_and_mnist, launch, mlp, train
 from flatmtl_lite.runs.engine.backend import numerics
 from flatmtl_lite.runs.engine.processes import WORKSPACE, fix_workspace
+from flatmtl_lite.runs.engine.trainer import Trainer
+from flatmtl_lite.runs.experiments.images import ImageTasks
+from flatmtl_lite.runs.plan import plan
 
 cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
 
@@ -44,7 +49,7 @@ def test_settings_of_the_caller_come_back_after_an_error(monkeypatch):
     torch.set_float32_matmul_precision("medium")
     try:
         before = settings()
-        with pytest.raises(KeyError), numerics(deterministic=True):
+        with suppress(KeyError), numerics(deterministic=True):
             assert torch.are_deterministic_algorithms_enabled()
             assert settings() != before
             raise KeyError
@@ -91,4 +96,27 @@ def test_cublas_repeats_before_cuda_starts_and_too_late_is_said(monkeypatch):
     monkeypatch.setenv(WORKSPACE, ":16:8")
     with numerics(deterministic=True):
         assert torch.are_deterministic_algorithms_enabled()
+    assert settings() == before
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_every_door_trains_and_measures_by_the_settings_of_the_run(tf32, tmp_path, monkeypatch):
+    noted = {"step": [], "measure": []}
+
+    def note(name, function, *arguments):
+        noted[name].append((cudnn.enabled, cudnn.allow_tf32, torch.are_deterministic_algorithms_enabled()))
+        return function(*arguments)
+
+    step = Trainer._step
+    monkeypatch.setattr(Trainer, "_step", lambda *a: note("step", step, *a))
+    monkeypatch.setattr(ImageTasks, "measure", lambda *a: note("measure", lambda *_: {}, *a))
+    before = settings()
+    options = dict(network="mlp", sample=True, n_train=32, n_val=20, n_test=20, epochs=1, batch_size=32)
+    options |= dict(method="f-mean", tf32=tf32, deterministic=True, device="cpu")
+    plan("multimnist", **options)
+    launch("multimnist", tmp_path, progress=False, **options)
+    data = fashion_and_mnist(seed=0, n_train=32, n_val=20, n_test=20, sample=True)
+    config = Config("f-mean", epochs=1, batch_size=32, tf32=tf32, deterministic=True)
+    train(data, config, partial(mlp, width=16))
+    assert noted == {"step": [(True, tf32, True)] * 3, "measure": [(True, tf32, True)]}
     assert settings() == before

@@ -1,6 +1,7 @@
 """Checkpoints are written while training goes on, one after another, and hold the state of their step."""
 
 import threading
+import time
 from functools import partial
 
 import pytest
@@ -76,11 +77,35 @@ def test_the_last_checkpoint_is_written_before_an_error_leaves(loop, monkeypatch
     assert not list(loop.folder.path.rglob("*.part"))
 
 
-def test_the_error_of_the_block_wins_and_no_thread_is_left():
+def fail_after(event):
+    event.wait(60)
+    raise OSError("no space")
+
+
+def test_a_failure_is_raised_when_it_has_happened_and_nobody_waits_for_it():
+    event = threading.Event()
+    with Background() as background:
+        background.start(fail_after, event)
+        background.raise_failure()
+        event.set()
+        deadline = time.monotonic() + 60
+        while not background._call.done():
+            assert time.monotonic() < deadline
+        with pytest.raises(OSError, match="no space"):
+            background.raise_failure()
+        background.raise_failure()  # once
+
+
+@pytest.mark.parametrize("error", [KeyError, None])
+def test_the_error_of_the_block_wins_and_no_thread_is_left(error):
     before = threading.active_count()
-    with pytest.raises(KeyError), Background() as background:
-        background.start(int, "three")
-        raise KeyError
-    with pytest.raises(ValueError, match="three"), Background() as background:
-        background.start(int, "three")
+
+    def run():
+        with Background() as background:
+            background.start(int, "three")
+            if error:
+                raise error
+
+    with pytest.raises(error or ValueError):
+        run()
     assert threading.active_count() == before

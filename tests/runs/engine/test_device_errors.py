@@ -121,9 +121,7 @@ def test_mps_is_not_picked_and_refused_by_name(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch, "empty", no_float64)
     assert pick_device().type == "cpu"
-    with pytest.raises(
-        ValueError, match="Got device='mps', which cannot be used: it has no float64.*Take \"cpu\""
-    ):
+    with pytest.raises(ValueError, match=r"Got device='mps', .* it has no float64"):
         pick_device("mps")
 
 
