@@ -75,9 +75,9 @@ def _set_deterministic(restored: ExitStack) -> None:
     """Tell torch to take repeatable kernels alone, or to raise an error where it has none."""
     if not fix_workspace():
         raise RunError(
-            f"Got deterministic=True with {WORKSPACE}={os.environ.get(WORKSPACE, '')!r} in a process that "
-            f"uses CUDA already; expected one of {', '.join(WORKSPACES)} before CUDA starts. Begin a new "
-            f"process with {WORKSPACE}={WORKSPACES[0]} in its environment."
+            f"Got deterministic=True with {WORKSPACE}={os.environ.get(WORKSPACE, '')!r}; expected one of "
+            f"{', '.join(WORKSPACES)} before CUDA starts. Begin a new process with {WORKSPACE}={WORKSPACES[0]} "
+            "in its environment."
         )
     restored.callback(
         torch.use_deterministic_algorithms,
