@@ -4,12 +4,15 @@ import pickle
 import random
 import sys
 import warnings
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from .trunk_and_heads import flatten, unflatten
 
 # torch warns because a hook of all modules runs once more for a compiled one, and this hook does not mind
 warnings.filterwarnings("ignore", message=r"Using `torch.compile\(module\)` when there are global hooks")
@@ -143,41 +146,66 @@ class StateGuard:
         places = self._places.get(module)
         if places is None:
             places = self._places[module] = [(m, name) for m in module.modules() for name in m._buffers]
-            for m, name in places:
-                if (m, name) not in self._present:
-                    saved = _saved(m, name)
-                    for buffers in (self._present, *(snapshot.buffers for snapshot in self._snapshots())):
-                        buffers[m, name] = saved
+            new = _saved([place for place in places if place not in self._present])
+            for buffers in (self._present, *(snapshot.buffers for snapshot in self._snapshots())):
+                buffers.update(new)
         self._changed.update(places)
 
     def _snapshots(self) -> list["Snapshot"]:
         return [self._before, *self._firsts.values(), *([self._kept] if self._kept else [])]
 
     def _take(self) -> "Snapshot":
-        for module, name in self._changed:
-            self._present[module, name] = _saved(module, name)
+        self._present.update(_saved(self._changed))
         self._changed.clear()
         host = host_states() if StateGuard._reads_host else None
         return Snapshot(dict(self._present), generator_states(), host)
 
     @torch.no_grad()
     def _put_back(self, snapshot: "Snapshot", spared: Collection[Place] = ()) -> None:
+        buffers: list[Any] = []
+        values: list[Any] = []
         for place, saved in snapshot.buffers.items():
             if place not in spared and (place in self._changed or self._present[place] is not saved):
                 (module, name), (buffer, value) = place, saved
-                if buffer is not None and value is not None:
+                if _is_plain(buffer):
+                    buffers.append(buffer)
+                    values.append(value)
+                elif buffer is not None and value is not None:
                     buffer.copy_(value)
                 module._buffers[name] = buffer
                 self._present[place] = saved
+        if buffers:
+            torch._foreach_copy_(buffers, values)
         self._changed &= set(spared)
         set_generators(snapshot.generators)
         if snapshot.host is not None:
             set_host_states(snapshot.host)
 
 
-def _saved(module: nn.Module, name: str) -> Saved:
-    buffer = module._buffers[name]
-    return (None, None) if buffer is None else (buffer, buffer.clone())
+def _saved(places: Iterable[Place]) -> dict[Place, Saved]:
+    """Return each buffer with a copy of it. Buffers of one kind are copied by one kernel.
+
+    A network has three buffers for each BatchNorm, and on a GPU each kernel costs as much as a large one.
+    """
+    saved: dict[Place, Saved] = {}
+    kinds: dict[object, dict[Place, Tensor]] = {}
+    for place in places:
+        buffer = place[0]._buffers[place[1]]
+        if buffer is None:
+            saved[place] = None, None
+        elif _is_plain(buffer):
+            kinds.setdefault((buffer.dtype, buffer.device), {})[place] = buffer
+        else:
+            saved[place] = buffer, buffer.clone()
+    for group in kinds.values():
+        buffers = list(group.values())
+        copies = unflatten(flatten(buffers), buffers)
+        saved.update(zip(group, zip(buffers, copies, strict=True), strict=True))
+    return saved
+
+
+def _is_plain(buffer: Tensor | None) -> bool:
+    return type(buffer) is Tensor and buffer.layout == torch.strided and buffer.is_contiguous()
 
 
 def replayed(step: Callable[[], T]) -> T:
@@ -247,11 +275,15 @@ def set_generators(states: list[Tensor]) -> None:
 
 def _generators() -> list[tuple[Callable[[], Any], Callable[[Any], None]]]:
     generators: list[tuple[Callable, Callable]] = [(torch.get_rng_state, torch.set_rng_state)]
-    for device in (torch.cuda, torch.xpu):
-        if device.is_initialized():
-            generators.append((device.get_rng_state_all, device.set_rng_state_all))
+    if torch.xpu.is_initialized():
+        generators.append((torch.xpu.get_rng_state_all, torch.xpu.set_rng_state_all))
     if torch.backends.mps.is_available():
         generators.append((torch.mps.get_rng_state, torch.mps.set_rng_state))
+    # last, because their number may grow within a step
+    for device in range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ():
+        if torch._C._cuda_hasPrimaryContext(device):  # type: ignore[attr-defined]  # used by this process
+            get, put = torch.cuda.get_rng_state, torch.cuda.set_rng_state
+            generators.append((partial(get, device), partial(put, device=device)))
     return generators
 
 

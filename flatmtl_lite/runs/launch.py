@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from .engine.backend import numerics
 from .engine.folder import RunError, RunFolder
 from .engine.loop import Loop
-from .engine.memory import explain_out_of_memory
+from .engine.memory import explain_device_errors
 from .engine.processes import Processes, join_processes
 from .engine.provenance import provenance
 from .engine.run import Run
@@ -39,8 +40,8 @@ def launch(
 
     A run that goes on, after whatever ended it, gets the same weights and the same log (except the times) as
     a run that was never stopped. This holds to the last bit on the same number of threads and processes, the
-    same kind of machine and the same versions. It is tested on CPUs. On CUDA, where only cuDNN is told to be
-    deterministic, it is not proven.
+    same kind of machine and the same versions. It is tested on CPUs. On CUDA it needs ``deterministic=True``
+    for scenes, and is not proven.
 
     Args:
         experiment: name in ``EXPERIMENTS``, such as "multimnist".
@@ -66,13 +67,13 @@ def launch(
     """
     request = read_options(experiment, preset, options)  # refuses bad options before it looks at the folder
     folder = RunFolder(out)
-    deterministic = torch.backends.cudnn.flags(benchmark=False, deterministic=True)
-    with deterministic, join_processes(device) as processes:
+    with join_processes(device) as processes:
         processes.run_on_first(folder.take)
         try:
             trainer, description = _prepare(folder, request, resume, processes, data, download)
             if not processes.run_on_first(lambda: folder.is_finished):
-                _finish(Loop(trainer, folder, checkpoint_seconds, progress, on_epoch), description)
+                with numerics(trainer.config.tf32, trainer.config.deterministic):
+                    _finish(Loop(trainer, folder, checkpoint_seconds, progress, on_epoch), description)
             return trainer.run
         finally:
             if processes.is_first:
@@ -93,7 +94,7 @@ def _prepare(
         request = _request_to_resume(saved, request, folder, resume)
         # before anything is drawn, fetched or built for other settings
         processes.run_on_first(lambda: folder.check_unchanged(saved))
-    with explain_out_of_memory(request.config):
+    with explain_device_errors(request.config):
         experiment, origin = request.settings.experiment(
             request.config.seed, processes.device, data, download
         )
@@ -166,7 +167,7 @@ def _load_checkpoint(trainer: Trainer, folder: RunFolder) -> None:
 def _finish(loop: Loop, description: dict) -> None:
     """Train to the end, measure the network and write the result."""
     trainer, folder, run = loop.trainer, loop.folder, loop.trainer.run
-    with explain_out_of_memory(trainer.config):
+    with explain_device_errors(trainer.config):
         try:
             loop.run()
         except TrainingDiverged as error:

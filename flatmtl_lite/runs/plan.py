@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
+from .engine.backend import numerics
 from .engine.config import Config
+from .engine.memory import explain_device_errors
 from .engine.processes import Processes, join_processes
 from .engine.trainer import Trainer
 from .experiments.registry import read_options
@@ -40,7 +42,8 @@ def plan(
     """
     request = read_options(experiment, preset, options)
     config = request.config
-    with join_processes(device) as processes:
+    numbers, advice = numerics(config.tf32, config.deterministic), explain_device_errors(config)
+    with numbers, advice, join_processes(device) as processes:
         tasks, _ = request.settings.experiment(config.seed, processes.device, data, download)
         trainer = Trainer(tasks, config, processes)
         advance = trainer.advance()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from .data.multimnist import MultiTaskData
+from .engine.backend import numerics
 from .engine.config import Config
 from .engine.model import MultiTaskNet
 from .engine.run import Run
@@ -32,9 +33,10 @@ def train(
         TrainingDiverged: a gradient holds NaN or infinity.
     """
     trainer = Trainer(ImageTasks(data, network), config)
-    for losses in trainer.advance():
-        if losses is None:
-            on_epoch(trainer.run, trainer.epochs_done / config.epochs)
     run = trainer.run
-    run.sharpness = task_sharpness(run.model, data.train_images, data.train_labels)
+    with numerics(config.tf32, config.deterministic):
+        for losses in trainer.advance():
+            if losses is None:
+                on_epoch(run, trainer.epochs_done / config.epochs)
+        run.sharpness = task_sharpness(run.model, data.train_images, data.train_labels)
     return run

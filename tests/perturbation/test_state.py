@@ -5,10 +5,11 @@ import contextlib
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from flatmtl_lite.gradients import flatten
 from flatmtl_lite.perturbation import perturbed
-from flatmtl_lite.state import StateGuard, generator_states
+from flatmtl_lite.state import StateGuard, generator_states, set_generators
 
 
 def normal(*shape, seed=0, dtype=torch.float64):
@@ -189,3 +190,67 @@ def test_spectral_norm_keeps_its_vectors():
         model(X)
         assert not same(state(model), before)
     assert same(state(model), before)
+
+
+class Copies(TorchDispatchMode):
+    """Counts the kernels that copy."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        self.count += function.overloadpacket.__name__ in ("clone", "copy_", "cat", "_foreach_copy_")
+        return function(*arguments, **(options or {}))
+
+
+def test_all_buffers_of_a_network_are_copied_together():
+    """On a GPU each copy is a kernel, and a ResNet-18 has sixty buffers."""
+
+    def copies(layers):
+        net = nn.Sequential(*(nn.BatchNorm1d(2) for _ in range(layers)))
+        with Copies() as counted, StateGuard() as state:
+            for _ in range(2):
+                is_first = state.begin("pass", starts_pass=True)
+                net(normal(4, 2, dtype=torch.float32))
+                if is_first:
+                    state.keep()
+        assert all(layer.num_batches_tracked == 1 for layer in net)
+        return counted.count
+
+    assert copies(2) == copies(20) <= 12
+
+
+def test_buffers_of_other_kinds_come_back_too():
+    net = nn.Module()
+    net.forward = lambda: None
+    net.register_buffer("turned", torch.arange(6.0).view(2, 3).T)
+    net.register_buffer("sparse", torch.eye(2).to_sparse())
+    net.register_buffer("none", None)
+    net.register_buffer("whole", torch.tensor(3))
+    before = {name: buffer if buffer is None else buffer.clone() for name, buffer in net._buffers.items()}
+    with StateGuard():
+        net()
+        net.turned += 1
+        net.sparse *= 2
+        net.whole += 1
+        net.none = torch.ones(1)
+    assert net.none is None
+    assert torch.equal(net.turned, before["turned"])
+    assert torch.equal(net.sparse.to_dense(), before["sparse"].to_dense())
+    assert torch.equal(net.whole, before["whole"])
+
+
+def test_only_generators_of_devices_in_use_are_kept(monkeypatch):
+    """Three GPUs are played, of which this process uses the first and the last."""
+    states = {device: torch.tensor([device]) for device in range(3)}
+    asked, put = [], []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch._C, "_cuda_hasPrimaryContext", lambda device: device != 1, raising=False)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: asked.append(device) or states[device])
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: put.append((int(state), device)))
+    kept = generator_states()
+    assert asked == [0, 2]
+    set_generators(kept)
+    assert put == [(0, 0), (2, 2)]

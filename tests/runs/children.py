@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import socket
 import sys
+import time
+from datetime import timedelta
 from functools import partial
 
 import torch
@@ -16,8 +18,9 @@ import torch._dynamo  # the first optimizer of a process imports it, which takes
 
 from flatmtl_lite.__main__ import main
 from flatmtl_lite.runs import Config, fashion_and_mnist, launch, mlp, parse_network
+from flatmtl_lite.runs.engine.experiment import NonFiniteOutput
 from flatmtl_lite.runs.engine.processes import join_processes
-from flatmtl_lite.runs.engine.trainer import Trainer
+from flatmtl_lite.runs.engine.trainer import Trainer, TrainingDiverged
 from flatmtl_lite.runs.experiments import multimnist
 from flatmtl_lite.runs.experiments.images import ImageTasks
 
@@ -107,6 +110,49 @@ def command(words, output, file_size=None):
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
         code = main(words)
     sys.exit(code)
+
+
+def wait_for_an_evaluation(fails):
+    """Train while the first process evaluates for longer than the group of the gradients waits."""
+    data = fashion_and_mnist(seed=0, n_train=64, n_val=20, n_test=20, sample=True)
+    begin = torch.distributed.init_process_group
+    torch.distributed.init_process_group = partial(begin, timeout=timedelta(seconds=1))
+
+    def evaluate(experiment, model):
+        time.sleep(3)
+        if fails:
+            raise NonFiniteOutput("played")
+        return {"score": {"val": 1.0, "test": 1.0}}
+
+    ImageTasks.evaluate = evaluate
+    with join_processes("cpu") as processes:
+        trainer = Trainer(ImageTasks(data, dropping), Config("f-mean", epochs=2, batch_size=32), processes)
+        try:
+            for _ in trainer.advance():
+                pass
+        except TrainingDiverged:
+            sys.exit(7)
+        assert len(trainer.run.entries("evaluation")) == 2, "every process has the whole log"
+
+
+def wait_for_the_first(seconds):
+    """Wait for something that the first process does for a long time."""
+    with join_processes("cpu") as processes:
+        print(processes.run_on_first(partial(time.sleep, seconds)))
+
+
+def exchange_tensors():
+    """Check that tensors come as copies on the CPU, whatever device they are on."""
+    with join_processes("cpu") as processes:
+        sent = []
+        to = torch.Tensor.to
+        torch.Tensor.to = lambda self, *a, **k: (k == {"copy": True} and sent.append(a)) or to(self, *a, **k)
+        mine = {"x": torch.full((2,), float(processes.rank)), "list": [torch.ones(1)]}
+        values = processes.gather(mine)
+        assert [float(value["x"][0]) for value in values] == [0.0, 1.0]
+        assert float(processes.broadcast(mine)["x"][0]) == 0.0
+        copies = 4 if processes.is_first else 2
+        assert sent == [("cpu",)] * copies, "every tensor goes to the CPU before it is pickled"
 
 
 def go_on_from_pauses():

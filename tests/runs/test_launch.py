@@ -179,6 +179,15 @@ def test_options_that_are_not_given_are_the_runs_own(finished):
     assert (config.method, config.snapshot_every) == ("f-mean", 2)
 
 
+def test_a_run_may_go_on_with_other_workers(undisturbed, tmp_path, monkeypatch):
+    interrupted(tmp_path, monkeypatch)
+    run = launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist", workers=3)
+    assert run.config.workers == 3
+    assert_same_run(run, undisturbed)
+    with pytest.raises(RunError, match="channels_last is True there and False here"):
+        launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist", channels_last=False)
+
+
 def test_two_processes_in_one_folder_are_refused(tmp_path, quick):
     folder = RunFolder(tmp_path)
     folder.take()

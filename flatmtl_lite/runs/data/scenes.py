@@ -4,9 +4,12 @@ The layout is ``root/{train,val}/{image,label,depth,normal}/{0,1,...,N-1}.npy``.
 https://arxiv.org/abs/1803.10704) distributes real NYUv2 in it. Any other set in this layout can be read too.
 """
 
+import sys
+import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Generator, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from operator import index as as_index
 from pathlib import Path
 from typing import cast
@@ -15,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from .scene_files import PARTS, count_scenes, label_size, read_part
 
@@ -143,42 +146,93 @@ def augment(scene: Scene, scale: float, top: float, left: float, flip: bool) -> 
     return scene
 
 
+class _Batches(Dataset):
+    """Stacked batches of scenes, one for each list of indices; each holds an error in place of a batch."""
+
+    def __init__(self, scenes: Dataset, lists: list[Tensor], layout: torch.memory_format):
+        self.scenes, self.lists, self.layout = scenes, lists, layout
+
+    def __len__(self) -> int:
+        return len(self.lists)
+
+    def __getitem__(self, k: int) -> Scene | Exception:
+        try:
+            batch = default_collate([self.scenes[i] for i in self.lists[k].tolist()])
+        except Exception as error:  # a DataLoader would raise it with the traceback of its process as message
+            return error
+        # the networks' convolutions have this layout; without it every pass of a step would change it again
+        batch["image"] = batch["image"].contiguous(memory_format=self.layout)
+        return batch
+
+
 def scene_batches(
     scenes: Dataset,
     batches: Iterable[Tensor],
     device: str | torch.device = "cpu",
     ahead: int = 2,
+    workers: int = 0,
+    layout: torch.memory_format = torch.channels_last,
 ) -> Iterator[Scene]:
     """Yield one stacked batch for each list of indices: each part (N, ...), on the device.
 
-    A thread reads and augments the next batches meanwhile. Batches go to a GPU from pinned memory without
-    waiting. To begin at batch k, leave the first k lists out: the other batches stay the same.
+    A thread, or processes, read and augment the next batches meanwhile. Batches go to a GPU from pinned
+    memory without waiting. To begin at batch k, leave the first k lists out: the other batches stay the same.
+    They are the same with any number of workers too.
 
     Args:
         scenes: :class:`Scenes` or :class:`Augmented`.
         batches: (N,) int64 each, indices of scenes.
         device: the device of the batches.
-        ahead: how many batches are made in advance.
+        ahead: how many batches are made in advance; with workers, by each of them, and at least one.
+        workers: number of processes that make batches; 0: a thread of this process.
+        layout: the memory format of the images.
 
     Raises:
         ValueError: a file is not as :class:`Scenes` expects; raised at the batch that needs it.
     """
     pinned = torch.device(device).type == "cuda"
+    source = _Batches(scenes, list(batches), layout)
+    how = source, ahead, pinned
+    with closing(_by_processes(*how, workers) if workers else _by_thread(*how)) as made:
+        for batch in made:
+            if isinstance(batch, Exception):
+                raise batch
+            yield {part: values.to(device, non_blocking=True) for part, values in batch.items()}
 
-    def load(indices: Tensor) -> Scene:
-        batch = default_collate([scenes[i] for i in indices.tolist()])
-        # the networks' convolutions have this layout; without it every pass of a step would change it again
-        batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
-        return {part: values.pin_memory() for part, values in batch.items()} if pinned else batch
 
-    def send(batch: Scene) -> Scene:
-        return {part: values.to(device, non_blocking=True) for part, values in batch.items()}
+def _by_thread(source: _Batches, ahead: int, pinned: bool) -> Generator[Scene | Exception, None, None]:
+    def load(k: int) -> Scene | Exception:
+        batch = source[k]
+        if pinned and not isinstance(batch, Exception):
+            return {part: values.pin_memory() for part, values in batch.items()}
+        return batch
 
     with ThreadPoolExecutor(1) as thread:
-        waiting: deque[Future[Scene]] = deque()
-        for indices in batches:
-            waiting.append(thread.submit(load, indices))
+        waiting: deque[Future[Scene | Exception]] = deque()
+        for k in range(len(source)):
+            waiting.append(thread.submit(load, k))
             if len(waiting) > ahead:
-                yield send(waiting.popleft().result())
+                yield waiting.popleft().result()
         while waiting:
-            yield send(waiting.popleft().result())
+            yield waiting.popleft().result()
+
+
+def _by_processes(
+    source: _Batches, ahead: int, pinned: bool, workers: int
+) -> Generator[Scene | Exception, None, None]:
+    with warnings.catch_warnings():
+        # the new processes run the code of no other thread, and there may be more of them than cores
+        for message in (".*multi-threaded, use of fork", "This DataLoader will create"):
+            warnings.filterwarnings("ignore", message=message)
+        loader = DataLoader(
+            source,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=max(ahead, 1),
+            pin_memory=pinned,
+            generator=torch.Generator(),  # else the loader would draw its seed from the run's generator
+            # a new process, not a fork, would run the caller's script again
+            multiprocessing_context="fork" if sys.platform == "linux" else None,
+        )
+        made = iter(loader)
+    yield from made

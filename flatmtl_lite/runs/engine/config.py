@@ -27,6 +27,7 @@ SCHEDULES: dict[str, Callable[[Optimizer, int], LRScheduler]] = {
 }
 NORMS = ("together", "separate")
 RADII = ("rho", "measure_rho")
+FREE_OPTIONS = ("workers",)  # they change no bit of a run, so a run may go on with other values
 
 
 @explain_fields
@@ -93,6 +94,20 @@ class Config:
     snapshot_every: int = option(
         0, "epochs between snapshots of angles and sharpness over many radii; 0: none."
     )
+    tf32: bool = option(
+        False, "whether a GPU may round the factors of products to ten bits (TF32), which is faster."
+    )
+    deterministic: bool = option(
+        False, "whether a GPU must use kernels that repeat to the bit, which are slower."
+    )
+    channels_last: bool = option(
+        True, "whether images and convolutions lie in memory with the channels last."
+    )
+    workers: int = option(
+        -1,
+        "processes that load scenes; 0: one thread; -1: up to four on a GPU, and one thread on a CPU. The "
+        "batches are the same, and a run may go on with another number.",
+    )
 
     @property
     def task_weights(self) -> list[float]:
@@ -136,6 +151,8 @@ class Config:
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ValueError(f"Got {name}={value}; expected a finite number >= 0.")
+        if self.workers < -1:
+            raise ValueError(f"Got workers={self.workers}; expected a number >= 0, or -1 to choose one.")
         if self.seed >= 2**63:
             raise ValueError(f"Got seed={self.seed}; expected less than 2**63, the limit of torch.")
         SAMO(self.alpha, self.mu, self.local)

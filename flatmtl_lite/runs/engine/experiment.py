@@ -16,10 +16,15 @@ class Experiment(Protocol):
     Attributes:
         task_names: one name per task.
         size: number of training items.
+        workers: number of processes that load batches, if they are loaded at all; 0: none. The trainer sets
+            it. No bit of a batch may depend on it.
+        channels_last: whether images lie in memory with the channels last. The trainer sets it.
     """
 
     task_names: Sequence[str]
     size: int
+    workers: int
+    channels_last: bool
 
     def network(self, single_task: bool) -> nn.Module:
         """Return a new network with weights from torch's generator; ``single_task``: one for each task."""

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from torch import Tensor
 from tqdm import tqdm
 
+from .background import Background
 from .folder import RunFolder
+from .processes import on_host
 from .run import Run
 from .stopping import Stopped, stop_requests
 from .trainer import Trainer
@@ -36,16 +38,22 @@ class Loop:
     progress: bool
     on_epoch: OnEpoch
     _stop_numbers: list[int] = field(init=False, default_factory=list)
+    _writer: Background = field(init=False, default_factory=Background)
 
     def run(self) -> None:
         """Train; save at intervals, at the end, and before a stop.
 
+        A checkpoint is copied once, and written in the background. Whatever ends the block, the last one is
+        written then.
+
         Raises:
             Stopped: a signal asked to stop; the checkpoint is written.
+            RunError: a checkpoint could not be written. This is raised at the next step after the attempt.
         """
-        with stop_requests() as self._stop_numbers:
+        with stop_requests() as self._stop_numbers, self._writer:
             self._train()
             self._save()
+            self._writer.wait()
             self._stop_if_asked(self.trainer.processes.broadcast(self._stop_numbers[:1]))
 
     def _train(self) -> None:
@@ -58,6 +66,7 @@ class Loop:
                     self._after_epoch(progress)
                     continue
                 progress.show_step(losses)
+                self._writer.raise_failure()
                 if trainer.steps_done % interval:
                     continue
                 now = time.monotonic()
@@ -78,6 +87,7 @@ class Loop:
     def _after_epoch(self, progress: "_Progress") -> None:
         trainer = self.trainer
         if trainer.processes.is_first:
+            self._writer.wait()  # it may write the same file
             self.folder.write_log(trainer.run.log)
         progress.show_epoch(trainer.run)
         self.on_epoch(trainer.run, trainer.epochs_done / trainer.config.epochs)
@@ -85,11 +95,12 @@ class Loop:
     def _save(self) -> None:
         state = self.trainer.state_dict()  # every process takes part
         if self.trainer.processes.is_first:
-            self.folder.save(state, self.trainer.run.log)
+            self._writer.start(self.folder.save, on_host(state), list(self.trainer.run.log))
 
     def _stop_if_asked(self, numbers: list[int]) -> None:
         if numbers:
             trainer = self.trainer
+            self._writer.wait()
             steps = trainer.config.epochs * trainer.steps_per_epoch
             note = trainer.processes.run_on_first(self.folder.checkpoint_note)
             raise Stopped(

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from .config import Config
 from .epoch_log import EpochLog
 from .experiment import Experiment, NonFiniteOutput
 from .learner import Learner, Passes, make_learner
+from .loading import loader_processes
 from .methods import parse_method
 from .model import parts
 from .processes import Processes
@@ -59,6 +61,8 @@ class Trainer:
                 f"Got {experiment.size} training images for batch_size={config.batch_size}; expected "
                 "at least one batch. Take a smaller batch_size."
             )
+        experiment.workers = loader_processes(config.workers, processes.device)
+        experiment.channels_last = config.channels_last
         shares = processes.count * config.micro_batches
         if config.batch_size % shares:
             raise ValueError(
@@ -69,6 +73,8 @@ class Trainer:
             torch.manual_seed(config.seed)
             single_task = parse_method(config.method).single_task
             self.model = experiment.network(single_task).to(processes.device)
+            if not config.channels_last:
+                self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
             torch.manual_seed(config.seed + processes.rank)  # dropout differs from process to process
             self._generator_states = processes.generator_states()
         share = config.batch_size // processes.count
@@ -224,8 +230,9 @@ class Trainer:
             ("snapshot", config.snapshot_every, self.experiment.snapshot),
         ):
             due = every and (epoch % every == 0 or epoch in (1, config.epochs))
-            if due and self.processes.is_first:
-                self.run.log.append({"kind": kind, "epoch": epoch, **self._measure(measure)})
+            if due:
+                values = self.processes.run_on_first(partial(self._measure, measure))
+                self.run.log.append({"kind": kind, "epoch": epoch, **values})
         self.epochs_done, self.steps_in_epoch = epoch, 0
         self._order_state = self._order_generator.get_state()
 

@@ -24,6 +24,9 @@ ACCURACY_IMAGES = 10_000  # training images on which accuracy is measured
 class ImageTasks:
     """Images with one label per task, whole on one device, and a network for them: an ``Experiment``.
 
+    A batch is taken from there by its indices: nothing has to be loaded. With one channel, an image lies in
+    memory alike in every layout.
+
     Args:
         data: images and labels.
         network: makes a network from the numbers of classes, ``data.classes``.
@@ -34,6 +37,9 @@ class ImageTasks:
         ValueError: images or labels of a split are not as in ``MultiTaskData``; or the network does not have
             one head per task, which :meth:`network` raises.
     """
+
+    workers = 0
+    channels_last = True
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ...names import check_name
-from ..engine.config import Config
+from ..engine.config import FREE_OPTIONS, Config
 from ..engine.folder import RunError
 from .definition import Definition, Settings
 from .multimnist import MULTIMNIST
@@ -85,9 +85,10 @@ def saved_request(description: Mapping[str, Any], request: Request) -> Request:
             f"The folder holds a run of another version: {', '.join(sorted(unknown))} is unknown here. Go on "
             "with that version, or give another folder."
         )
+    free = {option: value for option, value in request.options.items() if option in FREE_OPTIONS}
     try:
         settings = definition.settings(**description["settings"])
-        config = definition.config(**description["config"])
+        config = definition.config(**description["config"] | free)
     except ValueError as error:
         raise RunError(f"The run.json of the folder cannot be used: {error} Restore it.") from error
     there = _as_json({"experiment": name} | asdict(settings) | asdict(config))

@@ -73,9 +73,15 @@ class SceneTasks:
         measured: number of training scenes, from the first on, that a snapshot and the final measures take;
             they are not augmented.
         device: device of the network.
+
+    Attributes:
+        workers: number of processes that load scenes; 0: a thread.
+        channels_last: whether images lie in memory with the channels last.
     """
 
     task_names: Sequence[str] = tuple(TASKS)
+    workers = 0
+    channels_last = True
 
     def __init__(
         self,
@@ -104,7 +110,7 @@ class SceneTasks:
     def batches(self, epoch: int, items: Iterable[Tensor]) -> Iterator[Scene]:
         """Yield the scenes at the given indices, batch after batch, augmented for this epoch."""
         scenes = Augmented(cast(Any, self.train), self.seed, epoch) if self.augment else self.train
-        return scene_batches(scenes, list(items), self.device)
+        return self._load(scenes, items)
 
     def closures(
         self, net: MultiTaskNet, batch: Scene, tasks: Sequence[int]
@@ -138,13 +144,20 @@ class SceneTasks:
         """Return the final measures, see :func:`~flatmtl_lite.runs.measures.landscape.landscape_of`."""
         return landscape_of(model, self._snapshot_closures)
 
+    @property
+    def _layout(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def _load(self, scenes: Dataset, items: Iterable[Tensor]) -> Iterator[Scene]:
+        return scene_batches(scenes, items, self.device, workers=self.workers, layout=self._layout)
+
     @torch.no_grad()
     def _metrics(self, model: nn.Module, scenes: Dataset) -> dict[str, Any]:
         size = PUBLISHED_BATCH if self.per_batch else EVALUATION_BATCH
         count = len(cast(Sized, scenes))
         metrics, losses = SceneMetrics(self.per_batch), torch.zeros(())
         with evaluation_mode(model):
-            for batch in scene_batches(scenes, torch.arange(count).split(size), self.device):
+            for batch in self._load(scenes, torch.arange(count).split(size)):
                 predictions = dict(zip(self.task_names, model(batch["image"]), strict=True))
                 metrics.update(predictions, batch)
                 batch_losses = torch.stack(
@@ -156,7 +169,7 @@ class SceneTasks:
     @cached_property
     def _snapshot_scenes(self) -> Scene:
         indices = torch.arange(min(self.measured, self.size))
-        return next(scene_batches(self.train, [indices], self.device))
+        return next(scene_batches(self.train, [indices], self.device, layout=self._layout))
 
     def _snapshot_closures(self, net: MultiTaskNet, tasks: Sequence[int]) -> tuple[Callable, list[Callable]]:
         return self.closures(net, self._snapshot_scenes, tasks)

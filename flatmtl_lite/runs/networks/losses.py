@@ -1,9 +1,10 @@
 """The losses of the three scene tasks."""
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import normalize
 
 from ..data.scene_files import explain_labels
+from .repeatable import summed_cross_entropy
 
 SHORTEST = 1e-3  # length of a predicted normal: a direction's gradient is 1 over the length, unbounded at 0
 
@@ -20,7 +21,7 @@ def label_loss(pred: Tensor, label: Tensor) -> Tensor:
             wait for the check in every step.
     """
     try:
-        total = cross_entropy(pred, label, ignore_index=-1, reduction="sum")
+        total = summed_cross_entropy(pred, label)
     except IndexError:
         wrong = label[(label < -1) | (label >= pred.shape[1])].unique().tolist()
         raise ValueError(f"Got a target with {explain_labels(wrong)}") from None

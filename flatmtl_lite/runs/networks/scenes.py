@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, max_pool2d, max_unpool2d
+from torch.nn.functional import interpolate, max_pool2d
 
 from ..data.scene_files import CLASSES
 from ..data.scenes import Scene
 from ..engine.model import MultiTaskNet
 from .layout import channels_last
 from .losses import LOSSES
+from .repeatable import unpooled
 
 TASKS = {"label": len(CLASSES), "depth": 1, "normal": 3}  # name -> output channels
 CONVOLUTIONS = (2, 2, 3, 3, 3)  # in each block of VGG-16
@@ -115,9 +116,9 @@ class SegNet(nn.Module):
             first, last = block(x)
             encoder.append((first, last))
             x, places = max_pool2d(last, 2, return_indices=True)
-            pooled.append((places, last.shape[-2:]))
+            pooled.append((places, (last.shape[-2], last.shape[-1])))
         for block, (places, size) in zip(self.decoder, reversed(pooled), strict=True):
-            first = max_unpool2d(x, places, [2, 2], output_size=size)
+            first = unpooled(x, places, size)
             _, x = block(first)
             decoder.append((first, x))
         return encoder, decoder

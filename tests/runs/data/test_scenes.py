@@ -1,11 +1,13 @@
 """Scenes: the files are read as they are, or refused by name; augmentation keeps what it should."""
 
+import multiprocessing
 import threading
 import time
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from flatmtl_lite.runs import Augmented, Scenes, scene_batches
 from flatmtl_lite.runs.data.scene_files import PARTS
@@ -371,19 +373,66 @@ def test_batches_come_in_order_whatever_is_made_ahead(root, ahead):
     assert all(torch.equal(a["image"], b["image"]) for a, b in zip(rest, batches[2:], strict=True))
 
 
-def test_batches_draw_nothing_from_the_generators(root):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_no_bit_of_a_batch_depends_on_the_number_of_workers(root, threads):
+    scenes = Augmented(Scenes(root), 1, 2)
+    lists = torch.tensor([4, 0, 2, 1, 3, 0, 1, 4, 2]).split(2)
+    torch.set_num_threads(threads)
+    try:
+        expected = list(scene_batches(scenes, lists))
+        for workers in (1, 2, 3):
+            batches = list(scene_batches(scenes, lists, workers=workers))
+            assert len(batches) == len(expected)
+            for one, other in zip(batches, expected, strict=True):
+                assert all(torch.equal(one[part], other[part]) for part in PARTS)
+                assert one["image"].stride() == other["image"].stride()
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_the_layout_of_the_images_is_chosen(root):
+    for layout in (torch.channels_last, torch.contiguous_format):
+        [batch] = scene_batches(Scenes(root), torch.arange(2).split(2), layout=layout)
+        assert batch["image"].is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_draw_nothing_from_the_generators(root, workers):
     before = torch.get_rng_state()
-    list(scene_batches(Augmented(Scenes(root), 0, 0), torch.arange(5).split(2)))
+    list(scene_batches(Augmented(Scenes(root), 0, 0), torch.arange(5).split(2), workers=workers))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_damaged_file_stops_the_batches_at_its_place(root):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_file_stops_the_batches_at_its_place(root, workers):
     scenes = Scenes(root)
     (root / "train" / "image" / "3.npy").write_bytes(b"")
-    batches = scene_batches(scenes, torch.arange(5).split(1))
+    batches = scene_batches(scenes, torch.arange(5).split(1), workers=workers)
     assert [len(next(batches)["label"]) for _ in range(3)] == [1, 1, 1]
-    with pytest.raises(ValueError, match=r"3\.npy"):
+    with pytest.raises(ValueError, match=r"^[^\n]*3\.npy[^\n]*$"):
         next(batches)
+
+
+def test_leaving_early_leaves_no_process(root):
+    batches = scene_batches(Scenes(root), torch.arange(5).split(1), workers=2)
+    next(batches)
+    assert len(multiprocessing.active_children()) == 2
+    batches.close()
+    assert not multiprocessing.active_children()
+
+
+def test_processes_hand_a_gpu_pinned_batches(root, monkeypatch):
+    made = []
+
+    class Loader(DataLoader):
+        def __init__(self, *arguments, **options):
+            made.append(options)
+            super().__init__(*arguments, **options | {"pin_memory": False})
+
+    monkeypatch.setattr("flatmtl_lite.runs.data.scenes.DataLoader", Loader)
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *where, **how: self)
+    list(scene_batches(Scenes(root), torch.arange(4).split(2), device="cuda:0", workers=1))
+    assert (made[0]["pin_memory"], made[0]["prefetch_factor"], made[0]["num_workers"]) == (True, 2, 1)
 
 
 def test_batches_go_to_a_gpu_from_pinned_memory_without_waiting(root, monkeypatch):

@@ -13,7 +13,7 @@ import torch
 from flatmtl_lite.__main__ import main
 from flatmtl_lite.runs import launch
 from flatmtl_lite.runs.engine import processes
-from flatmtl_lite.runs.engine.processes import pick_device
+from flatmtl_lite.runs.engine.processes import on_host, pick_device
 from tests.runs import children
 
 OPTIONS = dict(network="mlp", sample=True, n_train=160, n_val=40, n_test=40, method="f-pcgrad", epochs=8)
@@ -87,6 +87,44 @@ def test_two_processes_that_are_killed_go_on_to_the_same_bits(two, tmp_path):
 
 def test_running_statistics_and_dropout_of_each_process_go_on_too():
     assert children.join_all(children.start_ranks(children.go_on_from_pauses)) == [0, 0]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_others_wait_for_an_evaluation_as_long_as_it_takes(fails):
+    """The group of the gradients gives up after a second here; an error of the first process reaches all."""
+    ranks = children.start_ranks(children.wait_for_an_evaluation, fails)
+    assert children.join_all(ranks) == ([7, 7] if fails else [0, 0])
+
+
+@pytest.mark.slow
+def test_who_waits_for_a_process_that_is_gone_learns_of_it():
+    first, second = children.start_ranks(children.wait_for_the_first, 1000)
+    time.sleep(15)
+    assert first.is_alive()
+    assert second.is_alive()
+    first.kill()
+    codes = children.join_all([first, second], timeout=60)
+    assert codes[0] == -signal.SIGKILL
+    assert codes[1] not in (0, None, -signal.SIGKILL), "the second ended by itself, with an error"
+
+
+def test_tensors_are_passed_on_by_the_cpu():
+    assert children.join_all(children.start_ranks(children.exchange_tensors)) == [0, 0]
+
+
+def test_a_copy_on_the_host_holds_shared_memory_once():
+    net = torch.nn.BatchNorm1d(2)
+    state = {
+        "model": net.state_dict(),
+        "processes": [dict(net.named_buffers())],
+        "seen": [(3, torch.ones(2))],
+    }
+    copied = on_host(state)
+    assert copied["model"]._metadata == state["model"]._metadata
+    assert copied["model"]["running_mean"] is copied["processes"][0]["running_mean"]
+    net(torch.randn(4, 2))
+    assert not torch.equal(state["model"]["running_mean"], copied["model"]["running_mean"])
+    assert copied["seen"][0][0] == 3
 
 
 LEAVE_NO_THREAD = """

@@ -1,5 +1,6 @@
 """The trainer: what it records, that it repeats, and that measuring leaves no trace."""
 
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -9,6 +10,7 @@ import torch
 from flatmtl_lite.aggregation import AGGREGATORS
 from flatmtl_lite.runs import Config, fashion_and_mnist, lenet, mlp, multi_mnist, parse_method, train
 from flatmtl_lite.runs.engine.experiment import NonFiniteOutput
+from flatmtl_lite.runs.engine.loading import loader_processes
 from flatmtl_lite.runs.engine.trainer import Trainer, TrainingDiverged
 from flatmtl_lite.runs.experiments.images import ImageTasks
 from flatmtl_lite.runs.records import teaching
@@ -111,6 +113,7 @@ def test_a_network_with_other_heads_than_tasks_is_refused(data):
         ({"noise": -1.0}, "Got noise=-1.0"),
         ({"flat_every": 0}, "Got flat_every=0"),
         ({"flat_batch": 0.01}, "Got flat_batch=0.01 of batch_size=64, less than one item"),
+        ({"workers": -2}, "Got workers=-2; expected a number >= 0, or -1"),
         ({"sam_share": 0.0}, "Got sam_share=0.0; expected a share of the epochs"),
     ],
 )
@@ -230,3 +233,13 @@ def test_a_network_whose_outputs_are_nan_has_diverged_and_bad_data_are_their_own
         evaluate(NonFiniteOutput("Got nan."))
     with pytest.raises(ValueError, match=r"^3\.npy is damaged$"):
         evaluate(ValueError("3.npy is damaged"))
+
+
+def test_loaders_are_as_many_as_a_gpu_needs_and_the_cores_allow(monkeypatch):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda:0")
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    for cores, here, expected in ((16, 1, 4), (16, 4, 3), (4, 1, 3), (2, 2, 0), (1, 1, 0)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(here))
+        assert loader_processes(-1, gpu) == expected
+    assert (loader_processes(-1, cpu), loader_processes(3, cpu), loader_processes(0, gpu)) == (0, 3, 0)

@@ -90,6 +90,33 @@ def test_from_every_pause_a_run_goes_on_to_the_same_bits(method, network, root):
         assert without_times(other.run.log) == without_times(whole.run.log)
 
 
+def test_workers_change_no_bit_of_a_run(root):
+    runs = []
+    for workers in (0, 2):
+        config = Config("f-mean", epochs=1, batch_size=4, workers=workers)
+        trainer = Trainer(tasks(root), config)
+        assert trainer.experiment.workers == workers
+        for _ in trainer.advance():
+            pass
+        runs.append(trainer)
+    for a, b in zip(*(run.model.parameters() for run in runs), strict=True):
+        assert torch.equal(a, b)
+    assert without_times(runs[0].run.log) == without_times(runs[1].run.log)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_layout_of_weights_images_and_features_is_an_option(root, channels_last):
+    layouts = [torch.contiguous_format, torch.channels_last]
+    experiment = tasks(root)
+    trainer = Trainer(experiment, Config("mean", batch_size=4, channels_last=channels_last))
+    weight = next(p for p in trainer.model.parameters() if p.ndim == 4 and min(p.shape[1:]) > 1)
+    [batch] = experiment.batches(0, [torch.arange(4)])
+    features = trainer.model.trunk(batch["image"])
+    for tensor in (weight, batch["image"], features, experiment._snapshot_scenes["image"]):
+        assert tensor.is_contiguous(memory_format=layouts[channels_last])
+        assert not tensor.is_contiguous(memory_format=layouts[not channels_last])
+
+
 def test_batches_are_augmented_by_seed_and_epoch_and_begin_anywhere(root):
     order = list(torch.arange(8).split(4))
 

@@ -14,6 +14,7 @@ COMMON = dict(
     **dict(evaluate_every=4, measure_every=4, measure_rho=0.0, log_every=1, snapshot_every=0),
     **dict(alpha=0.5, mu=0.01, local="forward", one_draw=False, evaluate_forwards=False, noise=1e-4),
     **dict(flat_every=1, flat_tasks=1.0, flat_batch=1.0, sam_share=1.0, weights=""),
+    **dict(tf32=False, deterministic=False, channels_last=True, workers=-1),
 )
 CHANGES = {
     "LS": dict(method="mean"),
