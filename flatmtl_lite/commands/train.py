@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from ..runs.engine.folder import RunFolder
+from ..runs.engine.scalars import KINDS
 from ..runs.launch import Stopped, launch
 from .options import add_experiments, set_threads
 
@@ -17,6 +18,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             type=_seconds,
             default=60.0,
             help="seconds between checkpoints (default: 60)",
+        )
+        subparser.add_argument(
+            "--no-measure",
+            action="store_false",
+            dest="measure",
+            help="leave out the final measures; --resume takes them later",
+        )
+        subparser.add_argument(
+            "--log-to",
+            nargs="+",
+            choices=KINDS,
+            default=[],
+            help="write losses and metrics of every epoch also for TensorBoard, or as a table in CSV",
         )
 
 
@@ -32,6 +46,8 @@ def run(out: str, threads: int | None, **options: Any) -> int:
     if result.entries("evaluation"):
         score = result.entries("evaluation")[-1]["score"]
         print(f"finished: test {score['test']:.2f} at the last epoch. {out} holds the result.")
+    if not result.entries("final"):
+        print("The final measures are left out; the same command with --resume takes them.")
     return 0
 
 
