@@ -70,8 +70,8 @@ def launch(
     Raises:
         ValueError: an option is unknown or out of its range, or the package tensorboard is not installed.
         RunError: the folder belongs to another run, is in use, or is missing although the run shall go on;
-        its ``run.json`` was changed, the disk or the memory is full, a loss is NaN. If only the final measures
-        fail, the run is finished all the same.
+        its ``run.json`` was changed, the disk or the memory is full, a loss is NaN. If only the final
+        measures fail, the run is finished all the same.
         Stopped: SIGINT (Ctrl-C), SIGTERM or SIGUSR2 came; the checkpoint is written.
     """
     request = read_options(experiment, preset, options)  # refuses bad options before it looks at the folder

@@ -52,8 +52,8 @@ def load(folder: str | Path, which: str = "final", device: torch.device | str = 
     description = run.description()
     if description is None or not run.is_finished:
         raise RunError(
-            f"Got the folder {folder}, which holds no finished run; expected one with result.json. Train it to "
-            "its end: flatmtl-lite train ... --resume."
+            f"Got the folder {folder}, which holds no finished run; expected one with result.json. Train it "
+            "to its end: flatmtl-lite train ... --resume."
         )
     run.check_unchanged(description)
     epochs = description["config"]["epochs"]

@@ -11,7 +11,7 @@ import torch
 from flatmtl_lite.__main__ import main
 from flatmtl_lite.runs import RunError, RunFolder, launch, load
 from flatmtl_lite.runs.engine import provenance
-from flatmtl_lite.runs.engine.checkpoints import KEPT_ENTRIES
+from flatmtl_lite.runs.engine.checkpoints import KEPT_ENTRIES, Checkpoints
 from flatmtl_lite.runs.engine.trainer import Trainer
 from flatmtl_lite.runs.experiments import multimnist
 from flatmtl_lite.runs.experiments.images import ImageTasks
@@ -208,17 +208,17 @@ def test_a_network_is_loaded_without_its_data(tmp_path, quick, monkeypatch, opti
 def test_what_cannot_be_loaded_is_explained(tmp_path, quick, monkeypatch):
     begun(tmp_path / "begun", monkeypatch)
     for folder in (tmp_path / "begun", tmp_path / "nowhere"):
-        with pytest.raises(RunError, match="holds no finished run; expected one with result.json"):
+        with pytest.raises(RunError, match=r"holds no finished run; expected one with result.json"):
             load(folder)
     launch(out=tmp_path / "run", method="mean", **OPTIONS)
     with pytest.raises(ValueError, match="Got which 'piked' \\(did you mean 'picked'\\?\\)"):
         load(tmp_path / "run", "piked")
     picked = tmp_path / "run" / "picked.pt"
     picked.write_bytes(picked.read_bytes()[:-1] + b"x")
-    with pytest.raises(RunError, match="picked.pt is damaged or belongs to another run"):
+    with pytest.raises(RunError, match=r"picked.pt is damaged or belongs to another run"):
         load(tmp_path / "run", "picked")
     picked.unlink()
-    with pytest.raises(RunError, match="picked.pt is missing"):
+    with pytest.raises(RunError, match=r"picked.pt is missing"):
         load(tmp_path / "run", "picked")
     load(tmp_path / "run")
 
@@ -226,15 +226,13 @@ def test_what_cannot_be_loaded_is_explained(tmp_path, quick, monkeypatch):
 def test_a_lost_result_is_named_when_the_optimizer_is_gone(tmp_path, quick):
     launch(out=tmp_path, method="mean", **OPTIONS)
     (tmp_path / "result.json").unlink()
-    with pytest.raises(RunError, match="holds the weights of a finished run, but .*result.json is gone"):
+    with pytest.raises(RunError, match=r"holds the weights of a finished run, but .*result.json is gone"):
         launch(out=tmp_path, resume=True, **OPTIONS)
 
 
 def test_a_finished_run_with_whole_checkpoints_is_still_read(tmp_path, quick, monkeypatch):
     """A run of an earlier version, or one that was killed before it tidied up."""
-    monkeypatch.setattr(
-        "flatmtl_lite.runs.engine.checkpoints.Checkpoints.keep_weights_only", lambda self: None
-    )
+    monkeypatch.setattr(Checkpoints, "keep_weights_only", lambda checkpoints: None)
     run = launch(out=tmp_path, method="mean", **OPTIONS)
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
     again = launch(out=tmp_path, resume=True, **OPTIONS)

@@ -3,6 +3,7 @@
 import csv
 import sys
 import types
+from typing import ClassVar
 
 import pytest
 
@@ -21,7 +22,7 @@ OPTIONS = dict(
 class Board:
     """Stands in for TensorBoard's writer."""
 
-    opened: list = []
+    opened: ClassVar = []
 
     def __init__(self, folder, purge_step):
         self.folder, self.purge_step, self.scalars, self.is_closed = folder, purge_step, {}, False
@@ -59,7 +60,8 @@ def test_a_stopped_run_leaves_the_same_numbers_as_one_that_was_not(tmp_path, mon
 
     first, second = Board.opened
     assert (first.purge_step, second.purge_step) == (1, 2)
-    assert first.is_closed and second.is_closed
+    assert first.is_closed
+    assert second.is_closed
     assert first.folder == second.folder == str(folder / "tensorboard")
     assert {epoch for _, epoch in first.scalars} == {1}
     assert {epoch for _, epoch in second.scalars} == {2, 3}
@@ -74,7 +76,7 @@ def test_a_stopped_run_leaves_the_same_numbers_as_one_that_was_not(tmp_path, mon
 
 def test_without_tensorboard_nothing_begins_and_the_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ValueError, match="Install it: pip install tensorboard. Or take csv"):
+    with pytest.raises(ValueError, match=r"Install it: pip install tensorboard. Or take csv"):
         launch(out=tmp_path / "run", log_to=["tensorboard"], **OPTIONS)
     with pytest.raises(ValueError, match=r"Got log_to 'tensorbord' \(did you mean 'tensorboard'\?\)"):
         launch(out=tmp_path / "run", log_to=["tensorbord"], **OPTIONS)
