@@ -73,7 +73,8 @@ def command_line(processes: Processes) -> str:
 
     The command line can be started as ``flatmtl-lite``, as ``python -m flatmtl_lite``, and by torchrun.
     """
-    torchrun = ["torchrun", "--nproc-per-node", str(processes.count)] if processes.group else []
+    by_torchrun = processes.group and "--processes" not in sys.argv
+    torchrun = ["torchrun", "--nproc-per-node", str(processes.count)] if by_torchrun else []
     program = Path(sys.argv[0])
     if program.stem == SCRIPT:
         words = [*torchrun, "--no-python", SCRIPT] if torchrun else [SCRIPT]
@@ -94,7 +95,7 @@ def machine_class(device: torch.device) -> str:
 
 
 def code_version() -> str:
-    """Return the package's version and, in a clone of its repository, the commit and whether files changed."""
+    """Return the package's version and, in a clone of its repository, the commit and whether files differ."""
     version = f"flatmtl-lite {importlib.metadata.version('flatmtl-lite')}"
     git = ["git", "-C", str(PACKAGE.parent)]
     try:
