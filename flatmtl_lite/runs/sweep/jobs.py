@@ -12,8 +12,8 @@ from .job import PROGRAM, Job
 __all__ = ["PROGRAM", "Job", "grid"]
 
 
-_SET_BY_GRID = ("--variant", "--method", "--rho", "--weights", "--seed", "--out", "--resume")
-_SET_BY_GRID += ("--threads", "--processes")
+_SET_BY_GRID = {"--variant", "--method", "--rho", "--weights", "--seed", "--out", "--resume", "--threads"}
+_SET_BY_GRID |= {"--processes"}
 _OWN_AXES = {"variant": "--variants", "method": "--methods", "rho": "--rhos", "weights": "--weights"}
 _OWN_AXES |= {"seed": "--seeds"}
 
@@ -56,7 +56,7 @@ def grid(
         >>> [job.name for job in jobs]
         ['mnist/mean/seed0', 'mnist/f-cagrad/rho0.05/seed0', 'mnist/f-cagrad/rho0.1/seed0']
     """
-    axes = {name.replace("-", "_"): [_plain(value) for value in axes[name]] for name in axes or {}}
+    axes = {name.replace("-", "_"): list(map(_plain, values)) for name, values in (axes or {}).items()}
     _check(methods, variants, rhos, seeds, arguments)
     _check_axes(axes, arguments)
     weights = _checked_weights(weights, methods)
@@ -64,8 +64,8 @@ def grid(
     only_default: list[None] = [None]
     for seed in seeds:
         for variant in variants or only_default:
-            points = product(_methods_and_options(methods, rhos, weights), *axes.values())
-            for (method, rho, fixed), *values in points:
+            points = product(_methods_and_options(methods, rhos, weights), product(*axes.values()))
+            for (method, rho, fixed), values in points:
                 others = dict(zip(axes, values, strict=True))
                 place, words = _place_and_words(variant, method, rho, fixed, others, seed)
                 name = "/".join(place)
