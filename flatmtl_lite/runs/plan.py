@@ -151,7 +151,7 @@ def _trial(tasks: Experiment, config: Config, processes: Processes, say: Say) ->
 
 
 def _rehearse(tasks: Experiment, trial: _Trial, processes: Processes) -> tuple[str, float]:
-    """Return words on the final measures, and their seconds; of an experiment without ``rehearse`` nothing."""
+    """Return words on the final measures, and their seconds if the experiment can be rehearsed."""
     rehearse = getattr(tasks, "rehearse", None)
     if rehearse is None:
         return "unknown", 0.0
@@ -165,7 +165,7 @@ def _rehearse(tasks: Experiment, trial: _Trial, processes: Processes) -> tuple[s
         return "OUT OF MEMORY: train with --no-measure, later --resume --device cpu", 0.0
     seconds += trial.evaluation  # other measures on the test data
     return (
-        f"{clock(seconds):>13}   (once, at the end; peak {_megabytes(_peak_bytes(processes)).strip()})",
+        f"{clock(seconds):>13}   (once, at the end; peak {peak})",
         seconds,
     )
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 import torch
@@ -221,6 +222,24 @@ def test_what_cannot_be_loaded_is_explained(tmp_path, quick, monkeypatch):
     with pytest.raises(RunError, match=r"picked.pt is missing"):
         load(tmp_path / "run", "picked")
     load(tmp_path / "run")
+
+
+def test_without_validation_data_no_epoch_is_picked(tmp_path, quick, monkeypatch, capsys):
+    evaluate = ImageTasks.evaluate
+
+    def without(experiment, model):
+        metrics = evaluate(experiment, model)
+        return metrics | {"score": {"test": metrics["score"]["test"]}}
+
+    monkeypatch.setattr(ImageTasks, "evaluate", without)
+    door = sys.modules["flatmtl_lite.runs.launch"]
+    monkeypatch.setattr(door, "summarize", lambda log: {"final": log[-1], "picked": None})
+    launch(out=tmp_path, method="mean", **OPTIONS | {"progress": True})
+    assert "epoch 3 of 3: test " in capsys.readouterr().err
+    assert not (tmp_path / "picked.pt").exists()
+    with pytest.raises(RunError, match="has no validation data, so no epoch was picked"):
+        load(tmp_path, "picked")
+    load(tmp_path)
 
 
 def test_a_lost_result_is_named_when_the_optimizer_is_gone(tmp_path, quick):

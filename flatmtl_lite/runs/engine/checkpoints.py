@@ -101,8 +101,11 @@ class Checkpoints:
 
 
 def picked_evaluation(log: list[dict]) -> dict | None:
-    """Return the evaluation with the best validation score so far, the first of equals, or None."""
-    evaluations = [entry for entry in log if entry["kind"] == "evaluation"]
+    """Return the evaluation with the best validation score so far, the first of equals.
+
+    Without an evaluation, or without validation data, return None.
+    """
+    evaluations = [e for e in log if e["kind"] == "evaluation" and "val" in e["score"]]
     return max(evaluations, key=lambda entry: entry["score"]["val"], default=None)
 
 

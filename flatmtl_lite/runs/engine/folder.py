@@ -180,8 +180,13 @@ class RunFolder(OwnedFolder):
         Raises:
             RunError: the file is missing or damaged, or the run is of a version that did not keep it.
         """
-        hashes = self.result().get("weights") or {}
-        return read_weights(self.path / PICKED, hashes.get(PICKED))
+        hashes = self.result().get("weights")
+        if hashes == {PICKED: None}:
+            raise RunError(
+                f"The run in {self.path} has no validation data, so no epoch was picked; expected a run with "
+                'some. Take the weights of the last epoch (which="final").'
+            )
+        return read_weights(self.path / PICKED, (hashes or {}).get(PICKED))
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write ``result.json``: the run has ended. Of its checkpoints only the last weights stay.

@@ -39,8 +39,8 @@ class Progress:
         epoch = run.entries("epoch")[-1]["epoch"]
         for entry in run.entries("evaluation")[-1:]:
             if entry["epoch"] == epoch and self._is_shown:
-                score = entry["score"]
-                scores = f"validation {score['val']:.2f}, test {score['test']:.2f}"
+                names = {"val": "validation", "test": "test"}
+                scores = ", ".join(f"{names[split]} {score:.2f}" for split, score in entry["score"].items())
                 line = f"epoch {epoch} of {run.config.epochs}: {scores}, {run.seconds:.0f} s"
                 self._bar.write(line, file=sys.stderr)
 
