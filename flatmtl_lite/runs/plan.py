@@ -164,10 +164,8 @@ def _rehearse(tasks: Experiment, trial: _Trial, processes: Processes) -> tuple[s
             raise
         return "OUT OF MEMORY: train with --no-measure, later --resume --device cpu", 0.0
     seconds += trial.evaluation  # other measures on the test data
-    return (
-        f"{clock(seconds):>13}   (once, at the end; peak {peak})",
-        seconds,
-    )
+    peak = _megabytes(_peak_bytes(processes)).strip()
+    return f"{clock(seconds):>13}   (once, at the end; peak {peak})", seconds
 
 
 def _times(trial: _Trial, measures: str, measures_seconds: float) -> list[str]:
