@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--processes",
             type=_count,
             default=1,
-            help="processes that train together here, each on a GPU of its own if there are enough",
+            help="processes that train together here, each on a GPU of its own where there are any",
         )
         subparser.add_argument(
             "--checkpoint-seconds",

@@ -1,5 +1,6 @@
 """What a run leaves: its result, the weights of two epochs, final measures that may fail, its provenance."""
 
+import errno
 import json
 import re
 import shutil
@@ -9,8 +10,12 @@ import sys
 import pytest
 import torch
 
+from flatmtl_lite import files as files_module
 from flatmtl_lite.__main__ import main
 from flatmtl_lite.runs import RunError, RunFolder, launch, load
+from flatmtl_lite.runs.engine import checkpoints as checkpoints_module
+from flatmtl_lite.runs.engine import folder as folder_module
+from flatmtl_lite.runs.engine import log_file as log_file_module
 from flatmtl_lite.runs.engine import provenance
 from flatmtl_lite.runs.engine.checkpoints import KEPT_ENTRIES, Checkpoints
 from flatmtl_lite.runs.engine.trainer import Trainer
@@ -112,6 +117,28 @@ def test_no_measure_leaves_them_out_until_they_are_wanted(tmp_path, quick):
     assert "measures" not in result(folder)
     assert main([*WORDS, "--out", str(folder), "--resume"]) == 0
     assert "measures" in result(folder)
+
+
+@pytest.mark.parametrize("name", ["result.json", "picked.pt", "log.jsonl"])
+def test_a_disk_that_is_full_at_the_end_costs_nothing(name, tmp_path, quick, monkeypatch):
+    write = files_module.write_whole
+
+    def full(path, content):
+        if path.name == name and (name != "log.jsonl" or (tmp_path / "result.json").exists()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        for module in (folder_module, checkpoints_module, log_file_module):
+            patch.setattr(module, "write_whole", full)
+        with pytest.raises(
+            RunError, match=r"No space left on device. Free some space and go on with --resume"
+        ):
+            launch(out=tmp_path, method="mean", **OPTIONS)
+    assert (tmp_path / "result.json").exists() == (name == "log.jsonl")
+    launch("multimnist", tmp_path, resume=True, progress=False)
+    assert "measures" in result(tmp_path)
+    load(tmp_path, "picked")
 
 
 # a folder without a checkpoint ----------------------------------------------------------------------------

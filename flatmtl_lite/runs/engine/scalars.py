@@ -9,6 +9,7 @@ from typing import Any
 
 from ...files import write_whole
 from ...names import check_name
+from .errors import explain_write_errors
 
 KINDS = ("csv", "tensorboard")
 Write = Callable[[list[dict]], None]  # takes the log up to the epoch that has just ended
@@ -49,7 +50,8 @@ def scalar_writers(
 
         def write(log: list[dict]) -> None:
             if "csv" in kinds:
-                write_whole(folder / "scalars.csv", _table(scalars(log, task_names)))
+                with explain_write_errors("table of losses and metrics"):
+                    write_whole(folder / "scalars.csv", _table(scalars(log, task_names)))
             if board is not None:
                 last = max(entry["epoch"] for entry in log if entry["kind"] == "epoch")
                 for epoch, name, value in scalars(log, task_names):
