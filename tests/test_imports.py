@@ -78,7 +78,7 @@ HOUSE = {
     "runs.sweep": ({*RUNS, "runs.sweep", "runs.engine", "submitit", "filelock"}, NOT_LAB),
     "runs.report": ({*RUNS, "runs.report", "runs.engine", "runs.measures", "runs.paper"}, NOT_LAB),
     "runs.launch": ({*RUNS, "runs.engine", "runs.experiments", "runs.report", "tqdm"}, "launch.py is a door"),
-    "runs.load": ({*RUNS, "runs.engine", "runs.experiments", "runs.data"}, "load.py is a door"),
+    "runs.loading": ({*RUNS, "runs.engine", "runs.experiments", "runs.data"}, "loading.py is a door"),
     "runs.plan": ({*RUNS, "runs.engine", "runs.experiments"}, "plan.py is a door"),
     "runs.train": (
         {*RUNS, "runs.engine", "runs.experiments", "runs.data", "runs.networks", "runs.measures"},

@@ -18,7 +18,7 @@ from .engine.model import MultiTaskNet, SingleTaskNets, single_task
 from .engine.run import Run
 from .engine.stopping import Stopped
 from .launch import launch
-from .load import load
+from .loading import load
 from .measures.scenes import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
 from .moved import register
 from .networks.images import lenet, mlp, parse_network, resnet18, task_closures
