@@ -121,10 +121,11 @@ def _prepare(
         processes.run_on_first(lambda: folder.begin(current))
         _load_checkpoint(trainer, folder)  # there is none: this only tidies up
         return trainer, current
-    _check_same(saved, current, processes)
+    _check_data(saved["about"], current["about"])
     if processes.run_on_first(lambda: folder.is_finished):
         _load_end(trainer, folder)
         return trainer, saved
+    _check_machine(saved, current, processes)
     _load_checkpoint(trainer, folder)
     place = resumption(processes, trainer.epochs_done, trainer.steps_in_epoch)
     return trainer, processes.run_on_first(lambda: folder.note_resumption(place))
@@ -153,19 +154,24 @@ def _describe(request: Request, trainer: Trainer, origin: str) -> dict[str, Any]
     }
 
 
-def _check_same(saved: dict, current: dict, processes: Processes) -> None:
-    """Refuse other data or another number of processes; warn if the last bits may differ."""
-    there_hash = saved["about"].get("data_hash")  # a run of an earlier version has none
-    for what, there, here in (
-        ("processes", saved["processes"], current["processes"]),
-        ("data", saved["about"].get("data"), current["about"]["data"]),
-        ("data (by their hash)", there_hash, there_hash and current["about"]["data_hash"]),
-    ):
-        if there != here:
-            raise RunError(
-                f"The run in the folder began with other {what}: {there!r} there and {here!r} here. Go on "
-                "with the same, or give another folder."
-            )
+def _check_data(saved: dict, current: dict) -> None:
+    """Refuse other data."""
+    there_hash = saved.get("data_hash")  # a run of an earlier version has none
+    _check_same("data", saved.get("data"), current["data"])
+    _check_same("data (by their hash)", there_hash, there_hash and current["data_hash"])
+
+
+def _check_same(what: str, there: Any, here: Any) -> None:
+    if there != here:
+        raise RunError(
+            f"The run in the folder began with other {what}: {there!r} there and {here!r} here. Go on with "
+            "the same, or give another folder."
+        )
+
+
+def _check_machine(saved: dict, current: dict, processes: Processes) -> None:
+    """Refuse another number of processes; warn if the last bits may differ."""
+    _check_same("processes", saved["processes"], current["processes"])
     machine, machine_now = saved["about"].get("machine"), current["about"]["machine"]
     if processes.is_first and machine != machine_now:
         print(
@@ -224,6 +230,7 @@ def _finish(loop: Loop, description: dict) -> None:
 
 def _measure(trainer: Trainer, folder: RunFolder) -> None:
     """Take the final measures of a finished run and add them to its result."""
+    trainer.learners.clear()  # the measures need the memory of the optimizers
     try:
         measures = {"kind": "final", **trainer.experiment.measure(trainer.model)}
     except (RuntimeError, MemoryError, ArithmeticError, ValueError) as error:

@@ -155,6 +155,7 @@ def _rehearse(tasks: Experiment, trial: _Trial, processes: Processes) -> tuple[s
     rehearse = getattr(tasks, "rehearse", None)
     if rehearse is None:
         return "unknown", 0.0
+    gc.collect()  # a run too has freed its optimizers by then
     _begin_peak(processes)
     try:
         with explain_out_of_memory(trial.config):

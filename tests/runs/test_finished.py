@@ -1,11 +1,13 @@
 """What a run leaves: its result, the weights of two epochs, final measures that may fail, its provenance."""
 
 import errno
+import gc
 import json
 import re
 import shutil
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from flatmtl_lite.runs.engine import folder as folder_module
 from flatmtl_lite.runs.engine import log_file as log_file_module
 from flatmtl_lite.runs.engine import provenance
 from flatmtl_lite.runs.engine.checkpoints import KEPT_ENTRIES, Checkpoints
+from flatmtl_lite.runs.engine.learner import make_learner
 from flatmtl_lite.runs.engine.trainer import Trainer
 from flatmtl_lite.runs.experiments import multimnist
 from flatmtl_lite.runs.experiments.images import ImageTasks
@@ -97,6 +100,38 @@ def test_failed_measures_leave_a_finished_run_and_can_be_redone(tmp_path, monkey
     before = files(tmp_path)
     launch(out=tmp_path, resume=True, **OPTIONS)
     assert files(tmp_path) == before
+
+
+def test_the_measures_have_the_memory_of_the_optimizers(tmp_path, monkeypatch):
+    optimizers, alive = [], []
+
+    def noted(*arguments):
+        learner = make_learner(*arguments)
+        optimizers.append(weakref.ref(learner.step.optimizer))
+        return learner
+
+    def measure(experiment, model):
+        gc.collect()
+        alive.extend(reference() is not None for reference in optimizers)
+        return {}
+
+    monkeypatch.setattr("flatmtl_lite.runs.engine.trainer.make_learner", noted)
+    monkeypatch.setattr(ImageTasks, "measure", measure)
+    launch(out=tmp_path, method="f-mean", **OPTIONS)
+    assert alive == [False]
+
+
+def test_a_run_of_several_processes_is_measured_by_one(tmp_path, quick):
+    launch(out=tmp_path, method="mean", measure=False, **OPTIONS)
+    edited = json.loads((tmp_path / "run.json").read_text()) | {"processes": 2}
+    (tmp_path / "run.json").write_text(json.dumps(edited))
+    for path in (tmp_path / "checkpoints").iterdir():
+        state = torch.load(path, weights_only=True)
+        state["made_with"]["processes"] = 2
+        path.unlink()
+        Checkpoints(tmp_path / "checkpoints").write(state)
+    launch("multimnist", tmp_path, resume=True, progress=False)
+    assert "measures" in result(tmp_path)
 
 
 def test_measures_that_only_reached_the_log_are_not_there_twice(tmp_path, quick):
@@ -203,17 +238,20 @@ def test_a_finished_run_keeps_the_weights_of_two_epochs_and_no_optimizer(tmp_pat
 
 def test_the_picked_weights_survive_a_stop(tmp_path, quick, best_second, monkeypatch):
     step = Trainer._step
+    for end in (7, 8):
 
-    def crash(trainer, batch):
-        if trainer.steps_done == 7:
-            raise InterruptedError
-        return step(trainer, batch)
+        def crash(trainer, batch, end=end):
+            if trainer.steps_done == end:
+                raise InterruptedError
+            return step(trainer, batch)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", crash)
-        with pytest.raises(InterruptedError):
-            launch(out=tmp_path, method="mean", **OPTIONS)
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "_step", crash)
+            with pytest.raises(InterruptedError):
+                launch(out=tmp_path, method="mean", resume=end == 8, **OPTIONS)
     launch("multimnist", tmp_path, resume=True, progress=False)
+    resumed = result(tmp_path)["about"]["resumed"]
+    assert [(entry["epoch"], entry["step"]) for entry in resumed] == [(2, 1), (2, 2)]
     picked = load(tmp_path, "picked").state_dict()
     assert all(torch.equal(value, best_second[1][name]) for name, value in picked.items())
 
