@@ -72,7 +72,8 @@ def locked(names: Sequence[str], say: Callable[[str], None]) -> Iterator[list[st
     Raises:
         InUse: there are GPUs, and other sweeps use all of them.
     """
-    folder = Path(tempfile.gettempdir()) / f"flatmtl-lite-{getpass.getuser()}"
+    user = getattr(os, "getuid", getpass.getuser)()  # in a container a user may have no name
+    folder = Path(tempfile.gettempdir()) / f"flatmtl-lite-{user}"
     with ExitStack() as locks:
         free = []
         for name in names:

@@ -39,6 +39,17 @@ def test_the_time_left_counts_every_run_at_its_pace(jobs):
     assert lines[4] == "1 of 4 runs finished, 1 at work; about 13.0 min left with 1 at a time."
 
 
+def test_runs_at_work_share_the_time_that_is_left(jobs):
+    at_work = [RunFolder(job.folder) for job in jobs[:2]]
+    for job, folder in zip(jobs, at_work, strict=False):
+        epochs_done(job, 4, 60.0)
+        folder.take()
+    text = status(jobs[:2], dict.fromkeys(jobs, 10))
+    for folder in at_work:
+        folder.release()
+    assert text.splitlines()[-1] == "0 of 2 runs finished, 2 at work; about 6.0 min left with 2 at a time."
+
+
 def test_before_the_first_epoch_no_time_is_known(jobs):
     assert status(jobs, dict.fromkeys(jobs, 10)).splitlines()[-1] == (
         "0 of 4 runs finished, 0 at work; no epoch is done yet."
