@@ -1,7 +1,9 @@
 """Several processes of one run on this machine: their surroundings, their signals, their exit code."""
 
+import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -91,3 +93,26 @@ def test_of_several_processes_one_says_that_the_run_was_stopped(rank, said, monk
     monkeypatch.setattr(train, "launch", stop)
     assert main(["train", "multimnist", "--out", "x"]) == 130
     assert capsys.readouterr().err.strip() == said
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_two_processes_at_one_checkpoint_and_says_it_once(tmp_path):
+    folder, output = tmp_path / "run", tmp_path / "output.txt"
+    words = ["--sample", "--network", "mlp", "--n-train", "320", "--n-val", "40", "--n-test", "40"]
+    words += ["--epochs", "4000", "--batch-size", "32", "--method", "mean", "--threads", "1"]
+    command = [sys.executable, "-m", "flatmtl_lite", "train", "multimnist", *words, "--processes", "2"]
+    with output.open("w") as file:
+        process = subprocess.Popen([*command, "--out", str(folder)], stdout=file, stderr=file)
+    deadline = time.monotonic() + 120
+    while not (folder / "log.jsonl").exists():
+        assert process.poll() is None, output.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(120) == 130
+    text = output.read_text()
+    assert text.count("Stopping after this step") == text.count("go on with --resume") == 1
+    assert "Traceback" not in text
+    run = json.loads((folder / "run.json").read_text())
+    assert run["processes"] == 2
+    assert run["about"]["command"].startswith("python -m flatmtl_lite train multimnist")
