@@ -349,7 +349,7 @@ def save_time(name: str, trainer: Trainer) -> None:
         folder.take()
         folder.begin({})
         seconds = median_time(lambda: folder.save(trainer.state_dict(), trainer.run.log))
-        size = max(file.stat().st_size for file in folder.checkpoints.iterdir())
+        size = max(file.stat().st_size for file in folder.checkpoints.folder.iterdir())
         folder.release()
     print(f"checkpoint of {name}: {1000 * seconds:.0f} ms, {size / 1e6:.1f} MB")
 

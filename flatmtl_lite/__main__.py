@@ -1,6 +1,5 @@
 """The command line: ``flatmtl-lite train multimnist ...``, ``plan``, ``sweep``, ``report`` and more."""
 
-import argparse
 import signal
 import sys
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from .commands import COMMANDS
+from .commands.parser import Parser
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -31,7 +31,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         return module.run(**values)  # type: ignore[union-attr]
     except KeyboardInterrupt as stop:
-        print(stop if str(stop) else "Stopped.", file=sys.stderr)
+        if not getattr(stop, "is_said", False):  # of several processes one says it
+            print(stop if str(stop) else "Stopped.", file=sys.stderr)
         return getattr(stop, "exit_code", 128 + signal.SIGINT)
     except ModuleNotFoundError as error:
         return _explain_missing(name, error)
@@ -46,12 +47,14 @@ def main(words: Sequence[str] | None = None) -> int:
 def _read(words: Sequence[str], name: str, module: ModuleType | None) -> dict[str, Any]:
     """Return the arguments for a command; only the parser of that command has its arguments."""
     summary = "A course on multi-task learning and flat minima, and the full experiments behind it."
-    parser = argparse.ArgumentParser(prog="flatmtl-lite", description=summary)
+    parser = Parser(prog="flatmtl-lite", description=summary)
+    parser.takes_rest = True  # the command itself refuses what it does not know
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for other, command in COMMANDS.items():
         subparser = commands.add_parser(
             other, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}."
         )
+        subparser.takes_rest = other == name and getattr(module, "REST", None) == "unknown"
         if module is not None and other == name:
             module.add_arguments(subparser)
     rest: list[str] = []
@@ -61,8 +64,6 @@ def _read(words: Sequence[str], name: str, module: ModuleType | None) -> dict[st
     arguments, unknown = parser.parse_known_args(words)
     if getattr(module, "REST", None) == "unknown":
         rest = unknown
-    elif unknown:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return vars(arguments) | ({"rest": rest} if hasattr(module, "REST") else {})
 
 

@@ -24,11 +24,15 @@ SMALL += ["--epochs", "2", "--batch-size", "32"]
 
 def test_a_plan_is_made_from_real_steps(capsys):
     assert main(["plan", "multimnist", *SMALL, "--method", "f-mean", "--snapshot-every", "2"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    output = capsys.readouterr()
+    said = ["loading the data", "3 steps", "an evaluation", "a snapshot", "a part of the final measures"]
+    assert output.err.splitlines() == [f"... {words}" for words in said]
+    lines = output.out.splitlines()
     assert lines[0].startswith("f-mean on cpu: 1 process(es) of 1 thread(s)")
     named = [line[:14].strip() for line in lines[1:]]
     assert named == [
-        *("a step", "an epoch", "an evaluation", "a snapshot", "the whole run", "peak memory", "a checkpoint")
+        *("a step", "an epoch", "an evaluation", "a snapshot", "the measures", "the whole run"),
+        *("peak memory", "a checkpoint"),
     ]
     assert "3 steps" in lines[2]
     assert "2 of them" in lines[3]
@@ -110,7 +114,8 @@ def test_what_ends_a_command_is_one_line(command, error, code, message, tmp_path
     monkeypatch.setattr(report, "write_report", end)
     more = {"plan": ["multimnist"], "train": ["multimnist", "--out", str(tmp_path / "new")]}
     assert main([command, *more.get(command, [str(tmp_path)])]) == code
-    assert capsys.readouterr().err == message
+    said = capsys.readouterr().err.splitlines(keepends=True)
+    assert [line for line in said if not line.startswith("... ")] == [message]
 
 
 def test_a_second_ctrl_c_names_the_checkpoint_there_is(tmp_path, capsys, monkeypatch):

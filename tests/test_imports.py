@@ -75,9 +75,10 @@ HOUSE = {
         NOT_LAB,
     ),
     "runs.paper": ({*RUNS, "runs.paper", "runs.measures"}, NOT_LAB),
-    "runs.sweep": ({*RUNS, "runs.sweep", "runs.engine", "submitit", "tqdm"}, NOT_LAB),
+    "runs.sweep": ({*RUNS, "runs.sweep", "runs.engine", "submitit", "filelock"}, NOT_LAB),
     "runs.report": ({*RUNS, "runs.report", "runs.engine", "runs.measures", "runs.paper"}, NOT_LAB),
     "runs.launch": ({*RUNS, "runs.engine", "runs.experiments", "runs.report", "tqdm"}, "launch.py is a door"),
+    "runs.loading": ({*RUNS, "runs.engine", "runs.experiments", "runs.data"}, "loading.py is a door"),
     "runs.plan": ({*RUNS, "runs.engine", "runs.experiments"}, "plan.py is a door"),
     "runs.train": (
         {*RUNS, "runs.engine", "runs.experiments", "runs.data", "runs.networks", "runs.measures"},

@@ -8,8 +8,10 @@ from .options import add_experiments, set_threads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    for _ in add_experiments(parser):
-        pass
+    for subparser in add_experiments(parser):
+        subparser.add_argument(
+            "--no-measure", action="store_false", dest="measure", help="leave out the final measures"
+        )
 
 
 def run(threads: int | None, **options: Any) -> int:

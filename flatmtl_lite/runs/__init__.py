@@ -1,6 +1,7 @@
 """The full experiments: train real networks on real data, many times, and report the results.
 
-The doors are ``launch`` (a run in a folder), ``train`` (a run in memory) and ``plan`` (the cost of a run).
+The doors are ``launch`` (a run in a folder), ``load`` (its trained network), ``train`` (a run in memory) and
+``plan`` (the cost of a run).
 Read in this order: ``data`` and ``rooms`` (images and scenes), ``networks``, ``engine`` (settings, methods,
 the training loop, the run folder), ``measures``, ``experiments`` (what can be trained by name), then the
 doors, ``sweep`` (many runs), ``report``, ``paper`` (published figures), ``records`` (what the notebooks
@@ -17,6 +18,7 @@ from .engine.model import MultiTaskNet, SingleTaskNets, single_task
 from .engine.run import Run
 from .engine.stopping import Stopped
 from .launch import launch
+from .loading import load
 from .measures.scenes import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
 from .moved import register
 from .networks.images import lenet, mlp, parse_network, resnet18, task_closures
@@ -43,6 +45,7 @@ __all__ = [
     "fashion_and_mnist",
     "launch",
     "lenet",
+    "load",
     "load_published",
     "mlp",
     "mtan",

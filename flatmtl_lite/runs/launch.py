@@ -1,7 +1,8 @@
 """Start a run in a folder, or go on with one, to a result that is never half written."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 import torch
 
 from .engine.backend import numerics
+from .engine.description import check_folder_exists
 from .engine.folder import RunError, RunFolder
-from .engine.loop import Loop
+from .engine.loop import Loop, OnEpoch
 from .engine.memory import explain_device_errors
 from .engine.processes import Processes, join_processes
-from .engine.provenance import provenance
+from .engine.provenance import provenance, resumption
 from .engine.run import Run
+from .engine.scalars import check_kinds, scalar_writers
 from .engine.stopping import Stopped
 from .engine.trainer import Trainer, TrainingDiverged
+from .experiments.hashes import data_hash
 from .experiments.registry import Request, read_options, saved_request
 from .report.read import summarize
 
@@ -33,6 +37,8 @@ def launch(
     download: bool = False,
     checkpoint_seconds: float = 60.0,
     progress: bool = True,
+    measure: bool = True,
+    log_to: Sequence[str] = (),
     on_epoch: Callable[[Run, float], None] = lambda run, share: None,
     **options: Any,
 ) -> Run:
@@ -47,12 +53,15 @@ def launch(
         experiment: name in ``EXPERIMENTS``, such as "multimnist".
         out: the folder of the run.
         preset: name of a set of options, such as "demo", "small" or "paper".
-        resume: go on with the run in the folder; options that are not given are the run's own.
+        resume: go on with the run in the folder; options that are not given are the run's own. Of a
+            finished run without final measures it takes these measures.
         device: "auto", "cpu", "cuda", "cuda:1", ...
         data: folder of the source files; None: as ``load_source`` finds them.
         download: whether to fetch source files that are missing.
         checkpoint_seconds: seconds between checkpoints.
         progress: whether to show a bar and one line per evaluation.
+        measure: whether to take the final measures after the result is written.
+        log_to: "csv" for the table ``scalars.csv``, "tensorboard" for TensorBoard's files, or both.
         on_epoch: called as ``on_epoch(run, share of epochs done)`` after every epoch.
         options: settings of the experiment and fields of ``Config``; they win over the preset.
 
@@ -60,20 +69,28 @@ def launch(
         The finished run; its folder holds ``result.json``.
 
     Raises:
-        ValueError: an option is unknown or out of its range.
-        RunError: the folder belongs to another run or is in use, its ``run.json`` was changed, the disk or
-        the memory is full, a loss is NaN.
+        ValueError: an option is unknown or out of its range, or the package tensorboard is not installed.
+        RunError: the folder belongs to another run, is in use, or is missing although the run shall go on;
+        its ``run.json`` was changed, the disk or the memory is full, a loss is NaN. If only the final
+        measures fail, the run is finished all the same.
         Stopped: SIGINT (Ctrl-C), SIGTERM or SIGUSR2 came; the checkpoint is written.
     """
     request = read_options(experiment, preset, options)  # refuses bad options before it looks at the folder
+    check_kinds(log_to)
     folder = RunFolder(out)
+    if resume:
+        check_folder_exists(folder.path)
     with join_processes(device) as processes:
         processes.run_on_first(folder.take)
         try:
             trainer, description = _prepare(folder, request, resume, processes, data, download)
-            if not processes.run_on_first(lambda: folder.is_finished):
-                with numerics(trainer.config.tf32, trainer.config.deterministic):
-                    _finish(Loop(trainer, folder, checkpoint_seconds, progress, on_epoch), description)
+            was_finished = processes.run_on_first(lambda: folder.is_finished)
+            with numerics(trainer.config.tf32, trainer.config.deterministic):
+                if not was_finished:
+                    with _writing(trainer, folder, log_to, on_epoch) as after_epoch:
+                        _finish(Loop(trainer, folder, checkpoint_seconds, progress, after_epoch), description)
+                if measure:
+                    processes.run_on_first(lambda: _complete(trainer, folder, was_finished and progress))
             return trainer.run
         finally:
             if processes.is_first:
@@ -99,13 +116,19 @@ def _prepare(
             request.config.seed, processes.device, data, download
         )
         trainer = Trainer(experiment, request.config, processes)
-    current = _describe(request, trainer, origin)
+    current = processes.run_on_first(lambda: _describe(request, trainer, origin))
     if saved is None:
         processes.run_on_first(lambda: folder.begin(current))
-    else:
-        _check_same(saved, current, processes)
+        _load_checkpoint(trainer, folder)  # there is none: this only tidies up
+        return trainer, current
+    _check_data(saved["about"], current["about"])
+    if processes.run_on_first(lambda: folder.is_finished):
+        _load_end(trainer, folder)
+        return trainer, saved
+    _check_machine(saved, current, processes)
     _load_checkpoint(trainer, folder)
-    return trainer, saved or current
+    place = resumption(processes, trainer.epochs_done, trainer.steps_in_epoch)
+    return trainer, processes.run_on_first(lambda: folder.note_resumption(place))
 
 
 def _request_to_resume(description: dict, request: Request, folder: RunFolder, resume: bool) -> Request:
@@ -127,21 +150,28 @@ def _describe(request: Request, trainer: Trainer, origin: str) -> dict[str, Any]
         "threads": torch.get_num_threads(),
         "task_names": list(trainer.experiment.task_names),
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
-        "about": provenance(trainer.processes, origin),
+        "about": provenance(trainer.processes, origin, data_hash(trainer.experiment)),
     }
 
 
-def _check_same(saved: dict, current: dict, processes: Processes) -> None:
-    """Refuse other data or another number of processes; warn if the last bits may differ."""
-    for what, there, here in (
-        ("processes", saved["processes"], current["processes"]),
-        ("data", saved["about"].get("data"), current["about"]["data"]),
-    ):
-        if there != here:
-            raise RunError(
-                f"The run in the folder began with other {what}: {there!r} there and {here!r} here. Go on "
-                "with the same, or give another folder."
-            )
+def _check_data(saved: dict, current: dict) -> None:
+    """Refuse other data."""
+    there_hash = saved.get("data_hash")  # a run of an earlier version has none
+    _check_same("data", saved.get("data"), current["data"])
+    _check_same("data (by their hash)", there_hash, there_hash and current["data_hash"])
+
+
+def _check_same(what: str, there: Any, here: Any) -> None:
+    if there != here:
+        raise RunError(
+            f"The run in the folder began with other {what}: {there!r} there and {here!r} here. Go on with "
+            "the same, or give another folder."
+        )
+
+
+def _check_machine(saved: dict, current: dict, processes: Processes) -> None:
+    """Refuse another number of processes; warn if the last bits may differ."""
+    _check_same("processes", saved["processes"], current["processes"])
     machine, machine_now = saved["about"].get("machine"), current["about"]["machine"]
     if processes.is_first and machine != machine_now:
         print(
@@ -152,29 +182,68 @@ def _check_same(saved: dict, current: dict, processes: Processes) -> None:
 
 
 def _load_checkpoint(trainer: Trainer, folder: RunFolder) -> None:
-    """Put the trainer where the run is: at its end, at its newest checkpoint, or at the start."""
-
-    def read() -> Any:
-        if folder.is_finished:
-            return folder.final_checkpoint(trainer.config.epochs)
-        return folder.newest_checkpoint()
-
-    checkpoint = trainer.processes.run_on_first(read)
+    """Put the trainer where the run is: at its newest checkpoint, or at the start."""
+    checkpoint = trainer.processes.run_on_first(folder.newest_checkpoint)
     if checkpoint is not None:
         trainer.load_state_dict(*checkpoint)
 
 
+def _load_end(trainer: Trainer, folder: RunFolder) -> None:
+    """Give the trainer the weights and the log of a finished run."""
+    epochs = trainer.config.epochs
+    state, log = trainer.processes.run_on_first(lambda: folder.final_checkpoint(epochs))
+    trainer.model.load_state_dict(state["model"])
+    trainer.epochs_done = epochs
+    trainer.run.log, trainer.run.seconds = log, state["seconds"]
+
+
+@contextmanager
+def _writing(
+    trainer: Trainer, folder: RunFolder, kinds: Sequence[str], on_epoch: OnEpoch
+) -> Iterator[OnEpoch]:
+    """Yield a function for the end of an epoch, which also writes the numbers of the epoch to ``kinds``."""
+    if not (kinds and trainer.processes.is_first):
+        yield on_epoch
+        return
+    names = trainer.experiment.task_names
+    with scalar_writers(kinds, folder.path, names, trainer.epochs_done) as write:
+
+        def after_epoch(run: Run, share: float) -> None:
+            write(run.log)
+            on_epoch(run, share)
+
+        yield after_epoch
+
+
 def _finish(loop: Loop, description: dict) -> None:
-    """Train to the end, measure the network and write the result."""
+    """Train to the end and write the result."""
     trainer, folder, run = loop.trainer, loop.folder, loop.trainer.run
     with explain_device_errors(trainer.config):
         try:
             loop.run()
         except TrainingDiverged as error:
             raise RunError(f"{error} {folder.checkpoint_note()}") from error
-        if trainer.processes.is_first:
-            measures = {"kind": "final", **trainer.experiment.measure(trainer.model)}
-            run.log.append(measures)
-            folder.write_log(run.log)
-            outcome = {"finished": True, "seconds": round(run.seconds, 1), **summarize(run.log)}
-            folder.finish(description | outcome | {"measures": measures})
+    if trainer.processes.is_first:
+        outcome = {"finished": True, "seconds": round(run.seconds, 1), **summarize(run.log)}
+        folder.finish(description | outcome)
+
+
+def _complete(trainer: Trainer, folder: RunFolder, says_so: bool) -> None:
+    """Take the final measures of a finished run, unless it has them, and add them to its result."""
+    if "measures" in folder.result():
+        return
+    if says_so:
+        print("The run is finished and lacks its final measures: taking them.", file=sys.stderr)
+    trainer.learners.clear()  # the measures need the memory of the optimizers
+    try:
+        measures = {"kind": "final", **trainer.experiment.measure(trainer.model)}
+    except (RuntimeError, MemoryError, ArithmeticError, ValueError) as error:
+        cause = str(error).partition("\n")[0] or type(error).__name__
+        raise RunError(
+            f"The run is finished and {folder.path / 'result.json'} holds its result, but the final measures "
+            f"failed: {cause} The same command with --resume takes them again; with --device cpu it does so "
+            "in the memory of the computer. --no-measure leaves them out."
+        ) from error
+    run = trainer.run
+    run.log[:] = [entry for entry in run.log if entry["kind"] != "final"] + [measures]
+    folder.add_measures(run.log)

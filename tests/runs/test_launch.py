@@ -85,7 +85,10 @@ def test_a_finished_run_says_what_it_was_and_what_came_out(finished):
     assert run["settings"]["n_train"] == 96
     assert run["parameters"] == (36 * 36 + 1) * 16 + 17 * 16 + 2 * 17 * 10
     assert run["task_names"] == ["digit", "garment"]
-    assert set(run["about"]) == {"command", "date", "machine", "data"}
+    assert set(run["about"]) == {"command", "date", "machine", "data", "data_hash", "versions"}
+    assert run["about"]["versions"]["torch"] == torch.__version__
+    assert run["about"]["versions"]["code"].startswith("flatmtl-lite ")
+    assert len(run["about"]["data_hash"]) == 64
     assert run["about"]["command"] == "flatmtl_lite.runs.launch(...)"
     assert result["final"]["epoch"] == 2
     assert set(result["final"]["test"]) == {"accuracy", "nll", "ece", "brier"}
@@ -351,7 +354,7 @@ def test_a_checkpoint_of_an_earlier_version_is_used_without_its_settings(undistu
     save = torch.save
 
     def without_settings(state, file):
-        settings.append(state.pop("made_with"))
+        settings.append(state.pop("made_with", None))
         save(state, file)
 
     monkeypatch.setattr(torch, "save", without_settings)
@@ -429,7 +432,13 @@ def test_a_resumed_run_is_still_what_it_began_as(finished, tmp_path, monkeypatch
     (tmp_path / "run.json").write_text(json.dumps(began))
     launch(out=tmp_path, resume=True, **QUIET, experiment="multimnist")
     result = json.loads((tmp_path / "result.json").read_text())
-    assert {key: result[key] for key in began} == began
+    about = result["about"]
+    assert {key: result[key] for key in began} == began | {"about": about}
+    (resumed,) = about.pop("resumed")
+    assert about == began["about"]
+    assert (resumed["epoch"], resumed["step"]) == (1, 2)
+    assert resumed["command"] == "flatmtl_lite.runs.launch(...)"
+    assert resumed["machine"] == about["machine"]
 
 
 def test_a_full_disk_leaves_the_checkpoints_there_were(undisturbed, tmp_path, monkeypatch):

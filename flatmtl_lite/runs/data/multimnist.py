@@ -159,6 +159,19 @@ def task_names(variant: str) -> list[str]:
     return list(_questions(variant))
 
 
+def task_classes(variant: str) -> dict[str, int]:
+    """Return the number of classes of each task of a variant.
+
+    Raises:
+        ValueError: the variant is unknown.
+
+    Example:
+        >>> task_classes("mnist")["first parity"]
+        2
+    """
+    return {name: 1 + max(answers) for name, (_, answers) in _questions(variant).items()}
+
+
 def item_tasks(variant: str) -> list[str]:
     """Return the two tasks of the published sets: the class of each item, top left first.
 

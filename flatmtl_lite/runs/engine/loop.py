@@ -1,17 +1,14 @@
 """Train a run to its end: checkpoints on the way, a progress bar, and a stop at a checkpoint."""
 
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from torch import Tensor
-from tqdm import tqdm
-
 from .background import Background
 from .folder import RunFolder
 from .processes import on_host
+from .progress import Progress
 from .run import Run
 from .stopping import Stopped, stop_requests
 from .trainer import Trainer
@@ -60,7 +57,7 @@ class Loop:
         trainer, processes = self.trainer, self.trainer.processes
         last_save = last_agreement = time.monotonic()
         interval = 1  # steps until all processes agree again whether to save or to stop
-        with closing(_Progress(trainer, self.progress and processes.is_first)) as progress:
+        with closing(Progress(trainer, self.progress and processes.is_first)) as progress:
             for losses in trainer.advance():
                 if losses is None:
                     self._after_epoch(progress)
@@ -84,11 +81,12 @@ class Loop:
             return 1
         return min(max(round(AGREE_SECONDS / seconds_per_step), 1), self.trainer.steps_per_epoch)
 
-    def _after_epoch(self, progress: "_Progress") -> None:
+    def _after_epoch(self, progress: Progress) -> None:
         trainer = self.trainer
         if trainer.processes.is_first:
             self._writer.wait()  # it may write the same file
             self.folder.write_log(trainer.run.log)
+            self.folder.keep_picked(trainer.model.state_dict(), trainer.run.log)
         progress.show_epoch(trainer.run)
         self.on_epoch(trainer.run, trainer.epochs_done / trainer.config.epochs)
 
@@ -106,34 +104,3 @@ class Loop:
             raise Stopped(
                 numbers[0], f"Stopped after step {trainer.steps_done} of {steps}; go on with --resume. {note}"
             )
-
-
-class _Progress:
-    """A progress bar with the mean loss, read once a second, and one line per evaluation."""
-
-    def __init__(self, trainer: Trainer, is_shown: bool):
-        steps = trainer.config.epochs * trainer.steps_per_epoch
-        self._bar = tqdm(
-            total=steps, initial=trainer.steps_done, unit="step", disable=not is_shown, smoothing=0.1
-        )
-        self._loss_time = time.monotonic()
-
-    def show_step(self, losses: Tensor) -> None:
-        self._bar.update()
-        now = time.monotonic()
-        if not self._bar.disable and now - self._loss_time > 1:  # to read a loss waits for the device
-            self._bar.set_postfix_str(f"loss {losses.mean().item():.3f}", refresh=False)
-            self._loss_time = now
-
-    def show_epoch(self, run: Run) -> None:
-        """Write a line if the epoch that has just ended was evaluated."""
-        epoch = run.entries("epoch")[-1]["epoch"]
-        for entry in run.entries("evaluation")[-1:]:
-            if entry["epoch"] == epoch and not self._bar.disable:
-                score = entry["score"]
-                scores = f"validation {score['val']:.2f}, test {score['test']:.2f}"
-                line = f"epoch {epoch} of {run.config.epochs}: {scores}, {run.seconds:.0f} s"
-                self._bar.write(line, file=sys.stderr)
-
-    def close(self) -> None:
-        self._bar.close()

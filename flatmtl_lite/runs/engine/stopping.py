@@ -1,5 +1,6 @@
 """Stop a run at the next step when a signal asks for it."""
 
+import os
 import signal
 import sys
 import threading
@@ -11,18 +12,25 @@ from typing import Any
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR2") if hasattr(signal, name)]
 
 
+def _speaks() -> bool:
+    """Return whether this process speaks for all processes of its run, which torchrun or the kit started."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
+
+
 class Stopped(KeyboardInterrupt):
     """A signal asked the run to stop; its checkpoint is written.
 
     Attributes:
         signal: number of the signal.
         exit_code: exit code of a command that the signal stopped.
+        is_said: whether another process of the run says it.
     """
 
     def __init__(self, number: int, message: str):
         super().__init__(message)
         self.signal = number
         self.exit_code = 128 + number
+        self.is_said = not _speaks()
 
 
 @contextmanager
@@ -39,7 +47,8 @@ def stop_requests() -> Iterator[list[int]]:
 
     def request(number: int, frame: Any) -> None:
         requests.append(number)
-        print("Stopping after this step; once more to stop at once.", file=sys.stderr)
+        if _speaks():
+            print("Stopping after this step; once more to stop at once.", file=sys.stderr)
         put_back()
 
     def put_back() -> None:

@@ -13,7 +13,7 @@ from ..engine.model import single_task as twins_of
 from ..measures.calibration import evaluate, log_probabilities, reliability_lists
 from ..measures.entropy import entropy_histograms
 from ..measures.evaluation import outputs, percent_right
-from ..measures.landscape import landscape_of
+from ..measures.landscape import landscape_of, rehearse_landscape
 from ..measures.snapshots import snapshot_of
 from ..networks.images import task_closures
 
@@ -105,6 +105,10 @@ class ImageTasks:
         metrics["test"] = evaluate(net, data.test_images, data.test_labels)
         score = {split: sum(metrics[split]["accuracy"]) / len(data.classes) for split in ("val", "test")}
         return metrics | {"score": score}
+
+    def rehearse(self, model: nn.Module, seconds: Callable[[Callable[[], Any]], float]) -> float:
+        """Take a part of :meth:`measure`, for the memory; estimate the seconds of the whole."""
+        return rehearse_landscape(model, self._snapshot_closures, seconds)
 
     def snapshot(self, model: nn.Module) -> dict[str, Any]:
         """Return angles and sharpness, see :func:`~flatmtl_lite.runs.measures.snapshots.snapshot_of`."""

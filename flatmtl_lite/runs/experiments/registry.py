@@ -61,15 +61,11 @@ def option_names(definition: Definition) -> list[str]:
     return sorted({f.name for options in (definition.settings, Config) for f in fields(options)})
 
 
-def saved_request(description: Mapping[str, Any], request: Request) -> Request:
-    """Return the request that a run in a folder began with.
-
-    Args:
-        description: content of the folder's ``run.json``.
-        request: the request of now; the options that were given must be the run's.
+def described_request(description: Mapping[str, Any]) -> Request:
+    """Return the request that a run began with, from the content of its ``run.json``.
 
     Raises:
-        RunError: an option differs, or the run was written by a version with other options.
+        RunError: the run was written by a version with other options.
     """
     name, options = description["experiment"], description["settings"] | description["config"]
     definition = EXPERIMENTS.get(name)
@@ -85,13 +81,27 @@ def saved_request(description: Mapping[str, Any], request: Request) -> Request:
             f"The folder holds a run of another version: {', '.join(sorted(unknown))} is unknown here. Go on "
             "with that version, or give another folder."
         )
-    free = {option: value for option, value in request.options.items() if option in FREE_OPTIONS}
     try:
         settings = definition.settings(**description["settings"])
-        config = definition.config(**description["config"] | free)
+        config = definition.config(**description["config"])
     except ValueError as error:
         raise RunError(f"The run.json of the folder cannot be used: {error} Restore it.") from error
-    there = _as_json({"experiment": name} | asdict(settings) | asdict(config))
+    return Request(name, settings, config, options)
+
+
+def saved_request(description: Mapping[str, Any], request: Request) -> Request:
+    """Return the request that a run in a folder began with.
+
+    Args:
+        description: content of the folder's ``run.json``.
+        request: the request of now; the options that were given must be the run's.
+
+    Raises:
+        RunError: an option differs, or the run was written by a version with other options.
+    """
+    free = {option: value for option, value in request.options.items() if option in FREE_OPTIONS}
+    saved = described_request({**description, "config": description["config"] | free})
+    there = _as_json({"experiment": saved.experiment} | asdict(saved.settings) | asdict(saved.config))
     here = _as_json({"experiment": request.experiment} | dict(request.options))
     if differences := [
         f"{option} is {there.get(option)!r} there and {value!r} here"
@@ -102,7 +112,7 @@ def saved_request(description: Mapping[str, Any], request: Request) -> Request:
             f"The folder holds another run: {'; '.join(differences)}. Go on with that run by giving --resume "
             "without these options, or give another folder."
         )
-    return Request(name, settings, config, options)
+    return saved
 
 
 def _sorted(definition: Definition, options: Mapping[str, Any]) -> tuple[dict, dict]:

@@ -15,7 +15,7 @@ from ..engine.model import MultiTaskNet
 from ..engine.model import single_task as twins_of
 from ..engine.rounding import rounded
 from ..measures.evaluation import evaluation_mode
-from ..measures.landscape import landscape_of
+from ..measures.landscape import landscape_of, rehearse_landscape
 from ..measures.scenes import HIGHER_IS_BETTER, NYUV2_STL, SceneMetrics, delta_m
 from ..measures.snapshots import snapshot_of
 from ..networks.losses import LOSSES
@@ -135,6 +135,10 @@ class SceneTasks:
             if None in values["loss"]:
                 raise NonFiniteOutput(f"Got an infinite loss on the {split} scenes; expected finite losses.")
         return metrics | {"score": {split: round(self.score(metrics[split]), 4) for split in metrics}}
+
+    def rehearse(self, model: nn.Module, seconds: Callable[[Callable[[], Any]], float]) -> float:
+        """Take a part of :meth:`measure`, for the memory; estimate the seconds of the whole."""
+        return rehearse_landscape(model, self._snapshot_closures, seconds)
 
     def snapshot(self, model: nn.Module) -> dict[str, Any]:
         """Return angles and sharpness, see :func:`~flatmtl_lite.runs.measures.snapshots.snapshot_of`."""

@@ -20,6 +20,9 @@ from ..engine.rounding import rounded
 from .evaluation import evaluation_mode, run_task
 from .twins import Closures, measure_networks
 
+ITERATIONS = 20  # of the search for an eigenvalue; they take 1 + ITERATIONS Hessian products
+LINE_POINTS, PLANE_POINTS = 21, 11
+
 
 def filter_normalised(parameters: Iterable[Tensor], generator: torch.Generator) -> Tensor:
     """A random direction d in which each filter is as long as the same filter of the weights.
@@ -53,7 +56,7 @@ def line(
     features: Callable[[], Any],
     losses: Sequence[Callable[[Any], Tensor]],
     seed: int = 0,
-    points: int = 21,
+    points: int = LINE_POINTS,
     reach: float = 1.0,
 ) -> dict[str, list]:
     """The task losses at θ + α d, d filter-normalised, α from -``reach`` to ``reach``.
@@ -93,7 +96,7 @@ def plane(
     features: Callable[[], Any],
     losses: Sequence[Callable[[Any], Tensor]],
     seed: int = 0,
-    points: int = 11,
+    points: int = PLANE_POINTS,
     reach: float = 1.0,
 ) -> dict[str, list]:
     """The task losses at θ + α d + β e on a square grid: as :func:`line`, in two directions.
@@ -127,11 +130,28 @@ def landscape_of(model: nn.Module, closures: Closures) -> dict[str, Any]:
     }
 
 
+def rehearse_landscape(
+    model: nn.Module, closures: Closures, seconds: Callable[[Callable[[], Any]], float]
+) -> float:
+    """Take a small part of :func:`landscape_of`, which needs as much memory; estimate its seconds.
+
+    Args:
+        model, closures: as :func:`landscape_of` takes them.
+        seconds: calls a function and returns the seconds that it took.
+    """
+    products = seconds(lambda: measure_networks(model, closures, partial(_top_eigenvalues, iterations=1)))
+    points = seconds(lambda: measure_networks(model, closures, partial(line, points=3)))
+    return products * (1 + ITERATIONS) / 2 + points * (LINE_POINTS + PLANE_POINTS**2) / 3
+
+
 def _top_eigenvalues(
-    model: MultiTaskNet, features: Callable[[], Any], losses: Sequence[Callable[[Any], Tensor]]
+    model: MultiTaskNet,
+    features: Callable[[], Any],
+    losses: Sequence[Callable[[Any], Tensor]],
+    iterations: int = ITERATIONS,
 ) -> dict[str, list[float]]:
     eigenvalues = [
-        top_eigenvalue(partial(run_task, features, loss), model.shared_parameters() + head)
+        top_eigenvalue(partial(run_task, features, loss), model.shared_parameters() + head, iterations)
         for head, loss in zip(model.head_parameters(), losses, strict=True)
     ]
     return {"top_eigenvalue": rounded(eigenvalues, 6)}

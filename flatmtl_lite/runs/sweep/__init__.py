@@ -1,4 +1,5 @@
 """A sweep: a grid of runs on this machine or on a Slurm cluster; finished runs are not repeated.
 
-Read in this order: ``jobs`` (the runs of a grid), ``local`` (this machine), ``slurm`` (a cluster).
+Read in this order: ``jobs`` (the runs of a grid), ``gpus``, ``local`` (this machine), ``slurm`` (a cluster),
+``status`` (how far it is).
 """

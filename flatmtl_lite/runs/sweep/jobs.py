@@ -1,79 +1,21 @@
 """The runs of a grid: their folders and their commands, checked before anything starts."""
 
 import math
-import shlex
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 from ..engine.config import Config
-from ..engine.folder import RunError, RunFolder
 from ..engine.methods import parse_method
+from .job import PROGRAM, Job
 
-PROGRAM = (sys.executable, "-m", "flatmtl_lite")
-_SET_BY_GRID = ("--variant", "--method", "--rho", "--weights", "--seed", "--out", "--resume", "--threads")
+__all__ = ["PROGRAM", "Job", "grid"]
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run of a grid.
-
-    Attributes:
-        name: place of the run in the grid, such as "fashion+mnist/f-cagrad/rho0.05/seed0".
-        folder: folder of the run.
-        words: the arguments of the command line, from "train" on.
-        program: the program that takes the arguments.
-    """
-
-    name: str
-    folder: Path
-    words: tuple[str, ...]
-    program: tuple[str, ...] = PROGRAM
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the result is there; a finished run is never repeated."""
-        return RunFolder(self.folder).is_finished
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether there is a checkpoint to go on from, or a result."""
-        return RunFolder(self.folder).is_begun
-
-    def start(self, threads: int) -> subprocess.Popen:
-        """Start the run, or go on with it; its output is appended to ``output.txt`` in its folder.
-
-        Args:
-            threads: number of threads of a new run. A run that goes on keeps its number of threads, because
-                another number would give other bits.
-        """
-        command = [*self.program, *self.words, "--threads", str(self._saved_threads() or threads)]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self._output.open("a", encoding="utf-8") as output:
-            print("$", shlex.join(command), file=output, flush=True)
-            # In a session of its own: Ctrl-C in the terminal must reach the run once, through the sweep.
-            return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
-
-    def last_words(self, lines: int = 5) -> str:
-        """Return the end of the output."""
-        text = self._output.read_text(encoding="utf-8", errors="replace")
-        return "\n".join(line for line in text.splitlines()[-lines:] if line.strip())
-
-    def _saved_threads(self) -> int | None:
-        with suppress(RunError):  # a damaged run.json: the run itself reports it
-            description = RunFolder(self.folder).description()
-            threads = description.get("threads") if description else None
-            return threads if isinstance(threads, int) else None
-        return None
-
-    @property
-    def _output(self) -> Path:
-        return self.folder / "output.txt"
+_SET_BY_GRID = {"--variant", "--method", "--rho", "--weights", "--seed", "--out", "--resume", "--threads"}
+_SET_BY_GRID |= {"--processes"}
+_OWN_AXES = {"variant": "--variants", "method": "--methods", "rho": "--rhos", "weights": "--weights"}
+_OWN_AXES |= {"seed": "--seeds"}
 
 
 def grid(
@@ -86,6 +28,7 @@ def grid(
     arguments: Sequence[str] = (),
     program: tuple[str, ...] = PROGRAM,
     weights: Sequence[str] = (),
+    axes: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Job]:
     """Return the runs of a grid, all methods of the first seed before the second seed; nothing is started.
 
@@ -101,6 +44,8 @@ def grid(
         program: the program that takes the words.
         weights: fixed weights of the tasks, such as "0.7,0.3". A method of the aggregator constant runs once
             for each of them, the others as if there were none. Empty: equal weights.
+        axes: further options of ``train`` with their values as words, such as
+            ``{"lr": ["0.01", "0.05"]}``; every run is made once for each combination.
 
     Raises:
         ValueError: a method is unknown, a number is out of its range, there are weights that no method
@@ -111,14 +56,18 @@ def grid(
         >>> [job.name for job in jobs]
         ['mnist/mean/seed0', 'mnist/f-cagrad/rho0.05/seed0', 'mnist/f-cagrad/rho0.1/seed0']
     """
+    axes = {name.replace("-", "_"): list(map(_plain, values)) for name, values in (axes or {}).items()}
     _check(methods, variants, rhos, seeds, arguments)
+    _check_axes(axes, arguments)
     weights = _checked_weights(weights, methods)
     jobs: dict[str, Job] = {}
     only_default: list[None] = [None]
     for seed in seeds:
         for variant in variants or only_default:
-            for method, rho, fixed in _methods_and_options(methods, rhos, weights):
-                place, words = _place_and_words(variant, method, rho, fixed, seed)
+            points = product(_methods_and_options(methods, rhos, weights), product(*axes.values()))
+            for (method, rho, fixed), values in points:
+                others = dict(zip(axes, values, strict=True))
+                place, words = _place_and_words(variant, method, rho, fixed, others, seed)
                 name = "/".join(place)
                 folder = Path(out).absolute() / name
                 words += ["--out", str(folder), "--resume", *arguments]
@@ -138,10 +87,16 @@ def _methods_and_options(
 
 
 def _place_and_words(
-    variant: str | None, method: str, rho: float | None, weights: str | None, seed: int
+    variant: str | None,
+    method: str,
+    rho: float | None,
+    weights: str | None,
+    others: Mapping[str, str],
+    seed: int,
 ) -> tuple[list[str], list[str]]:
     """Return the names of a run's folders and the words for ``train``."""
-    place, words = [method, f"seed{seed}"], ["--method", method]
+    place = [method, *(f"{name}={value}" for name, value in others.items()), f"seed{seed}"]
+    words = ["--method", method, *(word for pair in others.items() for word in _words(*pair))]
     if rho is not None:
         place.insert(1, f"rho{rho:.10g}")
         words += ["--rho", f"{rho:.10g}"]
@@ -179,6 +134,37 @@ def _check(
     for word in arguments:
         if word.partition("=")[0] in _SET_BY_GRID:
             raise ValueError(f"Got {word} among the arguments of every run; the sweep sets it: leave it out.")
+
+
+def _words(option: str, value: str) -> list[str]:
+    """Return the words of the command line for an option and its value."""
+    flag = option.replace("_", "-")
+    if value in ("true", "false"):
+        return [f"--{flag}" if value == "true" else f"--no-{flag}"]
+    return [f"--{flag}", value]
+
+
+def _plain(value: str) -> str:
+    """Return a value with a number in it written in one way, because it becomes a folder."""
+    try:
+        return f"{float(value):.10g}" if math.isfinite(float(value)) else value
+    except ValueError:
+        return value
+
+
+def _check_axes(axes: Mapping[str, Sequence[str]], arguments: Sequence[str]) -> None:
+    given = {word.partition("=")[0] for word in arguments}
+    for name, values in axes.items():
+        flag = "--" + name.replace("_", "-")
+        if name in _OWN_AXES:
+            raise ValueError(f"Got --grid {name}=...; expected another option: use {_OWN_AXES[name]}.")
+        if flag in _SET_BY_GRID or flag in given:
+            raise ValueError(f"Got --grid {name}=... for an option that is set elsewhere; give it once.")
+        for value in values:
+            if value in ("", "..") or Path(value).name != value:
+                raise ValueError(
+                    f"Got --grid {name} with the value {value!r}; expected a plain word: it becomes a folder."
+                )
 
 
 def _takes_weights(method: str) -> bool:

@@ -24,7 +24,8 @@ def submit(jobs: Sequence[Job], folder: Path, cluster: str = "slurm", **options:
             files are pickles that the nodes load: nobody else may write there.
         cluster: "slurm"; "local" or "debug" try it out on this machine.
         options: options of submitit, such as ``timeout_min``, ``cpus_per_task``, ``slurm_partition``. A run
-            begins with ``cpus_per_task`` threads, or one if that is not given, and keeps them.
+            begins with ``cpus_per_task`` threads, or one if that is not given, and keeps them. Of several
+            ``gpus_per_node`` each has a process of the run.
 
     Returns:
         submitit's jobs.
@@ -43,8 +44,9 @@ def submit(jobs: Sequence[Job], folder: Path, cluster: str = "slurm", **options:
         ) from None
     executor = submitit.AutoExecutor(folder, cluster, slurm_max_num_timeout=REQUEUES)
     executor.update_parameters(**options)
-    threads = options.get("cpus_per_task") or 1
-    runs = [_Run(job, threads) for job in jobs if not job.is_finished]
+    processes = options.get("gpus_per_node") or 1
+    threads = max(1, (options.get("cpus_per_task") or 1) // processes)
+    runs = [_Run(job, threads, processes) for job in jobs if not job.is_finished]
     if not runs:
         return []
     with executor.batch():
@@ -54,12 +56,12 @@ def submit(jobs: Sequence[Job], folder: Path, cluster: str = "slurm", **options:
 class _Run:
     """The work of a node: one run in a process of its own, stopped and queued again when the time is up."""
 
-    def __init__(self, job: Job, threads: int):
-        self.job, self.threads = job, threads
+    def __init__(self, job: Job, threads: int, processes: int):
+        self.job, self.threads, self.processes = job, threads, processes
         self.process: subprocess.Popen | None = None
 
     def __call__(self) -> None:
-        self.process = self.job.start(self.threads)
+        self.process = self.job.start(self.threads, self.processes)
         code = self.process.wait()
         if not self.job.is_finished:
             raise RuntimeError(f"{self.job.name} ended with exit code {code}:\n{self.job.last_words()}")
@@ -73,4 +75,4 @@ class _Run:
             with suppress(ChildProcessError):  # it has ended already
                 # not process.wait(): the call above may hold its lock
                 os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
-        return DelayedSubmission(_Run(self.job, self.threads))
+        return DelayedSubmission(_Run(self.job, self.threads, self.processes))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -154,8 +155,10 @@ def test_no_thread_of_the_group_is_left():
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_as_many_processes(two, capsys):
-    assert main(["train", "multimnist", "--out", str(two), "--resume"]) == 1
+def test_a_run_goes_on_with_as_many_processes(two, tmp_path, capsys):
+    shutil.copytree(two, tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    assert main(["train", "multimnist", "--out", str(tmp_path / "run"), "--resume"]) == 1
     assert "began with other processes: 2 there and 1 here" in capsys.readouterr().err
 
 

@@ -249,9 +249,9 @@ def test_plan_and_sweep_know_scenes(tmp_path, capsys, monkeypatch):
     assert main(["plan", "rooms", *words(tmp_path)[2:], "--device", "cpu"]) == 0
     assert "a step" in capsys.readouterr().out
     started = []
-    monkeypatch.setattr("flatmtl_lite.commands.sweep.run_here", lambda jobs, count: started.extend(jobs) or 0)
+    monkeypatch.setattr("flatmtl_lite.commands.sweep.run_here", lambda jobs, *_, **more: started.extend(jobs))
     sweep = ["sweep", "rooms", "--methods", "stl", "f-mean", "--rhos", "0.1", "--out", str(tmp_path)]
-    assert main([*sweep, "--preset", "demo", "--no-augment"]) == 0
+    assert main([*sweep, "--preset", "demo", "--no-augment"]) is None
     assert [job.name for job in started][:2] == ["stl/seed0", "f-mean/rho0.1/seed0"]
     assert main([*sweep, "--norm", "alone"]) == 2
 

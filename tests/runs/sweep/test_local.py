@@ -186,12 +186,12 @@ def test_an_error_of_the_sweep_leaves_no_process_behind(make, monkeypatch):
     started = []
     start = type(jobs[0]).start
 
-    def fail_second(job, threads):
+    def fail_second(job, *arguments):
         if started:
             while not (jobs[0].folder / "working").exists():
                 time.sleep(0.02)
             raise OSError("No space left on device")
-        started.append(start(job, threads))
+        started.append(start(job, *arguments))
         return started[0]
 
     monkeypatch.setattr(type(jobs[0]), "start", fail_second)
