@@ -1,0 +1,61 @@
+"""The machine and the versions, for the file; nothing in it names a person or a computer."""
+
+import datetime
+import os
+import platform
+import subprocess
+import warnings
+from typing import Any
+
+import torch
+
+from ..engine.provenance import code_version, machine_class
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return machine class, versions and date for the file that its owner sends."""
+    gpus = torch.cuda.device_count() if device.type == "cuda" else 0
+    return {
+        "date": datetime.date.today().isoformat(),
+        "kit": code_version(),
+        "machine": machine_class(device),
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "driver": driver_version() if gpus else None,
+        "gpus": [
+            {"name": p.name, "gib": round(p.total_memory / 2**30, 1), "capability": f"{p.major}.{p.minor}"}
+            for p in map(torch.cuda.get_device_properties, range(gpus))
+        ],
+    }
+
+
+def driver_version() -> str | None:
+    """Return the version of the GPU's driver, as ``nvidia-smi`` says; None if it cannot be asked."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return output.split("\n")[0].strip() or None
+
+
+def why_no_cuda() -> str:
+    """Return why CUDA cannot be used here and what to do, or "" if it can be used."""
+    with warnings.catch_warnings(record=True) as notes:  # torch warns of a driver that is missing or too old
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return ""
+    if torch.version.cuda is None:
+        return (
+            f"This torch ({torch.__version__}) is a build for CPUs alone. On a machine with a GPU, install "
+            'the build that "Get started" on pytorch.org names.'
+        )
+    reason = f" torch says: {str(notes[0].message).splitlines()[0]}" if notes else ""
+    return (
+        f"This torch is built for CUDA {torch.version.cuda}, but finds no GPU that it can use. If there is "
+        "one, nvidia-smi must show it: install its driver, a newer driver, or a torch for an older CUDA."
+        + reason
+    )

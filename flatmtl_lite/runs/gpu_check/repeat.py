@@ -1,0 +1,107 @@
+"""Whether a run that is killed and goes on ends with the same bits as a run that nothing stopped."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..engine.config import Config
+from ..engine.folder import RunFolder
+from .rows import Bench, Row, skipped, within
+
+PACKAGE = Path(__file__).parents[2]
+EPOCHS = 3
+DETERMINISTIC = ["--deterministic"] * any(field.name == "deterministic" for field in fields(Config))
+# name -> words of train: together they have max pooling, bilinear resizing and the loss of every pixel
+RUNS = {
+    "LeNet": (
+        *("multimnist", "--sample", "--network", "lenet", "--n-train", "320", "--n-val", "40"),
+        *("--n-test", "40", "--batch-size", "32", "--method", "f-cagrad"),
+    ),
+    "MTAN on rooms": (
+        *("rooms", "--network", "mtan", "--n-train", "16", "--n-val", "2", "--n-test", "2"),
+        *("--height", "48", "--width", "64", "--batch-size", "2", "--method", "f-cagrad"),
+    ),
+}
+
+
+def kill_and_resume(bench: Bench) -> Iterator[Row]:
+    """Train a run without a stop, and another one that is killed and goes on; compare weights and logs."""
+    for name, words in RUNS.items():
+        label = f"{name}: killed and resumed"
+        if name != "LeNet" and (bench.quick or not bench.on_cuda):
+            yield skipped(
+                label, "left out by --quick" if bench.quick else "no CUDA; on a CPU it takes minutes"
+            )
+        else:
+            folder = bench.folder / name.replace(" ", "-").lower()
+            yield from _rows(label, [*words, *_options(bench)], folder, bench)
+
+
+def train_command(words: Sequence[str], out: Path) -> list[str]:
+    """Return the command that trains in a folder."""
+    return [sys.executable, "-m", "flatmtl_lite", "train", *words, "--out", str(out)]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a child that imports this very package."""
+    path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH", ""))))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def _options(bench: Bench) -> list[str]:
+    rooms = ["--data", str(bench.folder)]
+    common = ["--epochs", str(EPOCHS), "--snapshot-every", "0", "--checkpoint-seconds", "0"]
+    return [*common, *DETERMINISTIC, "--device", str(bench.device), *rooms]
+
+
+def _rows(label: str, words: list[str], folder: Path, bench: Bench) -> Iterator[Row]:
+    whole, killed = folder / "whole", folder / "killed"
+    folder.mkdir(parents=True)
+    quiet: dict[str, Any] = dict(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
+    with subprocess.Popen(train_command(words, killed), **quiet) as process:
+        try:
+            _wait_for_checkpoint(killed, process, bench)
+        finally:
+            process.kill()
+    if (killed / "result.json").exists():
+        yield Row(label, None, "", "fail", "the run ended before it could be killed")
+        return
+    for command in (train_command(words, whole), [*train_command(words, killed), "--resume"]):
+        child = subprocess.run(command, timeout=bench.seconds_left, check=False, **quiet)
+        if child.returncode:
+            last = child.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            yield Row(label, f"exit code {child.returncode}", "0", "fail", "".join(last))
+            return
+    states = [RunFolder(place).final_checkpoint(EPOCHS)[0]["model"] for place in (whole, killed)]
+    difference = max(_largest(states[0][name], value) for name, value in states[1].items())
+    why = "" if DETERMINISTIC else "without --deterministic"
+    yield within(f"{label}: largest difference of a weight", difference, 0.0, why)
+    same = _log(whole) == _log(killed)
+    yield Row(f"{label}: log", "equal" if same else "different", "equal", "pass" if same else "fail")
+
+
+def _wait_for_checkpoint(folder: Path, process: subprocess.Popen, bench: Bench) -> None:
+    while not any(folder.glob("checkpoints/*.pt")) and process.poll() is None:
+        if time.monotonic() > bench.deadline:
+            raise TimeoutError("the run wrote no checkpoint before the time was over")
+        time.sleep(0.01)
+
+
+def _largest(one: torch.Tensor, other: torch.Tensor) -> float:
+    return (one.double() - other.double()).abs().max().item()
+
+
+def _log(folder: Path) -> list[dict]:
+    lines = map(json.loads, (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+CHECKS: Sequence = (kill_and_resume,)
