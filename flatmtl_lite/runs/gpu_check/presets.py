@@ -2,18 +2,17 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
+from torch import Tensor
 from torch.utils.data import Subset
 
 from ..data.multimnist import MultiTaskData
 from ..data.scenes import Scenes
 from ..engine.config import Config
-from ..engine.experiment import Experiment
 from ..engine.memory import explain_out_of_memory
 from ..engine.processes import Processes
 from ..engine.trainer import Trainer
@@ -23,13 +22,12 @@ from ..experiments.scenes import SceneTasks, nyuv2_score
 from ..networks.images import resnet18
 from ..networks.scenes import SceneNet, encoder_decoder, mtan
 from .problems import as_in_training
-from .rows import SCENE_SIZE, Bench, Row, measured, needs_cuda, within
+from .rows import SCENE_SIZE, Bench, Row, measured, needs_cuda, skipped, within
 
 WARM_STEPS = 3
 SAME_METRICS = 1e-2  # relative, in float32: a pixel may change its class
 IMAGES = 1000  # validation and test images that an evaluation is timed on
 EPOCH = 100  # scenes of an epoch: the rooms again and again
-GIB = 2**30
 
 
 class Sizes(NamedTuple):
@@ -52,7 +50,7 @@ def paper_presets(bench: Bench) -> Iterator[Row]:
         for method in ["f-cagrad"] if bench.quick else ["f-cagrad", "cagrad", "mean"]:
             config = read_options(name, "paper", {"method": method}).config
             with as_in_training(), explain_out_of_memory(config):
-                yield from _preset_rows(name, config, bench)
+                yield from preset_rows(name, config, bench)
 
 
 def evaluation_at_full_size(bench: Bench) -> Iterator[Row]:
@@ -63,7 +61,7 @@ def evaluation_at_full_size(bench: Bench) -> Iterator[Row]:
         net = tasks.network().to(bench.device)
         metrics: dict = {}
         seconds = bench.seconds(lambda: metrics.update(tasks.evaluate(net)))
-    scenes = sum(len(split) for split in tasks.splits.values())  # type: ignore[arg-type]
+    scenes = count_scenes(tasks)
     values = [value for key, value in metrics["test"].items() if key != "loss"]
     why = f"{'MTAN' if full else 'encoder-decoder'}, {scenes} scenes"
     finite = all(map(math.isfinite, values))
@@ -84,15 +82,16 @@ def evaluation_at_full_size(bench: Bench) -> Iterator[Row]:
 def final_measures(bench: Bench) -> Iterator[Row]:
     """Take the measures that follow the last epoch of NYUv2, whose Hessian product needs the most memory."""
     if bench.quick:
+        yield skipped("final measures", "left out by --quick")
         return
     tasks = scene_tasks(bench, mtan)
     config = read_options("nyuv2", "paper", {}).config
     with as_in_training(), explain_out_of_memory(config):
         net = tasks.network().to(bench.device)
-        torch.cuda.reset_peak_memory_stats(bench.device)
+        bench.forget_peak()
         seconds = bench.seconds(lambda: tasks.measure(net))
-    peak = torch.cuda.max_memory_allocated(bench.device) / GIB
-    yield within(f"final measures of MTAN at {SCENE_SIZE}: GiB", peak, _memory(bench), f"{seconds:.0f} s")
+    label = f"final measures of MTAN at {SCENE_SIZE}: peak memory in GiB"
+    yield within(label, bench.peak_gib(), bench.gib(), f"{seconds:.0f} s")
 
 
 def scene_tasks(bench: Bench, network: Callable[..., SceneNet], scenes: int | None = None) -> SceneTasks:
@@ -114,44 +113,56 @@ def image_tasks(bench: Bench, count: int) -> ImageTasks:
     """Return random images in the form of Multi-MNIST with the network of its preset."""
     generator = torch.Generator().manual_seed(0)
 
-    def images(number: int) -> torch.Tensor:
-        return torch.randint(256, (number, 36, 36), generator=generator, dtype=torch.uint8)
+    def draw(number: int) -> tuple[Tensor, Tensor]:
+        images = torch.randint(256, (number, 36, 36), generator=generator, dtype=torch.uint8)
+        return images, torch.randint(10, (number, 2), generator=generator)
 
-    def labels(number: int) -> torch.Tensor:
-        return torch.randint(10, (number, 2), generator=generator)
-
-    train_labels = labels(count)
+    images, labels = draw(count)
+    val_images, val_labels = draw(IMAGES)
     data = MultiTaskData(
-        **dict(train_images=images(count), train_labels=train_labels, train_clean_labels=train_labels),
-        **dict(val_images=images(IMAGES), val_labels=labels(IMAGES)),
-        **dict(test_images=images(IMAGES), test_labels=labels(IMAGES)),
-        **dict(task_names=("one", "two"), classes=(10, 10), origin="random images"),
+        train_images=images,
+        train_labels=labels,
+        train_clean_labels=labels,
+        val_images=val_images,
+        val_labels=val_labels,
+        test_images=val_images,
+        test_labels=val_labels,
+        task_names=("one", "two"),
+        classes=(10, 10),
+        origin="random images",
     )
     return ImageTasks(data, resnet18, bench.device)
 
 
-def _preset_rows(name: str, config: Config, bench: Bench) -> Iterator[Row]:
+def preset_rows(name: str, config: Config, bench: Bench) -> Iterator[Row]:
+    """Yield speed, memory and the hours of the full run for one preset and one method."""
     steps = WARM_STEPS + (10 if bench.quick else 30)
-    tasks: Experiment
+    tasks: ImageTasks | SceneTasks
     if name == "multimnist":
         tasks = image_tasks(bench, (steps + 1) * config.batch_size)
         evaluated = min(ACCURACY_IMAGES, tasks.size) + 2 * IMAGES
     else:
         tasks = scene_tasks(bench, mtan)
-        evaluated = sum(len(split) for split in tasks.splits.values())  # type: ignore[attr-defined]
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats(bench.device)
+        evaluated = count_scenes(tasks)
+    bench.forget_peak()
     trainer = Trainer(tasks, replace(config, snapshot_every=0), Processes(device=bench.device))
-    with closing(trainer.advance()) as advance:  # type: ignore[type-var]
+    advance = trainer.advance()
+    try:
         times = [bench.seconds(lambda: next(advance)) for _ in range(steps)]
+    finally:
+        advance.close()  # type: ignore[attr-defined]
     evaluation = bench.seconds(lambda: tasks.evaluate(trainer.model))
     step = statistics.median(times[WARM_STEPS:])
-    peak = torch.cuda.max_memory_allocated(bench.device) / GIB
     label = f"{name} --preset paper, {config.method}"
     yield measured(f"{label}: steps a second", 1 / step, f"{1000 * step:.1f} ms a step", seconds=times)
-    yield within(f"{label}: peak memory in GiB", peak, _memory(bench), "of the GPU's memory")
+    yield within(f"{label}: peak memory in GiB", bench.peak_gib(), bench.gib(), "of the device's memory")
     hours = full_hours(FULL[name], config, step, evaluation / evaluated)
     yield measured(f"{label}: hours for the full run", hours, f"{config.epochs} epochs, with evaluations")
+
+
+def count_scenes(tasks: SceneTasks) -> int:
+    """Return the number of scenes of an evaluation."""
+    return sum(len(cast(Sized, split)) for split in tasks.splits.values())
 
 
 def full_hours(sizes: Sizes, config: Config, step: float, evaluation: float) -> float:
@@ -186,10 +197,6 @@ def _against_cpu(bench: Bench) -> float:
 def replace_device(bench: Bench, device: torch.device) -> Bench:
     """Return a bench of another device with the same folder."""
     return Bench(device, bench.folder, bench.quick, bench.deadline)
-
-
-def _memory(bench: Bench) -> float:
-    return torch.cuda.get_device_properties(bench.device).total_memory / GIB
 
 
 CHECKS: Sequence = (evaluation_at_full_size, paper_presets, final_measures)

@@ -1,6 +1,7 @@
 """A row of the table, what a check is given, and what it says where there is no CUDA."""
 
 import functools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from ..rooms import ensure_rooms
 
 ROOMS = (12, 8)  # training and test rooms, of the size of NYUv2
 HEIGHT, WIDTH = 288, 384
+GIB = 2**30
 SCENE_SIZE = f"{HEIGHT}x{WIDTH}"
 
 
@@ -80,8 +82,8 @@ class Bench:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the deadline, at least 1."""
-        return max(self.deadline - time.monotonic(), 1.0)
+        """Seconds until the deadline, at least 1 and at most an hour."""
+        return min(max(self.deadline - time.monotonic(), 1.0), 3600.0)
 
     @functools.cached_property
     def rooms(self) -> Path:
@@ -94,6 +96,20 @@ class Bench:
         """Wait until the device has done all its work."""
         if self.on_cuda:
             torch.cuda.synchronize(self.device)
+
+    def forget_peak(self) -> None:
+        """Begin to measure the peak of the device's memory."""
+        if self.on_cuda:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def peak_gib(self) -> float:
+        """Return the peak of the device's memory since :meth:`forget_peak`, in GiB; 0 on a CPU."""
+        return torch.cuda.max_memory_allocated(self.device) / GIB if self.on_cuda else 0.0
+
+    def gib(self) -> float:
+        """Return the device's whole memory, in GiB; infinity on a CPU."""
+        return torch.cuda.get_device_properties(self.device).total_memory / GIB if self.on_cuda else math.inf
 
     def seconds(self, function: Callable[[], object]) -> float:
         """Return the seconds that a call takes, with the work that it leaves to the device."""
