@@ -12,24 +12,13 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
-from ...aggregation import AGGREGATORS
 from ...files import write_whole
+from ...titles import method_title
 from ..figures import calibration, trained, training
 from ..figures.logs import NothingToDraw, Runs
 from ..stage.page import data_script, filled
 from ..stage.stage import HERE
 
-PREFIXES = {"f": "F-", "direct": "direct ", "second": "second ", "each": "each ", "sam": "SAM "}
-PREFIXES |= {
-    "lf": "loss-first ",
-    "ff": "flat-first ",
-    "samo": "SAMO-",
-    "gsam": "G-SAM-",
-    "lsam": "L-SAM-",
-    "sage": "SAGE-",
-    "polar": "polar ",
-    "noise": "noisy ",
-}
 STYLE = """
 main { padding: 12px 16px 60px; }
 figure { margin: 28px 0; overflow-x: auto; }
@@ -94,8 +83,8 @@ def write_report_page(
         runs: each {"result": content of its result.json or run.json, "log": lines of its log.jsonl}.
         table: Markdown for the head of the page.
         folder: an existing folder. Files of these names in it are replaced.
-        published: variant -> name of a method, as :func:`method_title` writes it -> test accuracy of each
-            task in the paper, picked on test data.
+        published: variant -> name of a method, as :func:`~flatmtl_lite.titles.method_title` writes it -> test
+            accuracy of each task in the paper, picked on test data.
 
     Returns:
         The page.
@@ -130,20 +119,6 @@ def write_report_page(
     write_whole(folder / "report.html", page)
     _write_pictures(figures, folder)
     return folder / "report.html"
-
-
-def method_title(method: str) -> str:
-    """Return the name of a method for people.
-
-    Example:
-        >>> [method_title(key) for key in ("mean", "f-mean", "direct-cagrad", "sam-mean", "f-stl")]
-        ['LS', 'F-LS', 'direct CAGrad', 'SAM on the mean loss', 'F-STL']
-    """
-    if method == "sam-mean":
-        return "SAM on the mean loss"
-    prefix, _, key = method.rpartition("-")
-    names = {name: cls.__name__ for name, cls in AGGREGATORS.items()} | {"mean": "LS", "stl": "STL"}
-    return PREFIXES.get(prefix, prefix) + names.get(key, key)
 
 
 def by_method(runs: Sequence[Mapping]) -> dict[str, dict[str, list[Mapping]]]:
@@ -201,7 +176,7 @@ def _tested(
     """Return the test results of the picked epoch by method, one list per seed that has any."""
     results = {}
     for name, runs in methods.items():
-        picked = [run["result"][pick] for run in runs if pick in run["result"]]
+        picked = [run["result"][pick] for run in runs if run["result"].get(pick)]
         whole = [
             [line["score"]["test"]] if metric == "score" else line["test"].get(metric) for line in picked
         ]

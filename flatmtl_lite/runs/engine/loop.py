@@ -15,6 +15,7 @@ from .stopping import Stopped, stop_requests
 from .trainer import Trainer
 
 AGREE_SECONDS = 1.0  # seconds after which several processes agree whether to save or to stop
+SPLITS = {"val": "validation", "test": "test"}
 OnEpoch = Callable[[Run, float], None]
 
 
@@ -120,7 +121,7 @@ class _Progress:
         for entry in run.entries("evaluation")[-1:]:
             if entry["epoch"] == epoch and not self._bar.disable:
                 score = entry["score"]
-                scores = f"validation {score['val']:.2f}, test {score['test']:.2f}"
+                scores = ", ".join(f"{SPLITS[split]} {value:.2f}" for split, value in score.items())
                 line = f"epoch {epoch} of {run.config.epochs}: {scores}, {run.seconds:.0f} s"
                 self._bar.write(line, file=sys.stderr)
 

@@ -8,7 +8,8 @@ import plotly.io as pio
 import pytest
 from plotly.offline import get_plotlyjs
 
-from flatmtl_lite.lab.publish.report_page import by_method, draw_figures, method_title, write_report_page
+from flatmtl_lite.lab.publish.report_page import by_method, draw_figures, write_report_page
+from flatmtl_lite.titles import method_title
 from tests.lab.run_lines import TASKS, finished_run
 
 TABLE = "# Two tasks\n\n| method | digit |\n|---|---|\n| LS | **61.2** |\n"
