@@ -1,10 +1,10 @@
 """The paper's figures: every method is one of ours, and the sums agree but for a known misprint."""
 
-from flatmtl_lite.runs import parse_method
-from flatmtl_lite.runs.data.multimnist import VARIANTS
 import torch
 
 from flatmtl_lite import CAGrad, FlatMTL
+from flatmtl_lite.runs import parse_method
+from flatmtl_lite.runs.data.multimnist import VARIANTS
 from flatmtl_lite.runs.networks.images import lenet, task_closures
 from flatmtl_lite.runs.paper.multimnist import MISPRINTS, PUBLISHED_ROWS, published_row
 
