@@ -3,8 +3,8 @@
 The doors are ``launch`` (a run in a folder), ``train`` (a run in memory) and ``plan`` (the cost of a run).
 Read in this order: ``data`` and ``rooms`` (images and scenes), ``networks``, ``engine`` (settings, methods,
 the training loop, the run folder), ``measures``, ``experiments`` (what can be trained by name), then the
-doors, ``sweep`` (many runs), ``report``, ``paper`` (published figures) and ``records`` (what the notebooks
-quote). ``moved`` answers old commands.
+doors, ``sweep`` (many runs), ``report``, ``paper`` (published figures), ``records`` (what the notebooks
+quote) and ``gpu_check``. ``moved`` answers old commands.
 """
 
 from .data.multimnist import MultiTaskData, fashion_and_mnist, multi_mnist, task_names
