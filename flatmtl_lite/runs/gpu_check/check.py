@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,16 @@ def gpu_check(device: str = "auto", quick: bool = False, out: Path | None = None
     if no_cuda and device.startswith("cuda"):
         raise ValueError(f"Got --device {device}. {no_cuda}")
     picked = pick_device(("cpu" if no_cuda else "cuda") if device == "auto" else device)
+    if picked.type == "cuda" and picked.index is None:
+        picked = torch.device("cuda", torch.cuda.current_device())
     if no_cuda:
         print(f"{no_cuda} What needs CUDA is skipped.", file=sys.stderr)
+    machine = describe_machine(picked)  # first, while the device still answers
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:
         bench = Bench(picked, Path(folder), quick, start + 60 * MINUTES[quick])
         rows = run_checks(bench)
     seconds = round(time.monotonic() - start, 1)
-    machine = describe_machine(picked)
     print(table(rows, machine, seconds))
     if out is not None:
         write_whole(out, as_json(rows, machine, quick, seconds))
@@ -74,8 +77,8 @@ def run_checks(bench: Bench, groups: Mapping[str, Sequence[Check]] = GROUPS) -> 
             print(f"{group}: {title(check)} ...", file=sys.stderr, flush=True)
             rows += [(group, row) for row in _rows_of(check, bench)]
             gc.collect()
-            if bench.on_cuda:
-                torch.cuda.empty_cache()
+            with suppress(RuntimeError):  # of a device that a check has broken, which its row says
+                bench.forget_peak()
     return rows
 
 

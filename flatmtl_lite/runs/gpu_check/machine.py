@@ -25,10 +25,18 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
         "driver": driver_version() if gpus else None,
-        "gpus": [
-            {"name": p.name, "gib": round(p.total_memory / 2**30, 1), "capability": f"{p.major}.{p.minor}"}
-            for p in map(torch.cuda.get_device_properties, range(gpus))
-        ],
+        "gpus": [_describe_gpu(number) for number in range(gpus)],
+    }
+
+
+def _describe_gpu(number: int) -> dict[str, Any]:
+    """Return a GPU's class, and its free memory: less than all of it means that another program uses it."""
+    gpu = torch.cuda.get_device_properties(number)
+    return {
+        "name": gpu.name,
+        "gib": round(gpu.total_memory / 2**30, 1),
+        "free_gib": round(torch.cuda.mem_get_info(number)[0] / 2**30, 1),
+        "capability": f"{gpu.major}.{gpu.minor}",
     }
 
 

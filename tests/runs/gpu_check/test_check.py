@@ -11,6 +11,7 @@ import torch
 
 import flatmtl_lite as fm
 from flatmtl_lite.__main__ import main
+from flatmtl_lite.decomposition import Decomposition, combine
 from flatmtl_lite.runs import launch
 from flatmtl_lite.runs.experiments.registry import read_options
 from flatmtl_lite.runs.gpu_check import check, machine, numbers, presets, processes, repeat, steps
@@ -27,6 +28,7 @@ from flatmtl_lite.runs.gpu_check.rows import (
 )
 from flatmtl_lite.runs.networks.scenes import encoder_decoder
 from flatmtl_lite.runs.rooms import ensure_rooms
+from tests.optim.played_device import Device, OnDevice
 
 CPU = torch.device("cpu")
 MACHINE = {"machine": "a card", "cuda": "12.9", "cudnn": 91000, "driver": "1.2", "kit": "k", "date": "2026"}
@@ -189,6 +191,32 @@ def test_rules_and_aggregators_are_compared_and_one_that_fails_is_named(bench, m
         *("mgda on both devices", "fail", "RuntimeError: no kernel"),
     )
     assert "mgda" not in methods.details["distances"]
+
+
+def test_every_aggregator_gets_its_rows_on_the_device():
+    """As ``rules_and_aggregators`` calls it, on a played device."""
+    generator = torch.Generator().manual_seed(0)
+    loss, flat = torch.randn(2, 3, 40, generator=generator, dtype=torch.float64)
+    losses = torch.linspace(0.5, 2.0, 3, dtype=torch.float64)
+    for name in fm.AGGREGATORS:
+        with Device():
+            parts = Decomposition(OnDevice(loss), OnDevice(flat), losses=OnDevice(losses))
+            here = combine(parts, numbers.new_aggregator(name, 3), "decomposed").cpu()
+        there = combine(
+            Decomposition(loss, flat, losses=losses), numbers.new_aggregator(name, 3), "decomposed"
+        )
+        assert numbers.relative_distance(here, there) < 1e-12
+
+
+def test_a_device_that_is_gone_ends_no_program(bench, monkeypatch):
+    """Its memory cannot be cleared either."""
+
+    def gone(bench):
+        raise RuntimeError("CUDA error: device is gone")
+
+    monkeypatch.setattr(Bench, "forget_peak", gone)
+    rows = check.run_checks(bench, {"a": (gone, passing)})
+    assert [row.verdict for _, row in rows] == ["fail", "pass"]
 
 
 def test_the_flat_part_is_bounded_in_float32_and_tf32_is_left_out_on_a_cpu(bench):
