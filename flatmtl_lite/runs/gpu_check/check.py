@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -84,11 +85,14 @@ def run_checks(bench: Bench, groups: Mapping[str, Sequence[Check]] = GROUPS) -> 
 
 def _rows_of(check: Check, bench: Bench) -> Iterator[Row]:
     """Yield the rows of a check; an error becomes the last one."""
+    over = skipped(title(check), f"the time was over{'; without --quick there is more of it' * bench.quick}")
     if time.monotonic() > bench.deadline:
-        yield skipped(title(check), "the time was over; without --quick there is more of it")
+        yield over
         return
     try:
         yield from check(bench)
+    except subprocess.TimeoutExpired:
+        yield over
     except Exception as error:  # whatever goes wrong on a strange machine is a finding
         text = str(error).strip().splitlines()
         reason = f"{type(error).__name__}: {text[0] if text else 'no message'}"

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -66,22 +65,42 @@ def _options(bench: Bench) -> list[str]:
 def _rows(label: str, words: list[str], folder: Path, bench: Bench) -> Iterator[Row]:
     whole, killed = folder / "whole", folder / "killed"
     folder.mkdir(parents=True)
-    quiet: dict[str, Any] = dict(stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
-    often = ["--checkpoint-seconds", "0"]
-    with subprocess.Popen(train_command([*words, *often], killed), **quiet) as process:
+    with _started(train_command(words, whole)) as undisturbed:  # at the same time as the other run
         try:
-            _wait_for_checkpoint(killed, process, bench)
+            often = ["--checkpoint-seconds", "0"]
+            with _started(train_command([*words, *often], killed)) as disturbed:
+                try:
+                    _wait_for_checkpoint(killed, disturbed, bench)
+                finally:
+                    disturbed.kill()
+            if (killed / "result.json").exists():
+                yield Row(label, None, "", "fail", "the run ended before it could be killed")
+                return
+            with _started([*train_command(words, killed), "--resume"]) as resumed:
+                try:
+                    failures = [_failure(label, child, bench) for child in (undisturbed, resumed)]
+                finally:
+                    resumed.kill()
         finally:
-            process.kill()
-    if (killed / "result.json").exists():
-        yield Row(label, None, "", "fail", "the run ended before it could be killed")
-        return
-    for command in (train_command(words, whole), [*train_command(words, killed), "--resume"]):
-        child = subprocess.run(command, timeout=bench.seconds_left, check=False, **quiet)
-        if child.returncode:
-            last = child.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            yield Row(label, f"exit code {child.returncode}", "0", "fail", "".join(last))
-            return
+            undisturbed.kill()
+    yield from [failure for failure in failures if failure][:1] or _compared(label, whole, killed)
+
+
+def _started(command: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+
+
+def _failure(label: str, child: subprocess.Popen, bench: Bench) -> Row | None:
+    """Wait for a child; return a row with its last words if it failed."""
+    _, words = child.communicate(timeout=bench.seconds_left)
+    if not child.returncode:
+        return None
+    return Row(label, f"exit code {child.returncode}", "0", "fail", "".join(words.strip().splitlines()[-1:]))
+
+
+def _compared(label: str, whole: Path, killed: Path) -> Iterator[Row]:
     states = [RunFolder(place).final_checkpoint(EPOCHS)[0]["model"] for place in (whole, killed)]
     difference = max(_largest(states[0][name], value) for name, value in states[1].items())
     why = "" if DETERMINISTIC else "without --deterministic"
@@ -93,7 +112,7 @@ def _rows(label: str, words: list[str], folder: Path, bench: Bench) -> Iterator[
 def _wait_for_checkpoint(folder: Path, process: subprocess.Popen, bench: Bench) -> None:
     while not any(folder.glob("checkpoints/*.pt")) and process.poll() is None:
         if time.monotonic() > bench.deadline:
-            raise TimeoutError("the run wrote no checkpoint before the time was over")
+            raise subprocess.TimeoutExpired("train", 0)
         time.sleep(0.01)
 
 

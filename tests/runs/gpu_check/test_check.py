@@ -78,6 +78,13 @@ def test_after_the_deadline_the_rest_is_skipped(bench):
     assert "time was over" in row.why
 
 
+def test_a_child_that_outlasts_the_deadline_is_skipped(bench, monkeypatch):
+    stand_in(monkeypatch, "import time; time.sleep(60)")
+    bench.deadline = time.monotonic() + 0.2
+    ((_, row),) = check.run_checks(bench, {"a": repeat.CHECKS})
+    assert (row.verdict, row.why) == ("skipped", "the time was over; without --quick there is more of it")
+
+
 def test_what_needs_cuda_is_skipped_and_says_so(bench):
     assert list(needs_cuda(failing)(bench)) == [skipped("failing", "no CUDA")]
 
