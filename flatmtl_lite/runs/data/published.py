@@ -37,7 +37,8 @@ def load_published(path: str | Path, variant: str, seed: int, n_val: int = 20_00
             255; labels (N, 2), the class 0..9 of the item at the top left, then of the other item.
         variant: "mnist", "fashion" or "fashion+mnist" (digit first): names the tasks.
         seed: Decides which training pairs are held out for validation.
-        n_val: Number of validation pairs, or 0 for none. The other pairs are for training; the seed decides their order.
+        n_val: Number of validation pairs, or 0 for none. The other pairs are for training; the seed decides
+            their order.
 
     Raises:
         FileNotFoundError: There is no such file.

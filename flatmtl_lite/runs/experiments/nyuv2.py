@@ -32,8 +32,8 @@ class NyuV2:
     network: str = option("mtan", '"mtan" or "encoder_decoder".')
     n_val: int = option(
         45,
-        "number of validation scenes, the last of the training scenes; 0: none, so all 795 scenes train, as in "
-        "the paper, and no epoch is picked.",
+        "number of validation scenes, the last of the training scenes; 0: none, so all 795 scenes train, as "
+        "in the paper, and no epoch is picked.",
     )
     augment: bool = option(True, "whether training scenes are zoomed, cropped and mirrored.")
     per_batch: bool = option(
