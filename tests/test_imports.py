@@ -80,6 +80,13 @@ HOUSE = {
     "runs.launch": ({*RUNS, "runs.engine", "runs.experiments", "runs.report", "tqdm"}, "launch.py is a door"),
     "runs.loading": ({*RUNS, "runs.engine", "runs.experiments", "runs.data"}, "loading.py is a door"),
     "runs.plan": ({*RUNS, "runs.engine", "runs.experiments"}, "plan.py is a door"),
+    "runs.gpu_check": (
+        {
+            *(RUNS | {"runs.gpu_check", "runs.engine", "runs.experiments", "runs.networks", "runs.data"}),
+            "runs.rooms",
+        },
+        "`runs.gpu_check` uses the rooms of `runs`; none of them imports it",
+    ),
     "runs.train": (
         {*RUNS, "runs.engine", "runs.experiments", "runs.data", "runs.networks", "runs.measures"},
         "train.py is a door",

@@ -38,3 +38,11 @@ def test_links_lead_somewhere(page):
 
 def test_the_readme_is_one_screen():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_the_readme_says_whether_the_kit_has_run_on_a_gpu():
+    """Until a result of gpu-check is committed, it says so, and names the command."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "`flatmtl-lite gpu-check`" in text
+    results = list((ROOT / "data" / "results" / "gpu").glob("*.json"))
+    assert ("Not run on CUDA yet" in text) == (not results)

@@ -24,5 +24,6 @@ COMMANDS = {
     "sweep": Command("sweep", "train a grid of runs, here or on a Slurm cluster", "runs"),
     "report": Command("report", "write table and plots of all runs below a folder", "runs"),
     "rooms": Command("rooms", "draw synthetic rooms into a folder, or complete one", "runs"),
+    "gpu-check": Command("gpu_check", "check a GPU: one table, and one file that you can send", "runs"),
     "record": Command("record", "make the record of the long runs that a notebook quotes", "runs"),
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..runs.paper.multimnist import published_row
 from ..runs.report.write import Draw, write_report
+from ..titles import method_title
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +22,7 @@ def run(folder: Path) -> int:
 def _drawing() -> Draw | None:
     """Return the function that draws the page with the plots, or None if the lab is not installed."""
     try:
-        from ..lab.publish.report_page import method_title, write_report_page
+        from ..lab.publish.report_page import write_report_page
     except ModuleNotFoundError as error:
         print(f'No plots: {error.name} is not installed: pip install "flatmtl-lite[lab]"', file=sys.stderr)
         return None

@@ -5,7 +5,7 @@ The doors are ``launch`` (a run in a folder), ``load`` (its trained network), ``
 Read in this order: ``data`` and ``rooms`` (images and scenes), ``networks``, ``engine`` (settings, methods,
 the training loop, the run folder), ``measures``, ``experiments`` (what can be trained by name), then the
 doors, ``sweep`` (many runs), ``report``, ``paper`` (published figures), ``records`` (what the notebooks
-quote) and ``claims`` (verdicts that the records give). ``moved`` answers old commands.
+quote), ``claims`` (verdicts that the records give) and ``gpu_check``. ``moved`` answers old commands.
 """
 
 from .data.multimnist import MultiTaskData, fashion_and_mnist, multi_mnist, task_names

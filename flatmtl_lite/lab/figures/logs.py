@@ -83,10 +83,20 @@ def over_stretches(pairs: Iterable[tuple[float, float]], stretches: int = 25) ->
     return np.array(rows)
 
 
-def add_band(figure: go.Figure, rows: np.ndarray, name: str, look: Mapping, row: int, column: int) -> None:
+def add_band(
+    figure: go.Figure, rows: np.ndarray, name: str, look: Mapping, row: int, column: int, seeds: int = 0
+) -> None:
     """Add a line through the middle of rows (x, low, middle, high), and a band if low and high differ.
 
     The legend shows its name once, for the first panel. Without rows nothing is added.
+
+    Args:
+        figure: the figure, with panels.
+        rows: (N, 4).
+        name, look: name of the method, and its look from :func:`looks`.
+        row, column: place of the panel.
+        seeds: number of seeds behind the rows; 0: they are not of seeds. Two seeds are two dots, low and
+            high, because a band would promise more values than there are.
     """
     if not len(rows):
         return
@@ -94,7 +104,11 @@ def add_band(figure: go.Figure, rows: np.ndarray, name: str, look: Mapping, row:
     at = dict(row=row, col=column)
     shown = all(trace.name != name for trace in figure.data)
     color = look["color"]
-    if low != high:
+    if low != high and seeds == 2:
+        dots = dict(mode="markers", marker=dict(color=color, symbol=look["symbol"], size=5, opacity=0.5))
+        quiet = dict(hoverinfo="skip", showlegend=False, legendgroup=name)
+        figure.add_scatter(x=x + x, y=low + high, **dots, **quiet, **at)
+    elif low != high:
         edge = dict(x=x + x[::-1], y=high + low[::-1], mode="lines", line_width=0, fill="toself")
         quiet = dict(hoverinfo="skip", showlegend=False, legendgroup=name)
         figure.add_scatter(**edge, fillcolor=faint(color), **quiet, **at)

@@ -88,7 +88,7 @@ def sharpness_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:
                 [(rho, rises[k]) for rho, rises in end if min(rho, rises[k]) > 0] for end in ends
             )
             drawn += band.tolist()
-            add_band(figure, band, name, look, 1, k + 1)
+            add_band(figure, band, name, look, 1, k + 1, len(runs[name]))
     if not drawn:
         raise NothingToDraw(
             f"Got runs {list(runs)} whose sharpness is 0 everywhere; expected some rise of the loss."
@@ -116,7 +116,7 @@ def slice_curves(runs: Runs, tasks: Sequence[str]) -> go.Figure:
             rows = over_seeds(
                 [(a, loss[k]) for a, loss in zip(s["alpha"], s["losses"])] for s in slices[name]
             )
-            add_band(figure, rows, name, look, 1, k + 1)
+            add_band(figure, rows, name, look, 1, k + 1, len(runs[name]))
     figure.update_xaxes(title_text="distance from the trained weights")
     return figure.update_yaxes(rangemode="tozero").update_yaxes(title_text="loss", col=1)
 

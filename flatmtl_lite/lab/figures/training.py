@@ -46,6 +46,8 @@ def progress_curves(
 ) -> go.Figure:
     """Draw a metric and the training loss by epoch, one column per task: mean of the seeds, band over all.
 
+    Two seeds are two dots.
+
     Args:
         runs: method -> logs with "evaluation" and "epoch" lines.
         tasks: names of the tasks.
@@ -74,7 +76,7 @@ def progress_curves(
                 for log in runs[name]
             )
             for row, rows in enumerate((results, losses), 1):
-                add_band(figure, rows, name, look, row, k + 1)
+                add_band(figure, rows, name, look, row, k + 1, len(runs[name]))
     figure.update_xaxes(title_text="epoch", row=2)
     figure.update_yaxes(title_text=METRICS.get(metric, metric), row=1, col=1)
     return figure.update_yaxes(rangemode="tozero", row=2).update_yaxes(title_text="loss", row=2, col=1)
@@ -106,7 +108,7 @@ def conflict_curves(runs: Runs) -> go.Figure:
                 [(line["epoch"], line["conflict"][kind]) for line in lines if kind in line["conflict"]]
                 for lines in epochs.get(name, [])
             )
-            add_band(figure, rows, name, look, 1, column)
+            add_band(figure, rows, name, look, 1, column, len(runs[name]))
     figure.update_xaxes(title_text="epoch").update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
     return figure.update_yaxes(title_text="share in conflict", col=1)
 

@@ -12,24 +12,13 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
-from ...aggregation import AGGREGATORS
 from ...files import write_whole
+from ...titles import method_title
 from ..figures import calibration, trained, training
 from ..figures.logs import NothingToDraw, Runs
 from ..stage.page import data_script, filled
 from ..stage.stage import HERE
 
-PREFIXES = {"f": "F-", "direct": "direct ", "second": "second ", "each": "each ", "sam": "SAM "}
-PREFIXES |= {
-    "lf": "loss-first ",
-    "ff": "flat-first ",
-    "samo": "SAMO-",
-    "gsam": "G-SAM-",
-    "lsam": "L-SAM-",
-    "sage": "SAGE-",
-    "polar": "polar ",
-    "noise": "noisy ",
-}
 STYLE = """
 main { padding: 12px 16px 60px; }
 figure { margin: 28px 0; overflow-x: auto; }
@@ -84,7 +73,7 @@ def write_report_page(
     folder: Path,
     published: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
 ) -> Path:
-    """Write ``report.html``, the ``plotly.js`` that it needs, and a picture of each figure in ``plots``.
+    """Write ``report.html``, the ``plotly.js`` that it needs, and each figure as PNG and SVG in ``plots``.
 
     Each experiment and variant has its own part. Runs that differ only in their seed are one method.
     Figures without data are left out. Pictures need kaleido and a Chrome or Chromium. Without them the page
@@ -94,8 +83,8 @@ def write_report_page(
         runs: each {"result": content of its result.json or run.json, "log": lines of its log.jsonl}.
         table: Markdown for the head of the page.
         folder: an existing folder. Files of these names in it are replaced.
-        published: variant -> name of a method, as :func:`method_title` writes it -> test accuracy of each
-            task in the paper, picked on test data.
+        published: variant -> name of a method, as :func:`~flatmtl_lite.titles.method_title` writes it -> test
+            accuracy of each task in the paper, picked on test data.
 
     Returns:
         The page.
@@ -110,19 +99,22 @@ def write_report_page(
         raise ValueError("Got no runs; expected at least one, with its result and its log.")
     if not folder.is_dir():
         raise FileNotFoundError(f"Got folder {str(folder)!r}; expected one that exists. Make it first.")
-    body, figures = [markdown2html(table)], {}
+    body, figures, links = [markdown2html(table)], dict[str, go.Figure](), list[str]()
     for section, methods in by_method(runs).items():
-        body.append(f"<h2>{escape(section)}</h2>")
+        anchor = f"figures-{len(links)}"
+        links.append(f'<li><a href="#{anchor}">{escape(section)}</a></li>')
+        body.append(f'<a id="{anchor}"></a><h2>{escape(section)}</h2>')
         variant = _variant(next(iter(methods.values()))[0]["result"])
         for name, (caption, figure) in draw_figures(methods, (published or {}).get(variant, {})).items():
             figures[f"{section}-{name}".replace("/", "-").replace(" ", "-")] = figure
             body.append(_figure_html(caption, figure))
     body.append(_origins(runs))
+    nav = f"<nav>Figures: <ul>{''.join(links)}</ul></nav>"
     styles = (HERE.parent / "publish" / "site.css").read_text(encoding="utf-8") + STYLE
     page = filled(
         title="Runs · flatmtl-lite",
         head=f"<style>{styles}</style>",
-        body=f"<main>{''.join(body)}</main>",
+        body=f"<main>{nav}{''.join(body)}</main>",
         scripts='<script src="plotly.js"></script>\n'
         f"<script>{(HERE / 'static.js').read_text(encoding='utf-8')}</script>",
     )
@@ -130,20 +122,6 @@ def write_report_page(
     write_whole(folder / "report.html", page)
     _write_pictures(figures, folder)
     return folder / "report.html"
-
-
-def method_title(method: str) -> str:
-    """Return the name of a method for people.
-
-    Example:
-        >>> [method_title(key) for key in ("mean", "f-mean", "direct-cagrad", "sam-mean", "f-stl")]
-        ['LS', 'F-LS', 'direct CAGrad', 'SAM on the mean loss', 'F-STL']
-    """
-    if method == "sam-mean":
-        return "SAM on the mean loss"
-    prefix, _, key = method.rpartition("-")
-    names = {name: cls.__name__ for name, cls in AGGREGATORS.items()} | {"mean": "LS", "stl": "STL"}
-    return PREFIXES.get(prefix, prefix) + names.get(key, key)
 
 
 def by_method(runs: Sequence[Mapping]) -> dict[str, dict[str, list[Mapping]]]:
@@ -201,7 +179,7 @@ def _tested(
     """Return the test results of the picked epoch by method, one list per seed that has any."""
     results = {}
     for name, runs in methods.items():
-        picked = [run["result"][pick] for run in runs if pick in run["result"]]
+        picked = [run["result"][pick] for run in runs if run["result"].get(pick)]
         whole = [
             [line["score"]["test"]] if metric == "score" else line["test"].get(metric) for line in picked
         ]
@@ -245,12 +223,12 @@ def _origins(runs: Sequence[Mapping]) -> str:
 
 
 def _write_pictures(figures: Mapping[str, go.Figure], folder: Path) -> None:
-    """Write pictures 960 pixels wide, all of them, or none if kaleido or a browser is missing."""
+    """Write PNG and SVG 960 pixels wide, all of them, or none if kaleido or a browser is missing."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        files = [Path(scratch) / f"{name}.png" for name in figures]
-        heights = [figure.layout.height for figure in figures.values()]
+        files = [Path(scratch) / f"{name}.{kind}" for name in figures for kind in ("png", "svg")]
+        twice = [figure for figure in figures.values() for _ in range(2)]
         try:
-            pio.write_images(list(figures.values()), files, width=960, height=heights)
+            pio.write_images(twice, files, width=960, height=[figure.layout.height for figure in twice])
         except RuntimeError:  # no kaleido, or no browser
             return
         (folder / "plots").mkdir(exist_ok=True)

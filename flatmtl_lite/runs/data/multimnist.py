@@ -99,6 +99,7 @@ def multi_mnist(
         variant: "mnist", "fashion" or "fashion+mnist".
         seed: Decides division, pairs and noise; the images do not depend on ``label_noise``.
         n_train, n_val, n_test: Numbers of pairs; ``n_test=None``: 10,000 (full sets) or 4,000 (sample).
+            ``n_val=0``: no validation, and every training image is for training.
         label_noise: Share of training and validation items that get a wrong class, 0..1. Every task on such
             an item sees the same wrong class.
         max_shift: Largest move of an item out of its corner, 0..8 pixels.
@@ -112,8 +113,9 @@ def multi_mnist(
     tasks = item_tasks(variant) if tasks is None else tasks
     _check_tasks(tasks, questions)
     check_count("seed", seed, 0)
-    for name, count in (("n_train", n_train), ("n_val", n_val), ("n_test", 1 if n_test is None else n_test)):
+    for name, count in (("n_train", n_train), ("n_test", 1 if n_test is None else n_test)):
         check_count(name, count, 1)
+    check_count("n_val", n_val, 0)
     names = VARIANTS[variant]
     sources = {name: load_source(name, root, download, sample=sample) for name in set(names)}
     fewest = min(len(sources[name].test_labels) for name in names)
@@ -129,8 +131,10 @@ def multi_mnist(
 
     x_train, clean = pairs(train[first], train[second], n_train, generator, max_shift, same)
     y_train = with_label_noise(clean, label_noise, generator)
-    x_val, y_val = pairs(val[first], val[second], n_val, generator, max_shift, same)
-    y_val = with_label_noise(y_val, label_noise, generator)
+    x_val, y_val = x_train[:0], clean[:0]
+    if n_val:
+        x_val, y_val = pairs(val[first], val[second], n_val, generator, max_shift, same)
+        y_val = with_label_noise(y_val, label_noise, generator)
     test_generator = torch.Generator().manual_seed(TEST_SEED)
     x_test, y_test = pairs(test[first], test[second], n_test, test_generator, max_shift, same)
 
@@ -212,5 +216,7 @@ def _divided(source: Source, n_train: int, n_val: int, generator: torch.Generato
     """Divide the training images of a source between training and validation, in proportion to the sizes."""
     images, labels = source.train_images, source.train_labels
     order = torch.randperm(len(labels), generator=generator)
+    if n_val == 0:
+        return (images[order], labels[order]), (images[:0], labels[:0])
     cut = min(max(round(len(labels) * n_train / (n_train + n_val)), 1), len(labels) - 1)
     return (images[order[:cut]], labels[order[:cut]]), (images[order[cut:]], labels[order[cut:]])

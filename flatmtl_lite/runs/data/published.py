@@ -37,7 +37,8 @@ def load_published(path: str | Path, variant: str, seed: int, n_val: int = 20_00
             255; labels (N, 2), the class 0..9 of the item at the top left, then of the other item.
         variant: "mnist", "fashion" or "fashion+mnist" (digit first): names the tasks.
         seed: Decides which training pairs are held out for validation.
-        n_val: Number of validation pairs. The other pairs are for training; the seed decides their order.
+        n_val: Number of validation pairs, or 0 for none. The other pairs are for training; the seed decides
+            their order.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -54,7 +55,7 @@ def load_published(path: str | Path, variant: str, seed: int, n_val: int = 20_00
         is_image = part.endswith("images")
         array = array.reshape(-1, CANVAS, CANVAS) if is_image else array
         arrays[part] = _bytes(f"{path}, {part}", array, *((255, scale) if is_image else (CLASSES - 1, 1)))
-    check_count("n_val", n_val, 1, len(pixels) - 1)
+    check_count("n_val", n_val, 0, len(pixels) - 1)
     digest = hashlib.sha256()
     for array in arrays.values():
         digest.update(array.data)

@@ -76,8 +76,8 @@ def _set_deterministic(restored: ExitStack) -> None:
     if not fix_workspace():
         raise RunError(
             f"Got deterministic=True with {WORKSPACE}={os.environ.get(WORKSPACE, '')!r}; expected one of "
-            f"{', '.join(WORKSPACES)} before CUDA starts. Begin a new process with {WORKSPACE}={WORKSPACES[0]} "
-            "in its environment."
+            f"{', '.join(WORKSPACES)} before CUDA starts. Begin a new process with "
+            f"{WORKSPACE}={WORKSPACES[0]} in its environment."
         )
     restored.callback(
         torch.use_deterministic_algorithms,

@@ -63,7 +63,7 @@ def versions(device: torch.device) -> dict[str, str]:
     }
     if torch.version.cuda:
         found |= {"cuda": torch.version.cuda, "cudnn": str(torch.backends.cudnn.version())}
-    if device.type == "cuda" and (driver := _driver_version()):
+    if device.type == "cuda" and (driver := driver_version()):
         found["driver"] = driver
     return found
 
@@ -111,7 +111,7 @@ def _output(command: list[str]) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _driver_version() -> str | None:
+def driver_version() -> str | None:
     """Return the version of NVIDIA's driver, or None if its tool cannot be asked."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:

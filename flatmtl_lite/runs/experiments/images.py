@@ -92,7 +92,7 @@ class ImageTasks:
 
         "train" and "clean" hold the accuracy on training images, on their labels and on the labels without
         noise. "val" and "test" hold accuracy, NLL, ECE and Brier score. ``score`` is the mean accuracy over
-        tasks.
+        tasks. Without validation images there is no "val".
         """
         data, net = self.data, cast(MultiTaskNet, model)
         logits = outputs(net, data.train_images[:ACCURACY_IMAGES])
@@ -101,9 +101,11 @@ class ImageTasks:
             columns = labels[:ACCURACY_IMAGES].unbind(1)
             accuracy = [percent_right(task, y) for task, y in zip(logits, columns, strict=True)]
             metrics[split] = {"accuracy": accuracy}
-        metrics["val"] = evaluate(net, data.val_images, data.val_labels)
+        if len(data.val_images):
+            metrics["val"] = evaluate(net, data.val_images, data.val_labels)
         metrics["test"] = evaluate(net, data.test_images, data.test_labels)
-        score = {split: sum(metrics[split]["accuracy"]) / len(data.classes) for split in ("val", "test")}
+        judged = [split for split in ("val", "test") if split in metrics]
+        score = {split: sum(metrics[split]["accuracy"]) / len(data.classes) for split in judged}
         return metrics | {"score": score}
 
     def rehearse(self, model: nn.Module, seconds: Callable[[Callable[[], Any]], float]) -> float:
@@ -146,7 +148,7 @@ def check_split(data: MultiTaskData, split: str) -> None:
         ValueError: a tensor has another shape or type, or a label is not a class of its task.
     """
     images: Tensor = getattr(data, f"{split}_images")
-    if images.ndim != 3 or images.dtype != torch.uint8 or not len(images):
+    if images.ndim != 3 or images.dtype != torch.uint8 or not (len(images) or split == "val"):
         raise ValueError(
             f"Got {split}_images of shape {tuple(images.shape)}, {images.dtype}; expected (N, H, W) uint8, "
             "N >= 1. Multiply 0..1 by 255, and leave out an axis of length 1."

@@ -27,7 +27,11 @@ class MultiMnist:
     variant: str = option("fashion+mnist", '"mnist", "fashion" or "fashion+mnist".')
     network: str = option("lenet", '"mlp", "lenet" or "resnet18".')
     n_train: int = option(5000, "number of training images.")
-    n_val: int = option(2000, "number of validation images, from other sources than the training images.")
+    n_val: int = option(
+        2000,
+        "number of validation images, from other sources than the training images; 0: none, as the authors "
+        "train, and no epoch is picked.",
+    )
     n_test: int = option(10_000, "number of test images, the same for every seed.")
     label_noise: float = option(
         0.0, "share of the items with a wrong class in training and validation, 0..1."

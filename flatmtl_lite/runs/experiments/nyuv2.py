@@ -30,7 +30,11 @@ class NyuV2:
     """
 
     network: str = option("mtan", '"mtan" or "encoder_decoder".')
-    n_val: int = option(45, "number of validation scenes, the last of the training scenes.")
+    n_val: int = option(
+        45,
+        "number of validation scenes, the last of the training scenes; 0: none, so all 795 scenes train, as "
+        "in the paper, and no epoch is picked.",
+    )
     augment: bool = option(True, "whether training scenes are zoomed, cropped and mirrored.")
     per_batch: bool = option(
         True, "whether depth and normal errors are means over batches of two, as in published tables."
@@ -57,6 +61,11 @@ class NyuV2:
         if (folder / ORIGIN).exists():
             raise ValueError(f"Got {folder}, which holds synthetic rooms; {RECIPE}")
         scenes, test = Scenes(folder, "train"), Scenes(folder, "val")
+        if not 0 <= self.n_val < len(scenes):
+            raise ValueError(
+                f"Got n_val={self.n_val} for the {len(scenes)} scenes of {folder / 'train'}; expected 0 to "
+                f"{len(scenes) - 1}. The whole set has 795 scenes: complete it, or take a smaller n_val."
+            )
         train, val = held_out(scenes, len(scenes) - self.n_val, self.n_val)
         tasks = SceneTasks(
             *(train, val, test),

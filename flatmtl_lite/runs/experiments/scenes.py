@@ -64,7 +64,7 @@ class SceneTasks:
     """Class, depth and surface normals of scenes, and a network for them: an ``Experiment``.
 
     Args:
-        train, val, test: :class:`~flatmtl_lite.runs.Scenes`, or parts of them.
+        train, val, test: :class:`~flatmtl_lite.runs.Scenes`, or parts of them. ``val`` may be empty.
         network: makes a network from names of tasks.
         score: makes one number from the metrics of a data split.
         seed: seed of the augmentation.
@@ -97,6 +97,8 @@ class SceneTasks:
         device: torch.device | str = "cpu",
     ):
         self.train, self.splits = train, {"val": val, "test": test}
+        if not len(cast(Sized, val)):
+            del self.splits["val"]
         self.make_network, self.score, self.seed, self.augment = network, score, seed, augment
         self.per_batch, self.measured, self.device = per_batch, measured, device
         self.size = len(cast(Sized, train))
@@ -120,6 +122,8 @@ class SceneTasks:
 
     def evaluate(self, model: nn.Module) -> dict[str, Any]:
         """Return the nine metrics, the task losses and the ``score`` on validation and test scenes.
+
+        Without validation scenes there is no "val".
 
         Raises:
             ValueError: no pixel is known for a metric.
@@ -183,13 +187,13 @@ def held_out(scenes: Dataset | Sized, train: int, val: int) -> tuple[Subset, Sub
     """Return the first ``train`` scenes, and the ``val`` scenes after them for selection: never test scenes.
 
     Raises:
-        ValueError: there are too few scenes, or a number is below 1.
+        ValueError: there are too few scenes, ``train`` is below 1, or ``val`` is below 0.
     """
     count = len(cast(Sized, scenes))
-    if min(train, val) < 1 or train + val > count:
+    if train < 1 or val < 0 or train + val > count:
         raise ValueError(
-            f"Got {train} training and {val} validation scenes; expected at least one of each, and together "
-            f"no more than the {count} scenes in train. Take fewer."
+            f"Got {train} training and {val} validation scenes; expected at least one for training, and "
+            f"together no more than the {count} scenes in train. Take fewer."
         )
     dataset = cast(Dataset, scenes)
     return Subset(dataset, range(train)), Subset(dataset, range(train, train + val))

@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 SETTING = (
     "The paper's figures are of a ResNet-18 after 200 epochs (flat rows: adaptive ρ = 2), three seeds, each "
-    "at the epoch that is best on the test set."
+    "at the epoch that is best on the test set. They train on all 120,000 images, as --n-val 0 does, and "
+    "keep the incomplete last batch of an epoch, which we drop. Their two Adam optimizers, one for the trunk "
+    "and one for the heads, have the same learning rate, so one Adam over all weights takes the same steps."
 )
 MISPRINTS = {
     ("fashion", "second-mgda"): "its two tasks give 86.49",

@@ -29,6 +29,9 @@ F-CAGrad 40.93 66.68 .5285 .2162 25.43 20.39 27.99 54.82 67.56 -3.78
 IMTL     39.35 65.60 .5426 .2256 26.02 21.19 26.20 53.13 66.24 -0.76
 F-IMTL   40.42 65.61 .5389 .2121 25.03 19.75 28.90 56.19 68.72 -4.77
 """
+# the paper's name of a method -> its name here; F- goes before either
+NAMES = dict(STL="stl", LS="mean", SI="si", RLW="rlw", DWA="dwa", UW="uw", GradDrop="graddrop", MGDA="mgda")
+NAMES |= {"Nash-MTL": "nash_mtl", "PCGrad": "pcgrad", "CAGrad": "cagrad", "IMTL": "imtl_g"}
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,14 @@ def _read() -> dict[str, NyuRow]:
 
 
 NYUV2 = _read()  # the paper's name of a method -> row
+
+
+def method_of(name: str) -> str:
+    """Return our name of a method that the paper names.
+
+    Example:
+        >>> method_of("F-LS"), method_of("Nash-MTL")
+        ('f-mean', 'nash_mtl')
+    """
+    is_flat = name.startswith("F-")
+    return "f-" * is_flat + NAMES[name.removeprefix("F-")]

@@ -6,8 +6,9 @@ from typing import Any
 from ...files import check_form
 from ..engine.epoch_log import BINS
 
-# the last epoch, the best epoch on validation, the best epoch on test
-EVALUATIONS = ("final", "picked", "best_test")
+# the last epoch, the best epoch on validation, the best epoch on test, the mean of the last ten epochs
+EVALUATIONS = ("final", "picked", "best_test", "last_ten")
+OPTIONAL = ("picked", "last_ten")  # a run without validation, or with few evaluations, has None
 SPLITS = ("train", "clean", "val", "test")
 NUMBERS = [(float, None)]  # a measure that is not finite is null
 METRICS = {str: (float, [float])}
@@ -19,7 +20,10 @@ RUN = {
     "about?": {"command?": str},
 }
 OUTCOME = {
-    **{at: {"epoch": int, "test": METRICS, "score": {"test": float}} for at in EVALUATIONS},
+    **{
+        at + "?" * (at in OPTIONAL): {"epoch": int, "test": METRICS, "score": {"test": float}}
+        for at in EVALUATIONS
+    },
     "last_snapshot?": {"rho": [float], "sharpness": [NUMBERS]},
 }
 RESULT = {**RUN, "finished": bool, "seconds": float, **OUTCOME}
@@ -38,7 +42,7 @@ LOG_LINES = {
         "clean?": METRICS,
         "val?": METRICS,
         "test": METRICS,
-        "score": {"val": float, "test": float},
+        "score": {"val?": float, "test": float},
     },
     "snapshot": {"epoch": int, "rho?": [float], "sharpness?": [NUMBERS]},
     "final": {
@@ -64,7 +68,7 @@ def check_outcome(result: Mapping[str, Any], name: str) -> None:
     """
     check_form(result, OUTCOME, name)
     tasks = len(result["task_names"])
-    for at in EVALUATIONS:
+    for at in filter(result.get, EVALUATIONS):
         _check_metrics(result[at]["test"], f"{at}.test", tasks, name)
     _check_sharpness(result.get("last_snapshot") or {}, "last_snapshot.", tasks, name)
 

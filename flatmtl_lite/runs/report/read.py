@@ -1,11 +1,14 @@
 """Read run folders: a finished run from ``result.json``, an unfinished run from its log so far."""
 
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...files import check_form, is_system_file, json_object
 from ..engine.folder import RunError, RunFolder
 from .forms import RESULT, RUN, check_line, check_outcome
+
+LAST = 10  # epochs
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,9 @@ def _read(folder: Path) -> dict:
 def summarize(log: list[dict]) -> dict:
     """Return the results in a log: the last evaluation, the best on validation and the best on test.
 
-    ``best_test`` is chosen by looking at the test data, as the authors of arXiv 2211.13723 do. Use it only to
-    compare with their figures.
+    ``picked`` is None if there are no validation data. ``last_ten`` holds the mean of the last ten epochs, as
+    the paper reports scenes; see :func:`mean_of_last_ten`. ``best_test`` is chosen by looking at the test
+    data, as the authors of arXiv 2211.13723 do. Use it only to compare with their figures.
 
     Raises:
         ValueError: the log holds no evaluation yet.
@@ -86,12 +90,41 @@ def summarize(log: list[dict]) -> dict:
     evaluations = [line for line in log if line.get("kind") == "evaluation"]
     if not evaluations:
         raise ValueError("not evaluated yet")
+    validated = [line for line in evaluations if "val" in line["score"]]
     return {
         "final": evaluations[-1],
-        "picked": max(evaluations, key=lambda line: line["score"]["val"]),
+        "picked": max(validated, key=lambda line: line["score"]["val"], default=None),
         "best_test": max(evaluations, key=lambda line: line["score"]["test"]),
+        "last_ten": mean_of_last_ten(evaluations),
         "last_snapshot": next((line for line in reversed(log) if line.get("kind") == "snapshot"), None),
     }
+
+
+def mean_of_last_ten(evaluations: list[dict]) -> dict | None:
+    """Return the mean test metrics of the last ten epochs, or None unless each of them was evaluated.
+
+    Args:
+        evaluations: lines of the log, in order.
+
+    Example:
+        >>> lines = [{"epoch": n, "test": {"miou": n / 10}, "score": {"test": n}} for n in range(1, 13)]
+        >>> mean_of_last_ten(lines)
+        {'epoch': 12, 'test': {'miou': 0.75}, 'score': {'test': 7.5}}
+    """
+    last = evaluations[-LAST:]
+    if len(last) < LAST or last[-1]["epoch"] - last[0]["epoch"] != LAST - 1:
+        return None
+    names = [name for name in last[-1]["test"] if all(name in line["test"] for line in last)]
+    metrics = {name: _mean([line["test"][name] for line in last]) for name in names}
+    score = statistics.fmean(line["score"]["test"] for line in last)
+    return {"epoch": last[-1]["epoch"], "test": metrics, "score": {"test": round(score, 6)}}
+
+
+def _mean(values: list) -> float | list[float]:
+    """Return the mean of numbers, or of lists place by place."""
+    if isinstance(values[0], list):
+        return [_mean(list(column)) for column in zip(*values, strict=True)]  # type: ignore[misc]
+    return float(f"{statistics.fmean(values):.6g}")
 
 
 def _log(file: Path, tasks: int) -> list[dict]:

@@ -35,10 +35,10 @@ def rows(runs: Sequence[RecordedRun]) -> tuple[list[dict], list[str]]:
         The rows, and a sentence for each run that is left out because another run in its row has its seed, or
         metrics of another form. A row has ``experiment``, ``variant``, ``method``, ``rho`` (None if unused),
         ``task_names``, ``settings`` (every other option), ``unfinished`` (epochs so far, or None), ``seeds``
-        and the names of their ``runs``; at each of ``EVALUATIONS`` the ``scores`` (one per seed), the
-        ``score`` and the ``metrics`` (each has ``tasks`` and their ``average``); ``picked_epochs``,
-        ``sharpness`` (``rho``, ``tasks``, ``average``), ``seconds``, ``published``. A value over all seeds is
-        a :func:`spread`.
+        and the names of their ``runs``. At each of ``EVALUATIONS`` that all its runs have, it has the
+        ``scores`` (one per seed), the ``score`` and the ``metrics`` (each has ``tasks`` and their
+        ``average``). It has ``picked_epochs``, ``sharpness`` (``rho``, ``tasks``, ``average``), ``seconds``,
+        ``published``. A value over all seeds is a :func:`spread`.
     """
     groups: dict[str, tuple[dict, dict[int, RecordedRun]]] = {}
     left_out = []
@@ -59,6 +59,8 @@ def rows(runs: Sequence[RecordedRun]) -> tuple[list[dict], list[str]]:
 def _other_form(run: RecordedRun, first: RecordedRun) -> str:
     """Return how a run's metrics differ in form from the metrics of the row's first run, or ""."""
     for at in EVALUATIONS:
+        if not (run.result.get(at) and first.result.get(at)):
+            continue
         mine, theirs = run.result[at]["test"], first.result[at]["test"]
         for metric in mine.keys() & theirs.keys():
             counts = [len(numbers(values[metric])) for values in (mine, theirs)]
@@ -95,7 +97,8 @@ def _identity(result: dict) -> dict:
 
 def _row(identity: dict, seeds: dict[int, RecordedRun]) -> dict:
     results = [run.result for run in seeds.values()]
-    scores = {at: [r[at]["score"]["test"] for r in results] for at in EVALUATIONS}
+    known = [at for at in EVALUATIONS if all(r.get(at) for r in results)]
+    scores = {at: [r[at]["score"]["test"] for r in results] for at in known}
     paper = published_row(identity["experiment"], results[0]["settings"], identity["method"])
     return {
         **identity,
@@ -103,8 +106,8 @@ def _row(identity: dict, seeds: dict[int, RecordedRun]) -> dict:
         "runs": [run.name for run in seeds.values()],
         "scores": scores,
         "score": {at: spread(values) for at, values in scores.items()},
-        "metrics": {at: _metrics([r[at]["test"] for r in results]) for at in EVALUATIONS},
-        "picked_epochs": [r["picked"]["epoch"] for r in results],
+        "metrics": {at: _metrics([r[at]["test"] for r in results]) for at in known},
+        "picked_epochs": [r["picked"]["epoch"] for r in results] if "picked" in known else [],
         "sharpness": _sharpness(results),
         "seconds": spread([r["seconds"] for r in results]) if identity["unfinished"] is None else None,
         "published": paper and asdict(paper),
@@ -201,5 +204,5 @@ def _difference(one: dict, other: dict) -> dict:
         "other": (name_of(other), other["rho"]),
         "seeds": seeds,
         "final": at("final"),
-        "picked": at("picked"),
+        "picked": at("picked") if all("picked" in row["scores"] for row in (one, other)) else None,
     }

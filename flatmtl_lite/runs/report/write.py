@@ -1,4 +1,4 @@
-"""Write the report on a folder of runs: ``report.md``, ``report.json`` and, if wanted, figures."""
+"""Write the report on a folder of runs: as Markdown, LaTeX, CSV, JSON and, if wanted, with figures."""
 
 import json
 import sys
@@ -6,15 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...files import write_whole
+from .latex import latex
 from .read import RecordedRun, read_runs
 from .tables import differences, rows
 from .text import markdown
+from .values import csv_text
 
 Draw = Callable[[list[dict], str, Path], None]
 
 
 def write_report(folder: Path, draw: Draw | None = None) -> str:
-    """Write ``report.md`` and ``report.json`` on all runs below a folder; return the report in Markdown.
+    """Write ``report.md``, ``.tex``, ``.csv`` and ``.json`` on all runs below a folder; return the Markdown.
 
     A run that cannot be read is left out; a warning on the error output and the report itself name it.
 
@@ -34,11 +36,14 @@ def write_report(folder: Path, draw: Draw | None = None) -> str:
     pairs = differences(table)
     text = markdown(table, pairs, left_out)
     content = {"rows": table, "differences": pairs, "left_out": left_out}
+    shown = {name for row in table for name in row["runs"]}
+    in_rows = [run for run in runs if run.name in shown]
     write_whole(folder / "report.md", text)
+    write_whole(folder / "report.tex", latex(table, pairs, left_out))
+    write_whole(folder / "report.csv", csv_text(in_rows))
     write_whole(folder / "report.json", json.dumps(content, indent=1, ensure_ascii=False))
     if draw and table:
-        shown = {name for row in table for name in row["runs"]}
-        draw([{"result": run.result, "log": _log(run)} for run in runs if run.name in shown], text, folder)
+        draw([{"result": run.result, "log": _log(run)} for run in in_rows], text, folder)
     return text
 
 

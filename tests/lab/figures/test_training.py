@@ -16,9 +16,21 @@ def test_progress_shows_means_over_seeds(runs):
     expected = [sum(seed[k]["test"]["accuracy"][1] for seed in seeds) / 2 for k in range(EPOCHS)]
     assert y == pytest.approx(expected, rel=1e-4)
     assert curve(figure, "LS", column=1, row=2)[1] == pytest.approx([2.3, 1.15, 2.3 / 3], rel=1e-4)
-    bands = [trace for trace in figure.data if trace.fill == "toself"]
-    highest = max(seed[-1]["test"]["accuracy"][1] for seed in seeds)
-    assert any(highest == pytest.approx(trace.y[EPOCHS - 1], rel=1e-4) for trace in bands)
+
+
+def test_two_seeds_are_two_dots_and_three_a_band(runs):
+    """A band over two values would promise more than there is."""
+    seeds = [lines(log, "evaluation") for log in runs["F-CAGrad"]]
+    both = [seed[k]["test"]["accuracy"][0] for seed in seeds for k in range(EPOCHS)]
+    two = training.progress_curves({"F-CAGrad": runs["F-CAGrad"]}, TASKS)
+    assert [trace for trace in two.data if trace.fill == "toself"] == []
+    dots = next(trace for trace in two.data if trace.mode == "markers")
+    assert sorted(dots.y) == pytest.approx(sorted(both), rel=1e-4)
+    three = training.progress_curves({"F-CAGrad": [*runs["F-CAGrad"], runs["F-CAGrad"][0]]}, TASKS)
+    band = next(trace for trace in three.data if trace.fill == "toself")
+    highest = max(seed[-1]["test"]["accuracy"][0] for seed in seeds)
+    assert band.y[EPOCHS - 1] == pytest.approx(highest, rel=1e-4)
+    assert not any(trace.mode == "markers" for trace in three.data)
 
 
 def test_progress_takes_any_metric(runs):

@@ -8,7 +8,8 @@ import plotly.io as pio
 import pytest
 from plotly.offline import get_plotlyjs
 
-from flatmtl_lite.lab.publish.report_page import by_method, draw_figures, method_title, write_report_page
+from flatmtl_lite.lab.publish.report_page import by_method, draw_figures, write_report_page
+from flatmtl_lite.titles import method_title
 from tests.lab.run_lines import TASKS, finished_run
 
 TABLE = "# Two tasks\n\n| method | digit |\n|---|---|\n| LS | **61.2** |\n"
@@ -50,7 +51,8 @@ def test_the_page_needs_nothing_from_elsewhere(runs, tmp_path):
     page = path.read_text(encoding="utf-8")
     assert re.findall(r'(?:src|href)="(?!#)([^"]*)"', page) == ["plotly.js"]
     assert "<strong>61.2</strong>" in page
-    assert "<h2>multimnist fashion+mnist</h2>" in page
+    assert '<a id="figures-0"></a><h2>multimnist fashion+mnist</h2>' in page
+    assert '<a href="#figures-0">multimnist fashion+mnist</a>' in page
     assert page.count("<code>train multimnist --method f-cagrad</code>: a test") == 2
 
 
@@ -122,14 +124,14 @@ def test_pictures_are_written_where_a_browser_is(runs, tmp_path, monkeypatch):
     def write_images(figures, files, width, height):
         assert len(figures) == len(files) == len(height)
         for file in files:
-            file.write_bytes(b"PNG")
+            file.write_bytes(file.suffix.encode())
 
     monkeypatch.setattr(pio, "write_images", write_images)
     write_report_page(runs, TABLE, tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["plotly.js", "plots", "report.html"]
     names = {file.name for file in (tmp_path / "plots").iterdir()}
-    assert len(names) == 20
-    assert "multimnist-fashion+mnist-accuracy-picked.png" in names
+    assert len(names) == 40
+    assert {f"multimnist-fashion+mnist-accuracy-picked.{kind}" for kind in ("png", "svg")} <= names
 
 
 def test_bad_input_changes_nothing(runs, tmp_path):

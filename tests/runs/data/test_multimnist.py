@@ -435,3 +435,14 @@ def test_every_task_hears_of_the_same_wrong_class():
 def test_unknown_variants_and_tasks_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         multi_mnist(**{"variant": "mnist", "seed": 0, "n_train": 10, "n_val": 10} | arguments)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_without_validation_every_source_image_trains(variant):
+    data = multi_mnist(variant, 0, 4000, 0, 10, sample=True)
+    assert (data.val_images.shape, data.val_labels.shape) == ((0, 36, 36), (0, 2))
+    assert len(data.train_images) == 4000
+    source = load_source(VARIANTS[variant][0], sample=True)
+    assert data.train_labels[:, 0].bincount().tolist() == source.train_labels.bincount().tolist()
+    with pytest.raises(ValueError, match="n_val=-1"):
+        multi_mnist(variant, 0, 10, -1)

@@ -158,8 +158,8 @@ def test_a_set_without_a_pair_is_refused(path, arrays):
     [
         ({"variant": "multi"}, "variant='multi'"),
         ({"seed": -1}, "seed=-1"),
-        ({"n_val": 30}, "n_val=30: give a whole number from 1 to 29"),
-        ({"n_val": 0}, "n_val=0"),
+        ({"n_val": 30}, "n_val=30: give a whole number from 0 to 29"),
+        ({"n_val": -1}, "n_val=-1"),
     ],
 )
 def test_bad_arguments_are_named(path, arrays, options, message):

@@ -154,7 +154,9 @@ def test_a_network_is_judged_on_scenes_it_was_not_trained_on(root, single_task):
 def test_validation_scenes_are_the_ones_after_the_training_scenes():
     train, val = held_out(range(10), 6, 3)
     assert (list(train), list(val)) == ([0, 1, 2, 3, 4, 5], [6, 7, 8])
-    for numbers in ((8, 3), (10, 0), (0, 5)):
+    train, val = held_out(range(10), 10, 0)
+    assert (len(train), len(val)) == (10, 0)
+    for numbers in ((8, 3), (11, 0), (0, 5), (5, -1)):
         with pytest.raises(ValueError, match="no more than the 10"):
             held_out(range(10), *numbers)
 
@@ -288,6 +290,19 @@ def test_nyuv2_is_trained_where_it_lies(nyuv2, tmp_path, quick):
     assert origins == ["NYUv2: 8 training, 4 validation and 6 test scenes"] * 2
 
 
+def test_without_validation_every_scene_of_nyuv2_trains_and_nothing_is_picked(nyuv2, tmp_path, quick, capsys):
+    options = dict(n_val=0, epochs=11, batch_size=6, method="f-mgda", evaluate_every=1)
+    run = launch("nyuv2", tmp_path / "run", data=nyuv2.parent, **options)
+    assert "test -" in capsys.readouterr().err  # the line of an evaluation
+    assert {"val", "test"} & run.entries("evaluation")[-1].keys() == {"test"}
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["about"]["data"] == "NYUv2: 12 training, 0 validation and 6 test scenes"
+    assert result["picked"] is None
+    scores = [entry["score"]["test"] for entry in run.entries("evaluation")]
+    assert result["last_ten"]["score"]["test"] == pytest.approx(sum(scores[1:]) / 10)
+    assert "### Next to Tables 3 and 7 of the paper" in write_report(tmp_path)
+
+
 def test_bad_data_are_named(root, nyuv2, tmp_path, capsys):
     out = ["--out", str(tmp_path / "run"), "--device", "cpu"]
     assert main(["train", "nyuv2", *out, "--data", str(tmp_path / "nowhere")]) == 1
@@ -295,7 +310,7 @@ def test_bad_data_are_named(root, nyuv2, tmp_path, capsys):
     assert main(["train", "nyuv2", *out, "--data", str(root)]) == 2
     assert "holds synthetic rooms" in capsys.readouterr().err
     assert main(["train", "nyuv2", *out, "--data", str(nyuv2), "--n-val", "12"]) == 2
-    assert "Got 0 training and 12 validation scenes" in capsys.readouterr().err
+    assert "Got n_val=12 for the 12 scenes of" in capsys.readouterr().err
     assert main(["train", "rooms", *out, "--network", "mtam"]) == 2
     assert "mtan" in capsys.readouterr().err
     other = tmp_path / "rooms-32x48"

@@ -1,12 +1,13 @@
 """The report: what is averaged, what is kept apart, what is left out and said so."""
 
+import csv
 import json
 import math
 import statistics
 
 import pytest
 
-from flatmtl_lite.runs import RunFolder
+from flatmtl_lite.runs import HIGHER_IS_BETTER, RunFolder
 from flatmtl_lite.runs.report.read import read_runs, summarize
 from flatmtl_lite.runs.report.tables import differences, rows, spread
 from flatmtl_lite.runs.report.text import markdown
@@ -97,7 +98,7 @@ def test_one_seed_has_no_deviation(write, tmp_path):
     write("a", "mean", 0, [95])
     (row,), _ = table(tmp_path)
     assert row["metrics"]["final"]["accuracy"]["tasks"][0] == (95, None, 1)
-    assert "| mean | 1 | 95.00 ± - | 80.00 ± - | 87.50 ± - |" in markdown([row], [], [])
+    assert "| LS | 1 | 95.00 ± - | 80.00 ± - | 87.50 ± - |" in markdown([row], [], [])
 
 
 def test_runs_that_differ_in_more_than_the_seed_are_different_rows(write, tmp_path):
@@ -110,9 +111,9 @@ def test_runs_that_differ_in_more_than_the_seed_are_different_rows(write, tmp_pa
     assert left_out == []
     assert sorted(len(row["seeds"]) for row in found) == [1, 1, 1, 2]
     text = markdown(found, [], [])
-    assert "| mean, n_train=5000, epochs=4 | 2 | 90.00 ± 0.00" in text
-    assert "| mean, n_train=120000, epochs=4 | 1 | 95.00 ± -" in text
-    assert "| mean, n_train=5000, epochs=200 | 1 | 96.00 ± -" in text
+    assert "| LS, n_train=5000, epochs=4 | 2 | 90.00 ± 0.00" in text
+    assert "| LS, n_train=120000, epochs=4 | 1 | 95.00 ± -" in text
+    assert "| LS, n_train=5000, epochs=200 | 1 | 96.00 ± -" in text
     assert "The same in every row: network=lenet, tasks=None, batch_size=64, lr=0.01." in text
     assert "## multimnist, mnist\n\nThe same in every row: network=lenet, n_train=5000" in text
 
@@ -145,7 +146,7 @@ def test_an_unfinished_run_is_marked_and_not_averaged_with_finished_ones(write, 
     assert found[1]["score"]["final"][0] == 82.5
     assert found[1]["picked_epochs"] == [2]
     assert found[1]["seconds"] is None
-    assert "| mean (unfinished, epoch 2 of 4) | 1 | 85.00 ± -" in markdown(found, [], [])
+    assert "| LS (unfinished, epoch 2 of 4) | 1 | 85.00 ± -" in markdown(found, [], [])
     assert differences(found) == []
 
 
@@ -426,8 +427,8 @@ def test_differences_are_paired_by_seed(write, tmp_path):
     assert by_names["f-cagrad", "direct-cagrad"]["final"] == {"each": [2], "spread": (2, None, 1)}
     text = markdown(table(tmp_path)[0], found, [])
     both = "+1.50 ± 0.71 | +1.00, +2.00"
-    assert f"| f-cagrad ρ=0.05 − cagrad | 0, 1 | {both} | {both} |" in text
-    assert "| f-cagrad ρ=0.05 − direct-cagrad ρ=0.05 | 1 | +2.00 ± - | +2.00 |" in text
+    assert f"| F-CAGrad ρ=0.05 − CAGrad | 0, 1 | {both} | {both} |" in text
+    assert "| F-CAGrad ρ=0.05 − direct CAGrad ρ=0.05 | 1 | +2.00 ± - | +2.00 |" in text
 
 
 def pairs(found):
@@ -452,11 +453,11 @@ def test_fixed_weights_are_paired_with_mean_and_with_the_same_weights(write, tmp
         ("f-constant 0.3,0.7", "constant 0.3,0.7"): [2],
     }
     text = markdown(found, differences(found), [])
-    assert "| constant 0.7,0.3 − mean | 0 | +1.00 ± - |" in text
-    assert "| f-constant 0.7,0.3 ρ=0.05 − constant 0.7,0.3 | 0 |" in text
-    assert "| constant 0.7,0.3 | 1 | 93.00 ± - |" in text
-    assert "| constant 0.3,0.7 | 1 | 87.00 ± - |" in text
-    assert "| mean | 1 | 91.00 ± - |" in text
+    assert "| Constant 0.7,0.3 − LS | 0 | +1.00 ± - |" in text
+    assert "| F-Constant 0.7,0.3 ρ=0.05 − Constant 0.7,0.3 | 0 |" in text
+    assert "| Constant 0.7,0.3 | 1 | 93.00 ± - |" in text
+    assert "| Constant 0.3,0.7 | 1 | 87.00 ± - |" in text
+    assert "| LS | 1 | 91.00 ± - |" in text
     assert "weights=" not in text
 
 
@@ -486,17 +487,20 @@ def test_fewer_seeds_than_the_row_has_are_said(write, tmp_path):
     damage(folder, "result.json", json.dumps({**result, "last_snapshot": None}))
     text = markdown(table(tmp_path)[0], [], [])
     assert "| sharpness at ρ=0.05, average | seconds |" in text
-    assert "| mean | 2 | 0.3000 ± 0.0000 | 2.000 ± 0.000 | 0.1500 ± 0.0000 | 0.03000 ± - (n=1) |" in text
+    assert "| LS | 2 | 0.3000 ± 0.0000 | 2.000 ± 0.000 | 0.1500 ± 0.0000 | 0.03000 ± - (n=1) |" in text
 
 
 def test_the_papers_figures_stand_beside_ours_with_their_source_and_setting(write, tmp_path):
     for method in ("f-cagrad", "f-upgrad"):
         write(method, method, 0, [90])
     text = markdown(table(tmp_path)[0], [], [])
-    assert "best on test, as the authors report | published |" in text
+    choices = (
+        "last epoch | picked on validation: the honest way | best of test: the authors' way on Multi-MNIST"
+    )
+    assert f"| method | n | {choices} | published |" in text
     assert "| 97.82 / 89.26 / 93.54 ± 0.13 (Table 1) |" in text
     assert "ResNet-18 after 200 epochs" in text
-    assert "f-upgrad" in text
+    assert "| F-UPGrad ρ=0.05 | 1 | 85.00 ± - | 85.00 ± - | 85.00 ± - | - |" in text
 
 
 def test_another_experiment_brings_its_own_metrics(tmp_path):
@@ -516,8 +520,8 @@ def test_another_experiment_brings_its_own_metrics(tmp_path):
     damage(folder, "result.json", json.dumps(result))
     text = markdown(table(tmp_path)[0], [], [])
     assert "## rooms\n" in text
-    assert "| method | n | miou | abs_err | score | best on test, as the authors report |\n" in text
-    assert "| mean | 1 | 41.50 ± - | 0.05000 ± - | 2.500 ± - | 2.500 ± - |" in text
+    assert "### At the last epoch\n\n| method | n | miou | abs_err | score |\n" in text
+    assert "| LS | 1 | 41.50 ± - | 0.05000 ± - | 2.500 ± - |" in text
     assert "| method | n | miou | abs_err | score | epochs |\n" in text
     assert "ResNet-18" not in text
 
@@ -545,3 +549,124 @@ def test_a_folder_without_runs_is_an_error_that_says_so(tmp_path):
 
 def test_spread_of_a_single_value_has_no_deviation():
     assert spread([3.0]) == (3.0, None, 1)
+
+
+def without_validation(line):
+    return {**line, "val": None, "score": {"test": line["score"]["test"]}}
+
+
+def test_a_run_without_validation_picks_nothing(write, tmp_path):
+    for method in ("cagrad", "f-cagrad"):
+        folder = write(method, method, 0, [90, 96, 94], settings={"n_val": 0}, finished=False)
+        lines = [without_validation(evaluation(epoch, digit)) for epoch, digit in enumerate((90, 96, 94), 1)]
+        damage(folder, "log.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        result = json.loads((folder / "run.json").read_text()) | {"finished": True, "seconds": 1.0}
+        damage(folder, "result.json", json.dumps(result | summarize(lines)))
+    found, left_out = table(tmp_path)
+    assert left_out == []
+    assert [row["score"].keys() for row in found] == [{"final", "best_test"}] * 2
+    text = markdown(found, differences(found), [])
+    assert "picked on validation" not in text
+    assert "| F-CAGrad ρ=0.05 | 1 | 87.00 ± - | 88.00 ± - |" in text
+    assert "| difference | seeds | final | final, each |\n" in text
+
+
+def test_the_mean_of_the_last_ten_epochs_has_a_column_of_its_own(write, tmp_path):
+    digits = [50, *range(81, 91)]
+    folder = write("a", "f-mean", 0, digits, finished=False, epochs=11)
+    lines = [evaluation(epoch, digit) for epoch, digit in enumerate(digits, 1)]
+    outcome = summarize(lines)
+    assert outcome["last_ten"] == {
+        "epoch": 11,
+        "test": {"accuracy": [85.5, 80.0], "nll": [0.1, 0.5], "ece": [1.0, 3.0], "brier": [0.05, 0.25]},
+        "score": {"test": 82.75},
+    }
+    assert summarize(lines[:9])["last_ten"] is None  # too few
+    assert summarize(lines[::2] * 2)["last_ten"] is None  # not every epoch
+    text = markdown(table(tmp_path)[0], [], [])
+    assert "mean of the last ten epochs: the paper's way on scenes" in text
+    assert "| F-LS ρ=0.05 (unfinished, epoch 11 of 11) | 1 | 85.50 ± - | 80.00 ± - | 82.75 ± - |" in text
+    damage(folder, "result.json", (folder / "run.json").read_text())
+    assert table(tmp_path)[1] == ["a: result.json has no finished"]
+
+
+def test_the_contents_lead_to_every_section(write, tmp_path):
+    write("a", "mean", 0, [90])
+    write("b", "mean", 0, [90], settings={"variant": "mnist"})
+    text = markdown(table(tmp_path)[0], [], ["c: damaged"])
+    assert "* [multimnist, fashion+mnist](#multimnist--fashion-mnist)" in text
+    anchors = [line.split('"')[1] for line in text.splitlines() if line.startswith("<a id=")]
+    assert anchors == ["multimnist--fashion-mnist", "multimnist--mnist", "left-out"]
+    assert all(f"](#{anchor})" in text for anchor in anchors)
+
+
+def test_the_authors_radius_stands_below_the_tables_with_its_source(write, tmp_path):
+    for method in ("mean", "f-mean"):
+        write(method, method, 0, [90])
+    text = markdown(table(tmp_path)[0], [], [])
+    assert "The authors' radius for F-LS: adaptive ρ = 2 (multi-mnist/run.sh and the settings of" in text
+    assert "radius for LS" not in text
+
+
+def test_the_latex_report_holds_the_same_cells_and_nothing_that_latex_reads(write, tmp_path):
+    write("a_b", "f-cagrad", 0, [90])
+    write("c", "cagrad", 0, [91])
+    damage(write("d", "mean", 0, [91]), "result.json", "{")
+    write_report(tmp_path)
+    text = (tmp_path / "report.tex").read_text()
+    assert text.startswith("\\documentclass")
+    assert text.endswith("\\end{document}\n")
+    assert "\\tableofcontents" in text
+    assert "\\section{multimnist, fashion+mnist}" in text
+    assert "F-CAGrad $\\rho$=0.05 & 1 & 90.00 $\\pm$ - & 80.00 $\\pm$ - & 85.00 $\\pm$ - \\\\" in text
+    assert "n\\_train=5000" in text
+    begun = text.count("\\begin{tabular}")
+    assert begun == text.count("\\end{tabular}") == 5
+    for block in text.split("\\begin{tabular}")[1:]:
+        columns, lines = block.split("}", 1)[0].strip("{"), block.split("\\end{tabular}")[0].splitlines()
+        assert {line.count(" & ") for line in lines if line.endswith("\\\\")} == {len(columns) - 1}
+
+
+def test_the_csv_report_has_a_line_for_every_value(write, tmp_path):
+    write("a", "f-cagrad", 3, [90, 96, 94])
+    write_report(tmp_path)
+    lines = list(csv.DictReader((tmp_path / "report.csv").read_text().splitlines()))
+    assert len(lines) == 3 * (1 + 4 * 2)
+    digit = {"at": "best_test", "metric": "accuracy", "task": "digit"}
+    (line,) = [line for line in lines if digit.items() <= line.items()]
+    assert line == digit | dict(
+        **dict(experiment="multimnist", variant="fashion+mnist", method="f-cagrad", rho="0.05", weights=""),
+        **dict(seed="3", run="a", finished="True", epoch="2", test="96"),
+    )
+    assert [line["test"] for line in lines if line["metric"] == "score"] == ["87.0", "85.0", "88.0"]
+
+
+NINE = (0.4093, 0.6668, 0.5285, 0.2162, 25.43, 20.39, 0.2799, 0.5482, 0.6756)  # F-CAGrad's in the paper
+
+
+def test_tables_3_and_7_stand_next_to_our_runs_on_nyuv2(tmp_path):
+    test = dict(zip(HIGHER_IS_BETTER, NINE, strict=True)) | {"loss": [1.0, 1.0, 1.0]}
+    line = {"epoch": 200, "test": test, "score": {"test": 3.78}}
+    for method, seed in (("f-cagrad", 0), ("f-cagrad", 1), ("upgrad", 0)):
+        result = {
+            "experiment": "nyuv2",
+            "settings": {"network": "mtan", "n_val": 0},
+            "config": CONFIG | {"method": method, "seed": seed},
+            "task_names": ["label", "depth", "normal"],
+            "last_ten": line if method == "f-cagrad" else None,
+        } | dict(finished=True, seconds=5.0, final=line, best_test=line, picked=None)
+        folder = tmp_path / f"{method}{seed}"
+        folder.mkdir()
+        damage(folder, "result.json", json.dumps(result))
+    text = markdown(table(tmp_path)[0], [], [])
+    lines = text.split("### Next to Tables 3 and 7 of the paper")[1].strip().splitlines()
+    ours = [place for place, line in enumerate(lines) if "| ours" in line]
+    assert lines[0].startswith("| method | source | mIoU % | PixAcc % | AbsErr | RelErr | mean ° |")
+    numbers = "40.93 | 66.68 | 0.5285 | 0.2162 | 25.43 | 20.39 | 27.99 | 54.82 | 67.56 | -3.78 |"
+    assert lines[ours[0] - 1] == f"| F-CAGrad | Table 3 | {numbers}"
+    assert lines[ours[0]] == f"| F-CAGrad | ours, ρ=0.05, mean of the last ten epochs, n=2 | {numbers}"
+    assert lines[ours[1]].startswith("| UPGrad | ours, last epoch, n=1 |")
+    assert "| F-LS | Table 7 | 40.28" in text
+    assert "| STL | published | 38.30 |" in text
+    assert "Of NYUv2 only F-PCGrad's is known" in text
+    assert "mean of the last 10 of 200 epochs" in text

@@ -1,0 +1,58 @@
+"""The machine and the versions, for the file; nothing in it names a person or a computer."""
+
+import datetime
+import os
+import platform
+import warnings
+from typing import Any
+
+import torch
+
+from ..engine.provenance import code_version, driver_version, machine_class
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return machine class, versions and date for the file that its owner sends."""
+    gpus = torch.cuda.device_count() if device.type == "cuda" else 0
+    return {
+        "date": datetime.date.today().isoformat(),
+        "kit": code_version(),
+        "machine": machine_class(device),
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "driver": driver_version() if gpus else None,
+        "gpus": [_describe_gpu(number) for number in range(gpus)],
+    }
+
+
+def _describe_gpu(number: int) -> dict[str, Any]:
+    """Return a GPU's class, and its free memory: less than all of it means that another program uses it."""
+    gpu = torch.cuda.get_device_properties(number)
+    return {
+        "name": gpu.name,
+        "gib": round(gpu.total_memory / 2**30, 1),
+        "free_gib": round(torch.cuda.mem_get_info(number)[0] / 2**30, 1),
+        "capability": f"{gpu.major}.{gpu.minor}",
+    }
+
+
+def why_no_cuda() -> str:
+    """Return why CUDA cannot be used here and what to do, or "" if it can be used."""
+    with warnings.catch_warnings(record=True) as notes:  # torch warns of a driver that is missing or too old
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return ""
+    if torch.version.cuda is None:
+        return (
+            f"This torch ({torch.__version__}) is a build for CPUs alone. On a machine with a GPU, install "
+            'the build that "Get started" on pytorch.org names.'
+        )
+    reason = f" torch says: {str(notes[0].message).splitlines()[0]}" if notes else ""
+    return (
+        f"This torch is built for CUDA {torch.version.cuda}, but finds no GPU that it can use. If there is "
+        "one, nvidia-smi must show it: install its driver, a newer driver, or a torch for an older CUDA."
+        + reason
+    )
