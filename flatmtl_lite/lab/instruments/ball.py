@@ -13,7 +13,7 @@ from ..figures.style import BLACK, FLAT, SAM
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.curve import Curves
+from .parts.curve import OldCurves
 from .parts.cut import Cut
 from .parts.labels import Labels
 from .parts.landscape import Landscape
@@ -91,7 +91,7 @@ class _View:
             "one-rise": ("one step", dict(color=SAM)),
             "ten-rise": ("ten steps", dict(color=FLAT, dash="dash")),
         }
-        self.rise = Curves("sharpness: the rise within the ball", x, y, rises)
+        self.rise = OldCurves("sharpness: the rise within the ball", x, y, rises)
         self.picture = Picture(self.plane, [[self.cut], [self.rise]])
         self.ball, self.climb = Ball(self.plane), Climb(self.plane, "ten", FLAT)
         self.looks = Looks(self.plane, {"one": SAM})

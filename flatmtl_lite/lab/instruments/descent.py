@@ -15,7 +15,7 @@ from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.angles import conflict_texts
 from .parts.arrows import Arrows, along
-from .parts.curve import DEGREES, Curves
+from .parts.curve import DEGREES, OldCurves
 from .parts.labels import Labels
 from .parts.landscape import Landscape, Tradeoff
 from .parts.lens import Steps
@@ -70,7 +70,7 @@ class _View:
         self.plane = Landscape(landscape)
         self.lens = Steps("the steps here", {f"lens-{uid}": look for uid, look in STEPS.items()})
         look = {"angle": ("", dict(color=GREY))}
-        self.angle = Curves("angle of the gradients", step_axis, DEGREES, look, origin=0)
+        self.angle = OldCurves("angle of the gradients", step_axis, DEGREES, look, origin=0)
         self.losses = Tradeoff(landscape)
         self.picture = Picture(self.plane, [[self.lens, self.angle], [self.losses]])
         self.trail = Trail(self.plane, "here")

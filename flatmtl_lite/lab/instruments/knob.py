@@ -13,7 +13,7 @@ from ..figures.style import BLACK, GREY, ORANGE, PARTS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.curve import Curves, task_styles
+from .parts.curve import OldCurves, task_styles
 from .parts.landscape import Landscape
 from .parts.mosaic import Mosaic, pack_images, unpack_images
 from .parts.opening import menu, open_stage, sentences, slider
@@ -86,15 +86,17 @@ class _View:
         x, percent = self._axis(), dict(range=[0, 100])
         decades = whole_decades(torch.tensor([row["sharpness"] for row in every]))
         self.curves = {
-            "test": Curves("test accuracy, %", x, percent, task_styles("test", self.tasks)),
-            "sharpness": Curves("ten-step sharpness", x, decades, task_styles("sharpness", self.tasks)),
+            "test": OldCurves("test accuracy, %", x, percent, task_styles("test", self.tasks)),
+            "sharpness": OldCurves("ten-step sharpness", x, decades, task_styles("sharpness", self.tasks)),
         }
         for key, panel in self.curves.items():
             for k in range(len(self.tasks)):
-                stars = dict(x=[self._place(run[turns]) for run in mine], y=[run[key][k] for run in mine])
+                stars: dict = dict(
+                    x=[self._place(run[turns]) for run in mine], y=[run[key][k] for run in mine]
+                )
                 panel.dots(None, ORANGE, "star", size=15, cliponaxis=False, **stars)
         parts = {f"cosine-{part}": (f"{part} parts", PARTS[part]) for part in ("loss", "flat")}
-        self.cosines = Curves("mean cosine of the tasks' gradients", x, dict(range=[-0.3, 0.6]), parts)
+        self.cosines = OldCurves("mean cosine of the tasks' gradients", x, dict(range=[-0.3, 0.6]), parts)
         self.slice = _Slice([row["slice"] for row in every if "slice" in row], self.tasks)
         side: list[list[Panel]] = [[panel] for panel in (*self.curves.values(), self.slice)]
         if turns == "rho":

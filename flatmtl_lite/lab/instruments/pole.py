@@ -9,7 +9,7 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.arrows import Arrows, along
-from .parts.curve import Curves
+from .parts.curve import OldCurves
 from .parts.labels import Labels
 from .parts.opening import open_stage, sentences, slider
 from .parts.picture import Picture
@@ -72,7 +72,7 @@ class _View:
         name = "⟨sᵢ, d⟩ / ‖sᵢ‖, the same for all i"
         y = dict(range=[-1.7, 1.7], title=name, zeroline=True, zerolinecolor=BLACK)
         curves = {f"{uid}-curve": look for uid, look in LOOKS.items()}
-        self.space, self.gains = Space(), Curves("what each task gains", x, y, curves)
+        self.space, self.gains = Space(), OldCurves("what each task gains", x, y, curves)
         self.picture = Picture(self.space, [[self.gains]])
         self.arrows = Arrows(self.space, {uid: line["color"] for uid, (_, line) in LOOKS.items()})
         names = {name: line["color"] for name, line in LOOKS.values()}

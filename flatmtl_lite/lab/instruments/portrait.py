@@ -12,7 +12,7 @@ from ..figures.style import RULES as LOOKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
-from .parts.curve import Curves
+from .parts.curve import OldCurves
 from .parts.landscape import Plane
 from .parts.opening import menu, open_stage, sentences, slider
 from .parts.picture import Picture, Traces
@@ -83,7 +83,7 @@ class _View:
             for rule, look in LOOKS.items()
         }
         x, y = dict(range=[0, 1], title="ρ"), dict(range=[0, side**2], title="ends")
-        self.flat = Curves(f"in the flat valley, of {side**2}", x, y, looks, origin=0, room=2)
+        self.flat = OldCurves(f"in the flat valley, of {side**2}", x, y, looks, origin=0, room=2)
         panels = [*self.planes.values(), self.flat]
         self.picture = Picture(None, [panels[:4], panels[4:]])
 

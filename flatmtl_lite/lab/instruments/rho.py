@@ -16,7 +16,7 @@ from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.angles import degrees_texts, flat_part, part_angles
 from .parts.arrows import Arrows, along
-from .parts.curve import DEGREES, Curves
+from .parts.curve import DEGREES, OldCurves
 from .parts.cut import Cut
 from .parts.labels import Labels
 from .parts.landscape import Landscape
@@ -77,9 +77,9 @@ class _View:
         self.lenses = [Lens(name, color, narrow=landscape.tasks > 2) for name, color in colors.items()]
         self.cut = Cut(colors, landscape.rho, grid(landscape)[2])
         between = {f"between-{part}": (name, PARTS[part]) for part, name in BETWEEN.items()}
-        self.between = Curves("angle between the tasks (above 90°: conflict)", rho_axis, DEGREES, between)
+        self.between = OldCurves("angle between the tasks (above 90°: conflict)", rho_axis, DEGREES, between)
         within = {f"within-{k}": (name, dict(color=color)) for k, (name, color) in enumerate(colors.items())}
-        self.within = Curves("angle between loss and flat part", rho_axis, DEGREES, within)
+        self.within = OldCurves("angle between loss and flat part", rho_axis, DEGREES, within)
         self.picture = Picture(self.plane, [self.lenses, [self.cut], [self.between]], [self.within])
         self.ball, self.path = Ball(self.plane), Path(self.plane)
         self.steps = Arrows(self.plane, {"sam": SAM, "loss": LOSS, "flat": FLAT})

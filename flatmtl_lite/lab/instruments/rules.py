@@ -15,7 +15,7 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.angles import degrees_texts
-from .parts.curve import DEGREES, Along, Curves
+from .parts.curve import DEGREES, Along, OldCurves
 from .parts.landscape import Landscape
 from .parts.lens import Steps
 from .parts.opening import find_problem, menu, open_stage, sentences, slider
@@ -86,8 +86,8 @@ class _View:
         title, look = "direct to decomposed:<br>", lines["direct"]
         self.way = Along("way", title + "angle on the way", step_axis, DEGREES, look)
         ends = {"ends": ("", look)}
-        self.ends = Curves(title + "distance of the ends", rho_axis, gap, ends, origin=0, room=2)
-        self.angles = Curves("angle with the decomposed step, at θ", rho_axis, DEGREES, angles)
+        self.ends = OldCurves(title + "distance of the ends", rho_axis, gap, ends, origin=0, room=2)
+        self.angles = OldCurves("angle with the decomposed step, at θ", rho_axis, DEGREES, angles)
         self.picture = Picture(self.plane, [[self.lens], [self.way, self.ends]], [self.angles])
         self.paths = Paths(self.plane, {rule: LOOKS[rule] for rule in rules})
         draw_handle(self.plane)

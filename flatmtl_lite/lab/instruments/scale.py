@@ -15,7 +15,7 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .ball import worst_points
-from .parts.curve import Curves, Lines, Stems, task_styles
+from .parts.curve import Lines, OldCurves, Stems, task_styles
 from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
 from .parts.picture import Panel, Picture
 from .parts.points import pairs
@@ -141,7 +141,7 @@ class _View:
         self.function = Panel("what the network computes, and the data", x, y)
         inputs, targets = points()
         for k, symbol in enumerate(("circle", "square")):
-            data = dict(x=inputs.tolist(), y=targets[:, k].tolist())
+            data: dict = dict(x=inputs.tolist(), y=targets[:, k].tolist())
             self.function.dots(None, TASKS[k], symbol, size=7, edge=0, marker_opacity=0.7, **data)
         self.computed = Lines(self.function, task_styles("task"))
         ticks: dict = dict(tickvals=[UNITS - 0.5, 3 * UNITS - 0.5], ticktext=["first layer", "heads"])
@@ -158,7 +158,7 @@ class _View:
         self.lines = Lines(self.section, looks)
         x = dict(range=[-1, 1], tickvals=[0.1, 0.2, 0.5, 1, 2, 5, 10], type="log", title="α")
         y = dict(range=[-1, 2.5], **decades(-1, 2))
-        self.measures = Curves("measures, relative to α = 1", x, y, MEASURES, origin=UNSCALED)
+        self.measures = OldCurves("measures, relative to α = 1", x, y, MEASURES, origin=UNSCALED)
         self.picture = Picture(None, [[self.function, self.section], [self.weights, self.measures]])
 
     def table(self, choice: str) -> Table:

@@ -12,7 +12,7 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.angles import AngleRows, degrees_between, degrees_texts
-from .parts.curve import Curves, task_styles
+from .parts.curve import OldCurves, task_styles
 from .parts.labels import Title
 from .parts.opening import menu, open_stage, sentences, slider
 from .parts.picture import Picture
@@ -102,13 +102,13 @@ class _View:
         thin = task_styles("loss-norm", tasks)
         loss = {uid: ("", look | dict(width=1.2)) for uid, (_, look) in thin.items()}
         y = whole_decades(squares[squares > 0].sqrt())
-        self.norms = Curves(None, x, y, {**flat, **loss}, share=1.3, room=2)
+        self.norms = OldCurves(None, x, y, {**flat, **loss}, share=1.3, room=2)
         self.head = Title(self.norms, "norms title")
         y = dict(range=[0, 1.08 * losses.max().item()])
-        self.losses = Curves("losses at θ+ε", x, y, task_styles("losses", tasks))
+        self.losses = OldCurves("losses at θ+ε", x, y, task_styles("losses", tasks))
         same = {"same": ("", dict(color=GREEN))}
         y = dict(range=[lowest - room, 1 + room], nticks=4)
-        self.same = Curves(f"cos(decomposed, direct), {method}", x, y, same, share=0.8)
+        self.same = OldCurves(f"cos(decomposed, direct), {method}", x, y, same, share=0.8)
         self.picture = Picture(self.angles, [[self.norms], [self.losses], [self.same]])
 
     def table(self, choice: str) -> Table:

@@ -11,7 +11,7 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from ..stage.table import Table
 from .parts.angles import Dial, degrees_texts, flat_part, part_angles
-from .parts.curve import Curves, Lines, draw_line, task_styles
+from .parts.curve import Lines, OldCurves, draw_line, task_styles
 from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
 from .parts.picture import Panel, Picture
 from .parts.points import pairs
@@ -90,7 +90,7 @@ class _View:
     def __init__(self) -> None:
         x = dict(type="log", range=list(DECADES), title="ρ", dtick=1)
         y = dict(type="log", range=[-4, 0.8], tickvals=list(SHARES.values()), ticktext=list(SHARES))
-        self.errors = Curves("ρHg/‖g‖ misses the flat part by ...", x, y, task_styles("error"))
+        self.errors = OldCurves("ρHg/‖g‖ misses the flat part by ...", x, y, task_styles("error"))
         for name, (dash, side) in GREYS.items():
             worst = split(TinyNet(name), RHOS)[2].amax(-1).tolist()
             look = dict(color=GREY, dash=dash, width=1.5)
@@ -104,7 +104,7 @@ class _View:
         self.slopes = Lines(self.zoom, {**task_styles("slope"), **thin})
         self.dial = Dial("angles between tasks, and within a task", NEEDLES)
         heights = dict(type="log", range=[-3.5, 1.5], dtick=1, tickformat="~g")
-        self.lengths = Curves("‖flat‖ / ‖loss‖", x, heights, task_styles("length"))
+        self.lengths = OldCurves("‖flat‖ / ‖loss‖", x, heights, task_styles("length"))
         self.picture = Picture(self.errors, [[self.zoom], [self.dial], [self.lengths]])
 
     def table(self, choice: str) -> Table:

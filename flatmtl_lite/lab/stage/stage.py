@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -95,8 +95,7 @@ class Stage(drawing.NeedsPlotly):
     ):
         points = points or {}
         choice = choices[0] if choice is None else choice
-        if choice not in choices:
-            raise ValueError(f"Got {choice_label}={choice!r}; expected one of {', '.join(choices)}.")
+        check_choice(choice, choices, choice_label)
         if not values:
             raise ValueError(f"Got values={values!r}; expected a text for each position of the slider.")
         _check_place(index, values, "index")
@@ -107,7 +106,7 @@ class Stage(drawing.NeedsPlotly):
                 "give the figure's layout xaxis_range and yaxis_range."
             )
         for name, point in points.items():
-            _check_point(point, bounds, name)  # before the widget exists
+            check_point(point, bounds, name)  # before the widget exists
         self._figure, self._compute = figure, compute
         self._traces = {trace.uid: k for k, trace in enumerate(figure.data) if trace.uid}
         self._filling: asyncio.TimerHandle | None = None
@@ -136,7 +135,7 @@ class Stage(drawing.NeedsPlotly):
         if len(points) != len(self.point_labels):
             raise ValueError(f"Got {len(points)} points; expected {len(self.point_labels)}, one per handle.")
         for name, point in zip(self.point_labels, points, strict=True):
-            _check_point(point, self.bounds, name)
+            check_point(point, self.bounds, name)
         return points
 
     @traitlets.validate("index", "choice")
@@ -252,7 +251,14 @@ def _check_place(place: int, among: Sequence[str], name: str) -> None:
         raise ValueError(f"Got {name}={place}; expected 0 to {len(among) - 1}.")
 
 
-def _check_point(point: Sequence[float], bounds: Sequence[Sequence[float]], label: str) -> None:
+def check_choice(choice: str, choices: Iterable[str], label: str) -> None:
+    """Raise ValueError unless the choice is one of the choices of the menu ``label``."""
+    if choice not in (names := list(choices)):
+        raise ValueError(f"Got {label}={choice!r}; expected one of {', '.join(names)}.")
+
+
+def check_point(point: Sequence[float], bounds: Sequence[Sequence[float]], label: str) -> None:
+    """Raise ValueError unless the point is two numbers (x, y) within ``bounds``, of x and of y."""
     try:
         x, y = (float(v) for v in point)
         inside = all(low <= v <= high for v, (low, high) in zip((x, y), bounds, strict=True))

@@ -1,9 +1,9 @@
 """Arrows that show steps: where a step goes, which is minus the gradient."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
@@ -11,7 +11,7 @@ from ...figures.arrows import arrow
 from ...figures.style import BLACK, GREY, INK, WHITE
 from .labels import APART, draw_names, place
 from .picture import Panel, Traces
-from .points import pairs
+from .points import joined, lines_with_gaps, pairs
 from .weighing import METHODS
 
 SHORTEST = 4  # pixels; a shorter arrow is not drawn
@@ -31,7 +31,7 @@ class Arrows:
         self.panel, self.edge = panel, f"{next(iter(colors))}-edge"
         panel.line(self.edge, WHITE, width + 3.5)
         for uid, color in colors.items():
-            panel.draw(arrow(uid, color, width=width))
+            panel.draw(functools.partial(arrow, uid, color, width=width))
 
     def at(self, arrows: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """Return the points of the arrows: uid -> tails and the ways from there, (N or 1, 2) each."""
@@ -45,6 +45,31 @@ class Arrows:
         """Return the ways without those that would be drawn as a mere arrowhead."""
         pixels = way * torch.tensor(self.panel.unit, dtype=way.dtype)
         return way.masked_fill((pixels.norm(dim=-1, keepdim=True) < SHORTEST), 0.0)
+
+
+def draw_arrows(panel: Panel, arrows: Mapping[str, tuple[str, Tensor, Tensor]], width: float = 4.5) -> None:
+    """Draw several arrows in a panel, with a pale edge round them all.
+
+    Args:
+        panel: where to draw.
+        arrows: uid -> colour, tails and the ways from there, (N or 1, 2) each; a later arrow lies over an
+            earlier one.
+        width: of the shafts, in pixels.
+    """
+
+    def ends(tail: Tensor, way: Tensor) -> Tensor:
+        """Return the ends of an arrow, without those that would be drawn as a mere arrowhead."""
+        pixels = way * torch.tensor(panel.unit, dtype=way.dtype)
+        return arrow_points(way.masked_fill(pixels.norm(dim=-1, keepdim=True) < SHORTEST, 0.0), tail)
+
+    def edges() -> Tensor:
+        points = joined([ends(tail, way) for _, tail, way in arrows.values()])
+        return lines_with_gaps(points.unflatten(1, (len(arrows), 2)))
+
+    panel.line(f"{next(iter(arrows))}-edge", WHITE, width + 3.5, points=edges)
+    for uid, (color, tail, way) in arrows.items():
+        make = functools.partial(arrow, uid, color, width=width)
+        panel.draw(make, uid, functools.partial(ends, tail, way))
 
 
 def arrow_points(tips: Tensor, tails: Tensor | None = None) -> Tensor:
@@ -77,7 +102,7 @@ class Directions:
         self.panel, self.things, self.late = panel, list(things), list(late)
         dots = dict(symbol="circle-open", size=9, color=GREY, line_width=2)
         names = dict(names=METHODS)  # the page shows the names of the dots under the pointer
-        panel.draw(go.Scatter(uid="others", mode="markers", marker=dots, meta=names))
+        panel.scatter("others", None, mode="markers", marker=dots, meta=names)
         self.arrow = Arrows(panel, {"direction": BLACK})
         colors = [*things.values(), BLACK, *[INK] * (len(METHODS) - 1), *late.values()]
         draw_names(panel, "names", [""] * len(colors), colors)

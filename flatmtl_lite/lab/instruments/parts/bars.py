@@ -1,6 +1,6 @@
 """Bars: weights and cosines with one row per aggregator, and shares of a whole."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -99,27 +99,23 @@ class Shares(Panel):
     Args:
         title: above the panel.
         uid: of the bars.
-        names: of the parts.
+        parts: name -> its value at each slider position, (N,).
     """
 
-    def __init__(self, title: str, uid: str, names: Sequence[str]):
+    def __init__(self, title: str, uid: str, parts: Mapping[str, Tensor]):
         x = dict(range=[0, 1.12], tickvals=[0, 0.5, 1], ticktext=["0 %", "50 %", "100 %"])
-        y = dict(range=[len(names) - 0.4, -0.6], showticklabels=False, ticks="", showgrid=False)
+        y = dict(range=[len(parts) - 0.4, -0.6], showticklabels=False, ticks="", showgrid=False)
         super().__init__(title, x, y)
-        self.uid, self.names = uid, list(names)
-        self.line(uid, GREY, 12)
-        self.text(f"{uid}-names", self.names, INK, textposition="middle right")
-
-    def at(self, values: Tensor) -> Traces:
-        """Return the bars and the words for the parts (N, n) of each whole."""
+        values = torch.stack(list(parts.values()), -1)
         shares = values / values.sum(-1, keepdim=True)
-        rows = torch.arange(len(self.names), dtype=values.dtype)
+        rows = torch.arange(len(parts), dtype=values.dtype)
         places = pairs(0.01, rows.expand_as(shares) - 0.38)  # the words stand above their bar
         words = [
-            [f"{name}: {_number(v)}, {_percent(s)}" for name, v, s in zip(self.names, vs, ss, strict=True)]
+            [f"{name}: {_number(v)}, {_percent(s)}" for name, v, s in zip(parts, vs, ss, strict=True)]
             for vs, ss in zip(values.tolist(), shares.tolist(), strict=True)
         ]
-        return {self.uid: bars(shares, rows + 0.12), f"{self.uid}-names": (places, words)}
+        self.line(uid, GREY, 12, points=bars(shares, rows + 0.12))
+        self.text(f"{uid}-names", list(parts), INK, (places, words), textposition="middle right")
 
 
 def bars(lengths: Tensor, rows: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 """Curves, lines, dots and stems with their names, and shaded areas."""
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ...figures.style import GREY, INK, TASK_DASHES, TASKS
-from .labels import Labels, last_seen, spread
+from .labels import Labels, draw_labels, last_seen, spread
 from .picture import FONT, LINE, WIDTH, Panel, Styles, Traces
 from .points import growing_curve, lines_with_gaps, pairs
 
@@ -23,6 +24,72 @@ def task_styles(uid: str, names: Sequence[str] = ("task 1", "task 2")) -> Styles
 
 
 class Curves(Panel):
+    """Curves over the slider's values, with a dot at the slider and their names to the right of their ends.
+
+    Args:
+        title: above the panel.
+        x, y: options for plotly's axes, with a "range" each.
+        styles: uid -> name ("" for none), and the colour and dash of the line.
+        at: the slider's values, (N,).
+        heights: of the curves, (N, curves).
+        origin: the slider position from which the curves grow with the slider, their names next to the
+            dots. By default the whole curves rest.
+        options: of :class:`Panel`.
+    """
+
+    def __init__(
+        self,
+        title: str | None,
+        x: dict,
+        y: dict,
+        styles: Styles,
+        at: Tensor,
+        heights: Tensor,
+        origin: int | None = None,
+        **options,
+    ):
+        super().__init__(title, x, y, **options)
+        first, looks = next(iter(styles)), [look for _, look in styles.values()]
+        points, ends = pairs(at[:, None], heights), torch.tensor(y["range"], dtype=at.dtype)
+        cursor = self.data(pairs(self.paper(points)[:, :1, 0], ends))
+        self.line(f"{first}-cursor", GREY, 1.5, "dot", cursor)
+        for uid, look, line in zip(styles, looks, points.unbind(1), strict=True):
+            self.line(uid, **look, points=line[None] if origin is None else growing_curve(line, origin))
+        colors = [look["color"] for look in looks]
+        self.dots(f"{first}-here", colors, size=10, points=points, cliponaxis=False)
+        named = [k for k, (name, _) in enumerate(styles.values()) if name]
+        names, colors = [name for name, _ in styles.values() if name], [colors[k] for k in named]
+        if names and origin is not None:
+            ahead = functools.partial(_ahead, self, points[:, named], names, origin)
+            self.text(f"{first}-names", names, colors, ahead)
+        elif names:
+            names = [f"\u2003{name}" for name in names]  # the space keeps them off the dots
+            self.after = WIDTH * max(map(len, names))
+            beside = functools.partial(_beside, self, points[:, named])
+            self.text(f"{first}-names", names, colors, beside, textposition="middle right")
+
+
+def _beside(panel: Panel, points: Tensor) -> Tensor:
+    """Return places (1, n, 2) for the names of curves (N, n, 2), to the right of the panel."""
+    ends = panel.paper(last_seen(points.transpose(0, 1), panel))
+    ends[:, 0] = max(panel.x["range"]) - 1e-9  # plotly hides what rounding puts beyond the axis
+    ends[:, 1] = spread(ends[:, 1], panel)
+    return panel.data(ends)[None]
+
+
+def _ahead(panel: Panel, points: Tensor, names: Sequence[str], origin: int) -> Tensor:
+    """Return places (N, n, 2) for the names, ahead of the growing curves and within the panel."""
+    places, (low, high) = panel.paper(points), sorted(panel.x["range"])
+    half = torch.tensor([WIDTH * len(name) / 2 for name in names]).double() / panel.unit[0]
+    ahead = 1.0 - 2.0 * (torch.arange(len(points))[:, None] < origin)
+    wanted = places[..., 0] + ahead * (half + BESIDE / panel.unit[0])
+    x = torch.minimum(torch.maximum(wanted, low + half), high - half)
+    # a name that finds no room ahead lies above its curve
+    lift = 0.7 * LINE / panel.unit[1] * (x != wanted)
+    return panel.data(pairs(x, spread(places[..., 1] + lift, panel)))
+
+
+class OldCurves(Panel):
     """Curves with their names to the right of their ends.
 
     Args:
@@ -47,7 +114,8 @@ class Curves(Panel):
         self.dots(f"{self.first}-here", colors, size=10, cliponaxis=False)
         self.names = [name for name, _ in styles.values() if name]
         if self.names:
-            place, names = {}, self.names
+            place: dict = {}
+            names = self.names
             if origin is None:
                 place, names = dict(textposition="middle right"), [f"\u2003{name}" for name in names]
                 self.after = WIDTH * max(map(len, names))  # the space keeps them off the dots
@@ -102,7 +170,7 @@ class Along(Panel):
         super().__init__(title, x, y, room=2)
         self.uid = uid
         self.line(uid, **look)
-        dot = dict(mode="markers+text", marker=dict(size=9, color=look["color"]))
+        dot: dict = dict(mode="markers+text", marker=dict(size=9, color=look["color"]))
         self.text(f"{uid}-most", [""], INK, textposition="top center", textfont_size=FONT, **dot)
 
     def at(self, x: Tensor, heights: Tensor) -> Traces:
@@ -147,6 +215,25 @@ class Lines:
         return self.panel.data(dense.transpose(1, 2))
 
 
+def draw_lines(panel: Panel, styles: Styles, lines: Sequence[Tensor]) -> None:
+    """Draw lines with their names at their right ends.
+
+    Args:
+        panel: where to draw.
+        styles: uid -> name, and the colour, width and dash of the line.
+        lines: their points, (N or 1, n, 2) each.
+    """
+    things, ways = {}, []
+    for (uid, (name, look)), line in zip(styles.items(), lines, strict=True):
+        panel.line(uid, **look, points=line)
+        things[name] = (look["color"], last_seen(line, panel))
+        # points that are close enough for labels to keep off the line
+        places = panel.paper(line).transpose(1, 2)
+        dense = torch.nn.functional.interpolate(places, size=WAY, mode="linear", align_corners=True)
+        ways.append(panel.data(dense.transpose(1, 2)))
+    draw_labels(panel, things, ways, f"{next(iter(styles))}-names", apart=3)
+
+
 def draw_line(
     panel: Panel, name: str, x: Sequence, y: Sequence, look: dict, k: int = 0, side: str = "top right"
 ) -> None:
@@ -158,19 +245,6 @@ def draw_line(
 def shade(panel: Panel, x: Sequence[float], y: Sequence[float], color: str = CONFLICT) -> None:
     """Shade the area within the corners."""
     panel.area(None, color, x=x, y=y)
-
-
-class Dots:
-    """Moving dots with their names beside them."""
-
-    def __init__(self, panel: Panel, uid: str, colors: Mapping[str, str]):
-        self.uid = uid
-        panel.dots(uid, list(colors.values()), size=11, cliponaxis=False)
-        self.labels = Labels(panel, colors, f"{uid}-names")
-
-    def at(self, dots: Tensor, obstacles: Tensor) -> dict[str, Tensor]:
-        """Return the points of the dots (N, n, 2) and of their names."""
-        return {self.uid: dots} | self.labels.at(dots.unbind(1), obstacles)
 
 
 class Stems:

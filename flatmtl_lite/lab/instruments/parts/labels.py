@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ...figures.style import INK
-from .picture import LINE, Panel, Traces
+from .picture import LINE, Panel, Points, Traces
+from .points import joined
 
 APART = 9  # pixels between a thing and its label
 MOST = 4.0  # covered points at which there is no room for a label
@@ -53,14 +53,57 @@ class Labels:
         return {self.uid: centres, f"{self.uid}-things": anchors}
 
 
-def draw_names(panel: Panel, uid: str, texts: Sequence[str], colors: Sequence[str]) -> None:
-    """Write names that keep their distance from their things in pixels.
+def draw_labels(
+    panel: Panel,
+    things: Mapping[str, tuple[str, Tensor]],
+    obstacles: Sequence[Tensor],
+    uid: str = "labels",
+    apart: float = APART,
+    within: bool = False,
+) -> None:
+    """Draw labels that keep next to things that move, see :func:`place`.
+
+    Args:
+        panel: where to draw.
+        things: text -> its colour, and the thing (N or 1, 2).
+        obstacles: points (N or 1, n, 2) that labels should leave free.
+        uid: of the trace.
+        apart: pixels between a thing and its label.
+        within: True leaves out a label that has no room within the panel.
+    """
+    texts, (colors, places) = list(things), zip(*things.values(), strict=True)
+    anchors = torch.stack(torch.broadcast_tensors(*places), 1)
+
+    def centres() -> Tensor:
+        return place(panel, anchors, texts, joined(obstacles), apart, len(texts), within)
+
+    draw_names(panel, uid, [f"<b>{label}</b>" for label in texts], colors, anchors, centres)
+
+
+def draw_names(
+    panel: Panel,
+    uid: str,
+    texts: Sequence[str],
+    colors: Sequence[str],
+    things: Tensor | None = None,
+    points: Points | None = None,
+) -> None:
+    """Write names that keep their distance from their things (N, n, 2) in pixels.
 
     Their places hold for the arrangement with the fewest pixels. In a larger one the stage moves each name
     towards its thing, a point of the trace "uid-things" that nobody sees.
     """
-    panel.text(uid, texts, colors, meta=dict(things=f"{uid}-things"))
-    panel.draw(go.Scatter(uid=f"{uid}-things", visible=False))
+    panel.text(uid, texts, colors, points, meta=dict(things=f"{uid}-things"))
+    panel.scatter(f"{uid}-things", things, visible=False)
+
+
+def draw_title(panel: Panel, uid: str, titles: Sequence[str]) -> None:
+    """Draw the title of a panel at each slider position. The panel needs room for its lines."""
+    corner = torch.tensor([panel.x["range"][0], panel.y["range"][1]], dtype=torch.float64)
+    places = panel.data(corner).expand(len(titles), 1, 2)  # texts change in traces that move
+    # the size of the marker that nobody sees keeps the title off the frame
+    look: dict = dict(mode="markers+text", marker=dict(size=6, opacity=0), textposition="top right")
+    panel.text(uid, [""], INK, (places, [[title] for title in titles]), **look)
 
 
 class Title:
@@ -69,7 +112,7 @@ class Title:
     def __init__(self, panel: Panel, uid: str):
         self.panel, self.uid = panel, uid
         # the size of the marker that nobody sees keeps the title off the frame
-        look = dict(mode="markers+text", marker=dict(size=6, opacity=0), textposition="top right")
+        look: dict = dict(mode="markers+text", marker=dict(size=6, opacity=0), textposition="top right")
         panel.text(uid, [""], INK, **look)
 
     def at(self, titles: Sequence[str]) -> Traces:

@@ -1,7 +1,9 @@
 """Landscapes: the large picture of the loss, small planes with many paths, and the plane of two losses."""
 
+import functools
 from collections.abc import Mapping, Sequence
 
+import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
@@ -29,18 +31,28 @@ class Landscape(Panel):
         x, y = dict(range=[left, right], title="θ₁"), dict(range=[low, high], title="θ₂")
         super().__init__(x=x, y=y, room=0, ratio=(right - left) / self.height)
         for task in (None, *range(problem.tasks)):
-            view = "mean loss" if task is None else f"task {task + 1}"
-            self.draw(ground(problem, task).update(visible=task is None, meta=dict(view=view)))
-        discs = minima(problem)
-        self.draw(discs)
-        self.fixed = list(zip(discs.x, discs.y, strict=True))
-        best = problem.front()
+            self.draw(functools.partial(_view, problem, task))
+        self.draw(lambda: minima(problem))
+        bottoms, best = _marks(problem)
+        self.fixed = [*bottoms]
         if len(best):
             across, up = best.T.tolist()
             middle, below = across[len(best) // 2], up[len(best) // 2] - 0.05 * self.height
             self.line(None, **FRONT, x=across, y=up)
             self.text(None, ["Pareto front"], BLACK, x=[middle], y=[below])
             self.fixed += [(middle + share * self.height, below) for share in (-0.08, 0, 0.08)]
+
+
+def _view(problem: Problem, task: int | None) -> go.Contour:
+    """Draw the landscape of the mean loss, or of the loss of one task, which the control "colour" shows."""
+    name = "mean loss" if task is None else f"task {task + 1}"
+    return ground(problem, task).update(visible=task is None, meta=dict(view=name))
+
+
+@functools.cache
+def _marks(problem: Problem) -> tuple[list[tuple[float, float]], Tensor]:
+    """Return the minima of the tasks and the Pareto front (N, 2): they cost more than a picture may."""
+    return [(x, y) for ends in problem.minima() for x, y in ends.tolist()], problem.front()
 
 
 class Plane(Panel):
@@ -59,7 +71,7 @@ class Plane(Panel):
         x, y = (dict(showticklabels=False, ticks="", range=[*ends]) for ends in problem.window)
         super().__init__(x=x, y=y, room=2, ratio=(right - left) / (high - low))
         self.uid = uid
-        self.draw(ground(problem))
+        self.draw(lambda: ground(problem))
         for name, bottom in rings.items():
             across, up = (bottom + radius * circle()).T.tolist()
             self.line(None, BLACK, 2, x=across, y=up)

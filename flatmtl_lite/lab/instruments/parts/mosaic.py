@@ -43,7 +43,7 @@ class Mosaic(Panel):
         for image, (top, left) in zip(images.numpy(), corners, strict=True):
             canvas[top : top + height, left : left + image.shape[1]] = image
         look = dict(colorscale="gray", zmin=0, zmax=255, showscale=False, hoverinfo="skip")
-        self.draw(go.Heatmap(z=canvas, **look))
+        self.draw(lambda: go.Heatmap(z=canvas, **look))
         lines = [
             (left + height / 2, top + height + LINE * (task + 0.6))
             for top, left in corners

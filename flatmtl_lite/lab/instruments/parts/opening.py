@@ -1,5 +1,6 @@
 """How an instrument opens: its problem, its controls and the stage, and the sentences under the slider."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from ....toy import PROBLEMS, Problem
 from ...predictions.predict import Prediction
-from ...stage.stage import Stage
+from ...stage.stage import Stage, check_choice, check_point
 from ...stage.table import Table
 from .picture import Picture
 
@@ -23,6 +24,9 @@ class View(Protocol):
     @property
     def table(self) -> Callable[..., Table]:
         """Return the function (choice, point, ...) -> table."""
+
+
+Drawing = tuple[Picture, Sequence[str]]  # a picture, and one sentence per slider position
 
 
 def find_problem(name: str, tasks: int | None = None) -> Problem:
@@ -61,7 +65,49 @@ def slider(
 
 def menu(label: str, choices: Iterable[str], choice: str) -> dict:
     """Return the stage's options for a menu next to the slider that begins at a choice."""
+    check_choice(choice, choices, label)
     return dict(choice_label=label, choices=list(choices), choice=choice)
+
+
+def handles(points: Mapping[str, Sequence[float]], window: Sequence[Sequence[float]]) -> dict:
+    """Return the stage's options for points that the learner can drag.
+
+    Args:
+        points: name -> (x, y).
+        window: ((left, right), (bottom, top)), the ranges of the first panel.
+
+    Raises:
+        ValueError: a point lies outside the window.
+    """
+    for name, point in points.items():
+        check_point(point, window, name)
+    return dict(points=points)
+
+
+def open_drawing(
+    title: str, draw: Callable[..., Drawing], recipe: str, controls: dict, after: Prediction | None
+) -> Stage:
+    """Open a stage. With ``after`` it stays locked until that prediction is recorded.
+
+    Args:
+        title: name of the instrument.
+        draw: (choice, point, ...) -> its picture and one sentence per slider position.
+        recipe: the call that opens the stage again, see :class:`Stage`.
+        controls: what :func:`slider`, :func:`menu` and :func:`handles` return, together.
+        after: the prediction.
+    """
+    draw = functools.lru_cache(maxsize=1)(draw)  # the figure and the first table come from one drawing
+
+    def table(choice: str, *points: tuple[float, float]) -> Table:
+        picture, states = draw(choice, *points)
+        return Table(picture.traces(), states)
+
+    points = [tuple(map(float, point)) for point in controls.get("points", {}).values()]
+    figure = draw(controls.get("choice", ""), *points)[0].figure()
+    stage = Stage(figure, table, title=title, recipe=recipe, **controls)
+    if after is not None:
+        after.unlocks(stage)
+    return stage
 
 
 def open_stage(

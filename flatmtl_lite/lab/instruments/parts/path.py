@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
@@ -32,7 +31,7 @@ class Path:
         draw_edged_line(panel, "path")
         heads = dict(symbol="arrow", angleref="previous", size=[0, 15] * len(ARROWS), color=PATH, opacity=1)
         heads |= dict(line=dict(width=1.3, color=BLACK))
-        panel.draw(go.Scatter(uid="path-heads", mode="markers", marker=heads))
+        panel.scatter("path-heads", None, mode="markers", marker=heads)
         panel.dots("end", PATH, "diamond", size=15, meta=SOLID)
 
     def at(self, path: Tensor) -> dict[str, Tensor]:
@@ -108,9 +107,9 @@ class Looks:
     def __init__(self, panel: Panel, colors: Mapping[str, str]):
         self.panel = panel
         for uid, color in colors.items():
-            line = dict(mode="lines+markers", line=dict(color=color, width=2))
+            line: dict = dict(mode="lines+markers", line=dict(color=color, width=2))
             panel.dots(uid, color, "star", size=[0, 0, 15], **line)
-        arrows = dict(size=[0, 17] * len(colors), marker_angleref="previous")
+        arrows: dict = dict(size=[0, 17] * len(colors), marker_angleref="previous")
         panel.dots("beyond", [color for color in colors.values() for _ in range(2)], "arrow", **arrows)
 
     def seen(self, theta: Tensor, look: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,7 +138,7 @@ class Climb:
 
     def __init__(self, panel: Panel, uid: str, color: str):
         self.uid = uid
-        line = dict(mode="lines+markers", line=dict(color=color, width=2.5, dash="dash"))
+        line: dict = dict(mode="lines+markers", line=dict(color=color, width=2.5, dash="dash"))
         panel.dots(uid, color, size=6, edge=1, meta=SOLID, **line)
         panel.dots(f"{uid}-at", color, "diamond", size=14, meta=SOLID)
 

@@ -1,8 +1,8 @@
 """A picture: one large panel, smaller panels beside it, and the rest below, behind "more".
 
-A panel is a pair of axes with the parts drawn in it. The picture gives every panel its place, for wide
-and small windows, and for a whole screen. ``stage.js`` takes the arrangement that fits and scales it
-to the window.
+A panel is a pair of axes with the parts drawn in it. Each part takes its points when it is drawn. The picture
+gives every panel its place, for wide and small windows, and for a whole screen. ``stage.js`` takes the
+arrangement that fits and scales it to the window.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from ...figures.style import BLACK, INKS, TEMPLATE, WHITE
 from ...stage.table import Text
 
 Traces = dict[str, Tensor | Text]  # uid -> the points of a trace, see :class:`Table`
+Points = Tensor | Text | Callable[[], Tensor | Text]  # a function if they depend on the pixels of the panel
 Styles = Mapping[str, tuple[str, dict]]  # uid -> name ("" for none), and the look of a line
 Box = tuple[float, float, float, float]  # left, top, width, height in pixels
 FONT = 14  # pixels
@@ -31,7 +32,9 @@ MORE = 240  # height of a row of panels behind "more"
 class Panel:
     """A pair of axes and what is drawn in them. What is drawn later lies over what was drawn before.
 
-    A trace with a ``uid`` moves with the slider. Any other trace gets its ``x`` and ``y`` at once.
+    A trace with a ``uid`` moves to its ``points`` with the slider, or it is a handle, which needs none. Any
+    other trace gets its ``x`` and ``y`` at once. The look of a trace is kept as a function, since a picture
+    that is drawn anew for a moved point needs the points alone.
 
     Args:
         title: text above the panel; None for none. A part may write a title of its own into ``room`` lines.
@@ -61,36 +64,67 @@ class Panel:
     ):
         self.title, self.room, self.share, self.ratio = title, room, share, ratio
         self.x, self.y = (dict(visible=False) if axis is None else axis for axis in (x, y))
-        self.parts: list[BaseTraceType] = []
+        self.parts: list[Callable[[], BaseTraceType]] = []
+        self.traces: dict[str, Points] = {}
         self.fixed: list[tuple[float, float]] = []  # points that labels should leave free
 
-    def draw(self, trace: BaseTraceType) -> None:
+    def draw(
+        self, make: Callable[[], BaseTraceType], uid: str | None = None, points: Points | None = None
+    ) -> None:
         """Draw any trace."""
-        self.parts.append(trace)
+        self.parts.append(make)
+        if uid is not None and points is not None:
+            self.traces[uid] = points
 
-    def line(self, uid: str | None, color: str, width: float = 3, dash: str | None = None, **options) -> None:
+    def scatter(self, uid: str | None, points: Points | None, **look) -> None:
+        """Draw a ``go.Scatter``."""
+        self.draw(lambda: go.Scatter(uid=uid, **look), uid, points)
+
+    def line(
+        self,
+        uid: str | None,
+        color: str,
+        width: float = 3,
+        dash: str | None = None,
+        points: Points | None = None,
+        **options,
+    ) -> None:
         """Draw a line; ``options`` are those of ``go.Scatter``."""
         look = dict(color=color, width=width, dash=dash)
-        self.draw(go.Scatter(dict(uid=uid, mode="lines", line=look) | options))
+        self.scatter(uid, points, **dict(mode="lines", line=look) | options)
 
     def area(self, uid: str | None, color: str, **options) -> None:
         """Shade the area within the points."""
         self.line(uid, color, width=0, fill="toself", fillcolor=color, **options)
 
     def dots(
-        self, uid: str | None, color: str | Sequence[str], symbol="circle", size=12.0, edge=1.5, **options
+        self,
+        uid: str | None,
+        color: str | Sequence[str],
+        symbol="circle",
+        size=12.0,
+        edge=1.5,
+        points: Points | None = None,
+        **options,
     ) -> None:
         """Draw markers with a black edge, so that a pale colour is seen too."""
         marker = dict(symbol=symbol, size=size, color=color, line=dict(width=edge, color=BLACK))
-        self.draw(go.Scatter(dict(uid=uid, mode="markers", marker=marker) | options))
+        self.scatter(uid, points, **dict(mode="markers", marker=marker) | options)
 
-    def text(self, uid: str | None, texts: Sequence[str], colors: Sequence[str] | str, **options) -> None:
+    def text(
+        self,
+        uid: str | None,
+        texts: Sequence[str],
+        colors: Sequence[str] | str,
+        points: Points | None = None,
+        **options,
+    ) -> None:
         """Write texts, centred at their points, with a rim that keeps them readable on any ground."""
         n, rim = len(texts), f"0 0 3px {WHITE}"
         colors = INKS.get(colors, colors) if isinstance(colors, str) else [INKS.get(c, c) for c in colors]
         look = dict(mode="text", text=list(texts), textposition="middle center", cliponaxis=False)
         look |= dict(textfont=dict(color=colors, size=FONT, shadow=f"{rim}, {rim}, {rim}"))
-        self.draw(go.Scatter(dict(uid=uid, x=[0] * n, y=[0] * n) | look | options))
+        self.scatter(uid, points, **dict(x=[0] * n, y=[0] * n) | look | options)
 
     @property
     def unit(self) -> tuple[float, float]:
@@ -158,13 +192,19 @@ class Picture:
             panel.number, panel.sizes = "" if k == 1 else str(k), []
         self.arrangements = [self._arranged(*size) for size in (WIDE, SMALL, TALL)]
 
+    def traces(self) -> Traces:
+        """Return the points of all traces that move."""
+        points = {uid: points for panel in self.panels for uid, points in panel.traces.items()}
+        return {uid: place() if callable(place) else place for uid, place in points.items()}
+
     def figure(self) -> go.Figure:
         """Return the figure in its wide arrangement. Its ``meta`` holds all arrangements for the page."""
         figure = go.Figure()
         for panel in self.panels:
             x, y = f"x{panel.number}", f"y{panel.number}"
             # plotly draws axes only if a trace uses them
-            for trace in [*panel.parts, go.Scatter(x=[None], y=[None], showlegend=False)]:
+            for make in [*panel.parts, lambda: go.Scatter(x=[None], y=[None], showlegend=False)]:
+                trace = make()
                 if "things" in (trace.meta or {}):
                     trace.meta |= dict(unit=panel.unit)
                 figure.add_trace(trace.update(xaxis=x, yaxis=y))

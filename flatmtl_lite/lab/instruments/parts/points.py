@@ -1,6 +1,7 @@
 """Points of traces: circles, curves that grow with the slider."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -61,6 +62,12 @@ def lines_with_gaps(lines: Tensor) -> Tensor:
     """Return lines (N, n, points, 2) as one trace (N, n (points + 1), 2) with a gap after each line."""
     gap = torch.full_like(lines[:, :, :1], torch.nan)
     return torch.cat([lines, gap], 2).flatten(1, 2)
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Return points (N or 1, n, 2) of several parts together, (N, all n, 2)."""
+    rows = max(map(len, parts))
+    return torch.cat([part.expand(rows, -1, 2) for part in parts], 1)
 
 
 def squares(points: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from flatmtl_lite.lab.instruments.parts.bars import Shares, Weights, Worst
 from flatmtl_lite.lab.instruments.parts.picture import GAP, WIDTH, Panel, Picture
 from flatmtl_lite.lab.instruments.parts.weighing import METHODS
-from tests.lab.instruments.parts.pictures import drawn
+from tests.lab.instruments.parts.pictures import drawn, moving
 
 N = len(METHODS)
 
@@ -63,9 +63,10 @@ def test_both_panels_stay_together_in_a_small_window():
 
 
 def test_bars_are_shares_and_words_say_the_values():
-    shares = Shares("terms", "terms", ["large", "small"])
+    parts = {"large": torch.tensor([30.0, 49999.0]).double(), "small": torch.tensor([10.0, 1.0]).double()}
+    shares = Shares("terms", "terms", parts)
     assert drawn(shares)["terms"].mode == "lines"
-    points = shares.at(torch.tensor([[30.0, 10.0], [49999.0, 1.0]], dtype=torch.float64))
+    points = moving(shares)
     bars = points["terms"].reshape(2, 2, 3, 2)
     assert bars[:, :, 0, 0].eq(0).all()
     assert bars[:, :, 1, 0].flatten().tolist() == pytest.approx([0.75, 0.25, 0.99998, 0.00002])

@@ -63,7 +63,7 @@ def test_the_trail_ends_at_the_marker():
     trail = Trail(panel, "here")
     way = torch.arange(8.0).reshape(4, 2)
     points = trail.at(way)
-    assert {trace.uid for trace in panel.parts} == points.keys()
+    assert {make().uid for make in panel.parts} == points.keys()
     for k in range(4):
         assert points["here"][k].tolist() == [way[k].tolist()]
         for uid in ("here-trail", "here-trail-edge"):
