@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ...figures.arrows import arrow
 from ...figures.style import BLACK, GREY, INK, WHITE
-from .labels import APART, draw_names, place
-from .picture import Panel, Traces
+from .labels import draw_labels
+from .picture import Panel
 from .points import joined, lines_with_gaps, pairs
 from .weighing import METHODS
 
@@ -88,58 +88,35 @@ def along(origin: Tensor, ways: Sequence[Tensor]) -> Tensor:
     return torch.cat([origin[:, None] + shares * way[:, None] for way in ways], 1)
 
 
-class Directions:
-    """The step of every method: a dot with its name where there is room, and an arrow for the chosen one.
+def draw_directions(
+    panel: Panel,
+    chosen: int,
+    steps: Tensor,
+    things: Mapping[str, tuple[str, Tensor]],
+    obstacles: Tensor,
+    late: Mapping[str, tuple[str, Tensor]],
+) -> None:
+    """Draw the step of every method: a dot with its name where there is room, the chosen one as an arrow.
 
     Args:
         panel: where to draw.
-        things: other things in the panel, name -> colour. They get their names first.
+        chosen: place of the chosen method.
+        steps: of every method, (methods, N, 2).
+        things: other things in the panel, name -> colour and place (N, 2). They get their names first.
+        obstacles: points (N, n, 2) that names should leave free.
         late: further things, which get names where there is room left.
     """
-
-    def __init__(self, panel: Panel, things: Mapping[str, str], late: Mapping[str, str] | None = None):
-        late = late or {}
-        self.panel, self.things, self.late = panel, list(things), list(late)
-        dots = dict(symbol="circle-open", size=9, color=GREY, line_width=2)
-        names = dict(names=METHODS)  # the page shows the names of the dots under the pointer
-        panel.scatter("others", None, mode="markers", marker=dots, meta=names)
-        self.arrow = Arrows(panel, {"direction": BLACK})
-        colors = [*things.values(), BLACK, *[INK] * (len(METHODS) - 1), *late.values()]
-        draw_names(panel, "names", [""] * len(colors), colors)
-
-    def at(self, chosen: int, steps: Tensor, things: Sequence[Tensor], obstacles: Tensor) -> Traces:
-        """Return the points and names.
-
-        Args:
-            chosen: place of the chosen method.
-            steps: of every method, (methods, N, 2).
-            things: the places of the other things, the late ones too, (N, 2) each.
-            obstacles: points (N, n, 2) that names should leave free.
-        """
-        order = [chosen, *(k for k in range(len(METHODS)) if k != chosen)]
-        names, needed = [*self.things, *(METHODS[k] for k in order), *self.late], len(self.things) + 1
-        places = [*things[: needed - 1], *steps[order], *things[needed - 1 :]]
-        anchors = torch.stack(torch.broadcast_tensors(*places), 1)
-        origin = torch.zeros_like(steps[chosen])
-        arrow = self.arrow.at({"direction": (origin, steps[chosen])})
-        obstacles = torch.cat([obstacles.expand(len(origin), -1, 2), along(origin, [steps[chosen]])], 1)
-        centres = place(self.panel, anchors, names, obstacles, APART, needed)
-        bold = [f"<b>{name}</b>" if k < needed else name for k, name in enumerate(names)]
-        traces: Traces = {"names": (centres, [bold] * len(centres)), "names-things": anchors}
-        return traces | arrow | {"others": steps.transpose(0, 1)}
-
-
-class Wedge:
-    """The wedge that holds the steps that are good for all, and the rim of the steps' convex hull."""
-
-    def __init__(self, panel: Panel, reach: float):
-        self.reach = reach
-        panel.area("cone", GOOD)
-        panel.line("hull", GREY, 1.5, "dot")
-
-    def at(self, steps: Tensor) -> dict[str, Tensor]:
-        """Return the points for the steps that the tasks want, (N, T, 2)."""
-        return {"cone": wedges(steps, self.reach), "hull": torch.cat([steps, steps[:, :1]], 1)}
+    dots = dict(symbol="circle-open", size=9, color=GREY, line_width=2)
+    names = dict(names=METHODS)  # the page shows the names of the dots under the pointer
+    panel.scatter("others", steps.transpose(0, 1), mode="markers", marker=dots, meta=names)
+    origin = torch.zeros_like(steps[chosen])
+    draw_arrows(panel, {"direction": (BLACK, origin, steps[chosen])})
+    order = [chosen, *(k for k in range(len(METHODS)) if k != chosen)]
+    methods = {METHODS[k]: (BLACK if k == chosen else INK, steps[k]) for k in order}
+    named, needed = {**things, **methods, **late}, len(things) + 1
+    words = [f"<b>{name}</b>" if k < needed else name for k, name in enumerate(named)]
+    free = [obstacles, along(origin, [steps[chosen]])]
+    draw_labels(panel, named, free, "names", needed=needed, words=[words] * len(origin))
 
 
 def wedges(steps: Tensor, reach: float) -> Tensor:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ...figures.style import INK
-from .picture import LINE, Panel, Points, Traces
+from ...stage.table import Text
+from .picture import LINE, Panel, Traces
 from .points import joined
 
 APART = 9  # pixels between a thing and its label
@@ -60,8 +61,13 @@ def draw_labels(
     uid: str = "labels",
     apart: float = APART,
     within: bool = False,
+    needed: int | None = None,
+    words: Sequence[list[str]] | None = None,
 ) -> None:
     """Draw labels that keep next to things that move, see :func:`place`.
+
+    Their places hold for the arrangement with the fewest pixels. In a larger one the stage moves each label
+    towards its thing, a point of the trace "uid-things" that nobody sees.
 
     Args:
         panel: where to draw.
@@ -70,31 +76,26 @@ def draw_labels(
         uid: of the trace.
         apart: pixels between a thing and its label.
         within: True leaves out a label that has no room within the panel.
+        needed: how many labels always have a place; by default all.
+        words: the labels at each slider position, if they change.
     """
     texts, (colors, places) = list(things), zip(*things.values(), strict=True)
     anchors = torch.stack(torch.broadcast_tensors(*places), 1)
+    needed = len(texts) if needed is None else needed
 
-    def centres() -> Tensor:
-        return place(panel, anchors, texts, joined(obstacles), apart, len(texts), within)
+    def centres() -> Tensor | Text:
+        points = place(panel, anchors, texts, joined(obstacles), apart, needed, within)
+        return points if words is None else (points, list(words))
 
-    draw_names(panel, uid, [f"<b>{label}</b>" for label in texts], colors, anchors, centres)
+    look = dict(things=f"{uid}-things")
+    panel.text(uid, [f"<b>{label}</b>" for label in texts], colors, centres, meta=look)
+    panel.scatter(f"{uid}-things", anchors, visible=False)
 
 
-def draw_names(
-    panel: Panel,
-    uid: str,
-    texts: Sequence[str],
-    colors: Sequence[str],
-    things: Tensor | None = None,
-    points: Points | None = None,
-) -> None:
-    """Write names that keep their distance from their things (N, n, 2) in pixels.
-
-    Their places hold for the arrangement with the fewest pixels. In a larger one the stage moves each name
-    towards its thing, a point of the trace "uid-things" that nobody sees.
-    """
-    panel.text(uid, texts, colors, points, meta=dict(things=f"{uid}-things"))
-    panel.scatter(f"{uid}-things", things, visible=False)
+def draw_names(panel: Panel, uid: str, texts: Sequence[str], colors: Sequence[str]) -> None:
+    """Write names that keep their distance from their things in pixels."""
+    panel.text(uid, texts, colors, meta=dict(things=f"{uid}-things"))
+    panel.scatter(f"{uid}-things", None, visible=False)
 
 
 def draw_title(panel: Panel, uid: str, titles: Sequence[str]) -> None:
