@@ -14,7 +14,7 @@ from ..theorem import bound_terms
 from .parts.bars import Shares
 from .parts.curve import Curves, draw_line
 from .parts.labels import draw_labels
-from .parts.opening import POSITIONS, Drawing, menu, open_drawing, sentences, slider
+from .parts.opening import POSITIONS, Drawing, menu, open_stage, sentences, slider
 from .parts.picture import Panel, Picture
 from .parts.points import pairs
 
@@ -50,9 +50,7 @@ def bound_instrument(
         f"lab.bound_instrument(images={{value}}, network={{choice}}, norm_squared={float(norm_squared)!r})"
     )
     controls = slider("images", N, "images", images, _short) | menu("network", NETWORKS, network)
-    return open_drawing(
-        "Bound instrument", functools.partial(_draw, N, norm_squared), recipe, controls, after
-    )
+    return open_stage("Bound instrument", functools.partial(_draw, N, norm_squared), recipe, controls, after)
 
 
 def _draw(N: Tensor, norm_squared: float, choice: str) -> Drawing:

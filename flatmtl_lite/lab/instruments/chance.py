@@ -7,7 +7,7 @@ from ..figures.style import BLACK
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from .parts.curve import DEGREES, Curves
-from .parts.opening import Drawing, open_drawing, sentences, slider
+from .parts.opening import Drawing, open_stage, sentences, slider
 from .parts.picture import Panel, Picture
 from .parts.points import pairs
 
@@ -27,7 +27,7 @@ def chance_instrument(parameters: int = 2, after: Prediction | None = None) -> S
     """
     recipe = "lab.chance_instrument({value})"
     controls = slider("parameters", SIZES, "parameters", parameters, "{:.0f}".format)
-    return open_drawing("Chance instrument", _draw, recipe, controls, after)
+    return open_stage("Chance instrument", _draw, recipe, controls, after)
 
 
 def _draw(choice: str) -> Drawing:

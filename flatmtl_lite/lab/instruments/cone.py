@@ -12,7 +12,7 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from .parts.arrows import along, draw_directions
 from .parts.bars import Weights, Worst
-from .parts.opening import Drawing, menu, open_drawing, sentences, slider
+from .parts.opening import Drawing, menu, open_stage, sentences, slider
 from .parts.picture import Picture
 from .parts.space import Space, cone_edges, find_independent, project
 from .parts.weighing import METHODS, slopes, verdict, weigh_all
@@ -48,7 +48,7 @@ def cone_instrument(
     recipe = f"lab.cone_instrument({rows}, camera={{value}}, method={{choice}})"
     controls = slider("walk round (°)", CAMERAS, "camera", camera) | menu("method", METHODS, method)
     draw = functools.partial(_draw, steps, weigh_all(steps[None]))
-    return open_drawing("Cone instrument", draw, recipe, controls, after)
+    return open_stage("Cone instrument", draw, recipe, controls, after)
 
 
 def _draw(rows: Tensor, weights: Tensor, choice: str) -> Drawing:

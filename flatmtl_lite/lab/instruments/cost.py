@@ -11,7 +11,7 @@ from ..figures.style import BLACK, GREEN, INK, ORANGE, PURPLE, SKY
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from .parts.curve import Curves, draw_line
-from .parts.opening import Drawing, menu, open_drawing, sentences, slider
+from .parts.opening import Drawing, menu, open_stage, sentences, slider
 from .parts.picture import Picture
 from .parts.points import pairs
 
@@ -76,9 +76,7 @@ def cost_instrument(
     rest = ", ".join(f"{name}={value!r}" for name, value in values.items())
     braced = repr(measured).replace("{", "{{").replace("}", "}}")
     recipe = f"lab.cost_instrument({{choice}}, {{value}}, {rest}, measured={braced})"
-    return open_drawing(
-        "Cost instrument", functools.partial(_draw, values, measured), recipe, controls, after
-    )
+    return open_stage("Cost instrument", functools.partial(_draw, values, measured), recipe, controls, after)
 
 
 def _draw(values: dict[str, float], measured: Mapping[str, float], choice: str) -> Drawing:
@@ -92,7 +90,7 @@ def _draw(values: dict[str, float], measured: Mapping[str, float], choice: str) 
     draw_line(curves, "base", [0.5, 20.5], [1, 1], dict(color=BLACK, width=1.5), 1, "bottom left")
     texts = [[write.format(positions[k - 1].item()) for k in ticks]] * N  # they change with the menu
     places = pairs(SETTINGS[torch.tensor(ticks) - 1], -0.05 * top).expand(N, len(ticks), 2)
-    curves.text("ticks", texts[0], INK, (places, texts))
+    curves.text("ticks", texts[0], INK, points=(places, texts))
     rest = [values[name] == value for name, value in COUNTED_AT.items() if name != moved]
     heights = [measured.get(name, torch.nan) if all(rest) else torch.nan for name in LOOKS]
     rings = pairs(

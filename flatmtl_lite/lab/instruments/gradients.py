@@ -14,7 +14,7 @@ from ..stage.stage import Stage
 from .parts.angles import conflict_texts
 from .parts.arrows import GOOD, along, draw_arrows, draw_directions, wedges
 from .parts.bars import Weights, Worst
-from .parts.opening import Drawing, handles, menu, open_drawing, sentences, slider
+from .parts.opening import Drawing, handles, menu, open_stage, sentences, slider
 from .parts.path import draw_handle
 from .parts.picture import Panel, Picture
 from .parts.points import pairs
@@ -56,7 +56,7 @@ def gradients_instrument(
     points = {f"task {k + 1}": point for k, point in enumerate(gradients)}
     controls = slider(f"turn task {tasks} by (°)", TURNS, "turn", turn) | menu("method", METHODS, method)
     controls |= handles(points, [(-REACH, REACH)] * 2)
-    return open_drawing("Gradients instrument", _draw, recipe, controls, after)
+    return open_stage("Gradients instrument", _draw, recipe, controls, after)
 
 
 def _draw(choice: str, *points: tuple[float, float]) -> Drawing:
@@ -69,7 +69,7 @@ def _draw(choice: str, *points: tuple[float, float]) -> Drawing:
     plane, origin, steps = Panel(x=x, y=y, room=0, ratio=1.0), torch.zeros_like(S[:, 0]), list(S.unbind(1))
     cone = wedges(S, REACH)
     plane.area("cone", GOOD, points=cone)
-    plane.line("hull", GREY, 1.5, "dot", torch.cat([S, S[:, :1]], 1))
+    plane.line("hull", GREY, 1.5, "dot", points=torch.cat([S, S[:, :1]], 1))
     # the arrows rest, but for the last, which moves along with the slider
     draw_arrows(plane, {f"gradient-{k}": (TASKS[k], origin[:1], steps[k][:1]) for k in range(last)})
     draw_arrows(plane, {f"gradient-{last}": (TASKS[last], origin, steps[last])})

@@ -10,7 +10,7 @@ from ..stage.stage import Stage
 from .parts.arrows import along, draw_arrows
 from .parts.curve import Curves
 from .parts.labels import draw_labels
-from .parts.opening import Drawing, open_drawing, sentences, slider
+from .parts.opening import Drawing, open_stage, sentences, slider
 from .parts.picture import Picture
 from .parts.points import pairs
 from .parts.space import Space, cone_edges, find_independent, project
@@ -44,7 +44,7 @@ def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Sta
     """
     recipe = "lab.pole_instrument({value})"
     controls = slider("length of task 3's gradient", LENGTHS, "length", length, "{:.3g}".format)
-    return open_drawing("Pole instrument", _draw, recipe, controls, after)
+    return open_stage("Pole instrument", _draw, recipe, controls, after)
 
 
 def published_imtl_g(weights: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from ..stage.stage import Stage
 from .parts.arrows import along, draw_arrows
 from .parts.curve import shade
 from .parts.labels import draw_labels
-from .parts.opening import Drawing, menu, open_drawing, sentences, slider
+from .parts.opening import Drawing, menu, open_stage, sentences, slider
 from .parts.picture import Panel, Picture
 from .parts.points import growing_curve, pairs
 
@@ -36,7 +36,7 @@ def valley_instrument(step: int = 0, method: str = "plain step", after: Predicti
     """
     recipe = "lab.valley_instrument(step={value}, method={choice})"
     controls = slider("step", STEPS, "step", step) | menu("the ball takes", RADII, method)
-    return open_drawing("Valley instrument", _draw, recipe, controls, after)
+    return open_stage("Valley instrument", _draw, recipe, controls, after)
 
 
 def _draw(choice: str) -> Drawing:
@@ -65,7 +65,7 @@ def _draw(choice: str) -> Drawing:
     panel.text(None, names, BLACK, x=[-0.99, 1.14], y=[-0.6, -0.6])
     panel.dots("trail", PATH, size=9, edge=1, points=growing_curve(ball))
     panel.line("tangent", PURPLE, 4, points=tangent)
-    panel.line("look", GREY, 2, "dot", torch.stack([ball, star], 1))
+    panel.line("look", GREY, 2, "dot", points=torch.stack([ball, star], 1))
     panel.dots("star", PURPLE, "star", size=18, points=star.unsqueeze(1))
     draw_arrows(panel, {"step": (BLACK, tail, way)}, width=5)
     panel.dots("ball", SKY, size=26, edge=2.5, points=ball.unsqueeze(1))

@@ -18,35 +18,6 @@ SHORTEST = 4  # pixels; a shorter arrow is not drawn
 GOOD = "rgba(127, 127, 127, 0.18)"
 
 
-class Arrows:
-    """Several arrows in a panel, with a pale edge round them all.
-
-    Args:
-        panel: where to draw.
-        colors: uid -> colour; a later arrow lies over an earlier one.
-        width: of the shafts, in pixels.
-    """
-
-    def __init__(self, panel: Panel, colors: Mapping[str, str], width: float = 4.5):
-        self.panel, self.edge = panel, f"{next(iter(colors))}-edge"
-        panel.line(self.edge, WHITE, width + 3.5)
-        for uid, color in colors.items():
-            panel.draw(functools.partial(arrow, uid, color, width=width))
-
-    def at(self, arrows: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Return the points of the arrows: uid -> tails and the ways from there, (N or 1, 2) each."""
-        points = {uid: arrow_points(self._long_enough(way), tail) for uid, (tail, way) in arrows.items()}
-        rows = max(map(len, points.values()))
-        edges = [ends.expand(rows, 2, 2) for ends in points.values()]
-        gap = torch.full_like(edges[0][:, :1], torch.nan)
-        return points | {self.edge: torch.cat([part for ends in edges for part in (ends, gap)], 1)}
-
-    def _long_enough(self, way: Tensor) -> Tensor:
-        """Return the ways without those that would be drawn as a mere arrowhead."""
-        pixels = way * torch.tensor(self.panel.unit, dtype=way.dtype)
-        return way.masked_fill((pixels.norm(dim=-1, keepdim=True) < SHORTEST), 0.0)
-
-
 def draw_arrows(panel: Panel, arrows: Mapping[str, tuple[str, Tensor, Tensor]], width: float = 4.5) -> None:
     """Draw several arrows in a panel, with a pale edge round them all.
 

@@ -58,8 +58,8 @@ class Weights(Rows):
             [f"<b>… {w:.1f}</b>" if w > LARGEST else "" for w in most] for most in weights.amax(-1).T.tolist()
         ]
         numbers, left = pairs(NUMBERS, ROWS).expand(positions, -1, 2), dict(textposition="middle left")
-        self.text("weights-names", names, INK, (pairs(NAMES, ROWS)[None], [names] * positions), **left)
-        self.text("weights-cut", cut[0], INK, (numbers, cut), **left)
+        self.text("weights-names", names, INK, points=(pairs(NAMES, ROWS)[None], [names] * positions), **left)
+        self.text("weights-cut", cut[0], INK, points=(numbers, cut), **left)
 
 
 class Worst(Rows):
@@ -85,7 +85,7 @@ class Worst(Rows):
         ]
         places = pairs(LENGTHS, ROWS.expand_as(worst))
         self.dots("worst", BLACK, "diamond", edge=0, points=pairs(worst, ROWS))
-        self.text("lengths", words[0], INK, (places, words), textposition="middle left")
+        self.text("lengths", words[0], INK, points=(places, words), textposition="middle left")
 
 
 class Shares(Panel):
@@ -110,7 +110,7 @@ class Shares(Panel):
             for vs, ss in zip(values.tolist(), shares.tolist(), strict=True)
         ]
         self.line(uid, GREY, 12, points=bars(shares, rows + 0.12))
-        self.text(f"{uid}-names", list(parts), INK, (places, words), textposition="middle right")
+        self.text(f"{uid}-names", list(parts), INK, points=(places, words), textposition="middle right")
 
 
 def bars(lengths: Tensor, rows: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...figures.style import INK
 from ...stage.table import Text
-from .picture import LINE, Panel, Traces
+from .picture import LINE, Panel
 from .points import joined
 
 APART = 9  # pixels between a thing and its label
@@ -23,35 +23,6 @@ STEPS = np.arange(-2, 3)[:, None]  # the second step is a line farther away
 COLUMNS, ROWS = np.concatenate([SIDES, 2 * SIDES]).T + 2  # the 16 places of a label, among those steps
 FARTHER = np.repeat([False, True], len(SIDES))
 FAR = 2.5  # covered points that justify a place that is farther away
-
-
-class Labels:
-    """Labels that keep next to things that move.
-
-    Args:
-        panel: where to draw.
-        colors: text -> colour.
-        uid: of the trace.
-        apart: pixels between a thing and its label.
-        within: True leaves out a label that has no room within the panel.
-    """
-
-    def __init__(
-        self,
-        panel: Panel,
-        colors: Mapping[str, str],
-        uid: str = "labels",
-        apart: float = APART,
-        within: bool = False,
-    ):
-        self.panel, self.texts, self.uid, self.apart, self.within = panel, list(colors), uid, apart, within
-        draw_names(panel, uid, [f"<b>{label}</b>" for label in colors], list(colors.values()))
-
-    def at(self, things: Sequence[Tensor], obstacles: Tensor) -> dict[str, Tensor]:
-        """Return the places for the labels of ``things`` (N, 2) each, and the things; see :func:`place`."""
-        anchors, n = torch.stack(torch.broadcast_tensors(*things), 1), len(things)
-        centres = place(self.panel, anchors, self.texts, obstacles, self.apart, n, self.within)
-        return {self.uid: centres, f"{self.uid}-things": anchors}
 
 
 def draw_labels(
@@ -88,14 +59,8 @@ def draw_labels(
         return points if words is None else (points, list(words))
 
     look = dict(things=f"{uid}-things")
-    panel.text(uid, [f"<b>{label}</b>" for label in texts], colors, centres, meta=look)
+    panel.text(uid, [f"<b>{label}</b>" for label in texts], colors, points=centres, meta=look)
     panel.scatter(f"{uid}-things", anchors, visible=False)
-
-
-def draw_names(panel: Panel, uid: str, texts: Sequence[str], colors: Sequence[str]) -> None:
-    """Write names that keep their distance from their things in pixels."""
-    panel.text(uid, texts, colors, meta=dict(things=f"{uid}-things"))
-    panel.scatter(f"{uid}-things", None, visible=False)
 
 
 def draw_title(panel: Panel, uid: str, titles: Sequence[str]) -> None:
@@ -103,24 +68,8 @@ def draw_title(panel: Panel, uid: str, titles: Sequence[str]) -> None:
     corner = torch.tensor([panel.x["range"][0], panel.y["range"][1]], dtype=torch.float64)
     places = panel.data(corner).expand(len(titles), 1, 2)  # texts change in traces that move
     # the size of the marker that nobody sees keeps the title off the frame
-    look: dict = dict(mode="markers+text", marker=dict(size=6, opacity=0), textposition="top right")
-    panel.text(uid, [""], INK, (places, [[title] for title in titles]), **look)
-
-
-class Title:
-    """A title above a panel that changes with the slider. The panel needs room for its lines."""
-
-    def __init__(self, panel: Panel, uid: str):
-        self.panel, self.uid = panel, uid
-        # the size of the marker that nobody sees keeps the title off the frame
-        look: dict = dict(mode="markers+text", marker=dict(size=6, opacity=0), textposition="top right")
-        panel.text(uid, [""], INK, **look)
-
-    def at(self, titles: Sequence[str]) -> Traces:
-        """Return the title at each slider position."""
-        corner = torch.tensor([self.panel.x["range"][0], self.panel.y["range"][1]], dtype=torch.float64)
-        places = self.panel.data(corner).expand(len(titles), 1, 2)  # texts change in traces that move
-        return {self.uid: (places, [[title] for title in titles])}
+    look = dict(mode="markers+text", marker=dict(size=6, opacity=0), textposition="top right")
+    panel.text(uid, [""], INK, points=(places, [[title] for title in titles]), **look)
 
 
 def place(

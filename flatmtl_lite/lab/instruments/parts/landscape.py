@@ -11,9 +11,9 @@ from ....toy import Problem
 from ...figures.landscape import front, grid, ground, minima
 from ...figures.style import BLACK
 from .curve import draw_line
-from .labels import Title
-from .path import Trail
-from .picture import Panel, Traces
+from .labels import draw_title
+from .path import draw_trail
+from .picture import Panel
 from .points import circle, lines_with_gaps, squares
 
 FRONT: dict = dict(color=BLACK, dash="dot")
@@ -64,34 +64,45 @@ class Plane(Panel):
         color: of the paths.
         rings: name of a valley -> its bottom (2,).
         radius: of the rings.
+        paths: (N or 1, n, S, 2).
+        ends: (N or 1, m, 2).
+        words: the title at each slider position.
     """
 
-    def __init__(self, problem: Problem, uid: str, color: str, rings: Mapping[str, Tensor], radius: float):
+    def __init__(
+        self,
+        problem: Problem,
+        uid: str,
+        color: str,
+        rings: Mapping[str, Tensor],
+        radius: float,
+        paths: Tensor,
+        ends: Tensor,
+        words: Sequence[str],
+    ):
         (left, right), (low, high) = problem.window
         x, y = (dict(showticklabels=False, ticks="", range=[*ends]) for ends in problem.window)
         super().__init__(x=x, y=y, room=2, ratio=(right - left) / (high - low))
-        self.uid = uid
         self.draw(lambda: ground(problem))
         for name, bottom in rings.items():
             across, up = (bottom + radius * circle()).T.tolist()
             self.line(None, BLACK, 2, x=across, y=up)
             across, up = (bottom + torch.tensor([[0, radius]])).T.tolist()
             self.text(None, [name], BLACK, x=across, y=up, textposition="top center")
-        self.line(f"paths-{uid}", color, 1.2)
-        self.line(f"ends-{uid}", color, 7)
-        self.head = Title(self, f"title-{uid}")
-
-    def at(self, paths: Tensor, ends: Tensor, words: Sequence[str]) -> Traces:
-        """Return the traces: paths (N or 1, n, S, 2), ends (N or 1, m, 2), words per position."""
-        titles = [f"<b>{self.uid}</b>: {line}" for line in words]
-        traces = {f"paths-{self.uid}": lines_with_gaps(paths), f"ends-{self.uid}": squares(ends)}
-        return traces | self.head.at(titles)
+        self.line(f"paths-{uid}", color, 1.2, points=lines_with_gaps(paths))
+        self.line(f"ends-{uid}", color, 7, points=squares(ends))
+        draw_title(self, f"title-{uid}", [f"<b>{uid}</b>: {line}" for line in words])
 
 
 class Tradeoff(Panel):
-    """The plane of the losses of two tasks, the Pareto front in it, and the way so far."""
+    """The plane of the losses of two tasks, the Pareto front in it, and the way so far.
 
-    def __init__(self, problem: Problem):
+    Args:
+        problem: the landscape.
+        way: the losses at each slider position, (N, 2).
+    """
+
+    def __init__(self, problem: Problem, way: Tensor):
         losses = grid(problem)[2].flatten(0, 1)
         least, most = losses.amin(0), losses.quantile(0.98, 0)
         ranges = zip((least - 0.05 * (most - least)).tolist(), most.tolist(), strict=True)
@@ -100,8 +111,4 @@ class Tradeoff(Panel):
         x, y = front(problem)[1].T
         if len(x):  # nothing ever comes below the front
             draw_line(self, "Pareto front", x, y, FRONT, len(x) // 2, "bottom left")
-        self.trail = Trail(self, "losses")
-
-    def at(self, losses: Tensor) -> dict[str, Tensor]:
-        """Return the points for the losses (N, 2) at each slider position."""
-        return self.trail.at(losses)
+        draw_trail(self, "losses", way)

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
 
 from torch import Tensor
 
@@ -13,17 +12,6 @@ from ...stage.table import Table
 from .picture import Picture
 
 POSITIONS = 81
-Points = Mapping[str, Sequence[float]] | None
-
-
-class View(Protocol):
-    """The picture of an instrument, and the table that fills it."""
-
-    picture: Picture
-
-    @property
-    def table(self) -> Callable[..., Table]:
-        """Return the function (choice, point, ...) -> table."""
 
 
 Drawing = tuple[Picture, Sequence[str]]  # a picture, and one sentence per slider position
@@ -84,7 +72,7 @@ def handles(points: Mapping[str, Sequence[float]], window: Sequence[Sequence[flo
     return dict(points=points)
 
 
-def open_drawing(
+def open_stage(
     title: str, draw: Callable[..., Drawing], recipe: str, controls: dict, after: Prediction | None
 ) -> Stage:
     """Open a stage. With ``after`` it stays locked until that prediction is recorded.
@@ -105,26 +93,6 @@ def open_drawing(
     points = [tuple(map(float, point)) for point in controls.get("points", {}).values()]
     figure = draw(controls.get("choice", ""), *points)[0].figure()
     stage = Stage(figure, table, title=title, recipe=recipe, **controls)
-    if after is not None:
-        after.unlocks(stage)
-    return stage
-
-
-def open_stage(
-    title: str, view: View, recipe: str, controls: dict, after: Prediction | None, points: Points = None
-) -> Stage:
-    """Open a stage. With ``after`` it stays locked until that prediction is recorded.
-
-    Args:
-        title: name of the instrument.
-        view: its picture and its table.
-        recipe: the call that opens the stage again, see :class:`Stage`.
-        controls: what :func:`slider` and :func:`menu` return, together.
-        after: the prediction.
-        points: the draggable points, name -> (x, y).
-    """
-    figure = view.picture.figure()
-    stage = Stage(figure, view.table, title=title, recipe=recipe, points=points, **controls)
     if after is not None:
         after.unlocks(stage)
     return stage

@@ -73,58 +73,36 @@ class Panel:
     ) -> None:
         """Draw any trace."""
         self.parts.append(make)
-        if uid is not None and points is not None:
-            self.traces[uid] = points
+        if points is not None:
+            self.traces[str(uid)] = points
 
-    def scatter(self, uid: str | None, points: Points | None, **look) -> None:
+    def scatter(self, uid: str | None, points: Points | None = None, **look) -> None:
         """Draw a ``go.Scatter``."""
         self.draw(lambda: go.Scatter(uid=uid, **look), uid, points)
 
-    def line(
-        self,
-        uid: str | None,
-        color: str,
-        width: float = 3,
-        dash: str | None = None,
-        points: Points | None = None,
-        **options,
-    ) -> None:
-        """Draw a line; ``options`` are those of ``go.Scatter``."""
+    def line(self, uid: str | None, color: str, width: float = 3, dash: str | None = None, **options) -> None:
+        """Draw a line; ``options`` are its ``points``, and those of ``go.Scatter``."""
         look = dict(color=color, width=width, dash=dash)
-        self.scatter(uid, points, **dict(mode="lines", line=look) | options)
+        self.scatter(uid, **dict(mode="lines", line=look) | options)
 
     def area(self, uid: str | None, color: str, **options) -> None:
         """Shade the area within the points."""
         self.line(uid, color, width=0, fill="toself", fillcolor=color, **options)
 
     def dots(
-        self,
-        uid: str | None,
-        color: str | Sequence[str],
-        symbol="circle",
-        size=12.0,
-        edge=1.5,
-        points: Points | None = None,
-        **options,
+        self, uid: str | None, color: str | Sequence[str], symbol="circle", size=12.0, edge=1.5, **options
     ) -> None:
         """Draw markers with a black edge, so that a pale colour is seen too."""
         marker = dict(symbol=symbol, size=size, color=color, line=dict(width=edge, color=BLACK))
-        self.scatter(uid, points, **dict(mode="markers", marker=marker) | options)
+        self.scatter(uid, **dict(mode="markers", marker=marker) | options)
 
-    def text(
-        self,
-        uid: str | None,
-        texts: Sequence[str],
-        colors: Sequence[str] | str,
-        points: Points | None = None,
-        **options,
-    ) -> None:
+    def text(self, uid: str | None, texts: Sequence[str], colors: Sequence[str] | str, **options) -> None:
         """Write texts, centred at their points, with a rim that keeps them readable on any ground."""
         n, rim = len(texts), f"0 0 3px {WHITE}"
         colors = INKS.get(colors, colors) if isinstance(colors, str) else [INKS.get(c, c) for c in colors]
-        look = dict(mode="text", text=list(texts), textposition="middle center", cliponaxis=False)
+        look: dict = dict(mode="text", text=list(texts), textposition="middle center", cliponaxis=False)
         look |= dict(textfont=dict(color=colors, size=FONT, shadow=f"{rim}, {rim}, {rim}"))
-        self.scatter(uid, points, **dict(x=[0] * n, y=[0] * n) | look | options)
+        self.scatter(uid, **dict(x=[0] * n, y=[0] * n) | look | options)
 
     @property
     def unit(self) -> tuple[float, float]:

@@ -22,6 +22,11 @@ def circle(scale: Tensor | None = None) -> Tensor:
     return circle if scale is None else circle * scale.abs()
 
 
+def ball(theta: Tensor, rhos: Tensor, adaptive: bool = False) -> Tensor:
+    """Return the rims (N, 49, 2) of balls about θ (2,) with radii (N,); ellipses for adaptive SAM."""
+    return theta + rhos[:, None, None] * circle(theta if adaptive else None)
+
+
 def growing_curve(points: Tensor, origin: int = 0) -> Tensor:
     """Return the points (N, 2) up to the slider: row k (N, N, 2) holds those from the origin to the k-th.
 

@@ -35,7 +35,7 @@ class Space(Panel):
         for k in range(3):
             shadow = steps[:, k] * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)
             plumb = project(torch.stack([steps[:, k], shadow], 1), cameras)
-            self.line(f"plumb-{k}", TASKS[k], 1.5, "dot", plumb)
+            self.line(f"plumb-{k}", TASKS[k], 1.5, "dot", points=plumb)
         tips = project(steps, cameras)
         origin = torch.zeros_like(tips[:, 0])
         draw_arrows(self, {f"gradient-{k}": (TASKS[k], origin, tips[:, k]) for k in range(3)})

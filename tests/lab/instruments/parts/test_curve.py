@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from flatmtl_lite.lab.instruments.parts.curve import CONFLICT, Curves, Stems, draw_line, draw_lines, shade
+from flatmtl_lite.lab.instruments.parts.curve import (
+    CONFLICT,
+    Curves,
+    draw_line,
+    draw_lines,
+    draw_stems,
+    shade,
+)
 from flatmtl_lite.lab.instruments.parts.picture import LINE, Panel
 from tests.lab.instruments.parts.pictures import drawn, moving, pixels, resting
 
@@ -109,11 +116,10 @@ def test_resting_things_stay_where_they_are_drawn():
 
 def test_each_dot_has_a_stem_from_its_foot():
     panel = Panel(x=dict(range=[0, 3]), y=dict(range=[0, 1]))
-    stems = Stems(panel, "first", "#000000", "square")
-    traces = drawn(panel)
-    assert traces["first"].marker.symbol == "square"
     dots = torch.tensor([[[1.0, 0.5], [2.0, 0.7]]])
-    points = stems.at(dots, dots * torch.tensor([1.0, 0.0]))
+    draw_stems(panel, "first", "#000000", dots, dots * torch.tensor([1.0, 0.0]), "square")
+    points = moving(panel)
+    assert drawn(panel)["first"].marker.symbol == "square"
     assert torch.equal(points["first"], dots)
     lines = points["first-stems"].reshape(2, 3, 2)
     assert lines[:, :2].tolist() == [[[1, 0], [1, 0.5]], [[2, 0], [2, torch.tensor(0.7).item()]]]
