@@ -1,7 +1,8 @@
 """Instruments: one slider and several linked views, computed by the core that trains networks.
 
-Read ``chance`` first, the shortest, and ``parts/picture``. Each file has the instrument at its head, then a
-view: its constructor puts the picture together from ``parts``, and ``table`` computes every slider position.
+Read ``chance`` first, the shortest, and ``parts/picture``. Each file has the instrument at its head. Its function
+``_draw`` computes the numbers of every slider position and draws them: a panel is a class that takes its numbers
+when it is made, and what lies in a panel is a method of it or a function ``draw_...`` of ``parts``.
 """
 
 from .ball import ball_instrument

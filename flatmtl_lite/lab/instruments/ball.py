@@ -1,6 +1,5 @@
 """The ball instrument: sharpness is the rise of the loss within a ball."""
 
-import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -57,8 +56,7 @@ def ball_instrument(
     start = landscape.starts[0] if point is None else point
     controls = slider("ρ", rhos, "rho", rho) | menu("loss", BALLS, loss)
     controls |= handles({"θ": start}, landscape.window)
-    draw = functools.partial(_draw, landscape, rhos)
-    return open_stage("Ball instrument", draw, recipe, controls, after)
+    return open_stage("Ball instrument", recipe, controls, after, _draw, landscape, rhos)
 
 
 def worst_points(slope: Map, value: Map, theta: Tensor, rhos: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """The bound instrument: what Theorem 1 promises at real sizes."""
 
-import functools
 import math
 
 import torch
@@ -50,7 +49,7 @@ def bound_instrument(
         f"lab.bound_instrument(images={{value}}, network={{choice}}, norm_squared={float(norm_squared)!r})"
     )
     controls = slider("images", N, "images", images, _short) | menu("network", NETWORKS, network)
-    return open_stage("Bound instrument", functools.partial(_draw, N, norm_squared), recipe, controls, after)
+    return open_stage("Bound instrument", recipe, controls, after, _draw, N, norm_squared)
 
 
 def _draw(N: Tensor, norm_squared: float, choice: str) -> Drawing:

@@ -27,7 +27,7 @@ def chance_instrument(parameters: int = 2, after: Prediction | None = None) -> S
     """
     recipe = "lab.chance_instrument({value})"
     controls = slider("parameters", SIZES, "parameters", parameters, "{:.0f}".format)
-    return open_stage("Chance instrument", _draw, recipe, controls, after)
+    return open_stage("Chance instrument", recipe, controls, after, _draw)
 
 
 def _draw(choice: str) -> Drawing:
@@ -45,9 +45,7 @@ def _draw(choice: str) -> Drawing:
     styles = {"spread": ("", dict(color=BLACK))}
     spread = Curves("spread of their cosine", x, y, styles, SIZES, SIZES.rsqrt()[:, None], origin=0)
     away = nine_in_ten(SIZES)
-    sentence = (
-        "{P:,.0f} parameters: nine in ten angles lie within {low:.1f}° to {high:.1f}°; "
-        "the cosine spreads by {spread:.2g}."
-    )
+    sentence = "{P:,.0f} parameters: nine in ten angles lie within {low:.1f}° to {high:.1f}°; "
+    sentence += "the cosine spreads by {spread:.2g}."
     words = sentences(sentence, P=SIZES, low=90 - away, high=90 + away, spread=SIZES**-0.5)
     return Picture(angles, [[spread]]), words

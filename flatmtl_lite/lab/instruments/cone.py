@@ -1,6 +1,5 @@
 """Three steps in space: the cone that is good for all, and the step of every method."""
 
-import functools
 from collections.abc import Sequence
 
 import torch
@@ -47,8 +46,7 @@ def cone_instrument(
     rows = [tuple(step) for step in steps.tolist()]
     recipe = f"lab.cone_instrument({rows}, camera={{value}}, method={{choice}})"
     controls = slider("walk round (°)", CAMERAS, "camera", camera) | menu("method", METHODS, method)
-    draw = functools.partial(_draw, steps, weigh_all(steps[None]))
-    return open_stage("Cone instrument", draw, recipe, controls, after)
+    return open_stage("Cone instrument", recipe, controls, after, _draw, steps, weigh_all(steps[None]))
 
 
 def _draw(rows: Tensor, weights: Tensor, choice: str) -> Drawing:

@@ -1,6 +1,5 @@
 """The cost instrument: what a step of each method costs, as tasks, passes and looks change."""
 
-import functools
 from collections.abc import Mapping
 
 import torch
@@ -76,7 +75,7 @@ def cost_instrument(
     rest = ", ".join(f"{name}={value!r}" for name, value in values.items())
     braced = repr(measured).replace("{", "{{").replace("}", "}}")
     recipe = f"lab.cost_instrument({{choice}}, {{value}}, {rest}, measured={braced})"
-    return open_stage("Cost instrument", functools.partial(_draw, values, measured), recipe, controls, after)
+    return open_stage("Cost instrument", recipe, controls, after, _draw, values, measured)
 
 
 def _draw(values: dict[str, float], measured: Mapping[str, float], choice: str) -> Drawing:

@@ -1,6 +1,5 @@
 """The descent instrument: one slider walks down a path."""
 
-import functools
 from collections.abc import Sequence
 
 import torch
@@ -60,8 +59,7 @@ def descent_instrument(
     start = landscape.starts[0] if start is None else start
     controls = slider("step", steps, "step", step) | menu("method", DESCENTS, method)
     controls |= handles({"start": start}, landscape.window)
-    draw = functools.partial(_draw, landscape, steps)
-    return open_stage("Descent instrument", draw, recipe, controls, after)
+    return open_stage("Descent instrument", recipe, controls, after, _draw, landscape, steps)
 
 
 def _draw(landscape: Problem, steps: Tensor, choice: str, point: tuple[float, float]) -> Drawing:
@@ -92,10 +90,8 @@ def _draw(landscape: Problem, steps: Tensor, choice: str, point: tuple[float, fl
     angle = Curves("angle of the gradients", x, DEGREES, styles, at, degrees[:, None], origin=0)
 
     place = path.round(decimals=2) + 0.0  # no -0.00
-    sentence = (
-        "Step {step} of {name} at ({place[0]:.2f}, {place[1]:.2f}): "
-        "gradients {angle:.0f}° apart{conflict}; losses {losses[0]:.2f} and {losses[1]:.2f}."
-    )
+    sentence = "Step {step} of {name} at ({place[0]:.2f}, {place[1]:.2f}): "
+    sentence += "gradients {angle:.0f}° apart{conflict}; losses {losses[0]:.2f} and {losses[1]:.2f}."
     words: dict = dict(name=choice, place=place, angle=degrees, conflict=conflict_texts(degrees))
     states = sentences(sentence, step=steps, losses=losses, **words)
     return Picture(plane, [[lens, angle], [Tradeoff(landscape, losses)]]), states

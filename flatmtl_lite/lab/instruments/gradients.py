@@ -56,7 +56,7 @@ def gradients_instrument(
     points = {f"task {k + 1}": point for k, point in enumerate(gradients)}
     controls = slider(f"turn task {tasks} by (°)", TURNS, "turn", turn) | menu("method", METHODS, method)
     controls |= handles(points, [(-REACH, REACH)] * 2)
-    return open_stage("Gradients instrument", _draw, recipe, controls, after)
+    return open_stage("Gradients instrument", recipe, controls, after, _draw)
 
 
 def _draw(choice: str, *points: tuple[float, float]) -> Drawing:

@@ -72,8 +72,9 @@ def knob_instrument(
     recipe = f"lab.knob_instrument({fixed}, at={{value}}, shown={{choice}})"
     title = "test images, and what the network says"
     mosaic = functools.partial(Mosaic, title, images, torch.tensor(labels), classes)
-    draw = functools.partial(_draw, runs, mine, turns, positions, list(classes), mosaic)
-    return open_stage("Knob instrument", draw, recipe, controls, after)
+    return open_stage(
+        "Knob instrument", recipe, controls, after, _draw, runs, mine, turns, positions, list(classes), mosaic
+    )
 
 
 def _draw(
@@ -93,7 +94,8 @@ def _draw(
 
     rows, every = runs[choice], [row for run in runs.values() for row in [*run, *mine]]
     at = _numbers([place(value) for value in positions.tolist()])
-    x, test, sharpness = _axis(turns, at), *(_numbers([row[key] for row in rows]) for key in MEASURED)
+    test, sharpness = (_numbers([row[key] for row in rows]) for key in MEASURED)
+    x = _axis(turns, at)
     axes = dict(range=[0, 100]), whole_decades(_numbers([row["sharpness"] for row in every]))
     side: list[list[Panel]] = []
     for (key, title), y, values in zip(MEASURED.items(), axes, (test, sharpness), strict=True):
@@ -102,9 +104,8 @@ def _draw(
             stars = dict(x=[place(run[turns]) for run in mine], y=[run[key][k] for run in mine])
             panel.dots(None, ORANGE, "star", size=15, cliponaxis=False, **stars)
         side.append([panel])
-    highest = (
-        _numbers([row["slice"] for row in every if "slice" in row]).nan_to_num(0.0).quantile(0.98).item()
-    )
+    slices = _numbers([row["slice"] for row in every if "slice" in row])
+    highest = slices.nan_to_num(0.0).quantile(0.98).item()
     side.append([_slice(tasks, _numbers([row["slice"] for row in rows]), highest)])
     if turns == "rho":
         side[-1].append(_plane(positions))

@@ -44,7 +44,7 @@ def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Sta
     """
     recipe = "lab.pole_instrument({value})"
     controls = slider("length of task 3's gradient", LENGTHS, "length", length, "{:.3g}".format)
-    return open_stage("Pole instrument", _draw, recipe, controls, after)
+    return open_stage("Pole instrument", recipe, controls, after, _draw)
 
 
 def published_imtl_g(weights: Tensor) -> Tensor:
@@ -93,8 +93,6 @@ def _draw(choice: str) -> Drawing:
     gains.traces |= {f"{uid}-curve": broken_at_poles(pairs(LENGTHS, g))[None] for uid, g in gained.items()}
 
     worse = [" (all get worse)" if g < 0 else "" for g in gained["published"].tolist()]
-    sentence = (
-        "Length {length:.2f}: divided by Σ|β| every task gains {ours:.2f}, "
-        "divided by Σβ {published:.2f}{worse}."
-    )
+    sentence = "Length {length:.2f}: divided by Σ|β| every task gains {ours:.2f}, "
+    sentence += "divided by Σβ {published:.2f}{worse}."
     return Picture(space, [[gains]]), sentences(sentence, length=LENGTHS, worse=worse, **gained)

@@ -1,6 +1,5 @@
 """The ρ instrument: one ρ moves steps, the points where the tasks look, angles and the path."""
 
-import functools
 from collections.abc import Sequence
 
 import torch
@@ -64,8 +63,7 @@ def rho_instrument(
     start = landscape.starts[0] if start is None else start
     controls = slider("ρ", rhos, "rho", rho) | menu("method", FLAT_DESCENTS, method)
     controls |= handles({"start": start}, landscape.window)
-    draw = functools.partial(_draw, landscape, rhos)
-    return open_stage("ρ instrument", draw, recipe, controls, after)
+    return open_stage("ρ instrument", recipe, controls, after, _draw, landscape, rhos)
 
 
 def _draw(landscape: Problem, rhos: Tensor, choice: str, point: tuple[float, float]) -> Drawing:
@@ -113,10 +111,8 @@ def _draw(landscape: Problem, rhos: Tensor, choice: str, point: tuple[float, flo
 
     angles_between = {part: degrees_texts(degrees[f"between-{part}"]) for part in BETWEEN}
     mean = landscape.losses(path[:, -1:]).mean(-1)
-    sentence = (
-        "ρ = {rho:.4g}: loss parts {loss} apart, flat parts {flat}, SAM {sam}; "
-        "the path ends at ({end[0]:.2f}, {end[1]:.2f}), mean loss {mean:.3f}."
-    )
+    sentence = "ρ = {rho:.4g}: loss parts {loss} apart, flat parts {flat}, SAM {sam}; "
+    sentence += "the path ends at ({end[0]:.2f}, {end[1]:.2f}), mean loss {mean:.3f}."
     return picture, sentences(sentence, rho=rhos, end=path[:, -1], mean=mean, **angles_between)
 
 

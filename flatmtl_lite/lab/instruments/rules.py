@@ -1,6 +1,5 @@
 """The rules instrument: one ρ, one aggregator, and the ways to use it."""
 
-import functools
 import math
 from collections.abc import Sequence
 
@@ -66,8 +65,16 @@ def rules_instrument(
     start = landscape.starts[0] if point is None else point
     controls = slider("ρ", rhos, "rho", rho) | menu("aggregator", AGGREGATES, aggregate)
     controls |= handles({"θ": start}, landscape.window)
-    draw = functools.partial(_draw, landscape, rhos, [rule for rule in DRAWN if rule in rules])
-    return open_stage("Rules instrument", draw, recipe, controls, after)
+    return open_stage(
+        "Rules instrument",
+        recipe,
+        controls,
+        after,
+        _draw,
+        landscape,
+        rhos,
+        [rule for rule in DRAWN if rule in rules],
+    )
 
 
 def _draw(
@@ -107,10 +114,8 @@ def _draw(
     rest = Curves("angle with the decomposed step, at θ", rho_axis, DEGREES, styles, rhos, heights)
 
     angle, most = (degrees_texts(a) for a in (angles["direct"], away.nan_to_num(0.0).amax(-1)))
-    sentence = (
-        "ρ = {rho:.4g}: direct and decomposed {angle} apart at θ, up to {most} on the way; "
-        "their ends {gap:.2f} apart."
-    )
+    sentence = "ρ = {rho:.4g}: direct and decomposed {angle} apart at θ, up to {most} on the way; "
+    sentence += "their ends {gap:.2f} apart."
     words = sentences(sentence, rho=rhos, angle=angle, most=most, gap=distance)
     return Picture(plane, [[lens], [way, ends]], [rest]), words
 

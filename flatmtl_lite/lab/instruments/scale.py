@@ -128,7 +128,7 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
     """
     recipe = "lab.scale_instrument(alpha={value}, loss={choice})"
     controls = slider("α", ALPHAS, "alpha", alpha, "{:.3g}".format) | menu("loss", SCALED, loss)
-    return open_stage("Scale instrument", _draw, recipe, controls, after)
+    return open_stage("Scale instrument", recipe, controls, after, _draw)
 
 
 def _draw(choice: str) -> Drawing:
@@ -169,9 +169,7 @@ def _draw(choice: str) -> Drawing:
     x = dict(range=[-1, 1], tickvals=[0.1, 0.2, 0.5, 1, 2, 5, 10], type="log", title="α")
     y, heights = dict(range=[-1, 2.5], **decades(-1, 2)), torch.stack(list(ratios.values()), -1)
     curves = Curves("measures, relative to α = 1", x, y, MEASURES, ALPHAS, heights, origin=UNSCALED)
-    sentence = (
-        "α = {alpha:.3g}: {choice} {loss:.4f}; sharpness ×{sharpness:.2g}, top eigenvalue ×{top:.2g}, "
-        "trace ×{trace:.2g}, adaptive ×{adaptive:.2g}."
-    )
+    sentence = "α = {alpha:.3g}: {choice} {loss:.4f}; sharpness ×{sharpness:.2g}, top eigenvalue ×{top:.2g}, "
+    sentence += "trace ×{trace:.2g}, adaptive ×{adaptive:.2g}."
     words = sentences(sentence, choice=choice, alpha=ALPHAS, loss=value(theta), **ratios)
     return Picture(None, [[function, along], [weights, curves]]), words

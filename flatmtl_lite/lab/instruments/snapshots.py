@@ -1,6 +1,5 @@
 """The snapshot instrument: one ρ on the recorded gradients of a real run."""
 
-import functools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -62,8 +61,9 @@ def snapshot_instrument(
     rho = rhos[0].item() if rho is None else rho
     shown = list(recorded)[-1] if shown is None else shown
     controls = slider("ρ", rhos, "rho", rho, "{:.7g}".format) | menu("snapshot", recorded, shown)
-    draw = functools.partial(_draw, rhos, recorded, agreement, tasks, method)
-    return open_stage("Snapshot instrument", draw, recipe, controls, after)
+    return open_stage(
+        "Snapshot instrument", recipe, controls, after, _draw, rhos, recorded, agreement, tasks, method
+    )
 
 
 def rule_cosines(gramians: Tensor, method: str) -> Tensor:
@@ -101,10 +101,11 @@ def _draw(
     squares = torch.cat([s["gramians"].diagonal(dim1=-2, dim2=-1) for s in recorded.values()])
     flat, thin = task_styles("norms", tasks), task_styles("loss-norm", tasks)
     loss = {uid: ("", look | dict(width=1.2)) for uid, (_, look) in thin.items()}
-    y, heights = whole_decades(squares[squares > 0].sqrt()), norms.roll(T, -1)  # flat parts first
-    lengths = Curves(None, x, y, {**flat, **loss}, rhos, heights, share=1.3, room=2)
-    head, ratios = "norms of flat parts (thin: loss)<br>flat / loss: ", (norms[:, T:] / norms[:, :T]).tolist()
-    draw_title(lengths, "norms title", [head + ", ".join(f"{ratio:.2g}" for ratio in row) for row in ratios])
+    y = whole_decades(squares[squares > 0].sqrt())
+    lengths = Curves(None, x, y, {**flat, **loss}, rhos, norms.roll(T, -1), share=1.3, room=2)
+    head = "norms of flat parts (thin: loss)<br>flat / loss: "
+    ratios = [", ".join(f"{ratio:.2g}" for ratio in row) for row in (norms[:, T:] / norms[:, :T]).tolist()]
+    draw_title(lengths, "norms title", [head + row for row in ratios])
 
     highest = torch.cat([snapshot["perturbed_losses"] for snapshot in recorded.values()]).max().item()
     y = dict(range=[0, 1.08 * highest])
@@ -117,10 +118,8 @@ def _draw(
 
     widest = [degrees[part].nan_to_num(-1).amax(-1) for part in ("loss", "flat")]
     between, apart = (degrees_texts(a.masked_fill(a < 0, torch.nan)) for a in widest)
-    sentence = (
-        "ρ = {rho:.7g}: flat parts up to {flat} apart, loss parts {loss}; "
-        "cos(decomposed, direct) {cosine:.3f}, {method}."
-    )
+    sentence = "ρ = {rho:.7g}: flat parts up to {flat} apart, loss parts {loss}; "
+    sentence += "cos(decomposed, direct) {cosine:.3f}, {method}."
     words = sentences(sentence, rho=rhos, flat=apart, loss=between[0], cosine=cosine, method=method)
     return Picture(angles, [[lengths], [losses], [same]]), words
 

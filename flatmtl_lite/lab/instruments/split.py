@@ -46,7 +46,7 @@ def split_instrument(rho: float = 0.001, activation: str = "ReLU", after: Predic
     """
     recipe = "lab.split_instrument(rho={value}, activation={choice})"
     controls = slider("ρ", RHOS, "rho", rho, "{:.3g}".format) | menu("activation", ACTIVATIONS, activation)
-    return open_stage("Split instrument", _draw, recipe, controls, after)
+    return open_stage("Split instrument", recipe, controls, after, _draw)
 
 
 def split(net: TinyNet, rhos: Tensor) -> tuple[Decomposition, Tensor, Tensor]:

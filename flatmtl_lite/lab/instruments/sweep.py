@@ -60,8 +60,7 @@ def sweep_instrument(
     recipe = "lab.sweep_instrument({value}, start={choice})"
     controls = slider("weight of task 1", SWEPT[::STRIDE], "weight", weight) | menu("start", STARTS, start)
     names = METHODS[:12] if os.environ.get("FLATMTL_FAST") == "1" else METHODS
-    draw = functools.partial(_draw, tuple(names))
-    return open_stage("Sweep instrument", draw, recipe, controls, after)
+    return open_stage("Sweep instrument", recipe, controls, after, _draw, tuple(names))
 
 
 @functools.cache
@@ -122,10 +121,8 @@ def _draw(names: tuple[str, ...], choice: str) -> Drawing:
         ", ".join(name for name, w in zip(names, nearest.tolist(), strict=True) if w == place)
         for place in places.tolist()
     ]
-    sentence = (
-        "Weights {w:.3g} and {rest:.3g} from {start}: "
-        "losses {losses[0]:.1f} and {losses[1]:.1f}. The nearest row, at {place:.3g}: {close}."
-    )
+    sentence = "Weights {w:.3g} and {rest:.3g} from {start}: "
+    sentence += "losses {losses[0]:.1f} and {losses[1]:.1f}. The nearest row, at {place:.3g}: {close}."
     states = sentences(
         sentence, w=weights, rest=1 - weights, start=choice, losses=here, place=places, close=close
     )

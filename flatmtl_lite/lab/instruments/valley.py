@@ -36,7 +36,7 @@ def valley_instrument(step: int = 0, method: str = "plain step", after: Predicti
     """
     recipe = "lab.valley_instrument(step={value}, method={choice})"
     controls = slider("step", STEPS, "step", step) | menu("the ball takes", RADII, method)
-    return open_stage("Valley instrument", _draw, recipe, controls, after)
+    return open_stage("Valley instrument", recipe, controls, after, _draw)
 
 
 def _draw(choice: str) -> Drawing:

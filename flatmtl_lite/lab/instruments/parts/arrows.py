@@ -28,19 +28,20 @@ def draw_arrows(panel: Panel, arrows: Mapping[str, tuple[str, Tensor, Tensor]], 
         width: of the shafts, in pixels.
     """
 
-    def ends(tail: Tensor, way: Tensor) -> Tensor:
+    @functools.cache
+    def ends(uid: str) -> Tensor:
         """Return the ends of an arrow, without those that would be drawn as a mere arrowhead."""
+        _, tail, way = arrows[uid]
         pixels = way * torch.tensor(panel.unit, dtype=way.dtype)
         return arrow_points(way.masked_fill(pixels.norm(dim=-1, keepdim=True) < SHORTEST, 0.0), tail)
 
     def edges() -> Tensor:
-        points = joined([ends(tail, way) for _, tail, way in arrows.values()])
+        points = joined([ends(uid) for uid in arrows])
         return lines_with_gaps(points.unflatten(1, (len(arrows), 2)))
 
     panel.line(f"{next(iter(arrows))}-edge", WHITE, width + 3.5, points=edges)
-    for uid, (color, tail, way) in arrows.items():
-        make = functools.partial(arrow, uid, color, width=width)
-        panel.draw(make, uid, functools.partial(ends, tail, way))
+    for uid, (color, _, _) in arrows.items():
+        panel.draw(functools.partial(arrow, uid, color, width=width), uid, functools.partial(ends, uid))
 
 
 def arrow_points(tips: Tensor, tails: Tensor | None = None) -> Tensor:

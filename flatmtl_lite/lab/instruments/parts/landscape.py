@@ -1,20 +1,16 @@
 """Landscapes: the large picture of the loss, small planes with many paths, and the plane of two losses."""
 
 import functools
-from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
-import torch
 from torch import Tensor
 
 from ....toy import Problem
 from ...figures.landscape import front, grid, ground, minima
 from ...figures.style import BLACK
 from .curve import draw_line
-from .labels import draw_title
 from .path import draw_trail
 from .picture import Panel
-from .points import circle, lines_with_gaps, squares
 
 FRONT: dict = dict(color=BLACK, dash="dot")
 
@@ -53,45 +49,6 @@ def _view(problem: Problem, task: int | None) -> go.Contour:
 def _marks(problem: Problem) -> tuple[list[tuple[float, float]], Tensor]:
     """Return the minima of the tasks and the Pareto front (N, 2): they cost more than a picture may."""
     return [(x, y) for ends in problem.minima() for x, y in ends.tolist()], problem.front()
-
-
-class Plane(Panel):
-    """The landscape of the mean loss with rings round its valleys, many thin paths and their ends.
-
-    Args:
-        problem: the landscape.
-        uid: the traces are "paths-uid" and "ends-uid".
-        color: of the paths.
-        rings: name of a valley -> its bottom (2,).
-        radius: of the rings.
-        paths: (N or 1, n, S, 2).
-        ends: (N or 1, m, 2).
-        words: the title at each slider position.
-    """
-
-    def __init__(
-        self,
-        problem: Problem,
-        uid: str,
-        color: str,
-        rings: Mapping[str, Tensor],
-        radius: float,
-        paths: Tensor,
-        ends: Tensor,
-        words: Sequence[str],
-    ):
-        (left, right), (low, high) = problem.window
-        x, y = (dict(showticklabels=False, ticks="", range=[*ends]) for ends in problem.window)
-        super().__init__(x=x, y=y, room=2, ratio=(right - left) / (high - low))
-        self.draw(lambda: ground(problem))
-        for name, bottom in rings.items():
-            across, up = (bottom + radius * circle()).T.tolist()
-            self.line(None, BLACK, 2, x=across, y=up)
-            across, up = (bottom + torch.tensor([[0, radius]])).T.tolist()
-            self.text(None, [name], BLACK, x=across, y=up, textposition="top center")
-        self.line(f"paths-{uid}", color, 1.2, points=lines_with_gaps(paths))
-        self.line(f"ends-{uid}", color, 7, points=squares(ends))
-        draw_title(self, f"title-{uid}", [f"<b>{uid}</b>: {line}" for line in words])
 
 
 class Tradeoff(Panel):

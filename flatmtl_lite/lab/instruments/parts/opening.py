@@ -73,25 +73,29 @@ def handles(points: Mapping[str, Sequence[float]], window: Sequence[Sequence[flo
 
 
 def open_stage(
-    title: str, draw: Callable[..., Drawing], recipe: str, controls: dict, after: Prediction | None
+    title: str, recipe: str, controls: dict, after: Prediction | None, draw: Callable[..., Drawing], *given
 ) -> Stage:
     """Open a stage. With ``after`` it stays locked until that prediction is recorded.
 
     Args:
         title: name of the instrument.
-        draw: (choice, point, ...) -> its picture and one sentence per slider position.
         recipe: the call that opens the stage again, see :class:`Stage`.
         controls: what :func:`slider`, :func:`menu` and :func:`handles` return, together.
         after: the prediction.
+        draw: (*given, choice, point, ...) -> its picture and one sentence per slider position.
+        given: what stays the same at every drawing.
     """
-    draw = functools.lru_cache(maxsize=1)(draw)  # the figure and the first table come from one drawing
+
+    @functools.lru_cache(maxsize=1)  # the figure and the first table come from one drawing
+    def drawn(choice: str, *points: tuple[float, ...]) -> Drawing:
+        return draw(*given, choice, *points)
 
     def table(choice: str, *points: tuple[float, float]) -> Table:
-        picture, states = draw(choice, *points)
+        picture, states = drawn(choice, *points)
         return Table(picture.traces(), states)
 
     points = [tuple(map(float, point)) for point in controls.get("points", {}).values()]
-    figure = draw(controls.get("choice", ""), *points)[0].figure()
+    figure = drawn(controls.get("choice", ""), *points)[0].figure()
     stage = Stage(figure, table, title=title, recipe=recipe, **controls)
     if after is not None:
         after.unlocks(stage)
