@@ -66,8 +66,8 @@ def _draw(choice: str, *points: tuple[float, float]) -> Drawing:
     cosine, chosen, last = slopes(S, d), METHODS.index(choice), len(points) - 1
     axis = dict(range=[-REACH, REACH], tickvals=[-2, -1, 0, 1, 2])
     x, y = (axis | dict(title=f"step in {name}") for name in ("θ₁", "θ₂"))
-    plane, origin, steps = Panel(x=x, y=y, room=0, ratio=1.0), torch.zeros_like(S[:, 0]), list(S.unbind(1))
-    cone = wedges(S, REACH)
+    origin, steps, cone = torch.zeros_like(S[:, 0]), S.unbind(1), wedges(S, REACH)
+    plane = Panel(x=x, y=y, room=0, ratio=1.0)
     plane.area("cone", GOOD, points=cone)
     plane.line("hull", GREY, 1.5, "dot", points=torch.cat([S, S[:, :1]], 1))
     # the arrows rest, but for the last, which moves along with the slider

@@ -108,7 +108,8 @@ def _draw(names: tuple[str, ...], choice: str) -> Drawing:
     nearest, weights, here = nearest_weights(ends, swept), SWEPT[::STRIDE], swept[::STRIDE]
 
     x, y = (dict(range=[-20.8, 0.6], title=f"loss of task {k}") for k in (1, 2))
-    plane, (across, up) = Panel(x=x, y=y, room=0, ratio=1.0), front(RIDGES)[1].T
+    plane = Panel(x=x, y=y, room=0, ratio=1.0)
+    across, up = front(RIDGES)[1].T
     plane.line("sweep", GREY, 5, points=swept[None])
     draw_line(plane, "Pareto front", across, up, FRONT, len(across) // 2, "top right")
     plane.dots("methods", GREY, size=11, points=ends[None], meta=dict(names=list(names)))

@@ -15,8 +15,7 @@ from torch import Tensor
 from ...figures.style import BLACK, INKS, TEMPLATE, WHITE
 from ...stage.table import Text
 
-Traces = dict[str, Tensor | Text]  # uid -> the points of a trace, see :class:`Table`
-Points = Tensor | Text | Callable[[], Tensor | Text]  # a function if they depend on the pixels of the panel
+Points = Tensor | Text | Callable[[], Tensor | Text]  # of a trace; a function if they depend on pixels
 Styles = Mapping[str, tuple[str, dict]]  # uid -> name ("" for none), and the look of a line
 Box = tuple[float, float, float, float]  # left, top, width, height in pixels
 FONT = 14  # pixels
@@ -32,9 +31,10 @@ MORE = 240  # height of a row of panels behind "more"
 class Panel:
     """A pair of axes and what is drawn in them. What is drawn later lies over what was drawn before.
 
-    A trace with a ``uid`` moves to its ``points`` with the slider, or it is a handle, which needs none. Any
-    other trace gets its ``x`` and ``y`` at once. The look of a trace is kept as a function, since a picture
-    that is drawn anew for a moved point needs the points alone.
+    A trace with a ``uid`` moves with the slider: it gets the ``points`` of all positions, see :class:`Table`.
+    Points that depend on pixels are a function, which is called when the panel has its size. A handle needs
+    no points. Any other trace gets its ``x`` and ``y``. What makes a trace is a function too: a figure needs
+    it, but a picture that is drawn anew for a moved point does not.
 
     Args:
         title: text above the panel; None for none. A part may write a title of its own into ``room`` lines.
@@ -170,8 +170,8 @@ class Picture:
             panel.number, panel.sizes = "" if k == 1 else str(k), []
         self.arrangements = [self._arranged(*size) for size in (WIDE, SMALL, TALL)]
 
-    def traces(self) -> Traces:
-        """Return the points of all traces that move."""
+    def traces(self) -> dict[str, Tensor | Text]:
+        """Return the points of all traces that move, as :class:`Table` takes them."""
         points = {uid: points for panel in self.panels for uid, points in panel.traces.items()}
         return {uid: place() if callable(place) else place for uid, place in points.items()}
 
