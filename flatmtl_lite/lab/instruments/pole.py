@@ -81,9 +81,8 @@ def _draw(choice: str) -> Drawing:
     things = {name: (line["color"], seen[uid]) for uid, (name, line) in LOOKS.items()}
     things |= {f"task {k + 1}": (TASKS[k], tips[:, k]) for k in range(3)}
     face = cone_edges(steps, camera)[:, :2].mean(1)
-    draw_labels(
-        space, things | {"good for all": (INK, face)}, [along(origin, [*seen.values(), *tips.unbind(1)])]
-    )
+    arrows = along(origin, [way for _, way in things.values()])
+    draw_labels(space, things | {"good for all": (INK, face)}, [arrows])
     x = dict(range=[0, 1.55], title="length of task 3's gradient")
     name = "⟨sᵢ, d⟩ / ‖sᵢ‖, the same for all i"
     y = dict(range=[-1.7, 1.7], title=name, zeroline=True, zerolinecolor=BLACK)

@@ -107,8 +107,8 @@ def _draw(
     title, look = "direct to decomposed:<br>", lines["direct"]
     steps = torch.linspace(0, landscape.steps, walk.shape[-2], dtype=torch.float64)
     way = Along("way", title + "angle on the way", step_axis, DEGREES, look, steps, away)
-    apart, options = distance[:, None], dict(origin=0, room=2)
-    ends = Curves(title + "distance of the ends", rho_axis, gap, {"ends": ("", look)}, rhos, apart, **options)
+    named, options = title + "distance of the ends", dict(origin=0, room=2)
+    ends = Curves(named, rho_axis, gap, {"ends": ("", look)}, rhos, distance[:, None], **options)
     styles = {f"angle-{rule}": (rule, lines[rule]) for rule in others}
     heights = torch.stack(list(angles.values()), -1)
     rest = Curves("angle with the decomposed step, at θ", rho_axis, DEGREES, styles, rhos, heights)

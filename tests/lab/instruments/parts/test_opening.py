@@ -35,5 +35,5 @@ def test_a_choice_or_a_point_that_is_not_there_is_named_before_anything_is_drawn
     with pytest.raises(ValueError, match="Got loss='c'; expected one of a, b"):
         menu("loss", ["a", "b"], "c")
     for point in ((2, 1), (0, float("nan")), "ab", (1,)):
-        with pytest.raises(ValueError, match="Got start=.*; expected two numbers .* x from -1 to 1"):
+        with pytest.raises(ValueError, match=r"Got start=.*; expected two numbers .* x from -1 to 1"):
             handles({"start": point}, WINDOW)
