@@ -1,6 +1,6 @@
 """The ball instrument: sharpness is the rise of the loss within a ball."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from ..figures.style import BLACK, FLAT, SAM
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from .parts.curve import Curves
-from .parts.cut import Cut
+from .parts.cut import Cut, Map
 from .parts.labels import draw_labels
 from .parts.landscape import Landscape
 from .parts.opening import POSITIONS, Drawing, find_problem, handles, menu, open_stage, sentences, slider
@@ -28,7 +28,6 @@ BALLS = {
     "task 2": (1, False),
     "mean loss, adaptive": (None, True),
 }
-Map = Callable[[Tensor], Tensor]
 
 
 def ball_instrument(
@@ -116,10 +115,9 @@ def _draw(landscape: Problem, rhos: Tensor, choice: str, point: tuple[float, flo
         "one-rise": ("one step", dict(color=SAM)),
         "ten-rise": ("ten steps", dict(color=FLAT, dash="dash")),
     }
-    rise = Curves("sharpness: the rise within the ball", x, y, styles, rhos, rises.T)
+    rise = Curves("sharpness: the rise within the ball", x, y, styles, rhos, rises)
 
-    sentence = (
-        "ρ = {rho:.4g}, {choice}: it rises by {one:.3f} after one step, by up to {ten:.3f} within ten steps."
-    )
+    sentence = "ρ = {rho:.4g}, {choice}: it rises by {one:.3f} after one step, "
+    sentence += "by up to {ten:.3f} within ten steps."
     words = sentences(sentence, choice=choice, rho=rhos, one=rises[0], ten=rises[1])
     return Picture(plane, [[section], [rise]]), words

@@ -58,12 +58,12 @@ def _draw(N: Tensor, norm_squared: float, choice: str) -> Drawing:
     def bound(P: float | Tensor, N: Tensor) -> Tensor:
         return sum(bound_terms(P, N, norm_squared).values(), torch.zeros((), dtype=torch.float64))
 
-    f = torch.stack([bound(P, N) for P in NETWORKS.values()], -1)
+    f = {name: bound(P, N) for name, P in NETWORKS.items()}
     terms = bound_terms(NETWORKS[choice], N, norm_squared)
     x = dict(range=[3, 15], title="training images N", **decades(3, 12, 3))
     y = dict(range=[-3, 7], **decades(-2, 6, 2))
     curves = {f"{name}-curve": (name, look) for name, look in LOOKS.items()}
-    images = Curves("f, in nats: how far the test loss may rise", x, y, curves, N, f, origin=0)
+    images = Curves("f, in nats: how far the test loss may rise", x, y, curves, N, f.values(), origin=0)
     chance = dict(color=BLACK, dash="dashdot", width=2)
     name = f"a guess at random: {CHANCE:.2f} nats"
     draw_line(images, name, [1e3, 1.1e3, 1e15], [CHANCE] * 3, chance, 1)
@@ -73,13 +73,13 @@ def _draw(N: Tensor, norm_squared: float, choice: str) -> Drawing:
     draw_line(sizes, "", [10, 1e8], [CHANCE] * 2, chance)
     curve = pairs(SIZES, bound(SIZES, N.unsqueeze(-1)))
     sizes.line("sizes", GREY, points=curve)
-    dots = pairs(torch.tensor(list(NETWORKS.values())), f)
+    dots = [pairs(torch.full_like(N, P), f[name]) for name, P in NETWORKS.items()]
     colors = [look["color"] for look in LOOKS.values()]
-    sizes.dots("size", colors, size=11, points=dots, cliponaxis=False)
-    things = dict(zip(NETWORKS, zip(colors, dots.unbind(1), strict=True), strict=True))
+    sizes.dots("size", colors, size=11, points=torch.stack(dots, 1), cliponaxis=False)
+    things = dict(zip(NETWORKS, zip(colors, dots, strict=True), strict=True))
     draw_labels(sizes, things, [curve], "size-names")
 
-    chosen = f[:, list(NETWORKS).index(choice)].tolist()
+    chosen = f[choice].tolist()
     nats = [f"{value:,.0f}" if value >= 100 else f"{value:,.2f}" for value in chosen]
     promise = ["It promises nothing." if value >= CHANCE else "Here it says something." for value in chosen]
     counts = [f"{n:,.0f}" if n < 1e6 else _short(n) for n in N.tolist()]

@@ -43,7 +43,7 @@ def _draw(choice: str) -> Drawing:
     x = dict(type="log", range=[0.1, 6.2], title="number of parameters P", dtick=1)
     y = dict(type="log", range=[-3.3, 0.1], dtick=1)
     styles = {"spread": ("", dict(color=BLACK))}
-    spread = Curves("spread of their cosine", x, y, styles, SIZES, SIZES.rsqrt()[:, None], origin=0)
+    spread = Curves("spread of their cosine", x, y, styles, SIZES, [SIZES.rsqrt()], origin=0)
     away = nine_in_ten(SIZES)
     sentence = "{P:,.0f} parameters: nine in ten angles lie within {low:.1f}° to {high:.1f}°; "
     sentence += "the cosine spreads by {spread:.2g}."

@@ -98,12 +98,12 @@ def _draw(values: dict[str, float], measured: Mapping[str, float], choice: str) 
     colors = [look["color"] for look in LOOKS.values()]
     curves.dots("measured", colors, "circle-open", size=14, points=rings[None], cliponaxis=False)
     now = {name: torch.full((N,), float(value)) for name, value in values.items()}
-    lines = dict(zip(LOOKS, costs.T, strict=True))
+    lines = dict(zip(LOOKS, costs, strict=True))
     return Picture(None, [[curves]]), sentences(SENTENCE, **now | lines | {moved: positions})
 
 
 def _costs(values: dict[str, float], moves: str) -> Tensor:
-    """Return the costs (N, methods) against what the slider moves."""
+    """Return the costs (methods, N) against what the slider moves."""
     moved, positions, _, _ = MOVES[moves]
     costs = relative_costs(**values | {moved: positions})
-    return torch.stack([torch.as_tensor(costs[name]).double().expand(len(SETTINGS)) for name in LOOKS], -1)
+    return torch.stack([torch.as_tensor(costs[name]).double().expand(len(SETTINGS)) for name in LOOKS])

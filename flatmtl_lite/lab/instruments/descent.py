@@ -87,7 +87,7 @@ def _draw(landscape: Problem, steps: Tensor, choice: str, point: tuple[float, fl
     lens = Steps("the steps here", {f"lens-{uid}": (*STEPS[uid], way) for uid, way in ways.items()})
     x, styles = dict(range=[0, landscape.steps], title="step"), {"angle": ("", dict(color=GREY))}
     at = steps.double()
-    angle = Curves("angle of the gradients", x, DEGREES, styles, at, degrees[:, None], origin=0)
+    angle = Curves("angle of the gradients", x, DEGREES, styles, at, [degrees], origin=0)
 
     place = path.round(decimals=2) + 0.0  # no -0.00
     sentence = "Step {step} of {name} at ({place[0]:.2f}, {place[1]:.2f}): "

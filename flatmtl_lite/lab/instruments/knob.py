@@ -22,13 +22,14 @@ from .parts.picture import Panel, Picture
 from .parts.points import pairs
 
 Rows = Sequence[Mapping]  # what was recorded at each slider position
+Runs = Mapping[str, Rows]
 PLANE = PROBLEMS["valleys"]
 MEASURED = {"test": "test accuracy, %", "sharpness": "ten-step sharpness"}  # key -> title
 NAMES = {"rho": "ρ", "epoch": "epoch"}  # what the slider can turn, and what it is called
 
 
 def knob_instrument(
-    runs: Mapping[str, Rows],
+    runs: Runs,
     images: Tensor | str,
     labels: Sequence[Sequence[int]],
     classes: Mapping[str, Sequence[str]],
@@ -73,18 +74,12 @@ def knob_instrument(
     title = "test images, and what the network says"
     mosaic = functools.partial(Mosaic, title, images, torch.tensor(labels), classes)
     return open_stage(
-        "Knob instrument", recipe, controls, after, _draw, runs, mine, turns, positions, list(classes), mosaic
+        "Knob instrument", recipe, controls, after, _draw, runs, mine, turns, list(classes), mosaic
     )
 
 
 def _draw(
-    runs: Mapping[str, Rows],
-    mine: Rows,
-    turns: str,
-    positions: Tensor,
-    tasks: Sequence[str],
-    mosaic: Callable[[Tensor], Mosaic],
-    choice: str,
+    runs: Runs, mine: Rows, turns: str, tasks: Sequence[str], mosaic: Callable[[Tensor], Mosaic], choice: str
 ) -> Drawing:
     """Draw what was recorded of one of the runs; ``mosaic`` makes the panel of the network's answers."""
 
@@ -93,13 +88,14 @@ def _draw(
         return positions[1].item() / 2 if turns == "rho" and value == 0 else value
 
     rows, every = runs[choice], [row for run in runs.values() for row in [*run, *mine]]
+    positions = _numbers([row[turns] for row in rows])
     at = _numbers([place(value) for value in positions.tolist()])
     test, sharpness = (_numbers([row[key] for row in rows]) for key in MEASURED)
     x = _axis(turns, at)
     axes = dict(range=[0, 100]), whole_decades(_numbers([row["sharpness"] for row in every]))
     side: list[list[Panel]] = []
     for (key, title), y, values in zip(MEASURED.items(), axes, (test, sharpness), strict=True):
-        panel = Curves(title, x, y, task_styles(key, tasks), at, values)
+        panel = Curves(title, x, y, task_styles(key, tasks), at, values.T)
         for k in range(len(tasks)):
             stars = dict(x=[place(run[turns]) for run in mine], y=[run[key][k] for run in mine])
             panel.dots(None, ORANGE, "star", size=15, cliponaxis=False, **stars)
@@ -112,7 +108,7 @@ def _draw(
     cosines = _numbers([[row["cosine"].get(part, torch.nan) for part in ("loss", "flat")] for row in rows])
     parts = {f"cosine-{part}": (f"{part} parts", PARTS[part]) for part in ("loss", "flat")}
     y = dict(range=[-0.3, 0.6])
-    more = [Curves("mean cosine of the tasks' gradients", x, y, parts, at, cosines)]
+    more = [Curves("mean cosine of the tasks' gradients", x, y, parts, at, cosines.T)]
     words = {
         key: [" and ".join(map(form.format, row)) for row in values.tolist()]
         for key, form, values in (("test", "{:.1f} %", test), ("sharpness", "{:.3f}", sharpness))

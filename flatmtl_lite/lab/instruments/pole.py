@@ -87,8 +87,8 @@ def _draw(choice: str) -> Drawing:
     name = "⟨sᵢ, d⟩ / ‖sᵢ‖, the same for all i"
     y = dict(range=[-1.7, 1.7], title=name, zeroline=True, zerolinecolor=BLACK)
     curves = {f"{uid}-curve": look for uid, look in LOOKS.items()}
-    heights = torch.stack([gained[uid] for uid in LOOKS], -1)
-    gains = Curves("what each task gains", x, y, curves, LENGTHS, heights.clamp(-RIM, RIM))
+    heights = [gained[uid].clamp(-RIM, RIM) for uid in LOOKS]
+    gains = Curves("what each task gains", x, y, curves, LENGTHS, heights)
     gains.traces |= {f"{uid}-curve": broken_at_poles(pairs(LENGTHS, g))[None] for uid, g in gained.items()}
 
     worse = [" (all get worse)" if g < 0 else "" for g in gained["published"].tolist()]

@@ -87,7 +87,7 @@ def _draw(side: int, choice: str) -> Drawing:
     }
     x, y = dict(range=[0, 1], title="ρ"), dict(range=[0, side**2], title="ends")
     title, options = f"in the flat valley, of {side**2}", dict(origin=0, room=2)
-    panels.append(Curves(title, x, y, looks, RHOS, counts[..., 1].T, **options))
+    panels.append(Curves(title, x, y, looks, RHOS, counts[..., 1], **options))
     flats = counts[..., 1].T.tolist()
     ends = [", ".join(f"{rule} {n}" for rule, n in zip(RULES, row, strict=True)) for row in flats]
     sentence = "ρ = {rho:.1f}, {choice}; ends in the flat valley: {ends}."

@@ -21,7 +21,7 @@ from .parts.landscape import Landscape
 from .parts.lens import Lens
 from .parts.opening import POSITIONS, Drawing, find_problem, handles, menu, open_stage, sentences, slider
 from .parts.path import draw_handle, draw_looks, draw_path, seen_from
-from .parts.picture import SOLID, Picture
+from .parts.picture import SOLID, Panel, Picture
 from .parts.points import ball
 
 # Each table makes a new method, so that an aggregator with random draws begins with the same seed.
@@ -88,7 +88,7 @@ def _draw(landscape: Problem, rhos: Tensor, choice: str, point: tuple[float, flo
     titles = "angle between the tasks (above 90°: conflict)", "angle between loss and flat part"
     x = dict(range=[0, landscape.rho], title="ρ")
     angles = [
-        Curves(title, x, DEGREES, styles, rhos, torch.stack([degrees[uid] for uid in styles], -1))
+        Curves(title, x, DEGREES, styles, rhos, [degrees[uid] for uid in styles])
         for title, styles in zip(titles, (between, within), strict=True)
     ]
     picture = Picture(plane, [lenses, [section], angles[:1]], angles[1:])
@@ -103,11 +103,10 @@ def _draw(landscape: Problem, rhos: Tensor, choice: str, point: tuple[float, flo
         "flat": (FLAT, theta + loss, flat),
     }
     draw_arrows(plane, arrows)
-    looks = {f"look-{k}": (TASKS[k], theta + eps[:, k]) for k in range(T)}
-    draw_looks(plane, theta[0], looks)
+    draw_looks(plane, theta[0], {f"look-{k}": (TASKS[k], theta + eps[:, k]) for k in range(T)})
     draw_handle(plane)
     around = [path[:, ::2], rim[:, ::4], along(theta, [loss, loss + flat])]
-    _draw_names(plane, rhos, theta, loss, flat, [look for _, look in looks.values()], around)
+    _draw_names(plane, rhos, theta, loss, flat, eps, around)
 
     angles_between = {part: degrees_texts(degrees[f"between-{part}"]) for part in BETWEEN}
     mean = landscape.losses(path[:, -1:]).mean(-1)
@@ -117,13 +116,7 @@ def _draw(landscape: Problem, rhos: Tensor, choice: str, point: tuple[float, flo
 
 
 def _draw_names(
-    plane: Landscape,
-    rhos: Tensor,
-    theta: Tensor,
-    loss: Tensor,
-    flat: Tensor,
-    looks: Sequence[Tensor],
-    obstacles: Sequence[Tensor],
+    plane: Panel, rhos: Tensor, theta: Tensor, loss: Tensor, flat: Tensor, eps: Tensor, around: list[Tensor]
 ) -> None:
     """Draw the names of the steps, each on its arrow's own side, and of the points where the tasks look."""
     unit = loss / loss.norm(dim=-1, keepdim=True).clamp_min(1e-12)
@@ -131,7 +124,7 @@ def _draw_names(
     aside = 12 / min(plane.unit) * across / across.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     hidden = (rhos < 1e-9).unsqueeze(-1)  # at ρ = 0 there is neither a flat part nor a place to look
     things = {"flat": (FLAT, theta + loss + flat / 2), "SAM": (SAM, theta + loss + flat + aside)}
-    seen, beyond = zip(*(seen_from(plane, theta[0], look) for look in looks), strict=True)
+    seen, beyond = zip(*(seen_from(plane, theta[0], theta + look) for look in eps.unbind(1)), strict=True)
     for k, end in enumerate(seen):
         things[f"task {k + 1}" if k else "task 1 looks here"] = (TASKS[k], end)
     things = {name: (color, place.masked_fill(hidden, torch.nan)) for name, (color, place) in things.items()}
@@ -139,4 +132,4 @@ def _draw_names(
     inside = [f"<b>{text}</b>" for text in things]
     outside = [text.replace("looks here", "looks out") for text in inside]  # task 1 looks out of the picture
     words = [outside if out else inside for out in beyond[0].tolist()]
-    draw_labels(plane, things, obstacles, within=True, words=words)
+    draw_labels(plane, things, around, within=True, words=words)

@@ -108,10 +108,9 @@ def _draw(
     steps = torch.linspace(0, landscape.steps, walk.shape[-2], dtype=torch.float64)
     way = Along("way", title + "angle on the way", step_axis, DEGREES, look, steps, away)
     named, options = title + "distance of the ends", dict(origin=0, room=2)
-    ends = Curves(named, rho_axis, gap, {"ends": ("", look)}, rhos, distance[:, None], **options)
+    ends = Curves(named, rho_axis, gap, {"ends": ("", look)}, rhos, [distance], **options)
     styles = {f"angle-{rule}": (rule, lines[rule]) for rule in others}
-    heights = torch.stack(list(angles.values()), -1)
-    rest = Curves("angle with the decomposed step, at θ", rho_axis, DEGREES, styles, rhos, heights)
+    rest = Curves("angle with the decomposed step, at θ", rho_axis, DEGREES, styles, rhos, angles.values())
 
     angle, most = (degrees_texts(a) for a in (angles["direct"], away.nan_to_num(0.0).amax(-1)))
     sentence = "ρ = {rho:.4g}: direct and decomposed {angle} apart at θ, up to {most} on the way; "

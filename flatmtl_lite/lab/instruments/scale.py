@@ -167,8 +167,8 @@ def _draw(choice: str) -> Drawing:
 
     ratios = {uid: measures[uid] / measures[uid][UNSCALED] for uid in MEASURES}
     x = dict(range=[-1, 1], tickvals=[0.1, 0.2, 0.5, 1, 2, 5, 10], type="log", title="α")
-    y, heights = dict(range=[-1, 2.5], **decades(-1, 2)), torch.stack(list(ratios.values()), -1)
-    curves = Curves("measures, relative to α = 1", x, y, MEASURES, ALPHAS, heights, origin=UNSCALED)
+    y = dict(range=[-1, 2.5], **decades(-1, 2))
+    curves = Curves("measures, relative to α = 1", x, y, MEASURES, ALPHAS, ratios.values(), origin=UNSCALED)
     sentence = "α = {alpha:.3g}: {choice} {loss:.4f}; sharpness ×{sharpness:.2g}, top eigenvalue ×{top:.2g}, "
     sentence += "trace ×{trace:.2g}, adaptive ×{adaptive:.2g}."
     words = sentences(sentence, choice=choice, alpha=ALPHAS, loss=value(theta), **ratios)

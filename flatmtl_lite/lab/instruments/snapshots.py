@@ -55,15 +55,14 @@ def snapshot_instrument(
     tasks = [f"task {k + 1}" for k in range(T)] if tasks is None else list(tasks)
     if len(tasks) != T:
         raise ValueError(f"Got tasks={tasks} for snapshots of {T} tasks; expected a name for each.")
-    agreement = {name: rule_cosines(snapshot["gramians"], method) for name, snapshot in recorded.items()}
+    for snapshot in recorded.values():
+        snapshot["agreement"] = rule_cosines(snapshot["gramians"], method)
     braced = repr(lines).replace("{", "{{").replace("}", "}}")
     recipe = f"lab.snapshot_instrument({braced}, {tasks!r}, {{value}}, {method!r}, {{choice}})"
     rho = rhos[0].item() if rho is None else rho
     shown = list(recorded)[-1] if shown is None else shown
     controls = slider("ρ", rhos, "rho", rho, "{:.7g}".format) | menu("snapshot", recorded, shown)
-    return open_stage(
-        "Snapshot instrument", recipe, controls, after, _draw, rhos, recorded, agreement, tasks, method
-    )
+    return open_stage("Snapshot instrument", recipe, controls, after, _draw, rhos, recorded, tasks, method)
 
 
 def rule_cosines(gramians: Tensor, method: str) -> Tensor:
@@ -84,16 +83,10 @@ def gramian_angles(gramians: Tensor) -> dict[str, Tensor]:
     return {"loss": degrees[:1, i, j], "flat": degrees[:, T + i, T + j], "intra": within}
 
 
-def _draw(
-    rhos: Tensor,
-    recorded: Snapshots,
-    agreement: Mapping[str, Tensor],
-    tasks: Sequence[str],
-    method: str,
-    choice: str,
-) -> Drawing:
+def _draw(rhos: Tensor, recorded: Snapshots, tasks: Sequence[str], method: str, choice: str) -> Drawing:
     """Draw one of the snapshots. The axes have room for all of them."""
-    gramians, perturbed_losses = (recorded[choice][key] for key in ("gramians", "perturbed_losses"))
+    keys = ("gramians", "perturbed_losses", "agreement")
+    gramians, perturbed_losses, cosine = (recorded[choice][key] for key in keys)
     T, degrees, x = len(tasks), gramian_angles(gramians), _rho_axis(rhos)
     angles = AngleRows(tasks, degrees)
 
@@ -102,19 +95,19 @@ def _draw(
     flat, thin = task_styles("norms", tasks), task_styles("loss-norm", tasks)
     loss = {uid: ("", look | dict(width=1.2)) for uid, (_, look) in thin.items()}
     y = whole_decades(squares[squares > 0].sqrt())
-    lengths = Curves(None, x, y, {**flat, **loss}, rhos, norms.roll(T, -1), share=1.3, room=2)
+    lengths = Curves(None, x, y, {**flat, **loss}, rhos, norms.roll(T, -1).T, share=1.3, room=2)
     head = "norms of flat parts (thin: loss)<br>flat / loss: "
     ratios = [", ".join(f"{ratio:.2g}" for ratio in row) for row in (norms[:, T:] / norms[:, :T]).tolist()]
     draw_title(lengths, "norms title", [head + row for row in ratios])
 
     highest = torch.cat([snapshot["perturbed_losses"] for snapshot in recorded.values()]).max().item()
     y = dict(range=[0, 1.08 * highest])
-    losses = Curves("losses at θ+ε", x, y, task_styles("losses", tasks), rhos, perturbed_losses)
-    lowest = torch.cat(list(agreement.values())).min().item()
+    losses = Curves("losses at θ+ε", x, y, task_styles("losses", tasks), rhos, perturbed_losses.T)
+    lowest = torch.cat([snapshot["agreement"] for snapshot in recorded.values()]).min().item()
     room = 0.15 * (1 - lowest) + 1e-4
-    y, cosine = dict(range=[lowest - room, 1 + room], nticks=4), agreement[choice]
+    y = dict(range=[lowest - room, 1 + room], nticks=4)
     style = {"same": ("", dict(color=GREEN))}
-    same = Curves(f"cos(decomposed, direct), {method}", x, y, style, rhos, cosine[:, None], share=0.8)
+    same = Curves(f"cos(decomposed, direct), {method}", x, y, style, rhos, [cosine], share=0.8)
 
     widest = [degrees[part].nan_to_num(-1).amax(-1) for part in ("loss", "flat")]
     between, apart = (degrees_texts(a.masked_fill(a < 0, torch.nan)) for a in widest)

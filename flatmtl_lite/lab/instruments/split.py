@@ -104,7 +104,7 @@ def _draw(choice: str) -> Drawing:
 
     x = dict(type="log", range=list(DECADES), title="ρ", dtick=1)
     y = dict(type="log", range=[-4, 0.8], tickvals=list(SHARES.values()), ticktext=list(SHARES))
-    errors = Curves("ρHg/‖g‖ misses the flat part by ...", x, y, task_styles("error"), RHOS, missed)
+    errors = Curves("ρHg/‖g‖ misses the flat part by ...", x, y, task_styles("error"), RHOS, missed.T)
     for name, (dash, side) in GREYS.items():
         look = dict(color=GREY, dash=dash, width=1.5)
         draw_line(errors, name, RHOS.tolist(), _worst_error(name), look, POSITIONS // 2, side)
@@ -115,16 +115,15 @@ def _draw(choice: str) -> Drawing:
     draw_lines(growth, {**task_styles("slope"), **thin}, [*slope.unbind(1), *straight.unbind(1)])
     dial = Dial("angles between tasks, and within a task", NEEDLES, degrees)
     heights = dict(type="log", range=[-3.5, 1.5], dtick=1, tickformat="~g")
-    ratios = Curves("‖flat‖ / ‖loss‖", x, heights, task_styles("length"), RHOS, lengths)
+    ratios = Curves("‖flat‖ / ‖loss‖", x, heights, task_styles("length"), RHOS, lengths.T)
 
     kinks = [""] * POSITIONS
     if choice == "ReLU":
         kinks = [f" ({a} and {b} of {net.pairs} kinks)" for a, b in crossed.tolist()]
     shares = [[_percent(error) for error in row] for row in missed.tolist()]
     loss, flat = (degrees_texts(degrees[f"between-{part}"]) for part in ("loss", "flat"))
-    sentence = (
-        "ρ = {rho:.3g}, {net}: missed by {missed[0]} and {missed[1]}{kinks}; loss {loss} apart, flat {flat}."
-    )
+    sentence = "ρ = {rho:.3g}, {net}: missed by {missed[0]} and {missed[1]}{kinks}; "
+    sentence += "loss {loss} apart, flat {flat}."
     words = sentences(sentence, net=choice, rho=RHOS, missed=shares, kinks=kinks, loss=loss, flat=flat)
     return Picture(errors, [[growth], [dial], [ratios]]), words
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...figures.arrows import arrow
 from ...figures.style import BLACK, GREY, INK, WHITE
-from .labels import draw_labels
+from .labels import Things, draw_labels
 from .picture import Panel
 from .points import joined, lines_with_gaps, pairs
 from .weighing import METHODS
@@ -61,12 +61,7 @@ def along(origin: Tensor, ways: Sequence[Tensor]) -> Tensor:
 
 
 def draw_directions(
-    panel: Panel,
-    chosen: int,
-    steps: Tensor,
-    things: Mapping[str, tuple[str, Tensor]],
-    obstacles: Tensor,
-    late: Mapping[str, tuple[str, Tensor]],
+    panel: Panel, chosen: int, steps: Tensor, things: Things, obstacles: Tensor, late: Things
 ) -> None:
     """Draw the step of every method: a dot with its name where there is room, the chosen one as an arrow.
 

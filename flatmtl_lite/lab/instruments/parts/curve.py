@@ -1,7 +1,7 @@
 """Curves, lines, dots and stems with their names, and shaded areas."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class Curves(Panel):
         x, y: options for plotly's axes, with a "range" each.
         styles: uid -> name ("" for none), and the colour and dash of the line.
         at: the slider's values, (N,).
-        heights: of the curves, (N, curves).
+        heights: of each curve, (N,).
         origin: the slider position from which the curves grow with the slider, their names next to the
             dots. By default the whole curves rest.
         options: of :class:`Panel`.
@@ -44,13 +44,14 @@ class Curves(Panel):
         y: dict,
         styles: Styles,
         at: Tensor,
-        heights: Tensor,
+        heights: Iterable[Tensor],
         origin: int | None = None,
         **options,
     ):
         super().__init__(title, x, y, **options)
         first, looks = next(iter(styles)), [look for _, look in styles.values()]
-        points, ends = pairs(at[:, None], heights), torch.tensor(y["range"], dtype=at.dtype)
+        points = pairs(at[:, None], torch.stack([*heights], -1))
+        ends = torch.tensor(y["range"], dtype=at.dtype)
         cursor = self.data(pairs(self.paper(points)[:, :1, 0], ends))
         self.line(f"{first}-cursor", GREY, 1.5, "dot", points=cursor)
         for uid, look, line in zip(styles, looks, points.unbind(1), strict=True):
@@ -65,8 +66,8 @@ class Curves(Panel):
         elif names:
             names = [f"\u2003{name}" for name in names]  # the space keeps them off the dots
             self.after = WIDTH * max(map(len, names))
-            beside = functools.partial(_beside, self, points[:, named])
-            self.text(f"{first}-names", names, colors, points=beside, textposition="middle right")
+            look = dict(points=lambda: _beside(self, points[:, named]), textposition="middle right")
+            self.text(f"{first}-names", names, colors, **look)
 
 
 def _beside(panel: Panel, points: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from .labels import draw_title
 from .picture import Panel
 from .points import pairs
 
+Map = Callable[[Tensor], Tensor]
 BALL = "rgba(204, 121, 167, 0.18)"
 
 
@@ -26,17 +27,17 @@ class Cut(Panel):
         value: points (..., n, 2), one per loss -> losses (..., n).
         theta: (2,).
         uphill: a step uphill for each loss, (n, 2).
-        distances: the length of ε at each slider position, (N,).
+        lengths: of ε at each slider position, (N,).
     """
 
     def __init__(
         self,
         problem: Problem,
         colors: Mapping[str, str],
-        value: Callable[[Tensor], Tensor],
+        value: Map,
         theta: Tensor,
         uphill: Tensor,
-        distances: Tensor,
+        lengths: Tensor,
     ):
         reach, losses = problem.rho, grid(problem)[2]
         least, most = losses.min().item(), losses.quantile(0.96).item()
@@ -46,12 +47,12 @@ class Cut(Panel):
         super().__init__(x=dict(range=[-reach, reach], title="distance from θ along ε"), y=y)
         unit = uphill / uphill.norm(dim=-1, keepdim=True).clamp_min(1e-12)
         along = torch.linspace(-reach, reach, 121, dtype=theta.dtype)
-        curves, ends = (value(theta + places[:, None, None] * unit) for places in (along, distances))
+        curves, ends = (value(theta + places[:, None, None] * unit) for places in (along, lengths))
         here = value(theta.expand(1, *uphill.shape)).expand_as(ends)
-        stars, feet = pairs(distances[:, None], ends), pairs(distances[:, None], here)
-        top = pairs(distances[:, None], high - 0.08 * (high - low)).expand_as(stars)
+        stars, feet = pairs(lengths[:, None], ends), pairs(lengths[:, None], here)
+        top = pairs(lengths[:, None], high - 0.08 * (high - low)).expand_as(stars)
         higher = top.masked_fill((ends <= high).unsqueeze(-1), torch.nan)
-        edges = distances[:, None] * torch.tensor([-1, -1, 1, 1, -1])
+        edges = lengths[:, None] * torch.tensor([-1, -1, 1, 1, -1])
         ball = pairs(edges, torch.tensor([low, high, high, low, low], dtype=theta.dtype))
         self.area("cut-ball", BALL, points=ball, line=dict(color=SAM, width=1.5, dash="dot"))
         for k, color in enumerate(colors.values()):

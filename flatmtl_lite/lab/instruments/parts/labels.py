@@ -11,6 +11,7 @@ from ...stage.table import Text
 from .picture import LINE, Panel
 from .points import joined
 
+Things = Mapping[str, tuple[str, Tensor]]  # text -> its colour, and the thing (N or 1, 2)
 APART = 9  # pixels between a thing and its label
 MOST = 4.0  # covered points at which there is no room for a label
 CLOSE = 8  # pixels within which another thing could be taken for the label's own
@@ -27,7 +28,7 @@ FAR = 2.5  # covered points that justify a place that is farther away
 
 def draw_labels(
     panel: Panel,
-    things: Mapping[str, tuple[str, Tensor]],
+    things: Things,
     obstacles: Sequence[Tensor],
     uid: str = "labels",
     apart: float = APART,

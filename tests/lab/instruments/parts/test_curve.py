@@ -21,9 +21,7 @@ AXES = dict(x=dict(range=[0, 2]), y=dict(range=[0, 4]))
 
 def made(a, b, origin=None, styles=LOOKS, **axes):
     """A panel with two curves over X, its traces and its points."""
-    panel = Curves(
-        "rises", **AXES | axes, styles=styles, at=X, heights=torch.stack([a, b], -1), origin=origin
-    )
+    panel = Curves("rises", **AXES | axes, styles=styles, at=X, heights=[a, b], origin=origin)
     return panel, drawn(panel), moving(panel)
 
 
