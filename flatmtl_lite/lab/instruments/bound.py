@@ -45,9 +45,8 @@ def bound_instrument(
     """
     counts = torch.logspace(3, 15, POSITIONS, dtype=torch.float64).tolist()
     N = torch.tensor([float(f"{n:.2g}") for n in counts], dtype=torch.float64)
-    recipe = (
-        f"lab.bound_instrument(images={{value}}, network={{choice}}, norm_squared={float(norm_squared)!r})"
-    )
+    recipe = "lab.bound_instrument(images={value}, network={choice}, "
+    recipe += f"norm_squared={float(norm_squared)!r})"
     controls = slider("images", N, "images", images, _short) | menu("network", NETWORKS, network)
     return open_stage("Bound instrument", recipe, controls, after, _draw, N, norm_squared)
 

@@ -92,9 +92,8 @@ def _draw(values: dict[str, float], measured: Mapping[str, float], choice: str) 
     curves.text("ticks", texts[0], INK, points=(places, texts))
     rest = [values[name] == value for name, value in COUNTED_AT.items() if name != moved]
     heights = [measured.get(name, torch.nan) if all(rest) else torch.nan for name in LOOKS]
-    rings = pairs(
-        SETTINGS[(positions - COUNTED_AT[moved]).abs().argmin()], torch.tensor(heights, dtype=torch.float64)
-    )
+    where = SETTINGS[(positions - COUNTED_AT[moved]).abs().argmin()]
+    rings = pairs(where, torch.tensor(heights, dtype=torch.float64))
     colors = [look["color"] for look in LOOKS.values()]
     curves.dots("measured", colors, "circle-open", size=14, points=rings[None], cliponaxis=False)
     now = {name: torch.full((N,), float(value)) for name, value in values.items()}

@@ -68,14 +68,13 @@ def knob_instrument(
     at = positions[len(positions) // 2].item() if at is None else at
     shown = next(iter(runs)) if shown is None else shown
     controls = slider(NAMES[turns], positions, "at", at) | menu("run", runs, shown)
-    given = ", ".join(map(repr, (runs, pack_images(images), labels, classes, turns)))
-    fixed = f"{given}, mine={mine!r}".replace("{", "{{").replace("}", "}}")
+    fixed = ", ".join(map(repr, (runs, pack_images(images), labels, classes, turns))) + f", mine={mine!r}"
+    fixed = fixed.replace("{", "{{").replace("}", "}}")
     recipe = f"lab.knob_instrument({fixed}, at={{value}}, shown={{choice}})"
     title = "test images, and what the network says"
     mosaic = functools.partial(Mosaic, title, images, torch.tensor(labels), classes)
-    return open_stage(
-        "Knob instrument", recipe, controls, after, _draw, runs, mine, turns, list(classes), mosaic
-    )
+    given = runs, mine, turns, list(classes), mosaic
+    return open_stage("Knob instrument", recipe, controls, after, _draw, *given)
 
 
 def _draw(

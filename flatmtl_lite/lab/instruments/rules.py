@@ -65,16 +65,8 @@ def rules_instrument(
     start = landscape.starts[0] if point is None else point
     controls = slider("ρ", rhos, "rho", rho) | menu("aggregator", AGGREGATES, aggregate)
     controls |= handles({"θ": start}, landscape.window)
-    return open_stage(
-        "Rules instrument",
-        recipe,
-        controls,
-        after,
-        _draw,
-        landscape,
-        rhos,
-        [rule for rule in DRAWN if rule in rules],
-    )
+    shown = [rule for rule in DRAWN if rule in rules]
+    return open_stage("Rules instrument", recipe, controls, after, _draw, landscape, rhos, shown)
 
 
 def _draw(

@@ -124,9 +124,8 @@ def _draw(names: tuple[str, ...], choice: str) -> Drawing:
     ]
     sentence = "Weights {w:.3g} and {rest:.3g} from {start}: "
     sentence += "losses {losses[0]:.1f} and {losses[1]:.1f}. The nearest row, at {place:.3g}: {close}."
-    states = sentences(
-        sentence, w=weights, rest=1 - weights, start=choice, losses=here, place=places, close=close
-    )
+    words: dict = dict(losses=here, place=places, close=close)
+    states = sentences(sentence, w=weights, rest=1 - weights, start=choice, **words)
     return Picture(plane, [[_rows(names, nearest, weights)]], [chart]), states
 
 

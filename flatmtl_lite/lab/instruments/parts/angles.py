@@ -101,10 +101,8 @@ class AngleRows(Panel):
     def __init__(self, tasks: Sequence[str], angles: Mapping[str, Tensor]):
         T = len(tasks)
         between = [f"{tasks[i]}, {tasks[j]}" for i, j in torch.triu_indices(T, T, offset=1).T.tolist()]
-        rows, first = (
-            between + [f"within {task}" for task in tasks],
-            {"loss": 0, "flat": 0, "intra": len(between)},
-        )
+        rows = between + [f"within {task}" for task in tasks]
+        first = {"loss": 0, "flat": 0, "intra": len(between)}
         y = dict(range=[len(rows) - 0.5, -0.5], tickvals=list(range(len(rows))), ticktext=rows, ticks="")
         x, y = DEGREES | dict(title="angle"), y | dict(showgrid=False)
         super().__init__("angles (shaded: conflict)", x, y)

@@ -74,10 +74,9 @@ class Lens(Magnifier):
         corners = (corners - centre.unsqueeze(1)) * scale.unsqueeze(1)
         tails, tips = corners[:, [0, 0, 1]], corners[:, [2, 1, 2]]  # of the sum, loss and flat
         colors, ways = [PARTS[part]["color"] for part in NAMES], tips - tails
-        ends = zip(colors, tails.unbind(1), ways.unbind(1), strict=True)
-        draw_arrows(
-            self, {f"{uid}-{part}": arrow for part, arrow in zip(NAMES, ends, strict=True)}, width=5.5
-        )
+        arrows = zip(colors, tails.unbind(1), ways.unbind(1), strict=True)
+        uids = [f"{uid}-{part}" for part in NAMES]
+        draw_arrows(self, dict(zip(uids, arrows, strict=True)), width=5.5)
         tails, tips = seen_part(tails, tips, -self.edge, self.edge)
         middles = (tails + tips) / 2
         middles[size[:, 0] < 1e-9, ::2] = torch.nan  # the sum is the loss step
