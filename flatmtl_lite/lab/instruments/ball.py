@@ -17,8 +17,9 @@ from .parts.cut import Cut, Map
 from .parts.labels import draw_labels
 from .parts.landscape import Landscape
 from .parts.opening import POSITIONS, Drawing, find_problem, handles, menu, open_stage, sentences, slider
+from .parts.panel import SOLID
 from .parts.path import draw_climb, draw_handle, draw_looks, seen_from
-from .parts.picture import SOLID, Picture
+from .parts.picture import Picture
 from .parts.points import ball
 
 # name of a choice -> the task whose loss it is (None: the mean of all), and True for adaptive SAM's ellipse

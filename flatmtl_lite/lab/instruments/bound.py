@@ -14,7 +14,8 @@ from .parts.bars import Shares
 from .parts.curve import Curves, draw_line
 from .parts.labels import draw_labels
 from .parts.opening import POSITIONS, Drawing, menu, open_stage, sentences, slider
-from .parts.picture import Panel, Picture
+from .parts.panel import Panel
+from .parts.picture import Picture
 from .parts.points import pairs
 
 CHANCE = math.log(10)  # the loss of a guess at random among ten classes, in nats

@@ -8,7 +8,8 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from .parts.curve import DEGREES, Curves
 from .parts.opening import Drawing, open_stage, sentences, slider
-from .parts.picture import Panel, Picture
+from .parts.panel import Panel
+from .parts.picture import Picture
 from .parts.points import pairs
 
 SIZES = torch.tensor([m * 10**k for k in range(6) for m in (1, 2, 5)][1:] + [10**6], dtype=torch.float64)

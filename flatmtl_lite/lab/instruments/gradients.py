@@ -15,8 +15,9 @@ from .parts.angles import conflict_texts
 from .parts.arrows import GOOD, along, draw_arrows, draw_directions, wedges
 from .parts.bars import Weights, Worst
 from .parts.opening import Drawing, handles, menu, open_stage, sentences, slider
+from .parts.panel import Panel
 from .parts.path import draw_handle
-from .parts.picture import Panel, Picture
+from .parts.picture import Picture
 from .parts.points import pairs
 from .parts.weighing import METHODS, slopes, verdict, weigh_all
 

@@ -17,8 +17,9 @@ from .parts.curve import Curves, task_styles
 from .parts.landscape import Landscape
 from .parts.mosaic import Mosaic, pack_images, unpack_images
 from .parts.opening import Drawing, menu, open_stage, sentences, slider
+from .parts.panel import Panel
 from .parts.path import draw_path
-from .parts.picture import Panel, Picture
+from .parts.picture import Picture
 from .parts.points import pairs
 
 Rows = Sequence[Mapping]  # what was recorded at each slider position

@@ -16,7 +16,8 @@ from ..stage.stage import Stage
 from .parts.curve import Curves
 from .parts.labels import draw_title
 from .parts.opening import Drawing, menu, open_stage, sentences, slider
-from .parts.picture import Panel, Picture
+from .parts.panel import Panel
+from .parts.picture import Picture
 from .parts.points import circle, lines_with_gaps, squares
 from .rules import AGGREGATES
 

@@ -20,8 +20,9 @@ from .parts.labels import draw_labels
 from .parts.landscape import Landscape
 from .parts.lens import Lens
 from .parts.opening import POSITIONS, Drawing, find_problem, handles, menu, open_stage, sentences, slider
+from .parts.panel import SOLID, Panel
 from .parts.path import draw_handle, draw_looks, draw_path, seen_from
-from .parts.picture import SOLID, Panel, Picture
+from .parts.picture import Picture
 from .parts.points import ball
 
 # Each table makes a new method, so that an aggregator with random draws begins with the same seed.

@@ -16,7 +16,8 @@ from ..stage.stage import Stage
 from .ball import worst_points
 from .parts.curve import Curves, draw_lines, draw_stems, task_styles
 from .parts.opening import POSITIONS, Drawing, menu, open_stage, sentences, slider
-from .parts.picture import Panel, Picture
+from .parts.panel import Panel
+from .parts.picture import Picture
 from .parts.points import pairs
 
 UNITS = 8

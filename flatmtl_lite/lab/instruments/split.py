@@ -14,7 +14,8 @@ from ..stage.stage import Stage
 from .parts.angles import Dial, degrees_texts, flat_part, part_angles
 from .parts.curve import Curves, draw_line, draw_lines, task_styles
 from .parts.opening import POSITIONS, Drawing, menu, open_stage, sentences, slider
-from .parts.picture import Panel, Picture
+from .parts.panel import Panel
+from .parts.picture import Picture
 from .parts.points import pairs
 
 DECADES = (-3, 0.5)

@@ -17,8 +17,9 @@ from ..stage.stage import Stage
 from .parts.curve import draw_line
 from .parts.landscape import FRONT, Landscape
 from .parts.opening import Drawing, menu, open_stage, sentences, slider
+from .parts.panel import Panel
 from .parts.path import draw_path
-from .parts.picture import Panel, Picture
+from .parts.picture import Picture
 from .parts.points import pairs
 
 SWEPT = torch.linspace(0, 1, 201, dtype=torch.float64)  # weights of task 1

@@ -12,7 +12,8 @@ from .parts.arrows import along, draw_arrows
 from .parts.curve import shade
 from .parts.labels import draw_labels
 from .parts.opening import Drawing, menu, open_stage, sentences, slider
-from .parts.picture import Panel, Picture
+from .parts.panel import Panel
+from .parts.picture import Picture
 from .parts.points import growing_curve, pairs
 
 RADII = {"plain step": 0.0, "SAM, ρ = 0.5": 0.5}

@@ -12,7 +12,7 @@ from ...figures.style import INK, ORANGE, PARTS
 from .arrows import arrow_points
 from .curve import DEGREES, draw_stems, shade
 from .labels import draw_labels
-from .picture import WIDTH, Panel, Styles
+from .panel import WIDTH, Panel, Styles
 from .points import pairs
 
 X, Y = (-1.5, 1.5), (-0.15, 1.3)

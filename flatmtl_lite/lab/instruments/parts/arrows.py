@@ -10,7 +10,7 @@ from torch import Tensor
 from ...figures.arrows import arrow
 from ...figures.style import BLACK, GREY, INK, WHITE
 from .labels import Things, draw_labels
-from .picture import Panel
+from .panel import Panel
 from .points import joined, lines_with_gaps, pairs
 from .weighing import METHODS
 

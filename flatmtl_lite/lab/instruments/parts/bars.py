@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...figures.style import BLACK, GREY, INK, TASKS
-from .picture import Panel
+from .panel import Panel
 from .points import lines_with_gaps, pairs
 from .weighing import METHODS
 

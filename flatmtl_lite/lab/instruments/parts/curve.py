@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...figures.style import GREY, INK, TASK_DASHES, TASKS
 from .labels import draw_labels, last_seen, spread
-from .picture import FONT, LINE, WIDTH, Panel, Styles
+from .panel import FONT, LINE, WIDTH, Panel, Styles
 from .points import growing_curve, lines_with_gaps, pairs
 
 DEGREES = dict(range=[0, 180], tickvals=[0, 45, 90, 135, 180], ticksuffix="°")

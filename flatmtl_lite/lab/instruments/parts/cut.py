@@ -9,7 +9,7 @@ from ....toy import Problem
 from ...figures.landscape import grid
 from ...figures.style import INKS, SAM
 from .labels import draw_title
-from .picture import Panel
+from .panel import Panel
 from .points import pairs
 
 Map = Callable[[Tensor], Tensor]

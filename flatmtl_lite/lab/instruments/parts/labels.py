@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...figures.style import INK
 from ...stage.table import Text
-from .picture import LINE, Panel
+from .panel import LINE, Panel
 from .points import joined
 
 Things = Mapping[str, tuple[str, Tensor]]  # text -> its colour, and the thing (N or 1, 2)

@@ -9,8 +9,8 @@ from ....toy import Problem
 from ...figures.landscape import front, grid, ground, minima
 from ...figures.style import BLACK
 from .curve import draw_line
+from .panel import Panel
 from .path import draw_trail
-from .picture import Panel
 
 FRONT: dict = dict(color=BLACK, dash="dot")
 

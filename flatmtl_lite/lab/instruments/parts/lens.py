@@ -8,7 +8,7 @@ from torch import Tensor
 from ...figures.style import PARTS, WHITE
 from .arrows import along, draw_arrows
 from .labels import draw_labels, draw_title
-from .picture import Panel
+from .panel import Panel
 from .points import seen_part
 
 RIM = 0.3  # free share of the frame round the steps, for arrowheads and names

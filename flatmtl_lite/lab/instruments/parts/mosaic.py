@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...figures.style import GREEN, VERMILLION
-from .picture import Panel
+from .panel import Panel
 
 COLUMNS = 4
 PITCH = 40  # from an image to the next, in pixels of an image of 36 x 36

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...figures.style import BLACK, PATH, WHITE
 from .labels import draw_labels
-from .picture import SOLID, Panel
+from .panel import SOLID, Panel
 from .points import growing_curve, seen_part, thin_path
 
 ARROWS = (0.12, 0.35, 0.65)  # where on the way an arrowhead shows the direction

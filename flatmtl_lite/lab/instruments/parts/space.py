@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...figures.style import GREY, TASKS
 from .arrows import GOOD, draw_arrows
-from .picture import Panel
+from .panel import Panel
 from .points import lines_with_gaps
 
 X, Y = [-1.5, 1.5], [-1.2, 1.8]

@@ -2,7 +2,8 @@
 
 import plotly.graph_objects as go
 
-from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
+from flatmtl_lite.lab.instruments.parts.panel import Panel
+from flatmtl_lite.lab.instruments.parts.picture import Picture
 
 
 def drawn(panel: Panel) -> dict[str, go.Scatter]:

@@ -3,7 +3,7 @@
 import torch
 
 from flatmtl_lite.lab.instruments.parts.arrows import draw_directions, wedges
-from flatmtl_lite.lab.instruments.parts.picture import Panel
+from flatmtl_lite.lab.instruments.parts.panel import Panel
 from flatmtl_lite.lab.instruments.parts.weighing import METHODS
 from tests.lab.instruments.parts.pictures import moving
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from flatmtl_lite.lab.instruments.parts.bars import Shares, Weights, Worst
-from flatmtl_lite.lab.instruments.parts.picture import GAP, WIDTH, Panel, Picture
+from flatmtl_lite.lab.instruments.parts.panel import WIDTH, Panel
+from flatmtl_lite.lab.instruments.parts.picture import GAP, Picture
 from flatmtl_lite.lab.instruments.parts.weighing import METHODS
 from tests.lab.instruments.parts.pictures import drawn, moving
 

@@ -11,7 +11,7 @@ from flatmtl_lite.lab.instruments.parts.curve import (
     draw_stems,
     shade,
 )
-from flatmtl_lite.lab.instruments.parts.picture import LINE, Panel
+from flatmtl_lite.lab.instruments.parts.panel import LINE, Panel
 from tests.lab.instruments.parts.pictures import drawn, moving, pixels, resting
 
 X = torch.linspace(0, 2, 5, dtype=torch.float64)

@@ -13,7 +13,7 @@ from flatmtl_lite.lab.instruments.parts.labels import (
     place,
     spread,
 )
-from flatmtl_lite.lab.instruments.parts.picture import LINE, Panel
+from flatmtl_lite.lab.instruments.parts.panel import LINE, Panel
 from tests.lab.instruments.parts.pictures import drawn, moving, pixels
 
 

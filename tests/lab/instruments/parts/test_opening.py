@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from flatmtl_lite.lab.instruments.parts.opening import handles, menu, open_stage, slider
-from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
+from flatmtl_lite.lab.instruments.parts.panel import Panel
+from flatmtl_lite.lab.instruments.parts.picture import Picture
 
 VALUES = torch.tensor([0.0, 1.0], dtype=torch.float64)
 WINDOW = ((-1, 1), (0, 2))

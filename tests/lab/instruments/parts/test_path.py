@@ -4,8 +4,8 @@ import torch
 
 from flatmtl_lite.lab.figures.style import RULES
 from flatmtl_lite.lab.instruments.parts.curve import Along
+from flatmtl_lite.lab.instruments.parts.panel import Panel
 from flatmtl_lite.lab.instruments.parts.path import draw_climb, draw_looks, draw_paths, draw_trail
-from flatmtl_lite.lab.instruments.parts.picture import Panel
 from tests.lab.instruments.parts.pictures import drawn, moving
 
 
