@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -10,6 +10,7 @@ import traitlets
 
 from ..figures import drawing
 from ..figures.display import static_picture
+from .checks import check_choice, check_place, check_point
 from .table import Table, keep_near, pack, unpack, with_minus
 
 HERE = Path(__file__).parent
@@ -98,7 +99,7 @@ class Stage(drawing.NeedsPlotly):
         check_choice(choice, choices, choice_label)
         if not values:
             raise ValueError(f"Got values={values!r}; expected a text for each position of the slider.")
-        _check_place(index, values, "index")
+        check_place(index, values, "index")
         bounds = [list(axis.range or [None]) for axis in (figure.layout.xaxis, figure.layout.yaxis)]
         if any(None in bound for bound in bounds):
             raise ValueError(
@@ -141,7 +142,7 @@ class Stage(drawing.NeedsPlotly):
     @traitlets.validate("index", "choice")
     def _check_places(self, proposal) -> int:
         name = proposal["trait"].name
-        _check_place(proposal["value"], self.values if name == "index" else self.choices, name)
+        check_place(proposal["value"], self.values if name == "index" else self.choices, name)
         return proposal["value"]
 
     def shown(self, colour: str = "", solid: bool = False) -> "Stage":
@@ -244,28 +245,3 @@ class Stage(drawing.NeedsPlotly):
             self.states = list(states)
             self.texts = list(texts)
             self.tables = list(tables)
-
-
-def _check_place(place: int, among: Sequence[str], name: str) -> None:
-    if not 0 <= place < len(among):
-        raise ValueError(f"Got {name}={place}; expected 0 to {len(among) - 1}.")
-
-
-def check_choice(choice: str, choices: Iterable[str], label: str) -> None:
-    """Raise ValueError unless the choice is one of the choices of the menu ``label``."""
-    if choice not in (names := list(choices)):
-        raise ValueError(f"Got {label}={choice!r}; expected one of {', '.join(names)}.")
-
-
-def check_point(point: Sequence[float], bounds: Sequence[Sequence[float]], label: str) -> None:
-    """Raise ValueError unless the point is two numbers (x, y) within ``bounds``, of x and of y."""
-    try:
-        x, y = (float(v) for v in point)
-        inside = all(low <= v <= high for v, (low, high) in zip((x, y), bounds, strict=True))
-    except (TypeError, ValueError):
-        inside = False
-    if not inside:
-        raise ValueError(
-            f"Got {label}={point!r}; expected two numbers (x, y), x from {bounds[0][0]:g} to "
-            f"{bounds[0][1]:g} and y from {bounds[1][0]:g} to {bounds[1][1]:g}."
-        )

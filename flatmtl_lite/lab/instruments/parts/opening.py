@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ....toy import PROBLEMS, Problem
 from ...predictions.predict import Prediction
-from ...stage.stage import Stage, check_choice, check_point
+from ...stage.checks import check_choice, check_point
+from ...stage.stage import Stage
 from ...stage.table import Table
 from .picture import Picture
 
