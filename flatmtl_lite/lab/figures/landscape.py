@@ -1,5 +1,6 @@
 """Toy problems as pictures: filled contours, minima, arrows, the Pareto front, the ends of many starts."""
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -51,6 +52,7 @@ def minima(problem: Problem) -> go.Scatter:
     )
 
 
+@functools.lru_cache(maxsize=16)  # an instrument takes it anew for each moved point
 def grid(problem: Problem, points: int = GRID) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
     """Return x (points,), y (points,) and the losses (y, x, T) over the problem's window."""
     x, y = (torch.linspace(low, high, points, dtype=torch.float64) for low, high in problem.window)
@@ -58,6 +60,7 @@ def grid(problem: Problem, points: int = GRID) -> tuple[np.ndarray, np.ndarray, 
     return x.numpy(), y.numpy(), problem.losses(plane.unsqueeze(-2))
 
 
+@functools.lru_cache(maxsize=16)
 def front(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """Return points of the Pareto front and their losses, (N, 2) each."""
     points = problem.front()

@@ -1,7 +1,8 @@
 """Instruments: one slider and several linked views, computed by the core that trains networks.
 
-Read ``chance`` first, the shortest, and ``parts/picture``. Each file has the instrument at its head, then a
-view: its constructor puts the picture together from ``parts``, and ``table`` computes every slider position.
+Read ``chance`` first, the shortest, and ``parts/panel``. Each file has the instrument at its head. Its
+function ``_draw`` computes the numbers of all slider positions and draws them. A panel such as ``Curves``
+takes its numbers when it is made. A function ``draw_...`` of ``parts`` draws things in a panel.
 """
 
 from .ball import ball_instrument

@@ -1,6 +1,6 @@
 """The ball instrument: sharpness is the rise of the loss within a ball."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,14 +12,15 @@ from ..figures.landscape import grid
 from ..figures.style import BLACK, FLAT, SAM
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
 from .parts.curve import Curves
-from .parts.cut import Cut
-from .parts.labels import Labels
+from .parts.cut import Cut, Map
+from .parts.labels import draw_labels
 from .parts.landscape import Landscape
-from .parts.opening import POSITIONS, find_problem, menu, open_stage, sentences, slider
-from .parts.path import Ball, Climb, Looks, draw_handle
+from .parts.opening import POSITIONS, Drawing, find_problem, handles, menu, open_stage, sentences, slider
+from .parts.panel import SOLID
+from .parts.path import draw_climb, draw_handle, draw_looks, seen_from
 from .parts.picture import Picture
+from .parts.points import ball
 
 # name of a choice -> the task whose loss it is (None: the mean of all), and True for adaptive SAM's ellipse
 BALLS = {
@@ -28,8 +29,6 @@ BALLS = {
     "task 2": (1, False),
     "mean loss, adaptive": (None, True),
 }
-Map = Callable[[Tensor], Tensor]
-STEPS = {"one step": SAM, "ten steps": FLAT}
 
 
 def ball_instrument(
@@ -54,9 +53,10 @@ def ball_instrument(
     landscape = find_problem(problem, tasks=2)
     rhos = torch.linspace(0, landscape.rho, POSITIONS, dtype=torch.float64)
     recipe = f"lab.ball_instrument({problem!r}, rho={{value}}, point={{point}}, loss={{choice}})"
-    points = {"θ": landscape.starts[0] if point is None else point}
+    start = landscape.starts[0] if point is None else point
     controls = slider("ρ", rhos, "rho", rho) | menu("loss", BALLS, loss)
-    return open_stage("Ball instrument", _View(landscape, rhos), recipe, controls, after, points)
+    controls |= handles({"θ": start}, landscape.window)
+    return open_stage("Ball instrument", recipe, controls, after, _draw, landscape, rhos)
 
 
 def worst_points(slope: Map, value: Map, theta: Tensor, rhos: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,60 +78,47 @@ def worst_points(slope: Map, value: Map, theta: Tensor, rhos: Tensor, scale: Ten
     return visited, visited[torch.arange(len(theta)), value(visited).argmax(1)]
 
 
-class _View:
-    """The picture of the instrument, and the table that fills it."""
+def _draw(landscape: Problem, rhos: Tensor, choice: str, point: tuple[float, float]) -> Drawing:
+    """Draw the ball, the worst points in it and the rise, for a loss and a centre of the ball."""
+    task, adaptive = BALLS[choice]
 
-    def __init__(self, landscape: Problem, rhos: Tensor):
-        self.landscape, self.rhos = landscape, rhos
-        losses = grid(landscape)[2]
-        low, high = losses.min().item(), losses.quantile(0.95).item()
-        self.plane, self.cut = Landscape(landscape), Cut({"loss": BLACK}, landscape.rho, losses)
-        x, y = dict(range=[0, landscape.rho], title="ρ"), dict(range=[0, 0.6 * (high - low)], title="rise")
-        rises = {
-            "one-rise": ("one step", dict(color=SAM)),
-            "ten-rise": ("ten steps", dict(color=FLAT, dash="dash")),
-        }
-        self.rise = Curves("sharpness: the rise within the ball", x, y, rises)
-        self.picture = Picture(self.plane, [[self.cut], [self.rise]])
-        self.ball, self.climb = Ball(self.plane), Climb(self.plane, "ten", FLAT)
-        self.looks = Looks(self.plane, {"one": SAM})
-        draw_handle(self.plane)
-        self.labels = Labels(self.plane, STEPS, within=True)
+    def of_task(rows: Tensor, dim: int) -> Tensor:
+        return rows.mean(dim) if task is None else rows.select(dim, task)
 
-    def table(self, choice: str, point: tuple[float, float]) -> Table:
-        """Return the table for a loss and a centre of the ball."""
-        (task, adaptive), rhos = BALLS[choice], self.rhos
+    def value(points: Tensor) -> Tensor:
+        return of_task(landscape.losses(points.unsqueeze(-2)), -1)
 
-        def of_task(rows: Tensor, dim: int) -> Tensor:
-            return rows.mean(dim) if task is None else rows.select(dim, task)
+    def slope(points: Tensor) -> Tensor:
+        return of_task(landscape.gradients(points.unsqueeze(-2)), -2)
 
-        def value(points: Tensor) -> Tensor:
-            return of_task(self.landscape.losses(points.unsqueeze(-2)), -1)
+    theta = torch.tensor(point, dtype=torch.float64).expand(len(rhos), 2)
+    step = worst_case(slope(theta), rhos.unsqueeze(-1), theta if adaptive else None)
+    scale = theta.abs() if adaptive else torch.ones_like(theta)
+    visited, worst = worst_points(slope, value, theta, rhos, scale)
+    ends = torch.stack([theta + step, worst])
+    rises = value(ends) - value(theta)
 
-        def slope(points: Tensor) -> Tensor:
-            return of_task(self.landscape.gradients(points.unsqueeze(-2)), -2)
+    plane, rim = Landscape(landscape), ball(theta[0], rhos, adaptive)
+    plane.line("ball", SAM, 2.5, "dot", points=rim, meta=SOLID)
+    draw_climb(plane, "ten", FLAT, visited, worst)
+    draw_looks(plane, theta[0], {"one": (SAM, theta + step)})
+    draw_handle(plane)
+    # at ρ = 0 there is no step
+    seen = [seen_from(plane, theta[0], end)[0].masked_fill(rhos[:, None] < 1e-9, torch.nan) for end in ends]
+    things = {"one step": (SAM, seen[0]), "ten steps": (FLAT, seen[1])}
+    draw_labels(plane, things, [rim[:, ::4], visited], within=True)
 
-        theta = torch.tensor(point, dtype=torch.float64).expand(len(rhos), 2)
-        step = worst_case(slope(theta), rhos.unsqueeze(-1), theta if adaptive else None)
-        scale = theta.abs() if adaptive else torch.ones_like(theta)
-        visited, worst = worst_points(slope, value, theta, rhos, scale)
-        ends = torch.stack([theta + step, worst])
-        one, ten = value(ends) - value(theta)
-        ball = self.ball.at(theta[0], rhos, adaptive)
-        # at ρ = 0 there is no step
-        seen = torch.stack([self.looks.seen(theta[0], end)[0] for end in ends])
-        shown = seen.masked_fill(rhos[:, None] < 1e-9, torch.nan)
-        around = torch.cat([ball["ball"][:, ::4], visited], 1)
-        traces = {
-            **ball,
-            **self.looks.at(theta[0], {"one": theta + step}),
-            **self.climb.at(visited, worst),
-            **self.rise.at(rhos, {"one-rise": one, "ten-rise": ten}),
-            **self.cut.at(value, theta[0], step[-1:], step.norm(dim=-1)),
-            **self.labels.at(shown.unbind(), around),
-        }
-        sentence = (
-            "ρ = {rho:.4g}, {choice}: it rises by {one:.3f} after one step, "
-            "by up to {ten:.3f} within ten steps."
-        )
-        return Table(traces, sentences(sentence, choice=choice, rho=rhos, one=one, ten=ten))
+    losses = grid(landscape)[2]
+    section = Cut(landscape, {"loss": BLACK}, value, theta[0], step[-1:], step.norm(dim=-1))
+    low, high = losses.min().item(), losses.quantile(0.95).item()
+    x, y = dict(range=[0, landscape.rho], title="ρ"), dict(range=[0, 0.6 * (high - low)], title="rise")
+    styles = {
+        "one-rise": ("one step", dict(color=SAM)),
+        "ten-rise": ("ten steps", dict(color=FLAT, dash="dash")),
+    }
+    rise = Curves("sharpness: the rise within the ball", x, y, styles, rhos, rises)
+
+    sentence = "ρ = {rho:.4g}, {choice}: it rises by {one:.3f} after one step, "
+    sentence += "by up to {ten:.3f} within ten steps."
+    words = sentences(sentence, choice=choice, rho=rhos, one=rises[0], ten=rises[1])
+    return Picture(plane, [[section], [rise]]), words

@@ -9,12 +9,11 @@ from ...aggregation import weighted_sum
 from ..figures.style import TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
-from .parts.arrows import Directions, along
+from .parts.arrows import along, draw_directions
 from .parts.bars import Weights, Worst
-from .parts.opening import menu, open_stage, sentences, slider
+from .parts.opening import Drawing, menu, open_stage, sentences, slider
 from .parts.picture import Picture
-from .parts.space import Space, find_independent, project
+from .parts.space import Space, cone_edges, find_independent, project
 from .parts.weighing import METHODS, slopes, verdict, weigh_all
 
 GRADIENTS = ((1.5, 0.0, 0.1), (0.0, 0.8, 1.3), (-0.5, -0.4, -0.1))
@@ -47,33 +46,28 @@ def cone_instrument(
     rows = [tuple(step) for step in steps.tolist()]
     recipe = f"lab.cone_instrument({rows}, camera={{value}}, method={{choice}})"
     controls = slider("walk round (°)", CAMERAS, "camera", camera) | menu("method", METHODS, method)
-    return open_stage("Cone instrument", _View(steps), recipe, controls, after)
+    return open_stage("Cone instrument", recipe, controls, after, _draw, steps, weigh_all(steps[None]))
 
 
-class _View:
-    """The picture of the instrument, and the table that fills it."""
+def _draw(rows: Tensor, weights: Tensor, choice: str) -> Drawing:
+    """Draw the steps (3, 3) from all sides, and what a method makes of them.
 
-    def __init__(self, steps: Tensor):
-        self.steps, self.weighed = steps.expand(len(CAMERAS), 3, 3), weigh_all(steps[None])
-        self.space, self.weights, self.worst = Space(turns=True), Weights(3), Worst()
-        self.picture = Picture(self.space, [[self.weights, self.worst]])
-        names = {f"task {k + 1}": TASKS[k] for k in range(3)}
-        edges = {f"helps task {k + 1} alone": TASKS[k] for k in range(3)}
-        self.directions = Directions(self.space, names | edges)
-
-    def table(self, choice: str) -> Table:
-        """Return the table for a method."""
-        steps, weights, chosen, positions = self.steps, self.weighed, METHODS.index(choice), len(CAMERAS)
-        d = weighted_sum(weights, steps[:1]).squeeze(1)
-        cosine, lengths = slopes(steps[:1], d.unsqueeze(1)), d.norm(dim=-1, keepdim=True)
-        things = [*project(steps, CAMERAS).unbind(1), *self.space.edges(steps, CAMERAS).unbind(1)]
-        seen = project(d.expand(positions, -1, -1), CAMERAS).transpose(0, 1)
-        traces = {
-            **self.space.at(steps, CAMERAS),
-            **self.worst.at(chosen, cosine, lengths.expand(-1, positions)),
-            **self.weights.at(chosen, weights.expand(-1, positions, -1)),
-            **self.directions.at(chosen, seen, things, along(torch.zeros_like(things[0]), things)),
-        }
-        effect = verdict(weights[chosen, 0].tolist(), cosine[chosen, 0].tolist(), lengths[chosen].item())
-        sentence = "{choice}: {effect} Seen from {camera:.0f}°."
-        return Table(traces, sentences(sentence, choice=choice, effect=effect, camera=CAMERAS))
+    Args:
+        rows: the steps that the tasks want, (3, 3).
+        weights: of all methods, (methods, 1, 3).
+        choice: the method.
+    """
+    chosen, N = METHODS.index(choice), len(CAMERAS)
+    steps = rows.expand(N, 3, 3)
+    d = weighted_sum(weights, rows[None]).squeeze(1)
+    cosine, lengths = slopes(rows[None], d.unsqueeze(1)), d.norm(dim=-1, keepdim=True)
+    space = Space(steps, CAMERAS, turns=True)
+    ends = {"task {}": project(steps, CAMERAS), "helps task {} alone": cone_edges(steps, CAMERAS)}
+    things = {name.format(k + 1): (TASKS[k], places[:, k]) for name, places in ends.items() for k in range(3)}
+    seen = project(d.expand(N, -1, -1), CAMERAS).transpose(0, 1)
+    ways = [place for _, place in things.values()]
+    draw_directions(space, chosen, seen, things, along(torch.zeros_like(ways[0]), ways), {})
+    bars = Weights(chosen, weights.expand(-1, N, -1)), Worst(chosen, cosine, lengths.expand(-1, N))
+    effect = verdict(weights[chosen, 0].tolist(), cosine[chosen, 0].tolist(), lengths[chosen].item())
+    sentence = "{choice}: {effect} Seen from {camera:.0f}°."
+    return Picture(space, [bars]), sentences(sentence, choice=choice, effect=effect, camera=CAMERAS)

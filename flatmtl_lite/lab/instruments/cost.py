@@ -9,9 +9,8 @@ from ..cost import relative_costs
 from ..figures.style import BLACK, GREEN, INK, ORANGE, PURPLE, SKY
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
 from .parts.curve import Curves, draw_line
-from .parts.opening import menu, open_stage, sentences, slider
+from .parts.opening import Drawing, menu, open_stage, sentences, slider
 from .parts.picture import Picture
 from .parts.points import pairs
 
@@ -76,42 +75,34 @@ def cost_instrument(
     rest = ", ".join(f"{name}={value!r}" for name, value in values.items())
     braced = repr(measured).replace("{", "{{").replace("}", "}}")
     recipe = f"lab.cost_instrument({{choice}}, {{value}}, {rest}, measured={braced})"
-    return open_stage("Cost instrument", _View(values, measured), recipe, controls, after)
+    return open_stage("Cost instrument", recipe, controls, after, _draw, values, measured)
 
 
-class _View:
-    """The picture of the instrument, and the table that fills it."""
+def _draw(values: dict[str, float], measured: Mapping[str, float], choice: str) -> Drawing:
+    """Draw the costs, and those that were measured, against what the slider moves."""
+    moved, positions, ticks, write = MOVES[choice]
+    costs, N = _costs(values, choice), len(SETTINGS)
+    top = max(_costs(values, moves).max().item() for moves in MOVES)
+    x = dict(range=[0.5, 20.5], showticklabels=False, ticks="", showgrid=False)
+    y = dict(range=[-0.14 * top, 1.06 * top], title="cost of a step, relative to the base")
+    curves = Curves("", x, y, {name: (name, look) for name, look in LOOKS.items()}, SETTINGS, costs)
+    draw_line(curves, "base", [0.5, 20.5], [1, 1], dict(color=BLACK, width=1.5), 1, "bottom left")
+    texts = [[write.format(positions[k - 1].item()) for k in ticks]] * N  # they change with the menu
+    places = pairs(SETTINGS[torch.tensor(ticks) - 1], -0.05 * top).expand(N, len(ticks), 2)
+    curves.text("ticks", texts[0], INK, points=(places, texts))
+    rest = [values[name] == value for name, value in COUNTED_AT.items() if name != moved]
+    heights = [measured.get(name, torch.nan) if all(rest) else torch.nan for name in LOOKS]
+    where = SETTINGS[(positions - COUNTED_AT[moved]).abs().argmin()]
+    rings = pairs(where, torch.tensor(heights, dtype=torch.float64))
+    colors = [look["color"] for look in LOOKS.values()]
+    curves.dots("measured", colors, "circle-open", size=14, points=rings[None], cliponaxis=False)
+    now = {name: torch.full((N,), float(value)) for name, value in values.items()}
+    lines = dict(zip(LOOKS, costs, strict=True))
+    return Picture(None, [[curves]]), sentences(SENTENCE, **now | lines | {moved: positions})
 
-    def __init__(self, values: dict[str, float], measured: dict[str, float]):
-        self.values, self.measured = values, measured
-        top = max(self._costs(moves).max().item() for moves in MOVES)
-        x = dict(range=[0.5, 20.5], showticklabels=False, ticks="", showgrid=False)
-        y = dict(range=[-0.14 * top, 1.06 * top], title="cost of a step, relative to the base")
-        self.curves = Curves("", x, y, {name: (name, look) for name, look in LOOKS.items()})
-        draw_line(self.curves, "base", [0.5, 20.5], [1, 1], dict(color=BLACK, width=1.5), 1, "bottom left")
-        self.curves.text("ticks", [""] * 5, INK)  # they change with the menu
-        self.foot = torch.full((5,), -0.05 * top, dtype=torch.float64)
-        colors = [look["color"] for look in LOOKS.values()]
-        self.curves.dots("measured", colors, "circle-open", size=14, cliponaxis=False)
-        self.picture = Picture(None, [[self.curves]])
 
-    def table(self, choice: str) -> Table:
-        """Return the table for what the slider moves."""
-        moved, positions, ticks, write = MOVES[choice]
-        costs, N = self._costs(choice), len(SETTINGS)
-        places = pairs(SETTINGS[torch.tensor(ticks) - 1], self.foot).expand(N, 5, 2)
-        texts = [[write.format(positions[k - 1].item()) for k in ticks]] * N
-        rest = [self.values[name] == value for name, value in COUNTED_AT.items() if name != moved]
-        heights = [self.measured.get(name, torch.nan) if all(rest) else torch.nan for name in LOOKS]
-        where = SETTINGS[(positions - COUNTED_AT[moved]).abs().argmin()]
-        rings = pairs(where.expand(len(LOOKS)), torch.tensor(heights, dtype=torch.float64))[None]
-        lines = dict(zip(LOOKS, costs, strict=True))
-        now = {name: torch.full((N,), float(value)) for name, value in self.values.items()}
-        states = sentences(SENTENCE, **now | lines | {moved: positions})
-        return Table({**self.curves.at(SETTINGS, lines), "ticks": (places, texts), "measured": rings}, states)
-
-    def _costs(self, moves: str) -> Tensor:
-        """Return the costs (methods, N) against what the slider moves."""
-        moved, positions, _, _ = MOVES[moves]
-        costs = relative_costs(**self.values | {moved: positions})
-        return torch.stack([torch.as_tensor(costs[name]).double().expand(len(SETTINGS)) for name in LOOKS])
+def _costs(values: dict[str, float], moves: str) -> Tensor:
+    """Return the costs (methods, N) against what the slider moves."""
+    moved, positions, _, _ = MOVES[moves]
+    costs = relative_costs(**values | {moved: positions})
+    return torch.stack([torch.as_tensor(costs[name]).double().expand(len(SETTINGS)) for name in LOOKS])

@@ -11,13 +11,13 @@ from ...diagnostics import angles
 from ..figures.style import GREY, INK, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
 from .parts.angles import conflict_texts
-from .parts.arrows import Arrows, Directions, Wedge, along
+from .parts.arrows import GOOD, along, draw_arrows, draw_directions, wedges
 from .parts.bars import Weights, Worst
-from .parts.opening import menu, open_stage, sentences, slider
+from .parts.opening import Drawing, handles, menu, open_stage, sentences, slider
+from .parts.panel import Panel
 from .parts.path import draw_handle
-from .parts.picture import Panel, Picture
+from .parts.picture import Picture
 from .parts.points import pairs
 from .parts.weighing import METHODS, slopes, verdict, weigh_all
 
@@ -56,50 +56,40 @@ def gradients_instrument(
     recipe = "lab.gradients_instrument({points}, turn={value}, method={choice})"
     points = {f"task {k + 1}": point for k, point in enumerate(gradients)}
     controls = slider(f"turn task {tasks} by (°)", TURNS, "turn", turn) | menu("method", METHODS, method)
-    return open_stage("Gradients instrument", _View(tasks), recipe, controls, after, points)
+    controls |= handles(points, [(-REACH, REACH)] * 2)
+    return open_stage("Gradients instrument", recipe, controls, after, _draw)
 
 
-class _View:
-    """The picture of the instrument, and the table that fills it."""
+def _draw(choice: str, *points: tuple[float, float]) -> Drawing:
+    """Draw the steps that the tasks want, and what a method makes of them, for all turns."""
+    S, weights = _turned_weights(points)
+    d = weighted_sum(weights, S)
+    cosine, chosen, last = slopes(S, d), METHODS.index(choice), len(points) - 1
+    axis = dict(range=[-REACH, REACH], tickvals=[-2, -1, 0, 1, 2])
+    x, y = (axis | dict(title=f"step in {name}") for name in ("θ₁", "θ₂"))
+    origin, steps, cone = torch.zeros_like(S[:, 0]), S.unbind(1), wedges(S, REACH)
+    plane = Panel(x=x, y=y, room=0, ratio=1.0)
+    plane.area("cone", GOOD, points=cone)
+    plane.line("hull", GREY, 1.5, "dot", points=torch.cat([S, S[:, :1]], 1))
+    # the arrows rest, but for the last, which moves along with the slider
+    draw_arrows(plane, {f"gradient-{k}": (TASKS[k], origin[:1], steps[k][:1]) for k in range(last)})
+    draw_arrows(plane, {f"gradient-{last}": (TASKS[last], origin, steps[last])})
+    for k in range(len(points)):
+        draw_handle(plane, k)
+    plane.traces[f"point-{last}"] = S[:, last:]
+    middle = cone[:, 16]  # of the wedge's rim
+    good = middle * (0.8 * REACH / middle.abs().amax(-1, keepdim=True))
+    things = {f"task {k + 1}": (TASKS[k], step) for k, step in enumerate(steps)}
+    hull = {"convex hull": (GREY, (2 * steps[0] + steps[1]) / 3)}
+    draw_directions(plane, chosen, d, things | {"good for all": (INK, good)}, along(origin, steps), hull)
+    bars = Weights(chosen, weights), Worst(chosen, cosine, d.norm(dim=-1))
 
-    def __init__(self, tasks: int):
-        axis = dict(range=[-REACH, REACH], tickvals=[-2, -1, 0, 1, 2])
-        x, y = (axis | dict(title=f"step in {name}") for name in ("θ₁", "θ₂"))
-        self.plane, self.weights, self.worst = Panel(x=x, y=y, room=0, ratio=1.0), Weights(tasks), Worst()
-        self.picture = Picture(self.plane, [[self.weights, self.worst]])
-        self.wedge = Wedge(self.plane, REACH)
-        # the arrows rest, but for the last, which moves along with the slider
-        self.resting = Arrows(self.plane, {f"gradient-{k}": TASKS[k] for k in range(tasks - 1)})
-        self.turning = Arrows(self.plane, {f"gradient-{tasks - 1}": TASKS[tasks - 1]})
-        for k in range(tasks):
-            draw_handle(self.plane, k)
-        colors = {f"task {k + 1}": TASKS[k] for k in range(tasks)}
-        self.directions = Directions(self.plane, colors | {"good for all": INK}, {"convex hull": GREY})
-
-    def table(self, choice: str, *points: tuple[float, float]) -> Table:
-        """Return the table for a method and the steps that the tasks want."""
-        S, weights = _turned_weights(points)
-        d = weighted_sum(weights, S)
-        cosine, chosen, last = slopes(S, d), METHODS.index(choice), len(points) - 1
-        wedge, origin, steps = self.wedge.at(S), torch.zeros_like(S[:, 0]), list(S.unbind(1))
-        middle = wedge["cone"][:, 16]  # of the wedge's rim
-        good = middle * (0.8 * REACH / middle.abs().amax(-1, keepdim=True))
-        things = [*steps, good, (2 * steps[0] + steps[1]) / 3]
-        traces = {
-            **self.weights.at(chosen, weights),
-            **self.worst.at(chosen, cosine, d.norm(dim=-1)),
-            **wedge,
-            **self.resting.at({f"gradient-{k}": (origin[:1], steps[k][:1]) for k in range(last)}),
-            **self.turning.at({f"gradient-{last}": (origin, steps[last])}),
-            f"point-{last}": S[:, last:],
-            **self.directions.at(chosen, d, things, along(origin, steps)),
-        }
-        largest = (angles(S) * (1 - torch.eye(len(points)))).amax((-2, -1))
-        numbers = zip(*(v[chosen].tolist() for v in (weights, cosine, d.norm(dim=-1))), strict=True)
-        sentence = choice + ("," if last == 1 else ", up to") + " {angle:.0f}° apart{conflict}: {effect}"
-        effects = [verdict(*row) for row in numbers]
-        states = sentences(sentence, angle=largest, conflict=conflict_texts(largest), effect=effects)
-        return Table(traces, states)
+    largest = (angles(S) * (1 - torch.eye(len(points)))).amax((-2, -1))
+    numbers = zip(*(v[chosen].tolist() for v in (weights, cosine, d.norm(dim=-1))), strict=True)
+    sentence = choice + ("," if last == 1 else ", up to") + " {angle:.0f}° apart{conflict}: {effect}"
+    effects = [verdict(*row) for row in numbers]
+    words = sentences(sentence, angle=largest, conflict=conflict_texts(largest), effect=effects)
+    return Picture(plane, [bars]), words
 
 
 def turned(G: Tensor) -> Tensor:

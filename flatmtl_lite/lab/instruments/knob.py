@@ -1,6 +1,7 @@
 """The knob instrument: what ρ, or training, does to a real network, from recorded runs."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,22 +13,24 @@ from ..figures.axes import whole_decades
 from ..figures.style import BLACK, GREY, ORANGE, PARTS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
 from .parts.curve import Curves, task_styles
 from .parts.landscape import Landscape
 from .parts.mosaic import Mosaic, pack_images, unpack_images
-from .parts.opening import menu, open_stage, sentences, slider
-from .parts.path import Path
-from .parts.picture import Panel, Picture
+from .parts.opening import Drawing, menu, open_stage, sentences, slider
+from .parts.panel import Panel
+from .parts.path import draw_path
+from .parts.picture import Picture
 from .parts.points import pairs
 
 Rows = Sequence[Mapping]  # what was recorded at each slider position
+Runs = Mapping[str, Rows]
 PLANE = PROBLEMS["valleys"]
+MEASURED = {"test": "test accuracy, %", "sharpness": "ten-step sharpness"}  # key -> title
 NAMES = {"rho": "ρ", "epoch": "epoch"}  # what the slider can turn, and what it is called
 
 
 def knob_instrument(
-    runs: Mapping[str, Rows],
+    runs: Runs,
     images: Tensor | str,
     labels: Sequence[Sequence[int]],
     classes: Mapping[str, Sequence[str]],
@@ -66,108 +69,88 @@ def knob_instrument(
     at = positions[len(positions) // 2].item() if at is None else at
     shown = next(iter(runs)) if shown is None else shown
     controls = slider(NAMES[turns], positions, "at", at) | menu("run", runs, shown)
-    given = ", ".join(map(repr, (runs, pack_images(images), labels, classes, turns)))
-    fixed = f"{given}, mine={mine!r}".replace("{", "{{").replace("}", "}}")
+    fixed = ", ".join(map(repr, (runs, pack_images(images), labels, classes, turns))) + f", mine={mine!r}"
+    fixed = fixed.replace("{", "{{").replace("}", "}}")
     recipe = f"lab.knob_instrument({fixed}, at={{value}}, shown={{choice}})"
-    mosaic = Mosaic("test images, and what the network says", images, torch.tensor(labels), classes)
-    view = _View(runs, positions, turns, mosaic, mine)
-    return open_stage("Knob instrument", view, recipe, controls, after)
+    title = "test images, and what the network says"
+    mosaic = functools.partial(Mosaic, title, images, torch.tensor(labels), classes)
+    given = runs, mine, turns, list(classes), mosaic
+    return open_stage("Knob instrument", recipe, controls, after, _draw, *given)
 
 
-class _View:
-    """The picture of the instrument, and the table that fills it."""
+def _draw(
+    runs: Runs, mine: Rows, turns: str, tasks: Sequence[str], mosaic: Callable[[Tensor], Mosaic], choice: str
+) -> Drawing:
+    """Draw what was recorded of one of the runs; ``mosaic`` makes the panel of the network's answers."""
 
-    def __init__(
-        self, runs: Mapping[str, Rows], positions: Tensor, turns: str, mosaic: Mosaic, mine: Sequence[Mapping]
-    ):
-        self.runs, self.positions, self.turns, self.mosaic = runs, positions, turns, mosaic
-        self.tasks = list(mosaic.classes)
-        every = [row for rows in runs.values() for row in [*rows, *mine]]
-        x, percent = self._axis(), dict(range=[0, 100])
-        decades = whole_decades(torch.tensor([row["sharpness"] for row in every]))
-        self.curves = {
-            "test": Curves("test accuracy, %", x, percent, task_styles("test", self.tasks)),
-            "sharpness": Curves("ten-step sharpness", x, decades, task_styles("sharpness", self.tasks)),
-        }
-        for key, panel in self.curves.items():
-            for k in range(len(self.tasks)):
-                stars = dict(x=[self._place(run[turns]) for run in mine], y=[run[key][k] for run in mine])
-                panel.dots(None, ORANGE, "star", size=15, cliponaxis=False, **stars)
-        parts = {f"cosine-{part}": (f"{part} parts", PARTS[part]) for part in ("loss", "flat")}
-        self.cosines = Curves("mean cosine of the tasks' gradients", x, dict(range=[-0.3, 0.6]), parts)
-        self.slice = _Slice([row["slice"] for row in every if "slice" in row], self.tasks)
-        side: list[list[Panel]] = [[panel] for panel in (*self.curves.values(), self.slice)]
-        if turns == "rho":
-            side[-1].append(self._plane())
-        self.picture = Picture(mosaic, side, [self.cosines])
-
-    def _plane(self) -> Landscape:
-        plane = Landscape(PLANE)
-        plane.title, plane.room = "the same ρ in the plane", 1
-        for axis in (plane.x, plane.y):
-            axis |= dict(showticklabels=False, ticks="", title=None)
-        self.path = Path(plane)
-        return plane
-
-    def table(self, choice: str) -> Table:
-        """Return the table for one of the runs."""
-        rows = self.runs[choice]
-        x = torch.tensor([self._place(value) for value in self.positions.tolist()], dtype=torch.float64)
-        values = {key: _numbers([row[key] for row in rows]) for key in (*self.curves, "slice", "answers")}
-        cosines = _numbers(
-            [[row["cosine"].get(part, torch.nan) for part in ("loss", "flat")] for row in rows]
-        )
-        traces = {
-            **self.mosaic.at(values["answers"].long()),
-            **self.cosines.at(x, dict(zip(self.cosines.uids, cosines.unbind(-1), strict=True))),
-            **self.slice.at(values["slice"]),
-        }
-        for key, panel in self.curves.items():
-            traces |= panel.at(x, dict(zip(panel.uids, values[key].unbind(-1), strict=True)))
-        if self.turns == "rho":
-            start = torch.tensor(PLANE.starts[0], dtype=torch.float64).expand(len(x), 2)
-            traces |= self.path.at(descend(PLANE, start, self.positions, [Method(Mean(), "direct")])[0])
-        words = {
-            key: [" and ".join(map(form.format, row)) for row in values[key].tolist()]
-            for key, form in (("test", "{:.1f} %"), ("sharpness", "{:.3f}"))
-        }
-        sentence = "{run}, {name} = {at:g}: test accuracy {test}; sharpness {sharpness} ({tasks})."
-        fixed = dict(run=choice, name=NAMES[self.turns], tasks=" and ".join(self.tasks))
-        return Table(traces, sentences(sentence, at=self.positions, **fixed, **words))
-
-    def _place(self, value: float) -> float:
+    def place(value: float) -> float:
         """Return the place of a value on the axis; ρ = 0 lies left of the smallest radius."""
-        return self.positions[1].item() / 2 if self.turns == "rho" and value == 0 else value
+        return positions[1].item() / 2 if turns == "rho" and value == 0 else value
 
-    def _axis(self) -> dict:
-        low, high = self._place(self.positions[0].item()), self.positions[-1].item()
-        if self.turns == "epoch":
-            return dict(range=[0, high], title="epoch")
-        decades = [10.0**k for k in range(-4, 4) if low < 10.0**k <= high]
-        names = ["0", *(f"{radius:g}" for radius in decades)]
-        left, right = torch.tensor([low, high]).log10().tolist()
-        ticks = dict(tickvals=[low, *decades], ticktext=names)
-        return dict(type="log", range=[left - 0.05, right + 0.05], title="ρ", **ticks)
+    rows, every = runs[choice], [row for run in runs.values() for row in [*run, *mine]]
+    positions = _numbers([row[turns] for row in rows])
+    at = _numbers([place(value) for value in positions.tolist()])
+    test, sharpness = (_numbers([row[key] for row in rows]) for key in MEASURED)
+    x = _axis(turns, at)
+    axes = dict(range=[0, 100]), whole_decades(_numbers([row["sharpness"] for row in every]))
+    side: list[list[Panel]] = []
+    for (key, title), y, values in zip(MEASURED.items(), axes, (test, sharpness), strict=True):
+        panel = Curves(title, x, y, task_styles(key, tasks), at, values.T)
+        for k in range(len(tasks)):
+            stars = dict(x=[place(run[turns]) for run in mine], y=[run[key][k] for run in mine])
+            panel.dots(None, ORANGE, "star", size=15, cliponaxis=False, **stars)
+        side.append([panel])
+    slices = _numbers([row["slice"] for row in every if "slice" in row])
+    highest = slices.nan_to_num(0.0).quantile(0.98).item()
+    side.append([_slice(tasks, _numbers([row["slice"] for row in rows]), highest)])
+    if turns == "rho":
+        side[-1].append(_plane(positions))
+    cosines = _numbers([[row["cosine"].get(part, torch.nan) for part in ("loss", "flat")] for row in rows])
+    parts = {f"cosine-{part}": (f"{part} parts", PARTS[part]) for part in ("loss", "flat")}
+    y = dict(range=[-0.3, 0.6])
+    more = [Curves("mean cosine of the tasks' gradients", x, y, parts, at, cosines.T)]
+    words = {
+        key: [" and ".join(map(form.format, row)) for row in values.tolist()]
+        for key, form, values in (("test", "{:.1f} %", test), ("sharpness", "{:.3f}", sharpness))
+    }
+    sentence = "{run}, {name} = {at:g}: test accuracy {test}; sharpness {sharpness} ({tasks})."
+    fixed = dict(run=choice, name=NAMES[turns], tasks=" and ".join(tasks))
+    picture = Picture(mosaic(_numbers([row["answers"] for row in rows]).long()), side, more)
+    return picture, sentences(sentence, at=positions, **fixed, **words)
 
 
-class _Slice(Panel):
-    """The training losses along one random direction through the weights, which stand in the middle."""
+def _axis(turns: str, at: Tensor) -> dict:
+    low, high = at[0].item(), at[-1].item()
+    if turns == "epoch":
+        return dict(range=[0, high], title="epoch")
+    decades = [10.0**k for k in range(-4, 4) if low < 10.0**k <= high]
+    names = ["0", *(f"{radius:g}" for radius in decades)]
+    left, right = torch.tensor([low, high]).log10().tolist()
+    ticks = dict(tickvals=[low, *decades], ticktext=names)
+    return dict(type="log", range=[left - 0.05, right + 0.05], title="ρ", **ticks)
 
-    def __init__(self, slices: Sequence, tasks: Sequence[str]):
-        highest = _numbers(slices).nan_to_num(0.0).quantile(0.98).item()
-        x = dict(range=[-1, 1], title="along a random direction", tickvals=[-1, 0, 1])
-        super().__init__("slice of the training loss", x, dict(range=[0, 1.05 * highest]))
-        self.line(None, GREY, 1.5, "dot", x=[0, 0], y=self.y["range"])
-        for uid, (_, look) in task_styles("slice", tasks).items():
-            self.line(uid, **look)
-        self.dots("slice-here", BLACK, size=8)
 
-    def at(self, losses: Tensor) -> dict[str, Tensor]:
-        """Return the points of the slices (N, points, T)."""
-        alpha = torch.linspace(-1, 1, losses.shape[1], dtype=torch.float64)
-        lines = {f"slice-{k}": pairs(alpha, task) for k, task in enumerate(losses.unbind(-1))}
-        middle = losses.shape[1] // 2
-        return lines | {"slice-here": torch.stack([line[:, middle] for line in lines.values()], 1)}
+def _slice(tasks: Sequence[str], losses: Tensor, highest: float) -> Panel:
+    """Draw the training losses (N, points, T) along a random direction through the weights, in the middle."""
+    x = dict(range=[-1, 1], title="along a random direction", tickvals=[-1, 0, 1])
+    panel = Panel("slice of the training loss", x, dict(range=[0, 1.05 * highest]))
+    panel.line(None, GREY, 1.5, "dot", x=[0, 0], y=panel.y["range"])
+    lines = pairs(torch.linspace(-1, 1, losses.shape[1], dtype=torch.float64)[:, None], losses)
+    for k, (uid, (_, look)) in enumerate(task_styles("slice", tasks).items()):
+        panel.line(uid, **look, points=lines[:, :, k])
+    panel.dots("slice-here", BLACK, size=8, points=lines[:, losses.shape[1] // 2])
+    return panel
+
+
+def _plane(rhos: Tensor) -> Panel:
+    """Draw the path in the plane of notebook 02 for each ρ."""
+    plane = Landscape(PLANE)
+    plane.title, plane.room = "the same ρ in the plane", 1
+    for axis in (plane.x, plane.y):
+        axis |= dict(showticklabels=False, ticks="", title=None)
+    start = torch.tensor(PLANE.starts[0], dtype=torch.float64).expand(len(rhos), 2)
+    draw_path(plane, descend(PLANE, start, rhos, [Method(Mean(), "direct")])[0])
+    return plane
 
 
 def _numbers(values: Sequence) -> Tensor:

@@ -7,14 +7,13 @@ from ...aggregation import IMTLG, weighted_sum
 from ..figures.style import BLACK, INK, PURPLE, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
-from .parts.arrows import Arrows, along
+from .parts.arrows import along, draw_arrows
 from .parts.curve import Curves
-from .parts.labels import Labels
-from .parts.opening import open_stage, sentences, slider
+from .parts.labels import draw_labels
+from .parts.opening import Drawing, open_stage, sentences, slider
 from .parts.picture import Picture
 from .parts.points import pairs
-from .parts.space import Space, find_independent, project
+from .parts.space import Space, cone_edges, find_independent, project
 
 # All three agree, and the third lies a little to the side of the middle of the other two.
 NARROW = ((0.42, 0.0, 0.91), (-0.42, 0.0, 0.91), (0.0, 0.26, 0.97))
@@ -45,7 +44,7 @@ def pole_instrument(length: float = 1.5, after: Prediction | None = None) -> Sta
     """
     recipe = "lab.pole_instrument({value})"
     controls = slider("length of task 3's gradient", LENGTHS, "length", length, "{:.3g}".format)
-    return open_stage("Pole instrument", _View(), recipe, controls, after)
+    return open_stage("Pole instrument", recipe, controls, after, _draw)
 
 
 def published_imtl_g(weights: Tensor) -> Tensor:
@@ -64,45 +63,35 @@ def broken_at_poles(curve: Tensor) -> Tensor:
     return curve.masked_fill(jump.unsqueeze(-1), torch.nan)
 
 
-class _View:
-    """The picture of the instrument, and the table that fills it."""
+def _draw(choice: str) -> Drawing:
+    """Draw the steps of both divisors and what each task gains, for all lengths."""
+    steps = find_independent(NARROW).expand(len(LENGTHS), 3, 3).clone()
+    steps[:, 2] *= (LENGTHS / steps[:, 2].norm(dim=-1)).unsqueeze(-1)
+    weights = IMTLG().weights(steps @ steps.mT)
+    by_divisor = {"published": published_imtl_g(weights), "ours": weights}
+    taken = {uid: weighted_sum(by_divisor[uid], steps) for uid in LOOKS}
+    gained = {uid: gain(steps, d) for uid, d in taken.items()}
+    camera = torch.full_like(LENGTHS, CAMERA)
+    tips, origin = project(steps, camera), torch.zeros(len(LENGTHS), 2, dtype=torch.float64)
+    seen = {uid: project(d.unsqueeze(1), camera)[:, 0] for uid, d in taken.items()}
+    seen = {uid: d * (1.15 / d.norm(dim=-1, keepdim=True)).clamp_max(1.0) for uid, d in seen.items()}
 
-    def __init__(self) -> None:
-        x = dict(range=[0, 1.55], title="length of task 3's gradient")
-        name = "⟨sᵢ, d⟩ / ‖sᵢ‖, the same for all i"
-        y = dict(range=[-1.7, 1.7], title=name, zeroline=True, zerolinecolor=BLACK)
-        curves = {f"{uid}-curve": look for uid, look in LOOKS.items()}
-        self.space, self.gains = Space(), Curves("what each task gains", x, y, curves)
-        self.picture = Picture(self.space, [[self.gains]])
-        self.arrows = Arrows(self.space, {uid: line["color"] for uid, (_, line) in LOOKS.items()})
-        names = {name: line["color"] for name, line in LOOKS.values()}
-        names |= {f"task {k + 1}": TASKS[k] for k in range(3)}
-        self.labels = Labels(self.space, names | {"good for all": INK})
+    space = Space(steps, camera)
+    draw_arrows(space, {uid: (line["color"], origin, seen[uid]) for uid, (_, line) in LOOKS.items()})
+    things = {name: (line["color"], seen[uid]) for uid, (name, line) in LOOKS.items()}
+    things |= {f"task {k + 1}": (TASKS[k], tips[:, k]) for k in range(3)}
+    face = cone_edges(steps, camera)[:, :2].mean(1)
+    arrows = along(origin, [way for _, way in things.values()])
+    draw_labels(space, things | {"good for all": (INK, face)}, [arrows])
+    x = dict(range=[0, 1.55], title="length of task 3's gradient")
+    name = "⟨sᵢ, d⟩ / ‖sᵢ‖, the same for all i"
+    y = dict(range=[-1.7, 1.7], title=name, zeroline=True, zerolinecolor=BLACK)
+    curves = {f"{uid}-curve": look for uid, look in LOOKS.items()}
+    heights = [gained[uid].clamp(-RIM, RIM) for uid in LOOKS]
+    gains = Curves("what each task gains", x, y, curves, LENGTHS, heights)
+    gains.traces |= {f"{uid}-curve": broken_at_poles(pairs(LENGTHS, g))[None] for uid, g in gained.items()}
 
-    def table(self, choice: str) -> Table:
-        """Return the table."""
-        steps = find_independent(NARROW).expand(len(LENGTHS), 3, 3).clone()
-        steps[:, 2] *= (LENGTHS / steps[:, 2].norm(dim=-1)).unsqueeze(-1)
-        weights = IMTLG().weights(steps @ steps.mT)
-        by_divisor = {"published": published_imtl_g(weights), "ours": weights}
-        taken = {uid: weighted_sum(by_divisor[uid], steps) for uid in LOOKS}
-        gains = {uid: gain(steps, d) for uid, d in taken.items()}
-        camera = torch.full_like(LENGTHS, CAMERA)
-        tips, origin = project(steps, camera), torch.zeros(len(LENGTHS), 2, dtype=torch.float64)
-        seen = {uid: project(d.unsqueeze(1), camera)[:, 0] for uid, d in taken.items()}
-        seen = {uid: d * (1.15 / d.norm(dim=-1, keepdim=True)).clamp_max(1.0) for uid, d in seen.items()}
-        arrows = [*seen.values(), *tips.unbind(1)]
-        face = self.space.edges(steps, camera)[:, :2].mean(1)
-        traces = {
-            **self.space.at(steps, camera),
-            **self.arrows.at({uid: (origin, d) for uid, d in seen.items()}),
-            **self.labels.at([*arrows, face], along(origin, arrows)),
-            **self.gains.at(LENGTHS, {f"{uid}-curve": g.clamp(-RIM, RIM) for uid, g in gains.items()}),
-            **{f"{uid}-curve": broken_at_poles(pairs(LENGTHS, g))[None] for uid, g in gains.items()},
-        }
-        worse = [" (all get worse)" if g < 0 else "" for g in gains["published"].tolist()]
-        sentence = (
-            "Length {length:.2f}: divided by Σ|β| every task gains {ours:.2f}, "
-            "divided by Σβ {published:.2f}{worse}."
-        )
-        return Table(traces, sentences(sentence, length=LENGTHS, worse=worse, **gains))
+    worse = [" (all get worse)" if g < 0 else "" for g in gained["published"].tolist()]
+    sentence = "Length {length:.2f}: divided by Σ|β| every task gains {ours:.2f}, "
+    sentence += "divided by Σβ {published:.2f}{worse}."
+    return Picture(space, [[gains]]), sentences(sentence, length=LENGTHS, worse=worse, **gained)

@@ -13,13 +13,12 @@ from ..figures.parting import degrees
 from ..figures.style import RULES as LOOKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
 from .parts.angles import degrees_texts
 from .parts.curve import DEGREES, Along, Curves
 from .parts.landscape import Landscape
 from .parts.lens import Steps
-from .parts.opening import find_problem, menu, open_stage, sentences, slider
-from .parts.path import Paths, draw_handle
+from .parts.opening import Drawing, find_problem, handles, menu, open_stage, sentences, slider
+from .parts.path import draw_handle, draw_paths
 from .parts.picture import Picture
 from .parts.points import thin_path
 
@@ -63,62 +62,53 @@ def rules_instrument(
         )
     others = "" if set(rules) == set(COMPARED) else f", rules={tuple(rules)!r}"
     recipe = f"lab.rules_instrument({problem!r}, {{value}}, {{point}}, {{choice}}{others})"
-    points = {"θ": landscape.starts[0] if point is None else point}
-    view = _View(landscape, rhos, [rule for rule in DRAWN if rule in rules])
+    start = landscape.starts[0] if point is None else point
     controls = slider("ρ", rhos, "rho", rho) | menu("aggregator", AGGREGATES, aggregate)
-    return open_stage("Rules instrument", view, recipe, controls, after, points)
+    controls |= handles({"θ": start}, landscape.window)
+    shown = [rule for rule in DRAWN if rule in rules]
+    return open_stage("Rules instrument", recipe, controls, after, _draw, landscape, rhos, shown)
 
 
-class _View:
-    """The picture of the instrument, and the table that fills it."""
+def _draw(
+    landscape: Problem, rhos: Tensor, rules: Sequence[str], choice: str, point: tuple[float, float]
+) -> Drawing:
+    """Draw the steps, the angles and the paths of the rules, for an aggregator and a point θ."""
+    theta = torch.tensor(point, dtype=torch.float64).expand(len(rhos), 2)
+    methods = [Method(AGGREGATES[choice](), rule) for rule in rules]
+    paths = dict(zip(rules, descend(landscape, theta, rhos, methods), strict=True))
+    here = directions(landscape, theta, rhos, choice, rules)
+    walk = thin_path(paths["decomposed"])
+    radii = rhos[:, None].expand(walk.shape[:-1])
+    on_the_way = directions(landscape, walk, radii, choice, ("direct", "decomposed"))
+    away = degrees(on_the_way["direct"], on_the_way["decomposed"])
+    distance = (paths["direct"][:, -1] - paths["decomposed"][:, -1]).norm(dim=-1)
+    others = [rule for rule in RULES if rule in rules and rule not in ("erm", "decomposed")]
+    angles = {rule: degrees(here[rule], here["decomposed"]) for rule in others}
 
-    def __init__(self, landscape: Problem, rhos: Tensor, rules: Sequence[str]):
-        self.landscape, self.rhos, self.rules = landscape, rhos, rules
-        self.others = [rule for rule in RULES if rule in rules and rule not in ("erm", "decomposed")]
-        rho_axis = dict(range=[0, landscape.rho], title="ρ")
-        step_axis = dict(range=[0, landscape.steps], title="step")
-        (left, right), (bottom, top) = landscape.window
-        gap = dict(range=[0, 0.5 * math.hypot(right - left, top - bottom)], title="distance")
-        lines = {rule: dict(color=look["color"], dash=look["dash"]) for rule, look in LOOKS.items()}
-        arrows = {f"arrow-{rule}": (rule, LOOKS[rule]["color"]) for rule in rules}
-        angles = {f"angle-{rule}": (rule, lines[rule]) for rule in self.others}
-        self.plane, self.lens = Landscape(landscape), Steps("the steps at θ", arrows, ZOOM)
-        title, look = "direct to decomposed:<br>", lines["direct"]
-        self.way = Along("way", title + "angle on the way", step_axis, DEGREES, look)
-        ends = {"ends": ("", look)}
-        self.ends = Curves(title + "distance of the ends", rho_axis, gap, ends, origin=0, room=2)
-        self.angles = Curves("angle with the decomposed step, at θ", rho_axis, DEGREES, angles)
-        self.picture = Picture(self.plane, [[self.lens], [self.way, self.ends]], [self.angles])
-        self.paths = Paths(self.plane, {rule: LOOKS[rule] for rule in rules})
-        draw_handle(self.plane)
+    plane = Landscape(landscape)
+    shown = {rule: path[:1] if rule == "erm" else path for rule, path in paths.items()}
+    draw_paths(plane, {rule: LOOKS[rule] for rule in rules}, shown)
+    draw_handle(plane)
+    arrows = {f"arrow-{rule}": (rule, LOOKS[rule]["color"], -direction) for rule, direction in here.items()}
+    lens = Steps("the steps at θ", arrows, ZOOM)
+    rho_axis = dict(range=[0, landscape.rho], title="ρ")
+    step_axis = dict(range=[0, landscape.steps], title="step")
+    (left, right), (bottom, top) = landscape.window
+    gap = dict(range=[0, 0.5 * math.hypot(right - left, top - bottom)], title="distance")
+    lines = {rule: dict(color=look["color"], dash=look["dash"]) for rule, look in LOOKS.items()}
+    title, look = "direct to decomposed:<br>", lines["direct"]
+    steps = torch.linspace(0, landscape.steps, walk.shape[-2], dtype=torch.float64)
+    way = Along("way", title + "angle on the way", step_axis, DEGREES, look, steps, away)
+    named, options = title + "distance of the ends", dict(origin=0, room=2)
+    ends = Curves(named, rho_axis, gap, {"ends": ("", look)}, rhos, [distance], **options)
+    styles = {f"angle-{rule}": (rule, lines[rule]) for rule in others}
+    rest = Curves("angle with the decomposed step, at θ", rho_axis, DEGREES, styles, rhos, angles.values())
 
-    def table(self, choice: str, point: tuple[float, float]) -> Table:
-        """Return the table for an aggregator and a point θ."""
-        landscape, rhos = self.landscape, self.rhos
-        theta = torch.tensor(point, dtype=torch.float64).expand(len(rhos), 2)
-        methods = [Method(AGGREGATES[choice](), rule) for rule in self.rules]
-        paths = dict(zip(self.rules, descend(landscape, theta, rhos, methods), strict=True))
-        here = directions(landscape, theta, rhos, choice, self.rules)
-        walk = thin_path(paths["decomposed"])
-        radii = rhos[:, None].expand(walk.shape[:-1])
-        on_the_way = directions(landscape, walk, radii, choice, ("direct", "decomposed"))
-        way = degrees(on_the_way["direct"], on_the_way["decomposed"])
-        steps = torch.linspace(0, landscape.steps, walk.shape[-2], dtype=torch.float64)
-        distance = (paths["direct"][:, -1] - paths["decomposed"][:, -1]).norm(dim=-1)
-        angles = {f"angle-{rule}": degrees(here[rule], here["decomposed"]) for rule in self.others}
-        traces = {
-            **self.paths.at({rule: path[:1] if rule == "erm" else path for rule, path in paths.items()}),
-            **self.lens.at({f"arrow-{rule}": -direction for rule, direction in here.items()}),
-            **self.way.at(steps, way),
-            **self.ends.at(rhos, {"ends": distance}),
-            **self.angles.at(rhos, angles),
-        }
-        angle, most = (degrees_texts(a) for a in (angles["angle-direct"], way.nan_to_num(0.0).amax(-1)))
-        sentence = (
-            "ρ = {rho:.4g}: direct and decomposed {angle} apart at θ, up to {most} on the way; "
-            "their ends {gap:.2f} apart."
-        )
-        return Table(traces, sentences(sentence, rho=rhos, angle=angle, most=most, gap=distance))
+    angle, most = (degrees_texts(a) for a in (angles["direct"], away.nan_to_num(0.0).amax(-1)))
+    sentence = "ρ = {rho:.4g}: direct and decomposed {angle} apart at θ, up to {most} on the way; "
+    sentence += "their ends {gap:.2f} apart."
+    words = sentences(sentence, rho=rhos, angle=angle, most=most, gap=distance)
+    return Picture(plane, [[lens], [way, ends]], [rest]), words
 
 
 def directions(

@@ -13,11 +13,11 @@ from ..figures.axes import decades
 from ..figures.style import BLACK, FLAT, GREY, ORANGE, SAM, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
 from .ball import worst_points
-from .parts.curve import Curves, Lines, Stems, task_styles
-from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
-from .parts.picture import Panel, Picture
+from .parts.curve import Curves, draw_lines, draw_stems, task_styles
+from .parts.opening import POSITIONS, Drawing, menu, open_stage, sentences, slider
+from .parts.panel import Panel
+from .parts.picture import Picture
 from .parts.points import pairs
 
 UNITS = 8
@@ -129,62 +129,48 @@ def scale_instrument(alpha: float = 1.0, loss: str = "mean loss", after: Predict
     """
     recipe = "lab.scale_instrument(alpha={value}, loss={choice})"
     controls = slider("α", ALPHAS, "alpha", alpha, "{:.3g}".format) | menu("loss", SCALED, loss)
-    return open_stage("Scale instrument", _View(), recipe, controls, after)
+    return open_stage("Scale instrument", recipe, controls, after, _draw)
 
 
-class _View:
-    """The picture of the instrument, and the table that fills it."""
+def _draw(choice: str) -> Drawing:
+    """Draw the function, the weights, the section and the measures at all scales, for a loss."""
+    task, theta = SCALED[choice], rescaled(trained(), ALPHAS)
 
-    def __init__(self) -> None:
-        self.theta = rescaled(trained(), ALPHAS)
-        x, y = dict(range=[-2.1, 2.1], title="input"), dict(range=[-1.6, 1.6], nticks=4)
-        self.function = Panel("what the network computes, and the data", x, y)
-        inputs, targets = points()
-        for k, symbol in enumerate(("circle", "square")):
-            data = dict(x=inputs.tolist(), y=targets[:, k].tolist())
-            self.function.dots(None, TASKS[k], symbol, size=7, edge=0, marker_opacity=0.7, **data)
-        self.computed = Lines(self.function, task_styles("task"))
-        ticks: dict = dict(tickvals=[UNITS - 0.5, 3 * UNITS - 0.5], ticktext=["first layer", "heads"])
-        place = ticks | dict(range=[-1, 4 * UNITS], ticks="", showgrid=False)
-        self.weights = Panel("size of each weight", place, dict(range=[-3, 2], **decades(-3, 1)))
-        self.first = Stems(self.weights, "first", BLACK)
-        self.heads = Stems(self.weights, "heads", GREY, "square")
-        x = dict(range=[-1.5 * RHO, 1.5 * RHO], title="distance from θ")
-        self.section = Panel("the loss from θ along the worst direction", x, dict(range=[0, 0.5]))
-        looks = {
-            "before": ("at α = 1", dict(color=GREY, dash="dot")),
-            "now": ("at this α", dict(color=BLACK)),
-        }
-        self.lines = Lines(self.section, looks)
-        x = dict(range=[-1, 1], tickvals=[0.1, 0.2, 0.5, 1, 2, 5, 10], type="log", title="α")
-        y = dict(range=[-1, 2.5], **decades(-1, 2))
-        self.measures = Curves("measures, relative to α = 1", x, y, MEASURES, origin=UNSCALED)
-        self.picture = Picture(None, [[self.function, self.section], [self.weights, self.measures]])
+    def value(weights: Tensor) -> Tensor:
+        return losses(weights).mean(-1) if task is None else losses(weights)[..., task]
 
-    def table(self, choice: str) -> Table:
-        """Return the table for a loss."""
-        task, theta = SCALED[choice], self.theta
+    measures = measured(theta, value)
+    x, y = dict(range=[-2.1, 2.1], title="input"), dict(range=[-1.6, 1.6], nticks=4)
+    function = Panel("what the network computes, and the data", x, y)
+    inputs, targets = points()
+    for k, symbol in enumerate(("circle", "square")):
+        data = dict(x=inputs.tolist(), y=targets[:, k].tolist())
+        function.dots(None, TASKS[k], symbol, size=7, edge=0, marker_opacity=0.7, **data)
+    computed = outputs(theta, INPUTS).unbind(-1)
+    draw_lines(function, task_styles("task"), [pairs(INPUTS, heights) for heights in computed])
 
-        def value(weights: Tensor) -> Tensor:
-            return losses(weights).mean(-1) if task is None else losses(weights)[..., task]
+    ticks: dict = dict(tickvals=[UNITS - 0.5, 3 * UNITS - 0.5], ticktext=["first layer", "heads"])
+    x = ticks | dict(range=[-1, 4 * UNITS], ticks="", showgrid=False)
+    weights = Panel("size of each weight", x, dict(range=[-3, 2], **decades(-3, 1)))
+    place = torch.arange(4 * UNITS, dtype=theta.dtype).expand(POSITIONS, -1)
+    dots, feet = pairs(place, theta[:, : 4 * UNITS].abs()), pairs(place, 1e-3)
+    for uid, color, symbol, part in (
+        ("first", BLACK, "circle", slice(2 * UNITS)),
+        ("heads", GREY, "square", slice(2 * UNITS, None)),
+    ):
+        draw_stems(weights, uid, color, dots[:, part], feet[:, part], symbol)
 
-        measures = measured(theta, value)
-        ratios = {uid: measures[uid] / measures[uid][UNSCALED] for uid in MEASURES}
-        section = value(theta[:, None] + ALONG[:, None] * measures["direction"][:, None])
-        computed = outputs(theta, INPUTS)
-        place = torch.arange(4 * UNITS, dtype=theta.dtype).expand(POSITIONS, -1)
-        dots, feet = pairs(place, theta[:, : 4 * UNITS].abs()), pairs(place, 1e-3)
-        first, heads = slice(2 * UNITS), slice(2 * UNITS, None)
-        lines = {"now": pairs(ALONG, section), "before": pairs(ALONG, section[UNSCALED])[None]}
-        traces = {
-            **self.first.at(dots[:, first], feet[:, first]),
-            **self.heads.at(dots[:, heads], feet[:, heads]),
-            **self.lines.at(lines),
-            **self.computed.at({f"task-{k}": pairs(INPUTS, computed[..., k]) for k in range(2)}),
-            **self.measures.at(ALPHAS, ratios),
-        }
-        sentence = (
-            "α = {alpha:.3g}: {choice} {loss:.4f}; sharpness ×{sharpness:.2g}, top eigenvalue ×{top:.2g}, "
-            "trace ×{trace:.2g}, adaptive ×{adaptive:.2g}."
-        )
-        return Table(traces, sentences(sentence, choice=choice, alpha=ALPHAS, loss=value(theta), **ratios))
+    x = dict(range=[-1.5 * RHO, 1.5 * RHO], title="distance from θ")
+    along = Panel("the loss from θ along the worst direction", x, dict(range=[0, 0.5]))
+    section = value(theta[:, None] + ALONG[:, None] * measures["direction"][:, None])
+    looks = {"before": ("at α = 1", dict(color=GREY, dash="dot")), "now": ("at this α", dict(color=BLACK))}
+    draw_lines(along, looks, [pairs(ALONG, section[UNSCALED])[None], pairs(ALONG, section)])
+
+    ratios = {uid: measures[uid] / measures[uid][UNSCALED] for uid in MEASURES}
+    x = dict(range=[-1, 1], tickvals=[0.1, 0.2, 0.5, 1, 2, 5, 10], type="log", title="α")
+    y = dict(range=[-1, 2.5], **decades(-1, 2))
+    curves = Curves("measures, relative to α = 1", x, y, MEASURES, ALPHAS, ratios.values(), origin=UNSCALED)
+    sentence = "α = {alpha:.3g}: {choice} {loss:.4f}; sharpness ×{sharpness:.2g}, top eigenvalue ×{top:.2g}, "
+    sentence += "trace ×{trace:.2g}, adaptive ×{adaptive:.2g}."
+    words = sentences(sentence, choice=choice, alpha=ALPHAS, loss=value(theta), **ratios)
+    return Picture(None, [[function, along], [weights, curves]]), words

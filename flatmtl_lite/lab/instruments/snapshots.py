@@ -10,11 +10,10 @@ from ..figures.axes import whole_decades
 from ..figures.style import GREEN
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
 from .parts.angles import AngleRows, degrees_between, degrees_texts
 from .parts.curve import Curves, task_styles
-from .parts.labels import Title
-from .parts.opening import menu, open_stage, sentences, slider
+from .parts.labels import draw_title
+from .parts.opening import Drawing, menu, open_stage, sentences, slider
 from .parts.picture import Picture
 from .parts.recorded import Snapshots, read_snapshots, shorten
 from .parts.weighing import METHODS, gramian_method
@@ -56,14 +55,14 @@ def snapshot_instrument(
     tasks = [f"task {k + 1}" for k in range(T)] if tasks is None else list(tasks)
     if len(tasks) != T:
         raise ValueError(f"Got tasks={tasks} for snapshots of {T} tasks; expected a name for each.")
-    agreement = {name: rule_cosines(snapshot["gramians"], method) for name, snapshot in recorded.items()}
+    for snapshot in recorded.values():
+        snapshot["agreement"] = rule_cosines(snapshot["gramians"], method)
     braced = repr(lines).replace("{", "{{").replace("}", "}}")
     recipe = f"lab.snapshot_instrument({braced}, {tasks!r}, {{value}}, {method!r}, {{choice}})"
     rho = rhos[0].item() if rho is None else rho
     shown = list(recorded)[-1] if shown is None else shown
     controls = slider("ρ", rhos, "rho", rho, "{:.7g}".format) | menu("snapshot", recorded, shown)
-    view = _View(rhos, recorded, agreement, tasks, method)
-    return open_stage("Snapshot instrument", view, recipe, controls, after)
+    return open_stage("Snapshot instrument", recipe, controls, after, _draw, rhos, recorded, tasks, method)
 
 
 def rule_cosines(gramians: Tensor, method: str) -> Tensor:
@@ -84,59 +83,38 @@ def gramian_angles(gramians: Tensor) -> dict[str, Tensor]:
     return {"loss": degrees[:1, i, j], "flat": degrees[:, T + i, T + j], "intra": within}
 
 
-class _View:
-    """The picture of the instrument, and the table that fills it."""
+def _draw(rhos: Tensor, recorded: Snapshots, tasks: Sequence[str], method: str, choice: str) -> Drawing:
+    """Draw one of the snapshots. The axes have room for all of them."""
+    keys = ("gramians", "perturbed_losses", "agreement")
+    gramians, perturbed_losses, cosine = (recorded[choice][key] for key in keys)
+    T, degrees, x = len(tasks), gramian_angles(gramians), _rho_axis(rhos)
+    angles = AngleRows(tasks, degrees)
 
-    def __init__(
-        self, rhos: Tensor, recorded: Snapshots, agreement: dict[str, Tensor], tasks: list[str], method: str
-    ):
-        self.rhos, self.recorded, self.agreement, self.method = rhos, recorded, agreement, method
-        self.tasks = range(len(tasks))
-        losses = torch.cat([snapshot["perturbed_losses"] for snapshot in recorded.values()])
-        squares = torch.cat([s["gramians"].diagonal(dim1=-2, dim2=-1) for s in recorded.values()])
-        lowest = torch.cat(list(agreement.values())).min().item()
-        room = 0.15 * (1 - lowest) + 1e-4
-        x = _rho_axis(rhos)
-        self.angles = AngleRows(tasks)
-        flat = task_styles("norms", tasks)
-        thin = task_styles("loss-norm", tasks)
-        loss = {uid: ("", look | dict(width=1.2)) for uid, (_, look) in thin.items()}
-        y = whole_decades(squares[squares > 0].sqrt())
-        self.norms = Curves(None, x, y, {**flat, **loss}, share=1.3, room=2)
-        self.head = Title(self.norms, "norms title")
-        y = dict(range=[0, 1.08 * losses.max().item()])
-        self.losses = Curves("losses at θ+ε", x, y, task_styles("losses", tasks))
-        same = {"same": ("", dict(color=GREEN))}
-        y = dict(range=[lowest - room, 1 + room], nticks=4)
-        self.same = Curves(f"cos(decomposed, direct), {method}", x, y, same, share=0.8)
-        self.picture = Picture(self.angles, [[self.norms], [self.losses], [self.same]])
+    norms = gramians.diagonal(dim1=-2, dim2=-1).sqrt()
+    squares = torch.cat([s["gramians"].diagonal(dim1=-2, dim2=-1) for s in recorded.values()])
+    flat, thin = task_styles("norms", tasks), task_styles("loss-norm", tasks)
+    loss = {uid: ("", look | dict(width=1.2)) for uid, (_, look) in thin.items()}
+    y = whole_decades(squares[squares > 0].sqrt())
+    lengths = Curves(None, x, y, {**flat, **loss}, rhos, norms.roll(T, -1).T, share=1.3, room=2)
+    head = "norms of flat parts (thin: loss)<br>flat / loss: "
+    ratios = [", ".join(f"{ratio:.2g}" for ratio in row) for row in (norms[:, T:] / norms[:, :T]).tolist()]
+    draw_title(lengths, "norms title", [head + row for row in ratios])
 
-    def table(self, choice: str) -> Table:
-        """Return the table for a snapshot."""
-        rhos, agreement = self.rhos, self.agreement[choice]
-        gramians, perturbed_losses = (self.recorded[choice][key] for key in ("gramians", "perturbed_losses"))
-        T, angles = len(self.tasks), gramian_angles(gramians)
-        norms = gramians.diagonal(dim1=-2, dim2=-1).sqrt()
-        parts = {f"norms-{k}": norms[:, T + k] for k in self.tasks}
-        ratios = (norms[:, T:] / norms[:, :T]).tolist()
-        head = "norms of flat parts (thin: loss)<br>flat / loss: "
-        traces = {
-            **self.angles.at(angles),
-            **self.same.at(rhos, {"same": agreement}),
-            **self.norms.at(rhos, parts | {f"loss-norm-{k}": norms[:, k] for k in self.tasks}),
-            **self.head.at([head + ", ".join(f"{ratio:.2g}" for ratio in row) for row in ratios]),
-            **self.losses.at(rhos, {f"losses-{k}": perturbed_losses[:, k] for k in self.tasks}),
-        }
-        widest = {part: angles[part].nan_to_num(-1).amax(-1) for part in ("loss", "flat")}
-        loss, flat = (degrees_texts(a.masked_fill(a < 0, torch.nan)) for a in widest.values())
-        sentence = (
-            "ρ = {rho:.7g}: flat parts up to {flat} apart, loss parts {loss}; "
-            "cos(decomposed, direct) {cosine:.3f}, {method}."
-        )
-        return Table(
-            traces,
-            sentences(sentence, rho=rhos, flat=flat, loss=loss[0], cosine=agreement, method=self.method),
-        )
+    highest = torch.cat([snapshot["perturbed_losses"] for snapshot in recorded.values()]).max().item()
+    y = dict(range=[0, 1.08 * highest])
+    losses = Curves("losses at θ+ε", x, y, task_styles("losses", tasks), rhos, perturbed_losses.T)
+    lowest = torch.cat([snapshot["agreement"] for snapshot in recorded.values()]).min().item()
+    room = 0.15 * (1 - lowest) + 1e-4
+    y = dict(range=[lowest - room, 1 + room], nticks=4)
+    style = {"same": ("", dict(color=GREEN))}
+    same = Curves(f"cos(decomposed, direct), {method}", x, y, style, rhos, [cosine], share=0.8)
+
+    widest = [degrees[part].nan_to_num(-1).amax(-1) for part in ("loss", "flat")]
+    between, apart = (degrees_texts(a.masked_fill(a < 0, torch.nan)) for a in widest)
+    sentence = "ρ = {rho:.7g}: flat parts up to {flat} apart, loss parts {loss}; "
+    sentence += "cos(decomposed, direct) {cosine:.3f}, {method}."
+    words = sentences(sentence, rho=rhos, flat=apart, loss=between[0], cosine=cosine, method=method)
+    return Picture(angles, [[lengths], [losses], [same]]), words
 
 
 def _rho_axis(rhos: Tensor) -> dict:

@@ -1,5 +1,7 @@
 """The split instrument: the flat part next to the Hessian's prediction, on nets with and without kinks."""
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -9,11 +11,11 @@ from ...toy import ACTIVATIONS, Method, TinyNet, decompose
 from ..figures.style import GREY, PARTS, TASKS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
 from .parts.angles import Dial, degrees_texts, flat_part, part_angles
-from .parts.curve import Curves, Lines, draw_line, task_styles
-from .parts.opening import POSITIONS, menu, open_stage, sentences, slider
-from .parts.picture import Panel, Picture
+from .parts.curve import Curves, draw_line, draw_lines, task_styles
+from .parts.opening import POSITIONS, Drawing, menu, open_stage, sentences, slider
+from .parts.panel import Panel
+from .parts.picture import Picture
 from .parts.points import pairs
 
 DECADES = (-3, 0.5)
@@ -45,7 +47,7 @@ def split_instrument(rho: float = 0.001, activation: str = "ReLU", after: Predic
     """
     recipe = "lab.split_instrument(rho={value}, activation={choice})"
     controls = slider("ρ", RHOS, "rho", rho, "{:.3g}".format) | menu("activation", ACTIVATIONS, activation)
-    return open_stage("Split instrument", _View(), recipe, controls, after)
+    return open_stage("Split instrument", recipe, controls, after, _draw)
 
 
 def split(net: TinyNet, rhos: Tensor) -> tuple[Decomposition, Tensor, Tensor]:
@@ -84,58 +86,47 @@ def zoom(
     return slope, pairs(torch.tensor([0.0, 1.0]), line)
 
 
-class _View:
-    """The picture of the instrument, and the table that fills it."""
+@functools.cache
+def _worst_error(name: str) -> list[float]:
+    """Return the larger of the tasks' errors at every ρ, for a net that no choice changes."""
+    return split(TinyNet(name), RHOS)[2].amax(-1).tolist()
 
-    def __init__(self) -> None:
-        x = dict(type="log", range=list(DECADES), title="ρ", dtick=1)
-        y = dict(type="log", range=[-4, 0.8], tickvals=list(SHARES.values()), ticktext=list(SHARES))
-        self.errors = Curves("ρHg/‖g‖ misses the flat part by ...", x, y, task_styles("error"))
-        for name, (dash, side) in GREYS.items():
-            worst = split(TinyNet(name), RHOS)[2].amax(-1).tolist()
-            look = dict(color=GREY, dash=dash, width=1.5)
-            draw_line(self.errors, name, RHOS.tolist(), worst, look, POSITIONS // 2, side)
-        ends = dict(range=[0, 1], tickvals=[0, 0.5, 1], ticktext=["θ", "half way", "θ+ε"], title="along ε")
-        heights: dict = dict(range=[-1.2, 1.7], tickvals=[0])
-        self.zoom = Panel("growth of the slope (H₁, H₂: as predicted)", ends, heights, share=1.4)
-        thin = {
-            f"straight-{k}": (name, dict(color=TASKS[k], width=1.2)) for k, name in enumerate(("H₁", "H₂"))
-        }
-        self.slopes = Lines(self.zoom, {**task_styles("slope"), **thin})
-        self.dial = Dial("angles between tasks, and within a task", NEEDLES)
-        heights = dict(type="log", range=[-3.5, 1.5], dtick=1, tickformat="~g")
-        self.lengths = Curves("‖flat‖ / ‖loss‖", x, heights, task_styles("length"))
-        self.picture = Picture(self.errors, [[self.zoom], [self.dial], [self.lengths]])
 
-    def table(self, choice: str) -> Table:
-        """Return the table for an activation."""
-        net = TinyNet(choice)
-        d, predicted, errors = split(net, RHOS)
-        direction = worst_case(d.loss[0], 1.0)
-        slope, straight = zoom(net, d.loss[0], direction, (predicted * direction).sum(-1), RHOS)
-        ends = net.theta + RHOS[:, None, None] * direction
-        crossed = (net.sides(ends) != net.sides(net.theta.expand(1, -1))).sum(-1)
-        lengths = flat_part(d).norm(dim=-1) / d.loss.norm(dim=-1)
-        degrees = part_angles(d)
-        slopes = {f"slope-{k}": slope[:, k] for k in range(2)}
-        straights = {f"straight-{k}": straight[:, k] for k in range(2)}
-        traces = {
-            **self.dial.at(degrees),
-            **self.errors.at(RHOS, {f"error-{k}": errors[:, k] for k in range(2)}),
-            **self.lengths.at(RHOS, {f"length-{k}": lengths[:, k] for k in range(2)}),
-            **self.slopes.at(slopes | straights),
-        }
-        kinks = [""] * POSITIONS
-        if choice == "ReLU":
-            kinks = [f" ({a} and {b} of {net.pairs} kinks)" for a, b in crossed.tolist()]
-        missed = [[_percent(error) for error in row] for row in errors.tolist()]
-        loss, flat = (degrees_texts(degrees[f"between-{part}"]) for part in ("loss", "flat"))
-        sentence = (
-            "ρ = {rho:.3g}, {net}: missed by {missed[0]} and {missed[1]}{kinks}; "
-            "loss {loss} apart, flat {flat}."
-        )
-        states = sentences(sentence, net=choice, rho=RHOS, missed=missed, kinks=kinks, loss=loss, flat=flat)
-        return Table(traces, states)
+def _draw(choice: str) -> Drawing:
+    """Draw the errors of the prediction, the zoom, the angles and the lengths, for an activation."""
+    net = TinyNet(choice)
+    d, predicted, missed = split(net, RHOS)
+    direction = worst_case(d.loss[0], 1.0)
+    slope, straight = zoom(net, d.loss[0], direction, (predicted * direction).sum(-1), RHOS)
+    ends = net.theta + RHOS[:, None, None] * direction
+    crossed = (net.sides(ends) != net.sides(net.theta.expand(1, -1))).sum(-1)
+    lengths = flat_part(d).norm(dim=-1) / d.loss.norm(dim=-1)
+    degrees = part_angles(d)
+
+    x = dict(type="log", range=list(DECADES), title="ρ", dtick=1)
+    y = dict(type="log", range=[-4, 0.8], tickvals=list(SHARES.values()), ticktext=list(SHARES))
+    errors = Curves("ρHg/‖g‖ misses the flat part by ...", x, y, task_styles("error"), RHOS, missed.T)
+    for name, (dash, side) in GREYS.items():
+        look = dict(color=GREY, dash=dash, width=1.5)
+        draw_line(errors, name, RHOS.tolist(), _worst_error(name), look, POSITIONS // 2, side)
+    ticks = dict(range=[0, 1], tickvals=[0, 0.5, 1], ticktext=["θ", "half way", "θ+ε"], title="along ε")
+    heights: dict = dict(range=[-1.2, 1.7], tickvals=[0])
+    growth = Panel("growth of the slope (H₁, H₂: as predicted)", ticks, heights, share=1.4)
+    thin = {f"straight-{k}": (name, dict(color=TASKS[k], width=1.2)) for k, name in enumerate(("H₁", "H₂"))}
+    draw_lines(growth, {**task_styles("slope"), **thin}, [*slope.unbind(1), *straight.unbind(1)])
+    dial = Dial("angles between tasks, and within a task", NEEDLES, degrees)
+    heights = dict(type="log", range=[-3.5, 1.5], dtick=1, tickformat="~g")
+    ratios = Curves("‖flat‖ / ‖loss‖", x, heights, task_styles("length"), RHOS, lengths.T)
+
+    kinks = [""] * POSITIONS
+    if choice == "ReLU":
+        kinks = [f" ({a} and {b} of {net.pairs} kinks)" for a, b in crossed.tolist()]
+    shares = [[_percent(error) for error in row] for row in missed.tolist()]
+    loss, flat = (degrees_texts(degrees[f"between-{part}"]) for part in ("loss", "flat"))
+    sentence = "ρ = {rho:.3g}, {net}: missed by {missed[0]} and {missed[1]}{kinks}; "
+    sentence += "loss {loss} apart, flat {flat}."
+    words = sentences(sentence, net=choice, rho=RHOS, missed=shares, kinks=kinks, loss=loss, flat=flat)
+    return Picture(errors, [[growth], [dial], [ratios]]), words
 
 
 def _percent(share: float) -> str:

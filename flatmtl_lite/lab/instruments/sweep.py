@@ -2,23 +2,24 @@
 
 import functools
 import os
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ...aggregation import AGGREGATORS, Constant, LearnedWeighting, aggregator
-from ...toy import PROBLEMS, Method, Problem, descend
+from ...toy import PROBLEMS, Method, descend
 from ...toy.problems import Ridges
 from ..figures.landscape import front
 from ..figures.style import GREY, INK, PATH
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
 from .parts.curve import draw_line
 from .parts.landscape import FRONT, Landscape
-from .parts.opening import menu, open_stage, sentences, slider
-from .parts.path import Path
-from .parts.picture import Panel, Picture
+from .parts.opening import Drawing, menu, open_stage, sentences, slider
+from .parts.panel import Panel
+from .parts.path import draw_path
+from .parts.picture import Picture
 from .parts.points import pairs
 
 SWEPT = torch.linspace(0, 1, 201, dtype=torch.float64)  # weights of task 1
@@ -60,7 +61,7 @@ def sweep_instrument(
     recipe = "lab.sweep_instrument({value}, start={choice})"
     controls = slider("weight of task 1", SWEPT[::STRIDE], "weight", weight) | menu("start", STARTS, start)
     names = METHODS[:12] if os.environ.get("FLATMTL_FAST") == "1" else METHODS
-    return open_stage("Sweep instrument", _View(names), recipe, controls, after)
+    return open_stage("Sweep instrument", recipe, controls, after, _draw, tuple(names))
 
 
 @functools.cache
@@ -101,78 +102,48 @@ def unreached(names: tuple[str, ...] = tuple(METHODS), within: float = 0.2) -> l
     return [name for name, is_far in zip(names, far.tolist(), strict=True) if is_far]
 
 
-class _View:
-    """The picture of the instrument, and the table that fills it."""
+def _draw(names: tuple[str, ...], choice: str) -> Drawing:
+    """Draw the ends of all fixed weights and of the methods, from a start."""
+    paths, ends = swept_paths()[STARTS[choice]], losses_at(ends_of(names)[STARTS[choice]])
+    swept = losses_at(paths[:, -1])
+    nearest, weights, here = nearest_weights(ends, swept), SWEPT[::STRIDE], swept[::STRIDE]
 
-    def __init__(self, names: list[str]):
-        self.names = tuple(names)
-        self.plane = _Front(RIDGES)
-        self.rows, self.map = _Rows(names), Landscape(RIDGES)
-        self.picture = Picture(self.plane, [[self.rows]], [self.map])
-        self.path = Path(self.map)
-        self.plane.dots("methods", GREY, size=11, meta=dict(names=names))
-        self.plane.dots("fixed", PATH, size=15, edge=2)
+    x, y = (dict(range=[-20.8, 0.6], title=f"loss of task {k}") for k in (1, 2))
+    plane = Panel(x=x, y=y, room=0, ratio=1.0)
+    across, up = front(RIDGES)[1].T
+    plane.line("sweep", GREY, 5, points=swept[None])
+    draw_line(plane, "Pareto front", across, up, FRONT, len(across) // 2, "top right")
+    plane.dots("methods", GREY, size=11, points=ends[None], meta=dict(names=list(names)))
+    plane.dots("fixed", PATH, size=15, edge=2, points=here[:, None])
+    chart = Landscape(RIDGES)
+    draw_path(chart, paths[::STRIDE])
 
-    def table(self, choice: str) -> Table:
-        """Return the table for a start."""
-        paths, ends = swept_paths()[STARTS[choice]], losses_at(ends_of(self.names)[STARTS[choice]])
-        swept = losses_at(paths[:, -1])
-        nearest, weights = nearest_weights(ends, swept), SWEPT[::STRIDE]
-        here = swept[::STRIDE]
-        traces = {
-            **self.rows.at(nearest, weights),
-            **self.path.at(paths[::STRIDE]),
-            "sweep": swept[None],
-            "methods": ends[None],
-            "fixed": here[:, None],
-        }
-        away = (nearest - weights[:, None]).abs()
-        places = nearest[away.argmin(-1)]
-        close = [
-            ", ".join(name for name, w in zip(self.names, nearest.tolist(), strict=True) if w == place)
-            for place in places.tolist()
-        ]
-        sentence = (
-            "Weights {w:.3g} and {rest:.3g} from {start}: "
-            "losses {losses[0]:.1f} and {losses[1]:.1f}. The nearest row, at {place:.3g}: {close}."
-        )
-        states = sentences(
-            sentence, w=weights, rest=1 - weights, start=choice, losses=here, place=places, close=close
-        )
-        return Table(traces, states)
+    places = nearest[(nearest - weights[:, None]).abs().argmin(-1)]
+    close = [
+        ", ".join(name for name, w in zip(names, nearest.tolist(), strict=True) if w == place)
+        for place in places.tolist()
+    ]
+    sentence = "Weights {w:.3g} and {rest:.3g} from {start}: "
+    sentence += "losses {losses[0]:.1f} and {losses[1]:.1f}. The nearest row, at {place:.3g}: {close}."
+    words: dict = dict(losses=here, place=places, close=close)
+    states = sentences(sentence, w=weights, rest=1 - weights, start=choice, **words)
+    return Picture(plane, [[_rows(names, nearest, weights)]], [chart]), states
 
 
-class _Front(Panel):
-    """The plane of the two losses near the Pareto front, and the ends of all fixed weights."""
+def _rows(names: Sequence[str], nearest: Tensor, weights: Tensor) -> Panel:
+    """Draw one row per method, with a dot at the fixed weight (methods,) that ends at the same place.
 
-    def __init__(self, problem: Problem):
-        x, y = (dict(range=[-20.8, 0.6], title=f"loss of task {k}") for k in (1, 2))
-        super().__init__(x=x, y=y, room=0, ratio=1.0)
-        across, up = front(problem)[1].T
-        self.line("sweep", GREY, 5)
-        draw_line(self, "Pareto front", across, up, FRONT, len(across) // 2, "top right")
-
-
-class _Rows(Panel):
-    """One row per method, with a dot at the fixed weight that ends at the same place."""
-
-    LEFT = -0.42  # where the names begin
-
-    def __init__(self, names: list[str]):
-        ticks = [0, 0.25, 0.5, 0.75, 1]
-        x = dict(range=[self.LEFT, 1.03], tickvals=ticks, title="fixed weight of task 1 with the same end")
-        super().__init__(None, x, dict(range=[len(names) - 0.4, -0.6], visible=False), room=0)
-        self.places = torch.arange(len(names), dtype=torch.float64)
-        self.line("cursor", GREY, 1.5, "dot")
-        for place in self.places.tolist():
-            self.line(None, "#E5E5E5", 1, x=[0, 1], y=[place, place])
-        self.dots("nearest", GREY, size=10)
-        left = [self.LEFT] * len(names)
-        self.text(
-            None, names, INK, x=left, y=self.places.tolist(), textposition="middle right", textfont_size=12
-        )
-
-    def at(self, nearest: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        """Return the points for the nearest weights (methods,) and the slider's (N,)."""
-        ends = torch.tensor(self.y["range"], dtype=torch.float64)
-        return {"nearest": pairs(nearest, self.places)[None], "cursor": pairs(weights[:, None], ends)}
+    A line stands at the slider's weights (N,).
+    """
+    ticks, left = [0, 0.25, 0.5, 0.75, 1], -0.42  # where the names begin
+    x = dict(range=[left, 1.03], tickvals=ticks, title="fixed weight of task 1 with the same end")
+    y = dict(range=[len(names) - 0.4, -0.6], visible=False)
+    panel, places = Panel(None, x, y, room=0), torch.arange(len(names), dtype=torch.float64)
+    cursor = pairs(weights[:, None], torch.tensor(y["range"], dtype=torch.float64))
+    panel.line("cursor", GREY, 1.5, "dot", points=cursor)
+    for place in places.tolist():
+        panel.line(None, "#E5E5E5", 1, x=[0, 1], y=[place, place])
+    panel.dots("nearest", GREY, size=10, points=pairs(nearest, places)[None])
+    look = dict(textposition="middle right", textfont_size=12)
+    panel.text(None, names, INK, x=[left] * len(names), y=places.tolist(), **look)
+    return panel

@@ -8,12 +8,12 @@ from ...toy import LINE, Method, descend, epsilon
 from ..figures.style import BLACK, GREY, PATH, PURPLE, SKY
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
-from ..stage.table import Table
-from .parts.arrows import Arrows, along
+from .parts.arrows import along, draw_arrows
 from .parts.curve import shade
-from .parts.labels import Labels
-from .parts.opening import menu, open_stage, sentences, slider
-from .parts.picture import Panel, Picture
+from .parts.labels import draw_labels
+from .parts.opening import Drawing, menu, open_stage, sentences, slider
+from .parts.panel import Panel
+from .parts.picture import Picture
 from .parts.points import growing_curve, pairs
 
 RADII = {"plain step": 0.0, "SAM, ρ = 0.5": 0.5}
@@ -37,65 +37,47 @@ def valley_instrument(step: int = 0, method: str = "plain step", after: Predicti
     """
     recipe = "lab.valley_instrument(step={value}, method={choice})"
     controls = slider("step", STEPS, "step", step) | menu("the ball takes", RADII, method)
-    return open_stage("Valley instrument", _View(), recipe, controls, after)
+    return open_stage("Valley instrument", recipe, controls, after, _draw)
 
 
-class _View:
-    """The picture of the instrument, and the table that fills it."""
+def _draw(choice: str) -> Drawing:
+    """Draw the line, the ball and its step for a method."""
+    rho, method = RADII[choice], Method(Mean(), "direct")
+    path = descend(LINE, torch.tensor(LINE.starts[0]), rho, [method])[0]
+    theta = path.unsqueeze(1)
+    eps = epsilon(LINE, LINE.gradients(theta), path, rho, method)
+    here, slope = LINE.gradients(theta)[:, 0, 0], LINE.gradients(theta + eps)[:, 0, 0]
+    ball, star = _on_the_curve(path[:, 0]), _on_the_curve((theta + eps)[:, 0, 0])
+    tail, way = ball + pairs(0.0, LIFT), pairs(-REACH * slope, 0.0)
+    run = pairs(1.0, slope)
+    run = 0.3 * run / run.norm(dim=-1, keepdim=True)
+    if rho == 0:  # it looks nowhere
+        star = torch.full_like(star, torch.nan)
+    tangent = torch.stack([star - run, star + run], 1)
 
-    def __init__(self) -> None:
-        (left, right), _ = LINE.window
-        x = dict(range=[left, right], title="the weight θ", showgrid=False)
-        self.panel = Panel(x=x, y=dict(range=[LOWEST, 1.9], title="loss", showgrid=False), room=0)
-        self.picture = Picture(None, [[self.panel]])
-        self.ground = _on_the_curve(torch.linspace(left, right, 400, dtype=torch.float64))
-        x, y = self.ground.T.tolist()
-        shade(self.panel, [*x, right, left], [*y, LOWEST, LOWEST], BELOW)
-        self.panel.line(None, BLACK, x=x, y=y)
-        names = ["<b>sharp valley</b>", "<b>flat valley</b>"]
-        self.panel.text(None, names, BLACK, x=[-0.99, 1.14], y=[-0.6, -0.6])
-        self.panel.dots("trail", PATH, size=9, edge=1)
-        self.panel.line("tangent", PURPLE, 4)
-        self.panel.line("look", GREY, 2, "dot")
-        self.panel.dots("star", PURPLE, "star", size=18)
-        self.step = Arrows(self.panel, {"step": BLACK}, width=5)
-        self.panel.dots("ball", SKY, size=26, edge=2.5)
-        self.labels = Labels(self.panel, {"it looks here": PURPLE, "its step": BLACK})
+    (left, right), _ = LINE.window
+    x = dict(range=[left, right], title="the weight θ", showgrid=False)
+    panel = Panel(x=x, y=dict(range=[LOWEST, 1.9], title="loss", showgrid=False), room=0)
+    ground = _on_the_curve(torch.linspace(left, right, 400, dtype=torch.float64))
+    across, up = ground.T.tolist()
+    shade(panel, [*across, right, left], [*up, LOWEST, LOWEST], BELOW)
+    panel.line(None, BLACK, x=across, y=up)
+    names = ["<b>sharp valley</b>", "<b>flat valley</b>"]
+    panel.text(None, names, BLACK, x=[-0.99, 1.14], y=[-0.6, -0.6])
+    panel.dots("trail", PATH, size=9, edge=1, points=growing_curve(ball))
+    panel.line("tangent", PURPLE, 4, points=tangent)
+    panel.line("look", GREY, 2, "dot", points=torch.stack([ball, star], 1))
+    panel.dots("star", PURPLE, "star", size=18, points=star.unsqueeze(1))
+    draw_arrows(panel, {"step": (BLACK, tail, way)}, width=5)
+    panel.dots("ball", SKY, size=26, edge=2.5, points=ball.unsqueeze(1))
+    things = {"it looks here": (PURPLE, star), "its step": (BLACK, tail + way / 2)}
+    draw_labels(panel, things, [ground[None, ::4], tangent, ball[:, None], along(tail, [way])])
 
-    def table(self, choice: str) -> Table:
-        """Return the table for a method."""
-        rho, method = RADII[choice], Method(Mean(), "direct")
-        path = descend(LINE, torch.tensor(LINE.starts[0]), rho, [method])[0]
-        theta = path.unsqueeze(1)
-        eps = epsilon(LINE, LINE.gradients(theta), path, rho, method)
-        here, slope = LINE.gradients(theta)[:, 0, 0], LINE.gradients(theta + eps)[:, 0, 0]
-        ball, star = _on_the_curve(path[:, 0]), _on_the_curve((theta + eps)[:, 0, 0])
-        tail, way = ball + pairs(0.0, LIFT), pairs(-REACH * slope, 0.0)
-        run = pairs(1.0, slope)
-        run = 0.3 * run / run.norm(dim=-1, keepdim=True)
-        if rho == 0:  # it looks nowhere
-            star = torch.full_like(star, torch.nan)
-        tangent = torch.stack([star - run, star + run], 1)
-        look = torch.stack([ball, star], 1)
-        obstacles = [
-            self.ground[None, ::4].expand(len(ball), -1, 2),
-            tangent,
-            ball[:, None],
-            along(tail, [way]),
-        ]
-        traces = {
-            "trail": growing_curve(ball),
-            "ball": ball.unsqueeze(1),
-            "tangent": tangent,
-            "look": look,
-            "star": star.unsqueeze(1),
-            **self.step.at({"step": (tail, way)}),
-            **self.labels.at([star, tail + way / 2], torch.cat(obstacles, 1)),
-        }
-        uphill = [f", and the slope {rho:g} uphill is {s:.2f}" if rho else "" for s in slope.tolist()]
-        sentence = "Step {step}: the ball lies at {place:.2f}. The slope under it is {here:.2f}{uphill}."
-        place, here = (value.round(decimals=2) + 0.0 for value in (path[:, 0], here))  # no "-0.00"
-        return Table(traces, sentences(sentence, step=STEPS, place=place, here=here, uphill=uphill))
+    uphill = [f", and the slope {rho:g} uphill is {s:.2f}" if rho else "" for s in slope.tolist()]
+    sentence = "Step {step}: the ball lies at {place:.2f}. The slope under it is {here:.2f}{uphill}."
+    place, here = (value.round(decimals=2) + 0.0 for value in (path[:, 0], here))  # no "-0.00"
+    words = sentences(sentence, step=STEPS, place=place, here=here, uphill=uphill)
+    return Picture(None, [[panel]]), words
 
 
 def _on_the_curve(x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import traitlets
 
 from ..figures import drawing
 from ..figures.display import static_picture
+from .checks import check_choice, check_place, check_point
 from .table import Table, keep_near, pack, unpack, with_minus
 
 HERE = Path(__file__).parent
@@ -95,11 +96,10 @@ class Stage(drawing.NeedsPlotly):
     ):
         points = points or {}
         choice = choices[0] if choice is None else choice
-        if choice not in choices:
-            raise ValueError(f"Got {choice_label}={choice!r}; expected one of {', '.join(choices)}.")
+        check_choice(choice, choices, choice_label)
         if not values:
             raise ValueError(f"Got values={values!r}; expected a text for each position of the slider.")
-        _check_place(index, values, "index")
+        check_place(index, values, "index")
         bounds = [list(axis.range or [None]) for axis in (figure.layout.xaxis, figure.layout.yaxis)]
         if any(None in bound for bound in bounds):
             raise ValueError(
@@ -107,7 +107,7 @@ class Stage(drawing.NeedsPlotly):
                 "give the figure's layout xaxis_range and yaxis_range."
             )
         for name, point in points.items():
-            _check_point(point, bounds, name)  # before the widget exists
+            check_point(point, bounds, name)  # before the widget exists
         self._figure, self._compute = figure, compute
         self._traces = {trace.uid: k for k, trace in enumerate(figure.data) if trace.uid}
         self._filling: asyncio.TimerHandle | None = None
@@ -136,13 +136,13 @@ class Stage(drawing.NeedsPlotly):
         if len(points) != len(self.point_labels):
             raise ValueError(f"Got {len(points)} points; expected {len(self.point_labels)}, one per handle.")
         for name, point in zip(self.point_labels, points, strict=True):
-            _check_point(point, self.bounds, name)
+            check_point(point, self.bounds, name)
         return points
 
     @traitlets.validate("index", "choice")
     def _check_places(self, proposal) -> int:
         name = proposal["trait"].name
-        _check_place(proposal["value"], self.values if name == "index" else self.choices, name)
+        check_place(proposal["value"], self.values if name == "index" else self.choices, name)
         return proposal["value"]
 
     def shown(self, colour: str = "", solid: bool = False) -> "Stage":
@@ -245,21 +245,3 @@ class Stage(drawing.NeedsPlotly):
             self.states = list(states)
             self.texts = list(texts)
             self.tables = list(tables)
-
-
-def _check_place(place: int, among: Sequence[str], name: str) -> None:
-    if not 0 <= place < len(among):
-        raise ValueError(f"Got {name}={place}; expected 0 to {len(among) - 1}.")
-
-
-def _check_point(point: Sequence[float], bounds: Sequence[Sequence[float]], label: str) -> None:
-    try:
-        x, y = (float(v) for v in point)
-        inside = all(low <= v <= high for v, (low, high) in zip((x, y), bounds, strict=True))
-    except (TypeError, ValueError):
-        inside = False
-    if not inside:
-        raise ValueError(
-            f"Got {label}={point!r}; expected two numbers (x, y), x from {bounds[0][0]:g} to "
-            f"{bounds[0][1]:g} and y from {bounds[1][0]:g} to {bounds[1][1]:g}."
-        )

@@ -30,6 +30,7 @@ def test_the_gradients_instrument_shows_the_core(gradients, method):
     for k, g in enumerate(G):
         assert torch.allclose(shown[f"gradient-{k}"][1], g)
         assert torch.allclose(shown[f"point-{k}"][0], g)
+    assert torch.allclose(shown["hull"], torch.cat([G, G[:1]]))
     assert torch.allclose(shown["direction"][1], d, atol=1e-6)
     if d.norm() > 1e-6:  # the arrow shows the step of the method, from the origin
         assert not shown["direction"][0].any()

@@ -8,6 +8,7 @@ from flatmtl_lite import lab
 from flatmtl_lite.decomposition import RULES
 from flatmtl_lite.lab.instruments import portrait
 from flatmtl_lite.toy import PROBLEMS, Method, descend
+from tests.lab.instruments.parts import pictures
 from tests.lab.traces import shown
 
 
@@ -56,3 +57,20 @@ def test_the_fast_mode_starts_from_fewer_points(monkeypatch):
     assert torch.allclose(ends, alone, atol=1e-6)
     title = stage.drawn().layout.annotations[-1].text
     assert title == "in the flat valley, of 25"
+
+
+def test_a_plane_has_rings_paths_ends_and_words():
+    bottoms = torch.tensor([[-1.0, -0.1], [1.2, -0.8]])
+    paths = torch.rand(2, 3, 4, 2)
+    plane = portrait._plane("direct", bottoms, paths, paths[:, :, -1], ["1 flat", "2 flat"])
+    ground, ring, name, *_ = pictures.resting(plane)
+    assert ground.type == "contour"
+    radii = (torch.tensor([ring.x, ring.y]).T - bottoms[0]).norm(dim=-1)
+    assert torch.allclose(radii, torch.tensor(0.4))
+    assert name.text == ("sharp",)
+    assert pictures.drawn(plane)["paths-direct"].line.color == "#E69F00"
+    points = pictures.moving(plane)
+    lines = points["paths-direct"].reshape(2, 3, 5, 2)
+    assert torch.equal(lines[:, :, :4], paths)
+    assert lines[:, :, 4].isnan().all()  # the pen is lifted
+    assert points["title-direct"][1] == [["<b>direct</b>: 1 flat"], ["<b>direct</b>: 2 flat"]]

@@ -39,7 +39,7 @@ def test_raised_losses_are_positive_and_change_no_gradient():
 
 def test_the_nearest_weights_are_read_off_the_sweep():
     names = tuple(sweep.METHODS[:12])
-    rows = sweep._View(list(names)).table("(-8.5, 7.5)").traces["nearest"][0]
+    rows = sweep._draw(names, "(-8.5, 7.5)")[0].traces()["nearest"][0]
     assert rows[names.index("mean"), 0].item() == 0.5
     ends = sweep.ends_of(names)
     mean = descend(RIDGES, torch.tensor(RIDGES.starts), 0.0, [Method(Mean(), "erm")])[0, :, -1]

@@ -10,9 +10,9 @@ from ....decomposition import Decomposition
 from ....diagnostics import cosines
 from ...figures.style import INK, ORANGE, PARTS
 from .arrows import arrow_points
-from .curve import DEGREES, Stems, shade
-from .labels import Labels
-from .picture import WIDTH, Panel, Styles
+from .curve import DEGREES, draw_stems, shade
+from .labels import draw_labels
+from .panel import WIDTH, Panel, Styles
 from .points import pairs
 
 X, Y = (-1.5, 1.5), (-0.15, 1.3)
@@ -67,12 +67,12 @@ class Dial(Panel):
     Args:
         title: above the panel.
         styles: uid -> name, and the colour and dash of the needle.
+        degrees: uid -> the angle of the needle, (N or 1,).
     """
 
-    def __init__(self, title: str, styles: Styles):
+    def __init__(self, title: str, styles: Styles, degrees: Mapping[str, Tensor]):
         across, up = (dict(visible=False, range=ends) for ends in (X, Y))
         super().__init__(title, across, up, ratio=(X[1] - X[0]) / (Y[1] - Y[0]))
-        self.uids = list(styles)
         turn = torch.linspace(0, math.pi, 61)
         x, y = turn.cos().tolist(), turn.sin().tolist()
         shade(self, [0, *x[30:]], [0, *y[30:]])
@@ -81,18 +81,13 @@ class Dial(Panel):
         left, height = zip(*marks.values(), strict=True)
         self.text(None, list(marks), INK, x=left, y=height)
         self.fixed = list(marks.values())
+        needles = {uid: _needle(degrees[uid]) for uid in styles}
         for uid, (_, look) in styles.items():
-            self.line(uid, **look | dict(width=4))
-        names = {name: look["color"] for name, look in styles.values()}
-        self.labels = Labels(self, names, f"{self.uids[0]}-names", apart=3)
-
-    def at(self, degrees: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the points of the needles, uid -> angles (N or 1,), and of their names."""
-        needles = {uid: _needle(degrees[uid]) for uid in self.uids}
-        rows = max(map(len, needles.values()))
+            self.line(uid, **look | dict(width=4), points=needles[uid])
         along = torch.linspace(0.1, 1, 16, dtype=torch.float64)[:, None]
-        shafts = torch.cat([needle[:, 1:].expand(rows, 1, 2) * along for needle in needles.values()], 1)
-        return needles | self.labels.at([needle[:, 1] for needle in needles.values()], shafts)
+        shafts = [needle[:, 1:] * along for needle in needles.values()]
+        tips = {name: (look["color"], needles[uid][:, 1]) for uid, (name, look) in styles.items()}
+        draw_labels(self, tips, shafts, f"{next(iter(styles))}-names", apart=3)
 
 
 class AngleRows(Panel):
@@ -100,35 +95,28 @@ class AngleRows(Panel):
 
     Args:
         tasks: names of the tasks.
+        angles: uid -> degrees (N or 1, rows). The first dot of each kind carries its name.
     """
 
-    def __init__(self, tasks: Sequence[str]):
+    def __init__(self, tasks: Sequence[str], angles: Mapping[str, Tensor]):
         T = len(tasks)
-        pairs = [f"{tasks[i]}, {tasks[j]}" for i, j in torch.triu_indices(T, T, offset=1).T.tolist()]
-        rows = pairs + [f"within {task}" for task in tasks]
+        between = [f"{tasks[i]}, {tasks[j]}" for i, j in torch.triu_indices(T, T, offset=1).T.tolist()]
+        rows = between + [f"within {task}" for task in tasks]
+        first = {"loss": 0, "flat": 0, "intra": len(between)}
         y = dict(range=[len(rows) - 0.5, -0.5], tickvals=list(range(len(rows))), ticktext=rows, ticks="")
         x, y = DEGREES | dict(title="angle"), y | dict(showgrid=False)
         super().__init__("angles (shaded: conflict)", x, y)
         self.before = WIDTH * max(map(len, rows))
-        self.rows = {"loss": (0, len(pairs)), "flat": (0, len(pairs)), "intra": (len(pairs), len(rows))}
         bottom = len(rows) - 0.5
         shade(self, [90, 180, 180, 90], [-0.5, -0.5, bottom, bottom])
-        self.stems = {uid: Stems(self, uid, color, symbol) for uid, (_, color, symbol, _) in LOOKS.items()}
-        self.labels = Labels(self, {name: color for name, color, _, _ in LOOKS.values()}, "angle-names")
-
-    def at(self, angles: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the points: uid -> degrees (N or 1, rows). The first dot of each kind carries its name."""
-        traces: dict[str, Tensor] = {}
-        for uid, (_, _, _, shift) in LOOKS.items():
-            height = torch.arange(*self.rows[uid]) + shift
-            feet = pairs(90, height.expand_as(angles[uid]))
-            traces |= self.stems[uid].at(pairs(angles[uid], height), feet)
-        rows = len(angles["flat"])
-        kinds = [traces[uid].expand(rows, -1, 2) for uid in LOOKS]
-        dots = torch.cat(kinds, 1)
-        feet = pairs(90, dots[..., 1])
-        stems = torch.cat([torch.lerp(feet, dots, share / 8) for share in range(9)], 1)
-        return traces | self.labels.at([kind[:, 0] for kind in kinds], stems)
+        things, stems = {}, []
+        for uid, (name, color, symbol, shift) in LOOKS.items():
+            height = (first[uid] + torch.arange(angles[uid].shape[1]) + shift).expand_as(angles[uid])
+            dots, feet = pairs(angles[uid], height), pairs(90, height)
+            draw_stems(self, uid, color, dots, feet, symbol)
+            things[name] = (color, dots[:, 0])
+            stems += [torch.lerp(feet, dots, share / 8) for share in range(9)]
+        draw_labels(self, things, stems, "angle-names")
 
 
 def _needle(degrees: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
 """Bars: weights and cosines with one row per aggregator, and shares of a whole."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from ...figures.style import BLACK, GREY, INK, TASKS
-from .picture import Panel, Traces
+from .panel import Panel
 from .points import lines_with_gaps, pairs
 from .weighing import METHODS
 
@@ -24,73 +24,68 @@ class Rows(Panel):
         uid: of the panel's traces.
         title: above the panel.
         x: options for plotly's axis.
+        chosen: place of the chosen method.
     """
 
-    def __init__(self, uid: str, title: str, x: dict):
+    def __init__(self, uid: str, title: str, x: dict, chosen: int):
         y = dict(range=[len(METHODS) - 0.5, -0.5], visible=False)
         super().__init__(title, dict(zeroline=True, zerolinecolor=BLACK) | x, y)
-        self.uid = uid
-        self.area(f"chosen-{uid}", CHOSEN)
-
-    def box(self, chosen: int) -> Traces:
-        """Return the points of the box round the chosen row."""
-        (left, right), low, high = self.x["range"], chosen - 0.5, chosen + 0.5
+        (left, right), low, high = x["range"], chosen - 0.5, chosen + 0.5
         corners = [(left, low), (right, low), (right, high), (left, high), (left, low)]
-        return {f"chosen-{self.uid}": torch.tensor([corners], dtype=torch.float64)}
+        self.area(f"chosen-{uid}", CHOSEN, points=torch.tensor([corners], dtype=torch.float64))
 
 
 class Weights(Rows):
     """The weights of every method, one bar per task, with the names of the methods before them.
 
     A longer bar is cut, and its row says the largest weight.
+
+    Args:
+        chosen: place of the chosen method.
+        weights: (methods, N, T).
     """
 
-    def __init__(self, tasks: int):
-        x = dict(range=[LEFT, NUMBERS], tickvals=[0, 1])
-        super().__init__("weights", "weights of the tasks", x)
-        for k in range(tasks):
-            self.line(f"weights-{k}", TASKS[k], 10 if tasks == 2 else 7)
-        self.text("weights-names", METHODS, INK, textposition="middle left")
-        self.text("weights-cut", [""] * len(METHODS), INK, textposition="middle left")
-
-    def at(self, chosen: int, weights: Tensor) -> Traces:
-        """Return the points for the weights (methods, N, T)."""
+    def __init__(self, chosen: int, weights: Tensor):
         _, positions, tasks = weights.shape
-        traces = self.box(chosen)
+        x = dict(range=[LEFT, NUMBERS], tickvals=[0, 1])
+        super().__init__("weights", "weights of the tasks", x, chosen)
         for k in range(tasks):
             lengths = weights[..., k].T.clamp(max=LARGEST)
-            traces[f"weights-{k}"] = bars(lengths, ROWS + 0.65 * ((k + 0.5) / tasks - 0.5))
+            places = bars(lengths, ROWS + 0.65 * ((k + 0.5) / tasks - 0.5))
+            self.line(f"weights-{k}", TASKS[k], 10 if tasks == 2 else 7, points=places)
         names = [f"<b>{name}</b>" if k == chosen else name for k, name in enumerate(METHODS)]
         cut = [
             [f"<b>… {w:.1f}</b>" if w > LARGEST else "" for w in most] for most in weights.amax(-1).T.tolist()
         ]
-        numbers = pairs(NUMBERS, ROWS).expand(positions, -1, 2)
-        names_at = pairs(NAMES, ROWS)[None]
-        return traces | {"weights-names": (names_at, [names] * positions), "weights-cut": (numbers, cut)}
+        numbers, left = pairs(NUMBERS, ROWS).expand(positions, -1, 2), dict(textposition="middle left")
+        self.text("weights-names", names, INK, points=(pairs(NAMES, ROWS)[None], [names] * positions), **left)
+        self.text("weights-cut", cut[0], INK, points=(numbers, cut), **left)
 
 
 class Worst(Rows):
     """The cosine of every method's step with the worst task, and the step's length.
 
     Its rows go on from :class:`Weights`.
+
+    Args:
+        chosen: place of the chosen method.
+        cosines: (methods, N, T), of the tasks.
+        lengths: (methods, N).
     """
 
     joined = True
 
-    def __init__(self) -> None:
-        super().__init__("worst", "worst cosine; length", dict(range=[-1.15, LENGTHS], tickvals=[-1, 0, 1]))
-        self.dots("worst", BLACK, "diamond", edge=0)
-        self.text("lengths", [""] * len(METHODS), INK, textposition="middle left")
-
-    def at(self, chosen: int, cosines: Tensor, lengths: Tensor) -> Traces:
-        """Return the points for the cosines (methods, N, T) of the tasks and the lengths (methods, N)."""
+    def __init__(self, chosen: int, cosines: Tensor, lengths: Tensor):
+        x = dict(range=[-1.15, LENGTHS], tickvals=[-1, 0, 1])
+        super().__init__("worst", "worst cosine; length", x, chosen)
         worst = cosines.amin(-1).T
         words = [
             ["stands still" if length < 1e-9 else f"{length:.2f}" for length in row]
             for row in lengths.T.tolist()
         ]
         places = pairs(LENGTHS, ROWS.expand_as(worst))
-        return self.box(chosen) | {"worst": pairs(worst, ROWS), "lengths": (places, words)}
+        self.dots("worst", BLACK, "diamond", edge=0, points=pairs(worst, ROWS))
+        self.text("lengths", words[0], INK, points=(places, words), textposition="middle left")
 
 
 class Shares(Panel):
@@ -99,27 +94,23 @@ class Shares(Panel):
     Args:
         title: above the panel.
         uid: of the bars.
-        names: of the parts.
+        parts: name -> its value at each slider position, (N,).
     """
 
-    def __init__(self, title: str, uid: str, names: Sequence[str]):
+    def __init__(self, title: str, uid: str, parts: Mapping[str, Tensor]):
         x = dict(range=[0, 1.12], tickvals=[0, 0.5, 1], ticktext=["0 %", "50 %", "100 %"])
-        y = dict(range=[len(names) - 0.4, -0.6], showticklabels=False, ticks="", showgrid=False)
+        y = dict(range=[len(parts) - 0.4, -0.6], showticklabels=False, ticks="", showgrid=False)
         super().__init__(title, x, y)
-        self.uid, self.names = uid, list(names)
-        self.line(uid, GREY, 12)
-        self.text(f"{uid}-names", self.names, INK, textposition="middle right")
-
-    def at(self, values: Tensor) -> Traces:
-        """Return the bars and the words for the parts (N, n) of each whole."""
+        values = torch.stack(list(parts.values()), -1)
         shares = values / values.sum(-1, keepdim=True)
-        rows = torch.arange(len(self.names), dtype=values.dtype)
+        rows = torch.arange(len(parts), dtype=values.dtype)
         places = pairs(0.01, rows.expand_as(shares) - 0.38)  # the words stand above their bar
         words = [
-            [f"{name}: {_number(v)}, {_percent(s)}" for name, v, s in zip(self.names, vs, ss, strict=True)]
+            [f"{name}: {_number(v)}, {_percent(s)}" for name, v, s in zip(parts, vs, ss, strict=True)]
             for vs, ss in zip(values.tolist(), shares.tolist(), strict=True)
         ]
-        return {self.uid: bars(shares, rows + 0.12), f"{self.uid}-names": (places, words)}
+        self.line(uid, GREY, 12, points=bars(shares, rows + 0.12))
+        self.text(f"{uid}-names", list(parts), INK, points=(places, words), textposition="middle right")
 
 
 def bars(lengths: Tensor, rows: Tensor) -> Tensor:

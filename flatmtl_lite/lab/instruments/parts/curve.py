@@ -1,13 +1,14 @@
 """Curves, lines, dots and stems with their names, and shaded areas."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from ...figures.style import GREY, INK, TASK_DASHES, TASKS
-from .labels import Labels, last_seen, spread
-from .picture import FONT, LINE, WIDTH, Panel, Styles, Traces
+from .labels import draw_labels, last_seen, spread
+from .panel import FONT, LINE, WIDTH, Panel, Styles
 from .points import growing_curve, lines_with_gaps, pairs
 
 DEGREES = dict(range=[0, 180], tickvals=[0, 45, 90, 135, 180], ticksuffix="°")
@@ -23,67 +24,70 @@ def task_styles(uid: str, names: Sequence[str] = ("task 1", "task 2")) -> Styles
 
 
 class Curves(Panel):
-    """Curves with their names to the right of their ends.
+    """Curves over the slider's values, with a dot at the slider and their names to the right of their ends.
 
     Args:
         title: above the panel.
         x, y: options for plotly's axes, with a "range" each.
         styles: uid -> name ("" for none), and the colour and dash of the line.
+        at: the slider's values, (N,).
+        heights: of each curve, (N,).
         origin: the slider position from which the curves grow with the slider, their names next to the
             dots. By default the whole curves rest.
         options: of :class:`Panel`.
     """
 
     def __init__(
-        self, title: str | None, x: dict, y: dict, styles: Styles, origin: int | None = None, **options
+        self,
+        title: str | None,
+        x: dict,
+        y: dict,
+        styles: Styles,
+        at: Tensor,
+        heights: Iterable[Tensor],
+        origin: int | None = None,
+        **options,
     ):
         super().__init__(title, x, y, **options)
-        self.uids, self.origin, self.first = list(styles), origin, next(iter(styles))
-        self.named = [k for k, (name, _) in enumerate(styles.values()) if name]
-        self.line(f"{self.first}-cursor", GREY, 1.5, "dot")
-        for uid, (_, look) in styles.items():
-            self.line(uid, **look)
-        colors = [look["color"] for _, look in styles.values()]
-        self.dots(f"{self.first}-here", colors, size=10, cliponaxis=False)
-        self.names = [name for name, _ in styles.values() if name]
-        if self.names:
-            place, names = {}, self.names
-            if origin is None:
-                place, names = dict(textposition="middle right"), [f"\u2003{name}" for name in names]
-                self.after = WIDTH * max(map(len, names))  # the space keeps them off the dots
-            self.text(f"{self.first}-names", names, [colors[k] for k in self.named], **place)
-
-    def at(self, x: Tensor, curves: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the points of the curves, uid -> heights (N,), over the slider's values ``x`` (N,)."""
-        points = pairs(x[:, None], torch.stack([curves[uid] for uid in self.uids], -1))
-        lines = list(points[None].unbind(2))
-        if self.origin is not None:
-            lines = [growing_curve(line[0], self.origin) for line in lines]
-        traces = dict(zip(self.uids, lines, strict=True))
-        if self.names:
-            beside = self._names_beside if self.origin is None else self._names_ahead
-            traces[f"{self.first}-names"] = beside(points[:, self.named])
-        ends = torch.tensor(self.y["range"], dtype=x.dtype)
+        first, looks = next(iter(styles)), [look for _, look in styles.values()]
+        points = pairs(at[:, None], torch.stack([*heights], -1))
+        ends = torch.tensor(y["range"], dtype=at.dtype)
         cursor = self.data(pairs(self.paper(points)[:, :1, 0], ends))
-        return traces | {f"{self.first}-cursor": cursor, f"{self.first}-here": points}
+        self.line(f"{first}-cursor", GREY, 1.5, "dot", points=cursor)
+        for uid, look, line in zip(styles, looks, points.unbind(1), strict=True):
+            self.line(uid, **look, points=line[None] if origin is None else growing_curve(line, origin))
+        colors = [look["color"] for look in looks]
+        self.dots(f"{first}-here", colors, size=10, points=points, cliponaxis=False)
+        named = [k for k, (name, _) in enumerate(styles.values()) if name]
+        names, colors = [name for name, _ in styles.values() if name], [colors[k] for k in named]
+        if names and origin is not None:
+            ahead = functools.partial(_ahead, self, points[:, named], names, origin)
+            self.text(f"{first}-names", names, colors, points=ahead)
+        elif names:
+            names = [f"\u2003{name}" for name in names]  # the space keeps them off the dots
+            self.after = WIDTH * max(map(len, names))
+            look = dict(points=lambda: _beside(self, points[:, named]), textposition="middle right")
+            self.text(f"{first}-names", names, colors, **look)
 
-    def _names_beside(self, points: Tensor) -> Tensor:
-        """Return places (1, n, 2) for the names, to the right of the panel."""
-        ends = self.paper(last_seen(points.transpose(0, 1), self))
-        ends[:, 0] = max(self.x["range"]) - 1e-9  # plotly hides what rounding puts beyond the axis
-        ends[:, 1] = spread(ends[:, 1], self)
-        return self.data(ends)[None]
 
-    def _names_ahead(self, points: Tensor) -> Tensor:
-        """Return places (N, n, 2) for the names, ahead of the growing curves and within the panel."""
-        places, (low, high) = self.paper(points), sorted(self.x["range"])
-        half = torch.tensor([WIDTH * len(name) / 2 for name in self.names]).double() / self.unit[0]
-        ahead = 1.0 - 2.0 * (torch.arange(len(points))[:, None] < (self.origin or 0))
-        wanted = places[..., 0] + ahead * (half + BESIDE / self.unit[0])
-        x = torch.minimum(torch.maximum(wanted, low + half), high - half)
-        # a name that finds no room ahead lies above its curve
-        lift = 0.7 * LINE / self.unit[1] * (x != wanted)
-        return self.data(pairs(x, spread(places[..., 1] + lift, self)))
+def _beside(panel: Panel, points: Tensor) -> Tensor:
+    """Return places (1, n, 2) for the names of curves (N, n, 2), to the right of the panel."""
+    ends = panel.paper(last_seen(points.transpose(0, 1), panel))
+    ends[:, 0] = max(panel.x["range"]) - 1e-9  # plotly hides what rounding puts beyond the axis
+    ends[:, 1] = spread(ends[:, 1], panel)
+    return panel.data(ends)[None]
+
+
+def _ahead(panel: Panel, points: Tensor, names: Sequence[str], origin: int) -> Tensor:
+    """Return places (N, n, 2) for the names, ahead of the growing curves and within the panel."""
+    places, (low, high) = panel.paper(points), sorted(panel.x["range"])
+    half = torch.tensor([WIDTH * len(name) / 2 for name in names]).double() / panel.unit[0]
+    ahead = 1.0 - 2.0 * (torch.arange(len(points))[:, None] < origin)
+    wanted = places[..., 0] + ahead * (half + BESIDE / panel.unit[0])
+    x = torch.minimum(torch.maximum(wanted, low + half), high - half)
+    # a name that finds no room ahead lies above its curve
+    lift = 0.7 * LINE / panel.unit[1] * (x != wanted)
+    return panel.data(pairs(x, spread(places[..., 1] + lift, panel)))
 
 
 class Along(Panel):
@@ -96,55 +100,38 @@ class Along(Panel):
         title: above the panel, in two lines.
         x, y: options for plotly's axes, with a "range" each.
         look: colour and dash of the curve.
+        places: of the points on the axis, (n,).
+        heights: (N, n), NaN where there is none.
     """
 
-    def __init__(self, uid: str, title: str, x: dict, y: dict, look: dict):
+    def __init__(self, uid: str, title: str, x: dict, y: dict, look: dict, places: Tensor, heights: Tensor):
         super().__init__(title, x, y, room=2)
-        self.uid = uid
-        self.line(uid, **look)
-        dot = dict(mode="markers+text", marker=dict(size=9, color=look["color"]))
-        self.text(f"{uid}-most", [""], INK, textposition="top center", textfont_size=FONT, **dot)
-
-    def at(self, x: Tensor, heights: Tensor) -> Traces:
-        """Return the points for heights (N, n), NaN where there is none, over places ``x`` (n,)."""
         most, k = heights.nan_to_num(-torch.inf).max(-1)
-        places = pairs(x[k], most.masked_fill(most.isinf(), torch.nan))
+        top = pairs(places[k], most.masked_fill(most.isinf(), torch.nan)).unsqueeze(1)
         words = [[f"{value:.0f}°" if value > 0.5 else ""] for value in most.tolist()]
-        return {self.uid: pairs(x, heights), f"{self.uid}-most": (places.unsqueeze(1), words)}
+        self.line(uid, **look, points=pairs(places, heights))
+        dot: dict = dict(mode="markers+text", marker=dict(size=9, color=look["color"]))
+        dot |= dict(textposition="top center", textfont_size=FONT)
+        self.text(f"{uid}-most", words[0], INK, points=(top, words), **dot)
 
 
-class Lines:
-    """Lines with their names at their right ends.
+def draw_lines(panel: Panel, styles: Styles, lines: Sequence[Tensor]) -> None:
+    """Draw lines with their names at their right ends.
 
     Args:
         panel: where to draw.
-        styles: uid -> name ("" for none), and the colour, width and dash of the line.
-        options: of the traces, such as "fill".
+        styles: uid -> name, and the colour, width and dash of the line.
+        lines: their points, (N or 1, n, 2) each.
     """
-
-    def __init__(self, panel: Panel, styles: Styles, **options):
-        self.panel, self.uids = panel, list(styles)
-        for uid, (_, look) in styles.items():
-            panel.line(uid, **look, **options)
-        self.named = [uid for uid, (name, _) in styles.items() if name]
-        if self.named:
-            names = {name: look["color"] for name, look in styles.values() if name}
-            self.labels = Labels(panel, names, f"{self.uids[0]}-names", apart=3)
-
-    def at(self, lines: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the points of the lines, uid -> (N or 1, n, 2), and of their names."""
-        if not self.named:
-            return dict(lines)
-        ends = [last_seen(lines[uid], self.panel) for uid in self.named]
-        rows = max(map(len, ends))
-        ways = torch.cat([self._dense(lines[uid]).expand(rows, -1, 2) for uid in self.uids], 1)
-        return {**lines, **self.labels.at([end.expand(rows, 2) for end in ends], ways)}
-
-    def _dense(self, line: Tensor) -> Tensor:
-        """Return points of a line that are close enough for labels to keep off the line."""
-        places = self.panel.paper(line).transpose(1, 2)
+    things, ways = {}, []
+    for (uid, (name, look)), line in zip(styles.items(), lines, strict=True):
+        panel.line(uid, **look, points=line)
+        things[name] = (look["color"], last_seen(line, panel))
+        # points that are close enough for labels to keep off the line
+        places = panel.paper(line).transpose(1, 2)
         dense = torch.nn.functional.interpolate(places, size=WAY, mode="linear", align_corners=True)
-        return self.panel.data(dense.transpose(1, 2))
+        ways.append(panel.data(dense.transpose(1, 2)))
+    draw_labels(panel, things, ways, f"{next(iter(styles))}-names", apart=3)
 
 
 def draw_line(
@@ -160,27 +147,9 @@ def shade(panel: Panel, x: Sequence[float], y: Sequence[float], color: str = CON
     panel.area(None, color, x=x, y=y)
 
 
-class Dots:
-    """Moving dots with their names beside them."""
-
-    def __init__(self, panel: Panel, uid: str, colors: Mapping[str, str]):
-        self.uid = uid
-        panel.dots(uid, list(colors.values()), size=11, cliponaxis=False)
-        self.labels = Labels(panel, colors, f"{uid}-names")
-
-    def at(self, dots: Tensor, obstacles: Tensor) -> dict[str, Tensor]:
-        """Return the points of the dots (N, n, 2) and of their names."""
-        return {self.uid: dots} | self.labels.at(dots.unbind(1), obstacles)
-
-
-class Stems:
-    """A dot for each value, on a stem that rises from its foot, all in one colour."""
-
-    def __init__(self, panel: Panel, uid: str, color: str, symbol: str = "circle"):
-        self.uid = uid
-        panel.line(f"{uid}-stems", color)
-        panel.dots(uid, color, symbol, size=11, cliponaxis=False)
-
-    def at(self, dots: Tensor, feet: Tensor) -> dict[str, Tensor]:
-        """Return the points of the dots (N, n, 2) and of the stems from their feet (N, n, 2)."""
-        return {self.uid: dots, f"{self.uid}-stems": lines_with_gaps(torch.stack([feet, dots], 2))}
+def draw_stems(
+    panel: Panel, uid: str, color: str, dots: Tensor, feet: Tensor, symbol: str = "circle"
+) -> None:
+    """Draw a dot (N, n, 2) for each value, on a stem that rises from its foot (N, n, 2)."""
+    panel.line(f"{uid}-stems", color, points=lines_with_gaps(torch.stack([feet, dots], 2)))
+    panel.dots(uid, color, symbol, size=11, points=dots, cliponaxis=False)

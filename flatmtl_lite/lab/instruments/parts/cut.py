@@ -5,70 +5,68 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from ....toy import Problem
+from ...figures.landscape import grid
 from ...figures.style import INKS, SAM
-from .labels import Title
-from .picture import Panel, Traces
+from .labels import draw_title
+from .panel import Panel
 from .points import pairs
 
+Map = Callable[[Tensor], Tensor]
 BALL = "rgba(204, 121, 167, 0.18)"
 
 
 class Cut(Panel):
     """The losses along ε: downhill at the left, uphill at the right, the ball shaded.
 
-    A triangle at the upper edge stands for a star that lies higher.
+    A triangle at the upper edge stands for a star that lies higher. The title says the rise of each loss.
 
     Args:
+        problem: the landscape; the axis has room for nearly all of its losses.
         colors: name of a loss -> its colour.
-        reach: the largest distance from θ.
-        losses: losses of the landscape; the axis has room for nearly all of them.
+        value: points (..., n, 2), one per loss -> losses (..., n).
+        theta: (2,).
+        uphill: a step uphill for each loss, (n, 2).
+        lengths: of ε at each slider position, (N,).
     """
 
-    def __init__(self, colors: Mapping[str, str], reach: float, losses: Tensor):
-        low, high = losses.min().item(), losses.quantile(0.96).item()
-        room = 0.08 * (high - low)
-        y = dict(range=[low - room, high + room], title="loss", nticks=4)
+    def __init__(
+        self,
+        problem: Problem,
+        colors: Mapping[str, str],
+        value: Map,
+        theta: Tensor,
+        uphill: Tensor,
+        lengths: Tensor,
+    ):
+        reach, losses = problem.rho, grid(problem)[2]
+        least, most = losses.min().item(), losses.quantile(0.96).item()
+        room = 0.08 * (most - least)
+        low, high = least - room, most + room
+        y = dict(range=[low, high], title="loss", nticks=4)
         super().__init__(x=dict(range=[-reach, reach], title="distance from θ along ε"), y=y)
-        self.colors = colors
-        self.area("cut-ball", BALL, line=dict(color=SAM, width=1.5, dash="dot"))
-        for k, color in enumerate(colors.values()):
-            self.line(f"cut-{k}", color)
-        for k, color in enumerate(colors.values()):
-            self.line(f"cut-rise-{k}", color, 2.5, "dot")
-        self.dots("cut-stars", list(colors.values()), "star", size=14)
-        self.dots("cut-beyond", list(colors.values()), "triangle-up", size=13)
-        self.head = Title(self, "cut-title")
-
-    def at(
-        self, value: Callable[[Tensor], Tensor], theta: Tensor, uphill: Tensor, distances: Tensor
-    ) -> Traces:
-        """Return the points and titles of a cut through θ (2,).
-
-        Args:
-            value: points (..., n, 2), one per loss -> losses (..., n).
-            theta: (2,).
-            uphill: a step uphill for each loss, (n, 2).
-            distances: the length of ε at each slider position, (N,).
-        """
-        reach, (low, high) = self.x["range"][1], self.y["range"]
         unit = uphill / uphill.norm(dim=-1, keepdim=True).clamp_min(1e-12)
         along = torch.linspace(-reach, reach, 121, dtype=theta.dtype)
-        curves, ends = (value(theta + places[:, None, None] * unit) for places in (along, distances))
+        curves, ends = (value(theta + places[:, None, None] * unit) for places in (along, lengths))
         here = value(theta.expand(1, *uphill.shape)).expand_as(ends)
-        stars, feet = pairs(distances[:, None], ends), pairs(distances[:, None], here)
-        top = pairs(distances[:, None], high - 0.08 * (high - low)).expand_as(stars)
+        stars, feet = pairs(lengths[:, None], ends), pairs(lengths[:, None], here)
+        top = pairs(lengths[:, None], high - 0.08 * (high - low)).expand_as(stars)
         higher = top.masked_fill((ends <= high).unsqueeze(-1), torch.nan)
-        edges = distances[:, None] * torch.tensor([-1, -1, 1, 1, -1])
-        heights = torch.tensor([low, high, high, low, low], dtype=theta.dtype)
-        traces: Traces = {"cut-ball": pairs(edges, heights), "cut-stars": stars, "cut-beyond": higher}
-        for k in range(len(self.colors)):
-            traces[f"cut-{k}"] = pairs(along, curves[:, k])[None]
-            traces[f"cut-rise-{k}"] = torch.stack([feet[:, k], stars[:, k]], 1)
-        return traces | self.head.at([self._words(rises) for rises in (ends - here).tolist()])
+        edges = lengths[:, None] * torch.tensor([-1, -1, 1, 1, -1])
+        ball = pairs(edges, torch.tensor([low, high, high, low, low], dtype=theta.dtype))
+        self.area("cut-ball", BALL, points=ball, line=dict(color=SAM, width=1.5, dash="dot"))
+        for k, color in enumerate(colors.values()):
+            self.line(f"cut-{k}", color, points=pairs(along, curves[:, k])[None])
+        for k, color in enumerate(colors.values()):
+            self.line(f"cut-rise-{k}", color, 2.5, "dot", points=torch.stack([feet[:, k], stars[:, k]], 1))
+        self.dots("cut-stars", list(colors.values()), "star", size=14, points=stars)
+        self.dots("cut-beyond", list(colors.values()), "triangle-up", size=13, points=higher)
+        draw_title(self, "cut-title", [_words(colors, rises) for rises in (ends - here).tolist()])
 
-    def _words(self, rises: list[float]) -> str:
-        parts = [
-            f'<span style="color:{INKS.get(color, color)}">{name} {rise:+.2f}</span>'
-            for (name, color), rise in zip(self.colors.items(), rises, strict=True)
-        ]
-        return f"rise along ε: {', '.join(parts)}"
+
+def _words(colors: Mapping[str, str], rises: list[float]) -> str:
+    parts = [
+        f'<span style="color:{INKS.get(color, color)}">{name} {rise:+.2f}</span>'
+        for (name, color), rise in zip(colors.items(), rises, strict=True)
+    ]
+    return f"rise along ε: {', '.join(parts)}"

@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
 from ...figures.style import INK
-from .picture import LINE, Panel, Traces
+from ...stage.table import Text
+from .panel import LINE, Panel
+from .points import joined
 
+Things = Mapping[str, tuple[str, Tensor]]  # text -> its colour, and the thing (N or 1, 2)
 APART = 9  # pixels between a thing and its label
 MOST = 4.0  # covered points at which there is no room for a label
 CLOSE = 8  # pixels within which another thing could be taken for the label's own
@@ -24,59 +26,51 @@ FARTHER = np.repeat([False, True], len(SIDES))
 FAR = 2.5  # covered points that justify a place that is farther away
 
 
-class Labels:
-    """Labels that keep next to things that move.
+def draw_labels(
+    panel: Panel,
+    things: Things,
+    obstacles: Sequence[Tensor],
+    uid: str = "labels",
+    apart: float = APART,
+    within: bool = False,
+    needed: int | None = None,
+    words: Sequence[list[str]] | None = None,
+) -> None:
+    """Draw labels that keep next to things that move, see :func:`place`.
+
+    Their places hold for the arrangement with the fewest pixels. In a larger one the stage moves each label
+    towards its thing, a point of the trace "uid-things" that nobody sees.
 
     Args:
         panel: where to draw.
-        colors: text -> colour.
+        things: text -> its colour, and the thing (N or 1, 2).
+        obstacles: points (N or 1, n, 2) that labels should leave free.
         uid: of the trace.
         apart: pixels between a thing and its label.
         within: True leaves out a label that has no room within the panel.
+        needed: how many labels always have a place; by default all.
+        words: the labels at each slider position, if they change.
     """
+    texts, (colors, places) = list(things), zip(*things.values(), strict=True)
+    anchors = torch.stack(torch.broadcast_tensors(*places), 1)
+    needed = len(texts) if needed is None else needed
 
-    def __init__(
-        self,
-        panel: Panel,
-        colors: Mapping[str, str],
-        uid: str = "labels",
-        apart: float = APART,
-        within: bool = False,
-    ):
-        self.panel, self.texts, self.uid, self.apart, self.within = panel, list(colors), uid, apart, within
-        draw_names(panel, uid, [f"<b>{label}</b>" for label in colors], list(colors.values()))
+    def centres() -> Tensor | Text:
+        points = place(panel, anchors, texts, joined(obstacles), apart, needed, within)
+        return points if words is None else (points, list(words))
 
-    def at(self, things: Sequence[Tensor], obstacles: Tensor) -> dict[str, Tensor]:
-        """Return the places for the labels of ``things`` (N, 2) each, and the things; see :func:`place`."""
-        anchors, n = torch.stack(torch.broadcast_tensors(*things), 1), len(things)
-        centres = place(self.panel, anchors, self.texts, obstacles, self.apart, n, self.within)
-        return {self.uid: centres, f"{self.uid}-things": anchors}
+    look = dict(things=f"{uid}-things")
+    panel.text(uid, [f"<b>{label}</b>" for label in texts], colors, points=centres, meta=look)
+    panel.scatter(f"{uid}-things", anchors, visible=False)
 
 
-def draw_names(panel: Panel, uid: str, texts: Sequence[str], colors: Sequence[str]) -> None:
-    """Write names that keep their distance from their things in pixels.
-
-    Their places hold for the arrangement with the fewest pixels. In a larger one the stage moves each name
-    towards its thing, a point of the trace "uid-things" that nobody sees.
-    """
-    panel.text(uid, texts, colors, meta=dict(things=f"{uid}-things"))
-    panel.draw(go.Scatter(uid=f"{uid}-things", visible=False))
-
-
-class Title:
-    """A title above a panel that changes with the slider. The panel needs room for its lines."""
-
-    def __init__(self, panel: Panel, uid: str):
-        self.panel, self.uid = panel, uid
-        # the size of the marker that nobody sees keeps the title off the frame
-        look = dict(mode="markers+text", marker=dict(size=6, opacity=0), textposition="top right")
-        panel.text(uid, [""], INK, **look)
-
-    def at(self, titles: Sequence[str]) -> Traces:
-        """Return the title at each slider position."""
-        corner = torch.tensor([self.panel.x["range"][0], self.panel.y["range"][1]], dtype=torch.float64)
-        places = self.panel.data(corner).expand(len(titles), 1, 2)  # texts change in traces that move
-        return {self.uid: (places, [[title] for title in titles])}
+def draw_title(panel: Panel, uid: str, titles: Sequence[str]) -> None:
+    """Draw the title of a panel at each slider position. The panel needs room for its lines."""
+    corner = torch.tensor([panel.x["range"][0], panel.y["range"][1]], dtype=torch.float64)
+    places = panel.data(corner).expand(len(titles), 1, 2)  # texts change in traces that move
+    # the size of the marker that nobody sees keeps the title off the frame
+    look = dict(mode="markers+text", marker=dict(size=6, opacity=0), textposition="top right")
+    panel.text(uid, [""], INK, points=(places, [[title] for title in titles]), **look)
 
 
 def place(

@@ -1,18 +1,16 @@
 """Landscapes: the large picture of the loss, small planes with many paths, and the plane of two losses."""
 
-from collections.abc import Mapping, Sequence
+import functools
 
-import torch
+import plotly.graph_objects as go
 from torch import Tensor
 
 from ....toy import Problem
 from ...figures.landscape import front, grid, ground, minima
 from ...figures.style import BLACK
 from .curve import draw_line
-from .labels import Title
-from .path import Trail
-from .picture import Panel, Traces
-from .points import circle, lines_with_gaps, squares
+from .panel import Panel
+from .path import draw_trail
 
 FRONT: dict = dict(color=BLACK, dash="dot")
 
@@ -29,12 +27,10 @@ class Landscape(Panel):
         x, y = dict(range=[left, right], title="θ₁"), dict(range=[low, high], title="θ₂")
         super().__init__(x=x, y=y, room=0, ratio=(right - left) / self.height)
         for task in (None, *range(problem.tasks)):
-            view = "mean loss" if task is None else f"task {task + 1}"
-            self.draw(ground(problem, task).update(visible=task is None, meta=dict(view=view)))
-        discs = minima(problem)
-        self.draw(discs)
-        self.fixed = list(zip(discs.x, discs.y, strict=True))
-        best = problem.front()
+            self.draw(functools.partial(_view, problem, task))
+        self.draw(lambda: minima(problem))
+        bottoms, best = _marks(problem)
+        self.fixed = [*bottoms]
         if len(best):
             across, up = best.T.tolist()
             middle, below = across[len(best) // 2], up[len(best) // 2] - 0.05 * self.height
@@ -43,43 +39,27 @@ class Landscape(Panel):
             self.fixed += [(middle + share * self.height, below) for share in (-0.08, 0, 0.08)]
 
 
-class Plane(Panel):
-    """The landscape of the mean loss with rings round its valleys, many thin paths and their ends.
+def _view(problem: Problem, task: int | None) -> go.Contour:
+    """Draw the landscape of the mean loss, or of the loss of one task, which the control "colour" shows."""
+    name = "mean loss" if task is None else f"task {task + 1}"
+    return ground(problem, task).update(visible=task is None, meta=dict(view=name))
 
-    Args:
-        problem: the landscape.
-        uid: the traces are "paths-uid" and "ends-uid".
-        color: of the paths.
-        rings: name of a valley -> its bottom (2,).
-        radius: of the rings.
-    """
 
-    def __init__(self, problem: Problem, uid: str, color: str, rings: Mapping[str, Tensor], radius: float):
-        (left, right), (low, high) = problem.window
-        x, y = (dict(showticklabels=False, ticks="", range=[*ends]) for ends in problem.window)
-        super().__init__(x=x, y=y, room=2, ratio=(right - left) / (high - low))
-        self.uid = uid
-        self.draw(ground(problem))
-        for name, bottom in rings.items():
-            across, up = (bottom + radius * circle()).T.tolist()
-            self.line(None, BLACK, 2, x=across, y=up)
-            across, up = (bottom + torch.tensor([[0, radius]])).T.tolist()
-            self.text(None, [name], BLACK, x=across, y=up, textposition="top center")
-        self.line(f"paths-{uid}", color, 1.2)
-        self.line(f"ends-{uid}", color, 7)
-        self.head = Title(self, f"title-{uid}")
-
-    def at(self, paths: Tensor, ends: Tensor, words: Sequence[str]) -> Traces:
-        """Return the traces: paths (N or 1, n, S, 2), ends (N or 1, m, 2), words per position."""
-        titles = [f"<b>{self.uid}</b>: {line}" for line in words]
-        traces = {f"paths-{self.uid}": lines_with_gaps(paths), f"ends-{self.uid}": squares(ends)}
-        return traces | self.head.at(titles)
+@functools.cache
+def _marks(problem: Problem) -> tuple[list[tuple[float, float]], Tensor]:
+    """Return the minima of the tasks and the Pareto front (N, 2): they cost more than a picture may."""
+    return [(x, y) for ends in problem.minima() for x, y in ends.tolist()], problem.front()
 
 
 class Tradeoff(Panel):
-    """The plane of the losses of two tasks, the Pareto front in it, and the way so far."""
+    """The plane of the losses of two tasks, the Pareto front in it, and the way so far.
 
-    def __init__(self, problem: Problem):
+    Args:
+        problem: the landscape.
+        way: the losses at each slider position, (N, 2).
+    """
+
+    def __init__(self, problem: Problem, way: Tensor):
         losses = grid(problem)[2].flatten(0, 1)
         least, most = losses.amin(0), losses.quantile(0.98, 0)
         ranges = zip((least - 0.05 * (most - least)).tolist(), most.tolist(), strict=True)
@@ -88,8 +68,4 @@ class Tradeoff(Panel):
         x, y = front(problem)[1].T
         if len(x):  # nothing ever comes below the front
             draw_line(self, "Pareto front", x, y, FRONT, len(x) // 2, "bottom left")
-        self.trail = Trail(self, "losses")
-
-    def at(self, losses: Tensor) -> dict[str, Tensor]:
-        """Return the points for the losses (N, 2) at each slider position."""
-        return self.trail.at(losses)
+        draw_trail(self, "losses", way)

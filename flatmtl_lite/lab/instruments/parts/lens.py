@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from ...figures.style import PARTS, WHITE
-from .arrows import Arrows, along
-from .labels import Labels, Title
-from .picture import Panel, Traces
+from .arrows import along, draw_arrows
+from .labels import draw_labels, draw_title
+from .panel import Panel
 from .points import seen_part
 
 RIM = 0.3  # free share of the frame round the steps, for arrowheads and names
@@ -55,51 +55,51 @@ class Magnifier(Panel):
 class Lens(Magnifier):
     """A magnifier at the tips of three steps of one task: loss, flat, and their sum.
 
+    The title says how long the flat step is, and where it points.
+
     Args:
         name: what the steps belong to, such as "task 1".
         color: of the frame.
+        loss, flat: the steps, (N or 1, 2) and (N, 2).
         narrow: True for a short title.
     """
 
-    def __init__(self, name: str, color: str, narrow: bool = False):
+    def __init__(self, name: str, color: str, loss: Tensor, flat: Tensor, narrow: bool = False):
         super().__init__(1.4, share=1.5, linecolor=color, linewidth=2)
-        self.name, self.narrow, self.uid = name, narrow, name.replace(" ", "-")
-        colors = {part: PARTS[part]["color"] for part in NAMES}
-        self.arrows = Arrows(self, {f"{self.uid}-{part}": c for part, c in colors.items()}, width=5.5)
-        self.labels = Labels(self, {NAMES[part]: c for part, c in colors.items()}, f"{self.uid}-labels", 4)
-        self.head = Title(self, f"{self.uid}-title")
-
-    def at(self, loss: Tensor, flat: Tensor) -> Traces:
-        """Return the points and titles for the steps ``loss`` (N or 1, 2) and ``flat`` (N, 2)."""
-        loss, flat = torch.broadcast_tensors(loss, flat)
+        uid, (loss, flat) = name.replace(" ", "-"), torch.broadcast_tensors(loss, flat)
         size = flat.norm(dim=-1, keepdim=True)
         wanted = (2 * FLAT_SHOWN / size.clamp_min(1e-12)).masked_fill(size < 1e-9, 0.0)  # nothing to enlarge
         corners = torch.stack([torch.zeros_like(loss), loss, loss + flat], 1)
         centre, scale, zooms = self.focus(corners, wanted, FLAT_ZOOM)
         corners = (corners - centre.unsqueeze(1)) * scale.unsqueeze(1)
         tails, tips = corners[:, [0, 0, 1]], corners[:, [2, 1, 2]]  # of the sum, loss and flat
-        ways = zip(NAMES, tails.unbind(1), (tips - tails).unbind(1), strict=True)
-        arrows = self.arrows.at({f"{self.uid}-{part}": (tail, way) for part, tail, way in ways})
+        colors, ways = [PARTS[part]["color"] for part in NAMES], tips - tails
+        arrows = zip(colors, tails.unbind(1), ways.unbind(1), strict=True)
+        uids = [f"{uid}-{part}" for part in NAMES]
+        draw_arrows(self, dict(zip(uids, arrows, strict=True)), width=5.5)
         tails, tips = seen_part(tails, tips, -self.edge, self.edge)
         middles = (tails + tips) / 2
         middles[size[:, 0] < 1e-9, ::2] = torch.nan  # the sum is the loss step
         shares = torch.linspace(0, 1, 24, dtype=loss.dtype)[:, None]
         shafts = (tails[:, :, None] + shares * (tips - tails)[:, :, None]).flatten(1, 2)
+        things = zip(colors, middles.unbind(1), strict=True)
+        draw_labels(self, dict(zip(NAMES.values(), things, strict=True)), [shafts], f"{uid}-labels", 4)
         titles = [
-            f"<b>{self.name}</b>{f', tips × {z:.1f}' if z > 1.05 else ''}<br>{words}"
-            for z, words in zip(zooms.tolist(), self._words(loss, flat), strict=True)
+            f"<b>{name}</b>{f', tips × {z:.1f}' if z > 1.05 else ''}<br>{words}"
+            for z, words in zip(zooms.tolist(), _words(loss, flat, narrow), strict=True)
         ]
-        return arrows | self.labels.at(list(middles.unbind(1)), shafts) | self.head.at(titles)
+        draw_title(self, f"{uid}-title", titles)
 
-    def _words(self, loss: Tensor, flat: Tensor) -> list[str]:
-        """Write how long the flat step is, and where it points."""
-        share = flat.norm(dim=-1) / loss.norm(dim=-1).clamp_min(1e-12)
-        angle = torch.rad2deg(torch.acos(torch.cosine_similarity(flat, loss, dim=-1).clamp(-1, 1)))
-        wording = "flat {:.0f} % at {:.0f}°" if self.narrow else "flat: {:.0f} % of loss, {:.0f}° from it"
-        return [
-            "no flat part" if s < 1e-9 else wording.format(100 * s, a)
-            for s, a in zip(share.tolist(), angle.tolist(), strict=True)
-        ]
+
+def _words(loss: Tensor, flat: Tensor, narrow: bool) -> list[str]:
+    """Write how long the flat step is, and where it points."""
+    share = flat.norm(dim=-1) / loss.norm(dim=-1).clamp_min(1e-12)
+    angle = torch.rad2deg(torch.acos(torch.cosine_similarity(flat, loss, dim=-1).clamp(-1, 1)))
+    wording = "flat {:.0f} % at {:.0f}°" if narrow else "flat: {:.0f} % of loss, {:.0f}° from it"
+    return [
+        "no flat part" if s < 1e-9 else wording.format(100 * s, a)
+        for s, a in zip(share.tolist(), angle.tolist(), strict=True)
+    ]
 
 
 class Steps(Magnifier):
@@ -107,29 +107,23 @@ class Steps(Magnifier):
 
     Args:
         title: above the panel.
-        looks: uid -> name and colour; a later step lies over an earlier one.
+        steps: uid -> name, colour, and the step (N, 2); a later step lies over an earlier one.
         zoom: how many times the tips may be enlarged beyond the size at which the whole steps fit.
     """
 
-    def __init__(self, title: str, looks: Mapping[str, tuple[str, str]], zoom: float = 1.0):
+    def __init__(self, title: str, steps: Mapping[str, tuple[str, str, Tensor]], zoom: float = 1.0):
         super().__init__(1.6)
         self.room = 2 if zoom > 1 else 1
-        self.words, self.zoom = title, zoom
-        self.arrows = Arrows(self, {uid: color for uid, (_, color) in looks.items()})
-        self.dots("steps-from", WHITE, "circle-cross", size=13, edge=2)
-        self.labels = Labels(self, dict([*looks.values()][::-1]), "steps-names", 5)  # the uppermost first
-        self.head = Title(self, "steps-title")
-
-    def at(self, steps: Mapping[str, Tensor]) -> Traces:
-        """Return the points for the steps: uid -> (N, 2)."""
-        ends = torch.stack([torch.zeros_like(next(iter(steps.values()))), *steps.values()], 1)
+        ways = [way for _, _, way in steps.values()]
+        ends = torch.stack([torch.zeros_like(ways[0]), *ways], 1)
         size = (ends[:, 1:].amax(1) - ends[:, 1:].amin(1)).clamp_min(1e-12)
         wanted = (2 * TIPS_SHOWN * self.edge / size).amin(-1, keepdim=True)
-        centre, scale, zooms = self.focus(ends, wanted, self.zoom)
-        origin, ways = -scale * centre, {uid: scale * step for uid, step in steps.items()}
-        arrows = self.arrows.at({uid: (origin, way) for uid, way in ways.items()})
-        tips = [origin + way for way in ways.values()]
-        shafts = along(origin, [tip - origin for tip in tips])
-        titles = [self.words + (f"<br>tips × {zoom:.1f}" if zoom > 1.05 else "") for zoom in zooms.tolist()]
-        names = self.labels.at(tips[::-1], shafts)
-        return arrows | {"steps-from": origin[:, None]} | names | self.head.at(titles)
+        centre, scale, zooms = self.focus(ends, wanted, zoom)
+        origin = -scale * centre
+        draw_arrows(self, {uid: (color, origin, scale * way) for uid, (_, color, way) in steps.items()})
+        self.dots("steps-from", WHITE, "circle-cross", size=13, edge=2, points=origin[:, None])
+        tips = {name: (color, origin + scale * way) for name, color, way in [*steps.values()][::-1]}
+        shafts = along(origin, [tip - origin for _, tip in tips.values()])
+        draw_labels(self, tips, [shafts], "steps-names", 5)  # the uppermost step is named first
+        titles = [title + (f"<br>tips × {most:.1f}" if most > 1.05 else "") for most in zooms.tolist()]
+        draw_title(self, "steps-title", titles)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ...figures.style import GREEN, VERMILLION
-from .picture import Panel, Traces
-from .points import pairs
+from .panel import Panel
 
 COLUMNS = 4
 PITCH = 40  # from an image to the next, in pixels of an image of 36 x 36
@@ -28,11 +27,19 @@ class Mosaic(Panel):
         images: (n, H, W), 0 to 255.
         labels: (n, T), the true classes.
         classes: names of the classes, by task.
+        answers: (N, n, T, 2), the class and its probability in per cent.
     """
 
-    def __init__(self, title: str, images: Tensor, labels: Tensor, classes: Mapping[str, Sequence[str]]):
+    def __init__(
+        self,
+        title: str,
+        images: Tensor,
+        labels: Tensor,
+        classes: Mapping[str, Sequence[str]],
+        answers: Tensor,
+    ):
         n, height, _ = images.shape
-        self.labels, self.classes, tasks = labels, classes, labels.shape[1]
+        tasks = labels.shape[1]
         below, rows = LINE * tasks + 3, -(-n // COLUMNS)
         wide, tall = COLUMNS * PITCH, rows * (height + below)
         x = dict(visible=False, range=[-0.5, wide - 0.5])
@@ -43,31 +50,27 @@ class Mosaic(Panel):
         for image, (top, left) in zip(images.numpy(), corners, strict=True):
             canvas[top : top + height, left : left + image.shape[1]] = image
         look = dict(colorscale="gray", zmin=0, zmax=255, showscale=False, hoverinfo="skip")
-        self.draw(go.Heatmap(z=canvas, **look))
+        self.draw(lambda: go.Heatmap(z=canvas, **look))
         lines = [
             (left + height / 2, top + height + LINE * (task + 0.6))
             for top, left in corners
             for task in range(tasks)
         ]
-        self.places = torch.tensor(lines, dtype=torch.float64)
+        places = torch.tensor(lines, dtype=torch.float64).expand(len(answers), -1, 2)
         for uid, color in (("right", GREEN), ("wrong", VERMILLION)):
-            self.text(uid, [""] * len(lines), color)
+            words = [_answers(row, labels, classes, uid) for row in answers.flatten(1, 2).tolist()]
+            self.text(uid, words[0], color, points=(places, words))
 
-    def at(self, answers: Tensor) -> Traces:
-        """Return the lines for the answers (N, n, T, 2): the class, and its probability in per cent."""
-        rows = answers.flatten(1, 2).tolist()
-        names, truths = list(self.classes.values()), self.labels.flatten().tolist()
-        words: dict[str, list[list[str]]] = {"right": [], "wrong": []}
-        for row in rows:
-            lines = {"right": [""] * len(row), "wrong": [""] * len(row)}
-            for k, ((answer, percent), truth) in enumerate(zip(row, truths, strict=True)):
-                name = names[k % len(names)][answer]
-                uid, mark = ("right", "✓") if answer == truth else ("wrong", "✗")
-                lines[uid][k] = f"<b>{name}</b> {percent} % {mark}"
-            for uid, line in lines.items():
-                words[uid].append(line)
-        places = pairs(*self.places.unbind(-1)).expand(len(answers), -1, 2)
-        return {uid: (places, texts) for uid, texts in words.items()}
+
+def _answers(
+    row: Sequence[Sequence[int]], labels: Tensor, classes: Mapping[str, Sequence[str]], uid: str
+) -> list[str]:
+    """Write the right answers of a network, or the wrong ones; the others stay empty."""
+    names, mark, lines = list(classes.values()), "✓" if uid == "right" else "✗", []
+    for k, ((answer, percent), truth) in enumerate(zip(row, labels.flatten().tolist(), strict=True)):
+        shown = (answer == truth) == (uid == "right")
+        lines.append(f"<b>{names[k % len(names)][answer]}</b> {percent} % {mark}" if shown else "")
+    return lines
 
 
 def pack_images(images: Tensor) -> str:

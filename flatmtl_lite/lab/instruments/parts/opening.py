@@ -1,28 +1,21 @@
 """How an instrument opens: its problem, its controls and the stage, and the sentences under the slider."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
 
 from torch import Tensor
 
 from ....toy import PROBLEMS, Problem
 from ...predictions.predict import Prediction
+from ...stage.checks import check_choice, check_point
 from ...stage.stage import Stage
 from ...stage.table import Table
 from .picture import Picture
 
 POSITIONS = 81
-Points = Mapping[str, Sequence[float]] | None
 
 
-class View(Protocol):
-    """The picture of an instrument, and the table that fills it."""
-
-    picture: Picture
-
-    @property
-    def table(self) -> Callable[..., Table]:
-        """Return the function (choice, point, ...) -> table."""
+Drawing = tuple[Picture, Sequence[str]]  # a picture, and one sentence per slider position
 
 
 def find_problem(name: str, tasks: int | None = None) -> Problem:
@@ -61,24 +54,50 @@ def slider(
 
 def menu(label: str, choices: Iterable[str], choice: str) -> dict:
     """Return the stage's options for a menu next to the slider that begins at a choice."""
+    check_choice(choice, choices, label)
     return dict(choice_label=label, choices=list(choices), choice=choice)
 
 
+def handles(points: Mapping[str, Sequence[float]], window: Sequence[Sequence[float]]) -> dict:
+    """Return the stage's options for points that the learner can drag.
+
+    Args:
+        points: name -> (x, y).
+        window: ((left, right), (bottom, top)), the ranges of the first panel.
+
+    Raises:
+        ValueError: a point lies outside the window.
+    """
+    for name, point in points.items():
+        check_point(point, window, name)
+    return dict(points=points)
+
+
 def open_stage(
-    title: str, view: View, recipe: str, controls: dict, after: Prediction | None, points: Points = None
+    title: str, recipe: str, controls: dict, after: Prediction | None, draw: Callable[..., Drawing], *given
 ) -> Stage:
     """Open a stage. With ``after`` it stays locked until that prediction is recorded.
 
     Args:
         title: name of the instrument.
-        view: its picture and its table.
         recipe: the call that opens the stage again, see :class:`Stage`.
-        controls: what :func:`slider` and :func:`menu` return, together.
+        controls: what :func:`slider`, :func:`menu` and :func:`handles` return, together.
         after: the prediction.
-        points: the draggable points, name -> (x, y).
+        draw: (*given, choice, point, ...) -> its picture and one sentence per slider position.
+        given: what stays the same at every drawing.
     """
-    figure = view.picture.figure()
-    stage = Stage(figure, view.table, title=title, recipe=recipe, points=points, **controls)
+
+    @functools.lru_cache(maxsize=1)  # the figure and the first table come from one drawing
+    def drawn(choice: str, *points: tuple[float, ...]) -> Drawing:
+        return draw(*given, choice, *points)
+
+    def table(choice: str, *points: tuple[float, float]) -> Table:
+        picture, states = drawn(choice, *points)
+        return Table(picture.traces(), states)
+
+    points = [tuple(map(float, point)) for point in controls.get("points", {}).values()]
+    figure = drawn(controls.get("choice", ""), *points)[0].figure()
+    stage = Stage(figure, table, title=title, recipe=recipe, **controls)
     if after is not None:
         after.unlocks(stage)
     return stage

@@ -1,6 +1,7 @@
 """Points of traces: circles, curves that grow with the slider."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -19,6 +20,11 @@ def circle(scale: Tensor | None = None) -> Tensor:
     turn = torch.linspace(0, 2 * math.pi, 49, dtype=torch.float64)
     circle = pairs(turn.cos(), turn.sin())
     return circle if scale is None else circle * scale.abs()
+
+
+def ball(theta: Tensor, rhos: Tensor, adaptive: bool = False) -> Tensor:
+    """Return the rims (N, 49, 2) of balls about θ (2,) with radii (N,); ellipses for adaptive SAM."""
+    return theta + rhos[:, None, None] * circle(theta if adaptive else None)
 
 
 def growing_curve(points: Tensor, origin: int = 0) -> Tensor:
@@ -61,6 +67,12 @@ def lines_with_gaps(lines: Tensor) -> Tensor:
     """Return lines (N, n, points, 2) as one trace (N, n (points + 1), 2) with a gap after each line."""
     gap = torch.full_like(lines[:, :, :1], torch.nan)
     return torch.cat([lines, gap], 2).flatten(1, 2)
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Return points (N or 1, n, 2) of several parts together, (N, all n, 2)."""
+    rows = max(map(len, parts))
+    return torch.cat([part.expand(rows, -1, 2) for part in parts], 1)
 
 
 def squares(points: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 KEYS = ("rho", "losses", "perturbed_losses", "gramians")
 
 Lines = Mapping[str, Mapping]  # name of a snapshot -> its line
-Snapshots = Mapping[str, Mapping[str, Tensor]]  # name of a snapshot -> its tensors
+Snapshots = Mapping[str, dict[str, Tensor]]  # name of a snapshot -> its tensors
 
 
 def shorten(snapshots: Mapping[str, Mapping] | Sequence[Mapping]) -> dict[str, dict]:

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from ...figures.style import GREY, TASKS
-from .arrows import GOOD, Arrows
-from .picture import Panel
+from .arrows import GOOD, draw_arrows
+from .panel import Panel
 from .points import lines_with_gaps
 
+X, Y = [-1.5, 1.5], [-1.2, 1.8]
 EDGE = 1.6  # drawn length of the cone's edges
 
 
@@ -17,37 +18,33 @@ class Space(Panel):
     """The steps that three tasks want, with plumb lines to a floor, and the cone that is good for all.
 
     Args:
+        steps: (N, 3, 3), as rows.
+        cameras: (N,), in degrees.
         turns: True if the slider walks round them. Then a pull with the mouse does so too.
     """
 
-    def __init__(self, turns: bool = False):
-        x, y = (dict(range=ends, visible=False) for ends in ([-1.5, 1.5], [-1.2, 1.8]))
-        super().__init__(x=x, y=y, room=0, ratio=1.0)
+    def __init__(self, steps: Tensor, cameras: Tensor, turns: bool = False):
+        super().__init__(x=dict(range=X, visible=False), y=dict(range=Y, visible=False), room=0, ratio=1.0)
         self.turns = turns
-        self.line("floor", "#bbbbbb", 1)
-        for k in range(3):
-            self.line(f"face-{k}", GREY, 1, fill="toself", fillcolor=GOOD)
-        for k in range(3):
-            self.line(f"plumb-{k}", TASKS[k], 1.5, "dot")
-        self.arrows = Arrows(self, {f"gradient-{k}": TASKS[k] for k in range(3)})
-
-    def at(self, steps: Tensor, cameras: Tensor) -> dict[str, Tensor]:
-        """Return the points for the steps (N, 3, 3) that the tasks want and cameras (N,), in degrees."""
-        traces = {"floor": lines_with_gaps(_floor(cameras))}
+        self.line("floor", "#bbbbbb", 1, points=lines_with_gaps(_floor(cameras)))
         rays = EDGE * cone_rays(steps)
         for k in range(3):
-            face = torch.stack([torch.zeros_like(rays[:, 0]), rays[:, k], rays[:, (k + 1) % 3]], 1)
-            traces[f"face-{k}"] = project(torch.cat([face, face[:, :1]], 1), cameras)
+            corners = torch.stack([torch.zeros_like(rays[:, 0]), rays[:, k], rays[:, (k + 1) % 3]], 1)
+            face = project(torch.cat([corners, corners[:, :1]], 1), cameras)
+            self.line(f"face-{k}", GREY, 1, points=face, fill="toself", fillcolor=GOOD)
+        for k in range(3):
             shadow = steps[:, k] * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)
-            traces[f"plumb-{k}"] = project(torch.stack([steps[:, k], shadow], 1), cameras)
+            plumb = project(torch.stack([steps[:, k], shadow], 1), cameras)
+            self.line(f"plumb-{k}", TASKS[k], 1.5, "dot", points=plumb)
         tips = project(steps, cameras)
         origin = torch.zeros_like(tips[:, 0])
-        return traces | self.arrows.at({f"gradient-{k}": (origin, tips[:, k]) for k in range(3)})
+        draw_arrows(self, {f"gradient-{k}": (TASKS[k], origin, tips[:, k]) for k in range(3)})
 
-    def edges(self, steps: Tensor, cameras: Tensor) -> Tensor:
-        """Return the ends of the cone's edges (N, 3, 2), moved into the panel: places for names."""
-        low, high = torch.tensor([self.x["range"], self.y["range"]], dtype=torch.float64).T
-        return project(EDGE * cone_rays(steps), cameras).clamp(low + 0.1, high - 0.1)
+
+def cone_edges(steps: Tensor, cameras: Tensor) -> Tensor:
+    """Return the ends of the cone's edges (N, 3, 2), moved into the panel: places for names."""
+    low, high = torch.tensor([X, Y], dtype=torch.float64).T
+    return project(EDGE * cone_rays(steps), cameras).clamp(low + 0.1, high - 0.1)
 
 
 def find_independent(gradients: Sequence[Sequence[float]]) -> Tensor:

@@ -2,7 +2,8 @@
 
 import plotly.graph_objects as go
 
-from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
+from flatmtl_lite.lab.instruments.parts.panel import Panel
+from flatmtl_lite.lab.instruments.parts.picture import Picture
 
 
 def drawn(panel: Panel) -> dict[str, go.Scatter]:
@@ -10,9 +11,14 @@ def drawn(panel: Panel) -> dict[str, go.Scatter]:
     return {trace.uid: trace for trace in Picture(panel, [[Panel()]]).figure().data if trace.uid}
 
 
+def moving(panel: Panel) -> dict:
+    """Put a panel into a picture, and return the points of its traces that the slider moves."""
+    return Picture(panel, [[Panel()]]).traces()
+
+
 def resting(panel: Panel) -> list[go.Scatter]:
     """The traces of a panel that the slider does not move."""
-    return [trace for trace in panel.parts if trace.uid is None]
+    return [trace for trace in (make() for make in panel.parts) if trace.uid is None]
 
 
 def pixels(panel: Panel, points):

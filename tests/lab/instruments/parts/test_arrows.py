@@ -2,21 +2,20 @@
 
 import torch
 
-from flatmtl_lite.lab.instruments.parts.arrows import Directions, Wedge
-from flatmtl_lite.lab.instruments.parts.picture import Panel, Picture
+from flatmtl_lite.lab.instruments.parts.arrows import draw_directions, wedges
+from flatmtl_lite.lab.instruments.parts.panel import Panel
 from flatmtl_lite.lab.instruments.parts.weighing import METHODS
+from tests.lab.instruments.parts.pictures import moving
 
 N = len(METHODS)
 
 
 def drawn(steps, chosen):
     panel = Panel(x=dict(range=[-2, 2]), y=dict(range=[-2, 2]), room=0, ratio=1.0)
-    directions = Directions(panel, {"task 1": "#0072B2"}, {"hull": "#777777"})
-    figure = Picture(panel, [[Panel()]]).figure()
     far = torch.tensor([[1.9, 1.9]]).double()
-    points = directions.at(chosen, steps, [far, -far], far[:, None])
-    assert {trace.uid for trace in figure.data if trace.uid} == points.keys()
-    return points
+    late = {"hull": ("#777777", -far)}
+    draw_directions(panel, chosen, steps, {"task 1": ("#0072B2", far)}, far[:, None], late)
+    return moving(panel)
 
 
 def test_every_method_with_room_has_its_name_at_its_dot():
@@ -50,14 +49,10 @@ def test_a_step_of_nothing_has_no_arrow():
     assert points["direction"].isnan().all()
 
 
-def test_the_wedge_and_the_hull_follow_the_steps():
-    panel = Panel()
-    wedge = Wedge(panel, reach=2.0)
+def test_the_wedge_follows_the_steps():
     steps = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [-1.0, 0.0]]]).double()
-    points = wedge.at(steps)
-    assert [trace.uid for trace in panel.parts] == list(points)
-    first, last = points["cone"][0, 1], points["cone"][0, -2]  # steps good for both: the first quadrant
+    cone = wedges(steps, reach=2.0)
+    first, last = cone[0, 1], cone[0, -2]  # steps good for both: the first quadrant
     assert torch.allclose(first, torch.tensor([4.0, 0.0]).double(), atol=1e-9)
     assert torch.allclose(last, torch.tensor([0.0, 4.0]).double(), atol=1e-9)
-    assert points["cone"][1].isnan().all()  # opposite steps: nothing is good for both
-    assert points["hull"][0].tolist() == [[1, 0], [0, 1], [1, 0]]
+    assert cone[1].isnan().all()  # opposite steps: nothing is good for both

@@ -4,19 +4,18 @@ import pytest
 import torch
 
 from flatmtl_lite.lab.instruments.parts.bars import Shares, Weights, Worst
-from flatmtl_lite.lab.instruments.parts.picture import GAP, WIDTH, Panel, Picture
+from flatmtl_lite.lab.instruments.parts.panel import WIDTH, Panel
+from flatmtl_lite.lab.instruments.parts.picture import GAP, Picture
 from flatmtl_lite.lab.instruments.parts.weighing import METHODS
-from tests.lab.instruments.parts.pictures import drawn
+from tests.lab.instruments.parts.pictures import drawn, moving
 
 N = len(METHODS)
+ZEROS = torch.zeros(N, 3, 2, dtype=torch.float64)
 
 
 def test_a_bar_goes_from_0_to_the_weight():
-    panel = Weights(3)
-    figure = Picture(None, [[panel]]).figure()
     weights = torch.rand(N, 5, 3, dtype=torch.float64)
-    points = panel.at(2, weights)
-    assert {trace.uid for trace in figure.data if trace.uid} == points.keys()
+    points = moving(Weights(2, weights))
     for k in range(3):
         bars = points[f"weights-{k}"].unflatten(1, (N, 3))
         assert (bars[:, :, 0, 0] == 0).all()
@@ -28,21 +27,17 @@ def test_a_bar_goes_from_0_to_the_weight():
 
 
 def test_a_weight_beyond_the_axis_is_written_out():
-    panel = Weights(2)
-    Picture(None, [[panel]])
     weights = torch.full((N, 1, 2), 0.5, dtype=torch.float64)
     weights[4, 0, 1] = 8.61
-    _, words = panel.at(0, weights)["weights-cut"]
+    _, words = moving(Weights(0, weights))["weights-cut"]
     assert words == [["<b>… 8.6</b>" if k == 4 else "" for k in range(N)]]
 
 
 def test_the_worst_task_has_the_least_cosine():
-    panel = Worst()
-    Picture(None, [[panel]])
     cosines = torch.rand(N, 5, 2, dtype=torch.float64)
     lengths = torch.rand(N, 5, dtype=torch.float64)
     lengths[1] = 0
-    points = panel.at(0, cosines, lengths)
+    points = moving(Worst(0, cosines, lengths))
     places, words = points["lengths"]
     assert places.shape == (5, N, 2)
     assert words[3] == [
@@ -53,7 +48,7 @@ def test_the_worst_task_has_the_least_cosine():
 
 
 def test_both_panels_stay_together_in_a_small_window():
-    plane, weights, worst = Panel(), Weights(2), Worst()
+    plane, weights, worst = Panel(), Weights(0, ZEROS), Worst(0, ZEROS, ZEROS[..., 0])
     Picture(plane, [[weights, worst]])
     for first, second in zip(weights.sizes, worst.sizes, strict=True):
         assert first == second
@@ -63,9 +58,10 @@ def test_both_panels_stay_together_in_a_small_window():
 
 
 def test_bars_are_shares_and_words_say_the_values():
-    shares = Shares("terms", "terms", ["large", "small"])
+    parts = {"large": torch.tensor([30.0, 49999.0]).double(), "small": torch.tensor([10.0, 1.0]).double()}
+    shares = Shares("terms", "terms", parts)
     assert drawn(shares)["terms"].mode == "lines"
-    points = shares.at(torch.tensor([[30.0, 10.0], [49999.0, 1.0]], dtype=torch.float64))
+    points = moving(shares)
     bars = points["terms"].reshape(2, 2, 3, 2)
     assert bars[:, :, 0, 0].eq(0).all()
     assert bars[:, :, 1, 0].flatten().tolist() == pytest.approx([0.75, 0.25, 0.99998, 0.00002])
@@ -77,9 +73,10 @@ def test_bars_are_shares_and_words_say_the_values():
 
 
 def test_names_of_methods_end_before_the_zero_line_and_have_room():
-    plane, weights, worst = Panel(ratio=1.0), Weights(2), Worst()
-    traces = {trace.uid: trace for trace in Picture(plane, [[weights, worst]]).figure().data if trace.uid}
-    places, _ = weights.at(0, torch.zeros(len(METHODS), 3, 2))["weights-names"]
+    plane, weights, worst = Panel(ratio=1.0), Weights(0, ZEROS), Worst(0, ZEROS, ZEROS[..., 0])
+    picture = Picture(plane, [[weights, worst]])
+    traces = {trace.uid: trace for trace in picture.figure().data if trace.uid}
+    places, _ = picture.traces()["weights-names"]
     assert traces["weights-names"].textposition == "middle left"
     assert places[..., 0].unique().item() < 0
     room = (places[0, 0, 0] - weights.x["range"][0]) * weights.unit[0] + 2 * GAP  # pixels

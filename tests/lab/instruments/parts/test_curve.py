@@ -3,35 +3,42 @@
 import pytest
 import torch
 
-from flatmtl_lite.lab.instruments.parts.curve import CONFLICT, Curves, Dots, Lines, Stems, draw_line, shade
-from flatmtl_lite.lab.instruments.parts.picture import LINE, Panel
-from tests.lab.instruments.parts.pictures import drawn, pixels, resting
+from flatmtl_lite.lab.instruments.parts.curve import (
+    CONFLICT,
+    Curves,
+    draw_line,
+    draw_lines,
+    draw_stems,
+    shade,
+)
+from flatmtl_lite.lab.instruments.parts.panel import LINE, Panel
+from tests.lab.instruments.parts.pictures import drawn, moving, pixels, resting
 
 X = torch.linspace(0, 2, 5, dtype=torch.float64)
 LOOKS = {"a": ("first", dict(color="#000000")), "b": ("second", dict(color="#777777", dash="dot"))}
 AXES = dict(x=dict(range=[0, 2]), y=dict(range=[0, 4]))
 
 
-def made(origin=None, styles=LOOKS, **axes):
-    panel = Curves("rises", **AXES | axes, styles=styles, origin=origin)
-    return panel, drawn(panel)
+def made(a, b, origin=None, styles=LOOKS, **axes):
+    """A panel with two curves over X, its traces and its points."""
+    panel = Curves("rises", **AXES | axes, styles=styles, at=X, heights=[a, b], origin=origin)
+    return panel, drawn(panel), moving(panel)
 
 
 def test_it_draws_the_curves_the_dots_and_the_line_of_the_slider():
-    panel, traces = made()
+    _, traces, points = made(X, 2 * X)
     assert traces["a"].line.width == 3
     assert traces["b"].line.dash == "dot"
-    points = panel.at(X, {"a": X, "b": 2 * X})
     assert points["b"].tolist() == [[[x, 2 * x] for x in X.tolist()]]
     assert points["a-here"][3].tolist() == [[1.5, 1.5], [1.5, 3.0]]
     assert points["a-cursor"][3].tolist() == [[1.5, 0], [1.5, 4]]
 
 
 def test_names_stand_at_the_right_edge_a_line_apart():
-    panel, traces = made()
+    panel, traces, points = made(X, X)
     assert [text.strip() for text in traces["a-names"].text] == ["first", "second"]
-    names = panel.at(X, {"a": X, "b": X})["a-names"]
-    assert names[0, :, 0].tolist() == [2, 2]
+    names = points["a-names"]
+    assert names[0, :, 0].tolist() == pytest.approx([2, 2])
     gap = (pixels(panel, names[0, 0]) - pixels(panel, names[0, 1]))[1].abs().item()
     assert gap == pytest.approx(LINE)
     assert names[0, :, 1].mean().item() == pytest.approx(2)  # about their curves
@@ -39,16 +46,15 @@ def test_names_stand_at_the_right_edge_a_line_apart():
 
 
 def test_a_curve_without_a_name_takes_no_room():
-    panel, traces = made(styles={uid: ("", look) for uid, (_, look) in LOOKS.items()})
+    panel, traces, points = made(X, X, styles={uid: ("", look) for uid, (_, look) in LOOKS.items()})
     assert "a-names" not in traces
-    assert "a-names" not in panel.at(X, {"a": X, "b": X})
+    assert "a-names" not in points
     assert panel.after == 0
 
 
 @pytest.mark.parametrize("origin", [0, 2])
 def test_growing_curves_carry_their_names_ahead_of_the_dots(origin):
-    panel, _ = made(origin)
-    points = panel.at(X, {"a": X, "b": 4 - X})
+    _, _, points = made(X, 4 - X, origin)
     for k in range(5):
         seen = points["a"][k].isfinite().all(-1)
         assert seen.tolist() == [min(k, origin) <= j <= max(k, origin) for j in range(5)]
@@ -61,19 +67,14 @@ def test_growing_curves_carry_their_names_ahead_of_the_dots(origin):
 
 def test_on_a_logarithmic_axis_names_stand_at_their_curves_too():
     log = dict(type="log", range=[-2, 2])
-    panel, _ = made(y=log)
-    points = panel.at(X, {"a": 10**X, "b": 0.01 + 0 * X})
+    _, _, points = made(10**X, 0.01 + 0 * X, y=log)
     (first, second) = points["a-names"][0, :, 1].tolist()
     assert 50 < first < 100.1
     assert 0.0099 < second < 0.02
     assert points["a-cursor"][0, :, 1].tolist() == pytest.approx([0.01, 100])
 
 
-NAMED = {
-    "up": ("up", dict(color="#000000")),
-    "down": ("down", dict(color="#777777")),
-    "thin": ("", dict(color="#777777", width=1)),
-}
+NAMED = {"up": ("up", dict(color="#000000")), "down": ("down", dict(color="#777777", width=1))}
 
 
 def panel():
@@ -82,41 +83,21 @@ def panel():
 
 def test_lines_carry_their_names_off_the_lines():
     place = panel()
-    lines = Lines(place, NAMED)
-    traces = drawn(place)
-    assert [traces[uid].line.width for uid in NAMED] == [3, 3, 1]
-    assert list(traces["up-names"].text) == ["<b>up</b>", "<b>down</b>"]
     x = torch.linspace(0, 1, 11, dtype=torch.float64)
-    moving = torch.stack([torch.stack([x, k * x], -1) for k in (0.2, 0.9)])
+    rising = torch.stack([torch.stack([x, k * x], -1) for k in (0.2, 0.9)])
     still = torch.stack([x, -0.5 * x], -1)[None]
-    points = lines.at({"up": moving, "down": still, "thin": still[:, [0, -1]]})
-    assert torch.equal(points["up"], moving)
-    assert torch.equal(points["thin"], still[:, [0, -1]])
+    draw_lines(place, NAMED, [rising, still[:, [0, -1]]])
+    traces, points = drawn(place), moving(place)
+    assert [traces[uid].line.width for uid in NAMED] == [3, 1]
+    assert list(traces["up-names"].text) == ["<b>up</b>", "<b>down</b>"]
+    assert torch.equal(points["up"], rising)
+    assert torch.equal(points["down"], still[:, [0, -1]])
     names = points["up-names"]
     assert names.shape == (2, 2, 2)
     for k in range(2):
-        for line in (moving[k], still[0]):
+        for line in (rising[k], still[0]):
             away = (pixels(place, line)[:, None] - pixels(place, names[k])).abs()
             assert ((away[..., 0] > 8) | (away[..., 1] > 9)).all()
-
-
-def test_lines_without_names_need_none():
-    place = panel()
-    lines = Lines(place, {"thin": NAMED["thin"]}, fill="tozeroy")
-    assert drawn(place)["thin"].fill == "tozeroy"
-    assert list(lines.at({"thin": torch.zeros(1, 2, 2)})) == ["thin"]
-
-
-def test_dots_carry_their_names():
-    place = panel()
-    dots = Dots(place, "size", {"small": "#000000", "large": "#777777"})
-    trace = drawn(place)["size"]
-    assert list(trace.marker.color) == ["#000000", "#777777"]
-    points = torch.tensor([[[0.2, 0.0], [0.8, 0.5]]], dtype=torch.float64)
-    shown = dots.at(points, points)
-    assert torch.equal(shown["size"], points)
-    away = (pixels(place, shown["size-names"]) - pixels(place, points)).norm(dim=-1)
-    assert (away < 60).all()
 
 
 def test_resting_things_stay_where_they_are_drawn():
@@ -133,11 +114,10 @@ def test_resting_things_stay_where_they_are_drawn():
 
 def test_each_dot_has_a_stem_from_its_foot():
     panel = Panel(x=dict(range=[0, 3]), y=dict(range=[0, 1]))
-    stems = Stems(panel, "first", "#000000", "square")
-    traces = drawn(panel)
-    assert traces["first"].marker.symbol == "square"
     dots = torch.tensor([[[1.0, 0.5], [2.0, 0.7]]])
-    points = stems.at(dots, dots * torch.tensor([1.0, 0.0]))
+    draw_stems(panel, "first", "#000000", dots, dots * torch.tensor([1.0, 0.0]), "square")
+    points = moving(panel)
+    assert drawn(panel)["first"].marker.symbol == "square"
     assert torch.equal(points["first"], dots)
     lines = points["first-stems"].reshape(2, 3, 2)
     assert lines[:, :2].tolist() == [[[1, 0], [1, 0.5]], [[2, 0], [2, torch.tensor(0.7).item()]]]

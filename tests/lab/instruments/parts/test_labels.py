@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from flatmtl_lite.lab.instruments.parts.labels import APART, SAVED, _steady, last_seen, place, spread
-from flatmtl_lite.lab.instruments.parts.picture import LINE, Panel
-from tests.lab.instruments.parts.pictures import drawn
+from flatmtl_lite.lab.instruments.parts.labels import (
+    APART,
+    SAVED,
+    _steady,
+    draw_labels,
+    last_seen,
+    place,
+    spread,
+)
+from flatmtl_lite.lab.instruments.parts.panel import LINE, Panel
+from tests.lab.instruments.parts.pictures import drawn, moving, pixels
 
 
 @pytest.fixture
@@ -75,6 +83,18 @@ def test_a_thing_at_the_edge_has_its_name_within_the_panel(panel):
         at = place(panel, torch.tensor([[thing]]), ["a name"], torch.zeros(1, 0, 2), APART, 1)[0, 0]
         assert 30 / x < at[0] < 1 - 30 / x
         assert LINE / 2 / y < at[1] < 10 - LINE / 2 / y
+
+
+def test_labels_stand_beside_their_things(panel):
+    things = {
+        "small": ("#000000", torch.tensor([[0.2, 2.0]])),
+        "large": ("#777777", torch.tensor([[0.8, 7.0]])),
+    }
+    draw_labels(panel, things, [torch.zeros(1, 0, 2)], "sizes")
+    shown, points = moving(panel)["sizes"], torch.stack([thing for _, thing in things.values()], 1)
+    assert list(drawn(panel)["sizes"].text) == ["<b>small</b>", "<b>large</b>"]
+    assert torch.equal(moving(panel)["sizes-things"], points)
+    assert ((pixels(panel, shown) - pixels(panel, points)).norm(dim=-1) < 60).all()
 
 
 def test_a_name_without_room_in_the_panel_is_left_out_where_that_is_asked_for(panel):

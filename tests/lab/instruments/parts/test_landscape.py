@@ -1,29 +1,11 @@
-"""A small plane with many paths, and the plane of two losses."""
+"""Short strokes, and the plane of two losses."""
 
 import torch
 
-from flatmtl_lite.lab.instruments.parts.landscape import Plane, Tradeoff
+from flatmtl_lite.lab.instruments.parts.landscape import Tradeoff
 from flatmtl_lite.lab.instruments.parts.picture import Picture
 from flatmtl_lite.lab.instruments.parts.points import squares
 from flatmtl_lite.toy import PROBLEMS
-from tests.lab.instruments.parts.pictures import drawn, resting
-
-
-def test_it_draws_rings_paths_ends_and_words():
-    bottom = torch.tensor([-1.0, -0.1])
-    plane = Plane(PROBLEMS["valleys"], "direct", "#E69F00", {"sharp": bottom}, 0.4)
-    ground, ring, name = resting(plane)
-    assert ground.type == "contour"
-    radii = (torch.tensor([ring.x, ring.y]).T - bottom).norm(dim=-1)
-    assert torch.allclose(radii, torch.tensor(0.4))
-    assert name.text == ("sharp",)
-    assert drawn(plane)["paths-direct"].line.color == "#E69F00"
-    paths = torch.rand(2, 3, 4, 2)
-    points = plane.at(paths, paths[:, :, -1], ["1 flat", "2 flat"])
-    lines = points["paths-direct"].reshape(2, 3, 5, 2)
-    assert torch.equal(lines[:, :, :4], paths)
-    assert lines[:, :, 4].isnan().all()  # the pen is lifted
-    assert points["title-direct"][1] == [["<b>direct</b>: 1 flat"], ["<b>direct</b>: 2 flat"]]
 
 
 def test_an_end_is_a_short_stroke_about_its_point():
@@ -35,11 +17,11 @@ def test_an_end_is_a_short_stroke_about_its_point():
 
 def test_the_losses_are_drawn_with_the_front():
     problem = PROBLEMS["ridges"]
-    panel = Tradeoff(problem)
-    figure = Picture(None, [[panel]]).figure()
+    losses = torch.tensor([[1.0, 2.0], [0.5, 1.0]])
+    picture = Picture(None, [[Tradeoff(problem, losses)]])
+    figure = picture.figure()
     assert figure.layout.xaxis.title.text == "loss of task 1"
     front, label = (trace for trace in figure.data if not trace.uid and trace.x[0] is not None)
     assert torch.allclose(torch.tensor([front.x[0], front.y[0]]), problem.losses(problem.front()[:1]))
     assert label.text == ("Pareto front",)
-    losses = torch.tensor([[1.0, 2.0], [0.5, 1.0]])
-    assert panel.at(losses)["losses"].tolist() == [[[1, 2]], [[0.5, 1]]]
+    assert picture.traces()["losses"].tolist() == [[[1, 2]], [[0.5, 1]]]

@@ -12,9 +12,9 @@ LOOKS = {"a": ("first", "#000000"), "b": ("second", "#0072B2")}
 
 
 def drawn(steps, **options):
-    lens = Steps("the steps", LOOKS, **options)
-    figure = Picture(None, [[lens]]).figure()
-    return figure, lens.at(steps)
+    looks = {uid: (*LOOKS[uid], step) for uid, step in steps.items()}
+    picture = Picture(None, [[Steps("the steps", looks, **options)]])
+    return picture.figure(), picture.traces()
 
 
 def test_the_steps_fill_the_frame_and_keep_their_proportions():

@@ -5,10 +5,15 @@ import pytest
 import torch
 
 from flatmtl_lite.lab.instruments.parts.mosaic import PITCH, Mosaic, pack_images, unpack_images
-from tests.lab.instruments.parts.pictures import drawn, resting
+from tests.lab.instruments.parts.pictures import drawn, moving, resting
 
 CLASSES = {"digit": ["0", "1", "2"], "garment": ["shirt", "shoe"]}
 LABELS = torch.tensor([[1, 0], [2, 1], [0, 0], [1, 1], [2, 0]])
+
+
+def answers() -> torch.Tensor:
+    """Right answers at three slider positions, each with 60 %."""
+    return torch.stack([LABELS, torch.full_like(LABELS, 60)], -1)[None].repeat(3, 1, 1, 1)
 
 
 @pytest.fixture
@@ -17,8 +22,7 @@ def images():
 
 
 def test_images_stand_in_rows_of_four(images):
-    panel = Mosaic("title", images, LABELS, CLASSES)
-    drawn(panel)
+    panel = Mosaic("title", images, LABELS, CLASSES, answers())
     canvas = np.array(resting(panel)[0].z, dtype=float)
     assert (canvas[:36, 2:38] == images[0].numpy()).all()
     assert (canvas[:36, 2 + PITCH : 38 + PITCH] == images[1].numpy()).all()
@@ -28,12 +32,11 @@ def test_images_stand_in_rows_of_four(images):
 
 
 def test_right_and_wrong_answers_have_a_colour_and_a_mark(images):
-    panel = Mosaic("title", images, LABELS, CLASSES)
-    traces = drawn(panel)
+    given = answers()
+    given[1, 1, 0] = torch.tensor([0, 97])  # at the second position the second image is no longer a 2
+    panel = Mosaic("title", images, LABELS, CLASSES, given)
+    traces, points = drawn(panel), moving(panel)
     assert traces["right"].textfont.color != traces["wrong"].textfont.color
-    answers = torch.stack([LABELS, torch.full_like(LABELS, 60)], -1)[None].repeat(3, 1, 1, 1)
-    answers[1, 1, 0] = torch.tensor([0, 97])  # at the second position the second image is no longer a 2
-    points = panel.at(answers)
     places, right = points["right"]
     _, wrong = points["wrong"]
     assert right[0][2:4] == ["<b>2</b> 60 % ✓", "<b>shoe</b> 60 % ✓"]

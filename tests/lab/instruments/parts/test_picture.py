@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from flatmtl_lite.lab.instruments.parts.picture import MORE, Panel, Picture
+from flatmtl_lite.lab.instruments.parts.panel import Panel
+from flatmtl_lite.lab.instruments.parts.picture import MORE, Picture
 
 AXES = dict(x=dict(range=[0, 1]), y=dict(range=[0, 1]))
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from flatmtl_lite.lab.instruments.parts.picture import Picture
-from flatmtl_lite.lab.instruments.parts.space import EDGE, Space, cone_rays, project
+from flatmtl_lite.lab.instruments.parts.space import EDGE, Space, cone_edges, cone_rays, project
+from tests.lab.instruments.parts.pictures import moving
 
 
 def test_the_rays_bound_the_cone():
@@ -25,13 +25,9 @@ def test_the_camera_looks_from_20_degrees_above():
 
 
 def test_the_space_shows_steps_plumb_lines_and_faces():
-    panel = Space()
-    figure = Picture(panel, [[Space()]]).figure()
     steps = torch.tensor([[[1.0, 0, 0.5], [0, 1, 0.2], [0.1, 0.1, 1]]]).double().expand(2, 3, 3)
     cameras = torch.tensor([0.0, 90.0]).double()
-    points = panel.at(steps, cameras)
-    uids = [trace.uid for trace in figure.data if trace.uid]
-    assert set(uids) == points.keys()
+    points = moving(Space(steps, cameras))
     seen = project(steps, cameras)
     for k in range(3):
         assert torch.allclose(points[f"gradient-{k}"][:, 1], seen[:, k])
@@ -40,4 +36,4 @@ def test_the_space_shows_steps_plumb_lines_and_faces():
         assert torch.allclose(top[:, 0], foot[:, 0])  # a plumb line is upright for every camera
         corners = project(EDGE * cone_rays(steps), cameras)
         assert torch.allclose(points[f"face-{k}"][:, 1], corners[:, k])
-    assert panel.edges(steps, cameras).abs().max() < 1.8
+    assert cone_edges(steps, cameras).abs().max() < 1.8
