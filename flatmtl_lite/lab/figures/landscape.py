@@ -61,6 +61,14 @@ def grid(problem: Problem, points: int = GRID) -> tuple[np.ndarray, np.ndarray, 
 
 
 @functools.lru_cache(maxsize=16)
+def loss_range(problem: Problem, share: float, task: int | None = None) -> tuple[float, float]:
+    """Return the least loss in the window and the quantile ``share``: of all tasks, or of one."""
+    losses = grid(problem)[2]
+    losses = losses if task is None else losses[..., task]
+    return losses.min().item(), losses.quantile(share).item()
+
+
+@functools.lru_cache(maxsize=16)
 def front(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """Return points of the Pareto front and their losses, (N, 2) each."""
     points = problem.front()

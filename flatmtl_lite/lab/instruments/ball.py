@@ -8,7 +8,7 @@ from torch import Tensor
 from ...diagnostics import ascent
 from ...perturbation import worst_case
 from ...toy import Problem
-from ..figures.landscape import grid
+from ..figures.landscape import loss_range
 from ..figures.style import BLACK, FLAT, SAM
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
@@ -108,9 +108,8 @@ def _draw(landscape: Problem, rhos: Tensor, choice: str, point: tuple[float, flo
     things = {"one step": (SAM, seen[0]), "ten steps": (FLAT, seen[1])}
     draw_labels(plane, things, [rim[:, ::4], visited], within=True)
 
-    losses = grid(landscape)[2]
     section = Cut(landscape, {"loss": BLACK}, value, theta[0], step[-1:], step.norm(dim=-1))
-    low, high = losses.min().item(), losses.quantile(0.95).item()
+    low, high = loss_range(landscape, 0.95)
     x, y = dict(range=[0, landscape.rho], title="ρ"), dict(range=[0, 0.6 * (high - low)], title="rise")
     styles = {
         "one-rise": ("one step", dict(color=SAM)),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ....toy import Problem
-from ...figures.landscape import grid
+from ...figures.landscape import loss_range
 from ...figures.style import INKS, SAM
 from .labels import draw_title
 from .panel import Panel
@@ -39,8 +39,7 @@ class Cut(Panel):
         uphill: Tensor,
         lengths: Tensor,
     ):
-        reach, losses = problem.rho, grid(problem)[2]
-        least, most = losses.min().item(), losses.quantile(0.96).item()
+        reach, (least, most) = problem.rho, loss_range(problem, 0.96)
         room = 0.08 * (most - least)
         low, high = least - room, most + room
         y = dict(range=[low, high], title="loss", nticks=4)

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from torch import Tensor
 
 from ....toy import Problem
-from ...figures.landscape import front, grid, ground, minima
+from ...figures.landscape import front, ground, loss_range, minima
 from ...figures.style import BLACK
 from .curve import draw_line
 from .panel import Panel
@@ -60,10 +60,9 @@ class Tradeoff(Panel):
     """
 
     def __init__(self, problem: Problem, way: Tensor):
-        losses = grid(problem)[2].flatten(0, 1)
-        least, most = losses.amin(0), losses.quantile(0.98, 0)
-        ranges = zip((least - 0.05 * (most - least)).tolist(), most.tolist(), strict=True)
-        x, y = (dict(range=[*ends], title=f"loss of task {k}") for k, ends in enumerate(ranges, 1))
+        ends = [loss_range(problem, 0.98, task) for task in range(2)]
+        ranges = [[least - 0.05 * (most - least), most] for least, most in ends]
+        x, y = (dict(range=ends, title=f"loss of task {k}") for k, ends in enumerate(ranges, 1))
         super().__init__("the two losses", x, y)
         x, y = front(problem)[1].T
         if len(x):  # nothing ever comes below the front

@@ -1,5 +1,7 @@
 """Places of names: near their things, and at the ends of curves."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -69,12 +71,11 @@ def test_a_name_changes_sides_only_where_that_saves_enough():
 
 def test_a_place_is_free_in_the_largest_arrangement_too(panel):
     """A thing at the right of the name's own lies farther away, in pixels, on a larger screen."""
-    panel.sizes = [(100.0, 100.0), (400.0, 100.0)]
-    thing, other = torch.tensor([[[0.5, 5.0]]]), torch.tensor([[[0.6, 5.0]]])  # 10 pixels apart, or 40
-    for width, sides in ((100.0, {"right", "left"}), (400.0, {"left"})):
-        panel.sizes[1] = (width, 100.0)
-        (across, _) = (place(panel, thing, ["a name"], other.expand(1, 6, 2), 15, 1) - thing)[0, 0]
-        assert ("right" if across > 0 else "left") in sides
+    thing, other = torch.tensor([[[0.5, 5.0]]]), torch.tensor([[[0.55, 5.0]]])  # 10 pixels apart, or 40
+    for width, side in ((200.0, 1), (800.0, -1)):
+        panel.sizes = [(200.0, 100.0), (width, 100.0)]
+        across, up = (place(panel, thing, ["a name"], other.expand(1, 6, 2), 15, 1) - thing)[0, 0].tolist()
+        assert (math.copysign(1, across), up) == (side, pytest.approx(0))
 
 
 def test_a_thing_at_the_edge_has_its_name_within_the_panel(panel):
