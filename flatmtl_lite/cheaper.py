@@ -109,7 +109,8 @@ class Cheaper:
                 head, rise = sam.heads[k] - clean.heads[k], sam.losses[k] - clean.losses[k]
                 self.memory[i] = {"flat": sam.shared[rows].clone(), "head": head, "rise": rise, **norms}
                 continue
-            then = self.memory[i]
+            # a state that was loaded may lie on the CPU
+            then = self.memory[i] = {name: v.to(clean.shared.device) for name, v in self.memory[i].items()}
             torch.mul(then["flat"], _ratio(norms, then, "norm").to(then["flat"]), out=sam.shared[rows])
             sam.heads[k] = clean.heads[k] + then["head"] * _ratio(norms, then, "head_norm").to(then["head"])
             sam.losses[k] = clean.losses[k] + then["rise"]

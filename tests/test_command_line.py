@@ -67,7 +67,7 @@ def test_a_sweep_is_run_once_and_reported(tmp_path, capfd):
     assert run["about"]["command"].startswith("python -m flatmtl_lite train multimnist --method mean")
     assert main(["report", str(tmp_path)]) == 0
     text = capfd.readouterr().out
-    assert "f-mean ρ=0.05 − mean" in text
+    assert "F-LS ρ=0.05 − LS" in text
     assert "95.67" in text  # the paper's F-LS, next to it
     rows = json.loads((tmp_path / "report.json").read_text())["rows"]
     assert [(row["method"], row["seeds"]) for row in rows] == [("mean", [0]), ("f-mean", [0])]

@@ -128,13 +128,14 @@ class _TrainParser(Parser):
 def _axes(words: Sequence[str]) -> dict[str, list[str]]:
     axes: dict[str, list[str]] = {}
     for word in words:
-        name, _, values = word.partition("=")
+        name, _, values = word.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
         if not name or not values or name in axes:
             raise ValueError(
                 f"Got --grid {word}; expected an option of train, each once, and its values, such as "
                 "lr=0.01,0.05."
             )
-        axes[name.removeprefix("--")] = values.split(",")
+        axes[name] = values.split(",")
     return axes
 
 

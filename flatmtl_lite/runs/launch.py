@@ -111,6 +111,8 @@ def _prepare(
         request = _request_to_resume(saved, request, folder, resume)
         # before anything is drawn, fetched or built for other settings
         processes.run_on_first(lambda: folder.check_unchanged(saved))
+    with numerics(request.config.tf32, request.config.deterministic):
+        pass  # it refuses what this process cannot do before anything is written
     with explain_device_errors(request.config):
         experiment, origin = request.settings.experiment(
             request.config.seed, processes.device, data, download

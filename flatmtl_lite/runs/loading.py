@@ -58,7 +58,8 @@ def load(folder: str | Path, which: str = "final", device: torch.device | str = 
     run.check_unchanged(description)
     epochs = description["config"]["epochs"]
     state = run.picked_weights() if which == "picked" else run.final_checkpoint(epochs)[0]
-    model = _network(description)
+    with torch.random.fork_rng(devices=[]):  # its first weights are drawn
+        model = _network(description)
     model.load_state_dict(state["model"])
     return model.to(device).eval()
 

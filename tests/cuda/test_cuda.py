@@ -16,7 +16,7 @@ CHECKS = [check for checks in GROUPS.values() for check in checks]
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    return Bench(torch.device("cuda"), tmp_path_factory.mktemp("gpu"))
+    return Bench(torch.device("cuda"), tmp_path_factory.mktemp("gpu"), quick=False)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=title)

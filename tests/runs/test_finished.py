@@ -367,3 +367,15 @@ def test_the_weights_of_a_copy_are_its_own(tmp_path, quick):
     with pytest.raises(RunError, match="belongs to another run"):
         load(tmp_path / "two", "picked")
     assert RunFolder(tmp_path / "one").picked_weights()["epoch"] in (1, 2, 3)
+
+
+def test_weights_of_a_course_that_was_not_continued_are_not_taken_for_the_picked_ones(tmp_path, capsys):
+    """A run that goes on to other bits may pick another epoch than the one whose weights were kept."""
+    path = tmp_path / "picked.pt"
+    checkpoints_module.write_weights(path, {"w": torch.ones(1)}, epoch=2)
+    kept = checkpoints_module.hash_if_of(path, 2)
+    assert checkpoints_module.read_weights(path, kept)["epoch"] == 2
+    assert checkpoints_module.hash_if_of(path, 1) is None
+    assert not path.exists()
+    assert "held epoch 2, and validation picks epoch 1: removed" in capsys.readouterr().err
+    assert checkpoints_module.hash_if_of(path, 1) is None

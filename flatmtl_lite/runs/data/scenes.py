@@ -4,6 +4,7 @@ The layout is ``root/{train,val}/{image,label,depth,normal}/{0,1,...,N-1}.npy``.
 https://arxiv.org/abs/1803.10704) distributes real NYUv2 in it. Any other set in this layout can be read too.
 """
 
+import signal
 import sys
 import warnings
 from collections import deque
@@ -217,6 +218,13 @@ def _by_thread(source: _Batches, ahead: int, pinned: bool) -> Generator[Scene | 
             yield waiting.popleft().result()
 
 
+def _leave_signals(_: int) -> None:
+    """Ignore signals to the group of processes: the training process hears them and ends its loaders."""
+    for name in ("SIGINT", "SIGTERM", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
 def _by_processes(
     source: _Batches, ahead: int, pinned: bool, workers: int
 ) -> Generator[Scene | Exception, None, None]:
@@ -230,6 +238,7 @@ def _by_processes(
             num_workers=workers,
             prefetch_factor=max(ahead, 1),
             pin_memory=pinned,
+            worker_init_fn=_leave_signals,
             generator=torch.Generator(),  # else the loader would draw its seed from the run's generator
             # a new process, not a fork, would run the caller's script again
             multiprocessing_context="fork" if sys.platform == "linux" else None,

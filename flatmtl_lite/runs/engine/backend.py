@@ -59,7 +59,9 @@ def _set_tf32(on: bool, restored: ExitStack) -> None:
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     newer: list[Any] = [matmul, cudnn.conv, cudnn.rnn] if hasattr(cudnn, "conv") else []
-    for part in newer:  # noted first, so that they come back last, after the older ones have overwritten them
+    also: Any = torch.backends.mkldnn  # an older setting writes it too
+    # noted first, so that they come back last, after the older ones have overwritten them
+    for part in (*newer, also.matmul) if newer else ():
         restored.callback(setattr, part, "fp32_precision", part.fp32_precision)
     with suppress(RuntimeError):
         restored.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())

@@ -135,9 +135,20 @@ def read_weights(path: Path, sha256: str | None) -> dict[str, Any]:
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
-def file_hash(path: Path) -> str | None:
-    """Return the start of a file's hash, or None if there is no file."""
-    return _short_hash(path.read_bytes()) if path.exists() else None
+def hash_if_of(path: Path, epoch: int | None) -> str | None:
+    """Return the start of the hash of a file of weights; None if there is no file.
+
+    A file of another epoch is removed, since it is of a course that was not continued: a run that goes on
+    from a checkpoint, and not to the same bits, may pick another epoch.
+    """
+    if not path.exists():
+        return None
+    found = _short_hash(path.read_bytes())
+    if (there := read_weights(path, found)["epoch"]) == epoch:
+        return found
+    path.unlink()
+    print(f"{path} held epoch {there}, and validation picks epoch {epoch}: removed.", file=sys.stderr)
+    return None
 
 
 def _saved(content: Mapping[str, Any]) -> bytes:

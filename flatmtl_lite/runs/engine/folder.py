@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ...files import write_whole
-from .checkpoints import Checkpoints, file_hash, picked_evaluation, read_weights, write_weights
+from .checkpoints import Checkpoints, hash_if_of, picked_evaluation, read_weights, write_weights
 from .description import check_made_with, read_description, read_object
 from .errors import InUse, RunError, explain_write_errors
 from .log_file import LogFile
@@ -181,12 +181,17 @@ class RunFolder(OwnedFolder):
             RunError: the file is missing or damaged, or the run is of a version that did not keep it.
         """
         hashes = self.result().get("weights")
+        if hashes is None:
+            raise RunError(
+                f"The run in {self.path} is of a version that did not keep the weights of the picked epoch. "
+                'Take those of the last epoch (which="final").'
+            )
         if hashes == {PICKED: None}:
             raise RunError(
                 f"The run in {self.path} has no validation data, so no epoch was picked; expected a run with "
                 'some. Take the weights of the last epoch (which="final").'
             )
-        return read_weights(self.path / PICKED, (hashes or {}).get(PICKED))
+        return read_weights(self.path / PICKED, hashes.get(PICKED))
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write ``result.json``: the run has ended. Of its checkpoints only the last weights stay.
@@ -194,7 +199,7 @@ class RunFolder(OwnedFolder):
         Raises:
             RunError: a file could not be written.
         """
-        weights = {PICKED: file_hash(self.path / PICKED)}
+        weights = {PICKED: hash_if_of(self.path / PICKED, (result.get("picked") or {}).get("epoch"))}
         with self._explain_errors("result"):
             write_whole(self.path / "result.json", _json({**result, "weights": weights}))
         with self._explain_errors("last weights"):

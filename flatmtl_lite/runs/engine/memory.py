@@ -11,6 +11,7 @@ from .folder import RunError
 # how torch, cuBLAS and cuDNN (before and since version 9) say that an allocation failed
 NO_MEMORY = (
     *("out of memory", "allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    *("CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_NOT_INITIALIZED"),  # no room for their first handle
     *("HOST_ALLOCATION_FAILED", "DEVICE_ALLOCATION_FAILED", "unable to find an engine to execute"),
 )
 NO_LOADER = ("DataLoader worker", "shared memory(shm)")

@@ -24,7 +24,7 @@ class OwnedFolder:
     @property
     def is_taken(self) -> bool:
         """Whether a process uses the folder now."""
-        if not self.path.exists():
+        if not (self.path / "lock").exists():
             return False
         try:
             with self._lock.acquire(timeout=0):
@@ -44,7 +44,7 @@ class OwnedFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             check_ours(self.path)
             try:
-                self._lock.acquire(timeout=0)
+                self._lock.acquire(timeout=1)  # seconds: another process may look whether it is free
             except Timeout:
                 raise InUse(
                     f"The folder {self.path} is used by a run that is going on; expected a free folder. "

@@ -147,7 +147,7 @@ def pick_device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(1, dtype=torch.float64, device=device)
+        torch.zeros(1, dtype=torch.float64, device=device).add_(1).cpu()  # it runs a kernel
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(f"Got device={name!r}, which cannot be used: {_fault(name, error)}") from error
     if (

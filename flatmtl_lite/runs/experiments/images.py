@@ -85,7 +85,9 @@ class ImageTasks:
     ) -> tuple[Callable, list[Callable]]:
         """Return ``features`` and the ``losses`` of the given tasks on a batch."""
         images, labels = batch
-        return task_closures(net, images, labels[:, list(tasks)])
+        # all tasks or one; a list of numbers would be copied to the device, which waits
+        own = labels if len(tasks) == labels.shape[1] else labels[:, tasks[0] : tasks[-1] + 1]
+        return task_closures(net, images, own)
 
     def evaluate(self, model: nn.Module) -> dict[str, Any]:
         """Return the metrics by data split.

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def gpu_check(device: str = "auto", quick: bool = False, out: Path | None = None
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:
         bench = Bench(picked, Path(folder), quick, start + 60 * MINUTES[quick])
-        rows = run_checks(bench)
+        rows = run_checks(bench, GROUPS, after=lambda rows: _keep(rows, out, machine, quick, start))
     seconds = round(time.monotonic() - start, 1)
     print(table(rows, machine, seconds))
     if out is not None:
@@ -70,14 +70,28 @@ def gpu_check(device: str = "auto", quick: bool = False, out: Path | None = None
     return int(any(row.verdict == "fail" for _, row in rows))
 
 
-def run_checks(bench: Bench, groups: Mapping[str, Sequence[Check]] = GROUPS) -> Rows:
-    """Run the checks one after another; an error in one of them is a row, and the next one follows."""
+def _keep(rows: Rows, out: Path | None, machine: Mapping[str, Any], quick: bool, start: float) -> None:
+    """Write the rows so far, since a fault of a device may end this process at any check."""
+    if out is not None:
+        write_whole(out, as_json(rows, machine, quick, round(time.monotonic() - start, 1)))
+
+
+def run_checks(
+    bench: Bench,
+    groups: Mapping[str, Sequence[Check]] = GROUPS,
+    after: Callable[[Rows], None] = lambda rows: None,
+) -> Rows:
+    """Run the checks one after another; an error in one of them is a row, and the next one follows.
+
+    ``after`` is called with the rows so far after each check.
+    """
     rows: Rows = []
     for group, checks in groups.items():
         for check in checks:
             print(f"{group}: {title(check)} ...", file=sys.stderr, flush=True)
             rows += [(group, row) for row in _rows_of(check, bench)]
             gc.collect()
+            after(rows)
             with suppress(RuntimeError):  # of a device that a check has broken, which its row says
                 bench.forget_peak()
     return rows

@@ -4,6 +4,7 @@ import datetime
 import os
 import platform
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -24,17 +25,21 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
         "driver": driver_version() if gpus else None,
-        "gpus": [_describe_gpu(number) for number in range(gpus)],
+        "gpus": [_describe_gpu(number, number == (device.index or 0)) for number in range(gpus)],
     }
 
 
-def _describe_gpu(number: int) -> dict[str, Any]:
-    """Return a GPU's class, and its free memory: less than all of it means that another program uses it."""
+def _describe_gpu(number: int, is_picked: bool) -> dict[str, Any]:
+    """Return a GPU's class, and the free memory of the one that is checked: other programs may use some."""
     gpu = torch.cuda.get_device_properties(number)
+    free = None
+    if is_picked:  # to ask another one would start CUDA on it
+        with suppress(RuntimeError):
+            free = round(torch.cuda.mem_get_info(number)[0] / 2**30, 1)
     return {
         "name": gpu.name,
         "gib": round(gpu.total_memory / 2**30, 1),
-        "free_gib": round(torch.cuda.mem_get_info(number)[0] / 2**30, 1),
+        "free_gib": free,
         "capability": f"{gpu.major}.{gpu.minor}",
     }
 
@@ -45,6 +50,8 @@ def why_no_cuda() -> str:
         warnings.simplefilter("always")
         if torch.cuda.is_available():
             return ""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1") and torch.version.cuda:
+        return "CUDA_VISIBLE_DEVICES hides every GPU. Unset it, or name a GPU in it."
     if torch.version.cuda is None:
         return (
             f"This torch ({torch.__version__}) is a build for CPUs alone. On a machine with a GPU, install "

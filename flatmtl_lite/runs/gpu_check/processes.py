@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import torch
 
@@ -11,6 +12,7 @@ from .repeat import environment
 from .rows import Bench, Row, skipped, within
 
 SAME = 1e-9  # relative, in float64
+CHILD_SECONDS = 120.0  # after which two processes count as hanging
 
 
 def two_processes(bench: Bench) -> Iterator[Row]:
@@ -27,18 +29,28 @@ def two_processes(bench: Bench) -> Iterator[Row]:
 
 def _row(name: str, backend: str, device: str, bench: Bench) -> Row:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    child = subprocess.run(
+    child = subprocess.Popen(
         [*torchrun, "-m", "flatmtl_lite.runs.gpu_check.rank", device],
-        timeout=bench.seconds_left,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
         env=environment(),
     )
+    limit = min(CHILD_SECONDS, bench.seconds_left)
+    try:
+        output, errors = child.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        child.terminate()  # torchrun passes it on to its processes; it cannot pass on a kill
+        with suppress(subprocess.TimeoutExpired):
+            child.communicate(timeout=40)
+        child.kill()
+        if limit < CHILD_SECONDS:
+            raise
+        return Row(name, "no end", f"<= {CHILD_SECONDS:.0f} s", "fail", "the two processes hang")
     if child.returncode:
-        lines = [line for line in child.stderr.splitlines() if "Error" in line]
+        lines = [line for line in errors.splitlines() if "Error" in line]
         return Row(name, f"exit code {child.returncode}", "0", "fail", lines[0].strip() if lines else "")
-    result = json.loads(child.stdout.strip().splitlines()[-1])
+    result = json.loads([line for line in output.splitlines() if line.startswith("{")][-1])
     if result["backend"] != backend:
         return Row(name, result["backend"], backend, "fail", "another backend was taken")
     return within(name, result["distance"], SAME, f"on {' and '.join(result['devices'])}")

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from ..engine.config import FREE_OPTIONS
 from ..paper.multimnist import published_row
 from .forms import EVALUATIONS
 from .read import RecordedRun, numbers
@@ -81,7 +82,8 @@ def _identity(result: dict) -> dict:
     """Return everything in which two runs of one row agree: all options except the seed."""
     settings = dict(result["settings"])
     config = dict(result["config"])
-    del config["seed"]
+    for name in ("seed", *FREE_OPTIONS):
+        config.pop(name, None)
     method, rho = config.pop("method"), config.pop("rho")
     return {
         "experiment": result["experiment"],

@@ -3,7 +3,11 @@
 import copy
 import json
 import math
+import multiprocessing
+import os
 import shutil
+import signal
+import sys
 from functools import partial
 
 import numpy as np
@@ -11,7 +15,7 @@ import pytest
 import torch
 
 from flatmtl_lite.__main__ import main
-from flatmtl_lite.runs import HIGHER_IS_BETTER, Config, Scenes, encoder_decoder, launch, mtan
+from flatmtl_lite.runs import HIGHER_IS_BETTER, Config, Scenes, encoder_decoder, launch, mtan, scene_batches
 from flatmtl_lite.runs.engine.experiment import NonFiniteOutput
 from flatmtl_lite.runs.engine.trainer import Trainer
 from flatmtl_lite.runs.experiments import scenes
@@ -328,3 +332,20 @@ def test_scenes_take_the_published_two_norms(name):
     for preset in EXPERIMENTS[name].presets:
         config = read_options(name, preset, {}).config
         assert (config.norm, config.optimizer) == ("separate", "adam")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the loaders are forked there alone")
+def test_a_signal_to_the_group_leaves_the_loaders_at_work(root):
+    """A cluster signals every process of a run; the training process alone decides when its loaders end."""
+    scenes, order = Scenes(root, "train"), [torch.tensor([0]), torch.tensor([1]), torch.tensor([0])]
+    whole = list(scene_batches(scenes, order))
+    batches = scene_batches(scenes, order, workers=2)
+    seen = [next(batches)]
+    children = multiprocessing.active_children()
+    assert len(children) >= 2
+    for child in children:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(child.pid, number)
+    seen += list(batches)
+    for one, other in zip(seen, whole, strict=True):
+        assert all(torch.equal(one[part], other[part]) for part in other)
