@@ -194,6 +194,8 @@ def _load_end(trainer: Trainer, folder: RunFolder) -> None:
     """Give the trainer the weights and the log of a finished run."""
     epochs = trainer.config.epochs
     state, log = trainer.processes.run_on_first(lambda: folder.final_checkpoint(epochs))
+    if "learners" in state:  # the run ended before it could drop them
+        trainer.processes.run_on_first(folder.drop_optimizer)
     trainer.model.load_state_dict(state["model"])
     trainer.epochs_done = epochs
     trainer.run.log, trainer.run.seconds = log, state["seconds"]
@@ -225,9 +227,8 @@ def _finish(loop: Loop, description: dict) -> None:
             loop.run()
         except TrainingDiverged as error:
             raise RunError(f"{error} {folder.checkpoint_note()}") from error
-    if trainer.processes.is_first:
-        outcome = {"finished": True, "seconds": round(run.seconds, 1), **summarize(run.log)}
-        folder.finish(description | outcome)
+    outcome = {"finished": True, "seconds": round(run.seconds, 1), **summarize(run.log)}
+    trainer.processes.run_on_first(lambda: folder.finish(description | outcome))
 
 
 def _complete(trainer: Trainer, folder: RunFolder, says_so: bool) -> None:

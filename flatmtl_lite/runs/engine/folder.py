@@ -202,6 +202,14 @@ class RunFolder(OwnedFolder):
         weights = {PICKED: hash_if_of(self.path / PICKED, (result.get("picked") or {}).get("epoch"))}
         with self._explain_errors("result"):
             write_whole(self.path / "result.json", _json({**result, "weights": weights}))
+        self.drop_optimizer()
+
+    def drop_optimizer(self) -> None:
+        """Keep of the checkpoints of a finished run the last weights alone.
+
+        Raises:
+            RunError: the file could not be written.
+        """
         with self._explain_errors("last weights"):
             self.checkpoints.keep_weights_only()
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 from .background import Background
 from .folder import RunFolder
@@ -50,7 +51,7 @@ class Loop:
         with stop_requests() as self._stop_numbers, self._writer:
             self._train()
             self._save()
-            self._writer.wait()
+            self.trainer.processes.run_on_first(self._writer.wait)
             self._stop_if_asked(self.trainer.processes.broadcast(self._stop_numbers[:1]))
 
     def _train(self) -> None:
@@ -63,18 +64,24 @@ class Loop:
                     self._after_epoch(progress)
                     continue
                 progress.show_step(losses)
-                self._writer.raise_failure()
+                if processes.count == 1:  # several processes learn of it when they agree
+                    self._writer.raise_failure()
                 if trainer.steps_done % interval:
                     continue
                 now = time.monotonic()
                 due = now - last_save >= self.checkpoint_seconds
                 steps = self._steps_per_agreement(max(now - last_agreement, 1e-3) / interval)
-                numbers, due, interval = processes.broadcast((self._stop_numbers[:1], due, steps))
+                numbers, due, interval = processes.run_on_first(partial(self._agreement, due, steps))
                 last_agreement = now
                 if numbers or due:
                     self._save()
                     last_save = time.monotonic()
                 self._stop_if_asked(numbers)
+
+    def _agreement(self, due: bool, steps: int) -> tuple[list[int], bool, int]:
+        """Return what the first process decides: signals, whether to save, steps until the next time."""
+        self._writer.raise_failure()
+        return self._stop_numbers[:1], due, steps
 
     def _steps_per_agreement(self, seconds_per_step: float) -> int:
         if self.trainer.processes.count == 1:
@@ -83,22 +90,26 @@ class Loop:
 
     def _after_epoch(self, progress: Progress) -> None:
         trainer = self.trainer
-        if trainer.processes.is_first:
-            self._writer.wait()  # it may write the same file
-            self.folder.write_log(trainer.run.log)
-            self.folder.keep_picked(trainer.model.state_dict(), trainer.run.log)
+        trainer.processes.run_on_first(self._write_epoch)
         progress.show_epoch(trainer.run)
         self.on_epoch(trainer.run, trainer.epochs_done / trainer.config.epochs)
 
+    def _write_epoch(self) -> None:
+        self._writer.wait()  # it may write the same file
+        self.folder.write_log(self.trainer.run.log)
+        self.folder.keep_picked(self.trainer.model.state_dict(), self.trainer.run.log)
+
     def _save(self) -> None:
-        state = self.trainer.state_dict()  # every process takes part
-        if self.trainer.processes.is_first:
-            self._writer.start(self.folder.save, on_host(state), list(self.trainer.run.log))
+        trainer = self.trainer
+        state = trainer.state_dict()  # every process takes part
+        trainer.processes.run_on_first(
+            lambda: self._writer.start(self.folder.save, on_host(state), list(trainer.run.log))
+        )
 
     def _stop_if_asked(self, numbers: list[int]) -> None:
         if numbers:
             trainer = self.trainer
-            self._writer.wait()
+            trainer.processes.run_on_first(self._writer.wait)
             steps = trainer.config.epochs * trainer.steps_per_epoch
             note = trainer.processes.run_on_first(self.folder.checkpoint_note)
             raise Stopped(

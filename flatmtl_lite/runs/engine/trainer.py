@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -107,12 +107,16 @@ class Trainer:
             while self.epochs_done < self.config.epochs:
                 self._order_generator.set_state(self._order_state)
                 batches = self._batches_from_here()
-                while self.steps_in_epoch < self.steps_per_epoch:
-                    start = time.perf_counter()
-                    losses = self._step([next(batches) for _ in self._sizes])
-                    self.steps_in_epoch += 1
-                    self.run.seconds += time.perf_counter() - start
-                    yield from self._pause(losses)
+                try:
+                    while self.steps_in_epoch < self.steps_per_epoch:
+                        start = time.perf_counter()
+                        losses = self._step([next(batches) for _ in self._sizes])
+                        self.steps_in_epoch += 1
+                        self.run.seconds += time.perf_counter() - start
+                        yield from self._pause(losses)
+                finally:
+                    if isinstance(batches, Generator):  # its loaders end before an evaluation starts its own
+                        batches.close()
                 start = time.perf_counter()
                 self._end_epoch()
                 self.run.seconds += time.perf_counter() - start

@@ -337,10 +337,10 @@ def test_scenes_take_the_published_two_norms(name):
 @pytest.mark.skipif(sys.platform != "linux", reason="the loaders are forked there alone")
 def test_a_signal_to_the_group_leaves_the_loaders_at_work(root):
     """A cluster signals every process of a run; the training process alone decides when its loaders end."""
-    scenes, order = Scenes(root, "train"), [torch.tensor([0]), torch.tensor([1]), torch.tensor([0])]
+    scenes, order = Scenes(root, "train"), [torch.tensor([k % 2]) for k in range(8)]
     whole = list(scene_batches(scenes, order))
     batches = scene_batches(scenes, order, workers=2)
-    seen = [next(batches)]
+    seen = [next(batches), next(batches)]  # so both loaders are at work
     children = multiprocessing.active_children()
     assert len(children) >= 2
     for child in children:
