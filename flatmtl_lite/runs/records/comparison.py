@@ -6,7 +6,6 @@ wrong labels. The settings ``clean-...`` have a LeNet, 5,000 pairs of the full s
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from ...names import check_name
 from . import tuning
 from .outcome import measured
-from .record_file import RecordFile, load_record
+from .record_file import load_record
 from .tuning import Method, Setting
 
 NOISY, CLEAN = ("noise-40", "noise-20", "noise-0"), ("clean-mnist", "clean-mixed")
@@ -143,14 +142,9 @@ def beyond(
 
 
 def record(path: Path, seeds: list[int], setting: str = "noise-40") -> None:
-    """Tune every method of a setting on its validation labels; then train it with every seed.
-
-    The file is written again after every run. Runs that it holds already are not repeated.
+    """Tune every method with one seed, by accuracy on validation labels; then train it with every seed.
 
     Raises:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
-    where = SETTINGS[setting]
-    file = RecordFile("comparison", path, seeds, ("selection", "runs"), setting=setting, **asdict(where))
-    file.content["command"] += f" --setting {setting}"
-    tuning.tune_and_train(file, tuning.methods_of(METHODS, setting), where, seeds, measured)
+    tuning.record_setting("comparison", path, seeds, setting, SETTINGS, METHODS, measured)

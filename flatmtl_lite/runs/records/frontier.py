@@ -6,7 +6,6 @@ records the figures that notebook 09 draws. A run that ended early goes on where
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ..measures.calibration import log_probabilities, nll
 from ..measures.evaluation import accuracy
 from . import tuning
 from .intervals import Interval, interval
-from .record_file import RecordFile, load_record
+from .record_file import load_record
 from .tuning import Method, Setting, by_seed
 
 SETTINGS = {
@@ -152,14 +151,9 @@ def measured(run: Run, data: MultiTaskData) -> dict[str, Any]:
 
 
 def record(path: Path, seeds: list[int], setting: str = "mlp-40") -> None:
-    """Tune every method with one seed, by accuracy on noisy validation labels; then train it with every seed.
-
-    The file is written again after every run. Runs that it holds already are not repeated.
+    """Tune every method with one seed, by accuracy on validation labels; then train it with every seed.
 
     Raises:
         FileNotFoundError: the folder of ``path`` does not exist.
     """
-    where = SETTINGS[setting]
-    file = RecordFile("frontier", path, seeds, ("selection", "runs"), setting=setting, **asdict(where))
-    file.content["command"] += f" --setting {setting}"
-    tuning.tune_and_train(file, methods_of(setting), where, seeds, measured)
+    tuning.record_setting("frontier", path, seeds, setting, SETTINGS, METHODS, measured)

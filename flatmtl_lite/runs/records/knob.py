@@ -16,6 +16,7 @@ from ..engine.config import Config
 from ..engine.rounding import rounded
 from ..engine.run import Run
 from ..engine.trainer import TrainingDiverged
+from ..measures.evaluation import task_sharpness
 from ..train import train
 from .outcome import accuracies, angles, curvature, mean_cosines, portrait
 from .record_file import RecordFile, load_record
@@ -132,13 +133,16 @@ def trained(place: Place, label_noise: float, with_course: bool) -> dict[str, An
         epoch = round(share * EPOCHS)
         if with_course and epoch in SHOWN_EPOCHS:
             since = course[-1]["epoch"] if course else 0
-            course.append({"epoch": epoch, **portrait(run.model, data), "cosine": mean_cosines(run, since)})
+            rises = task_sharpness(run.model, data.train_images, data.train_labels)
+            now = portrait(run.model, data, rises)
+            course.append({"epoch": epoch, **now, "cosine": mean_cosines(run, since)})
 
     try:
         run = train(data, config_of(place), on_epoch=on_epoch)
     except TrainingDiverged as error:
         return {"diverged": str(error)}
-    values = accuracies(run) | portrait(run.model, data) | curvature(run.model, data) | angles(run)
+    now = portrait(run.model, data, run.sharpness)
+    values = accuracies(run) | now | curvature(run.model, data) | angles(run)
     return values | ({"shown": course} if with_course else {})
 
 
@@ -150,7 +154,6 @@ def record(path: Path, seeds: list[int], setting: str = "noise-40") -> None:
     """
     noise = SETTINGS[setting]
     file = RecordFile("knob", path, seeds, setting=setting, label_noise=noise, radii=RADII)
-    file.content["command"] += f" --setting {setting}"
     file.content["data"] = teaching_data(seeds[0], noise).origin
     for place in places(seeds):
         with_course = place.seed == seeds[0] and not place.adaptive

@@ -11,7 +11,7 @@ from ..data.multimnist import MultiTaskData
 from ..engine.rounding import rounded
 from ..engine.run import Run
 from ..measures.calibration import evaluate
-from ..measures.evaluation import task_sharpness, top_eigenvalues
+from ..measures.evaluation import top_eigenvalues
 from ..measures.landscape import line
 from ..measures.twins import measure_networks
 from ..networks.images import image_input, task_closures
@@ -22,24 +22,27 @@ SLICE_POINTS = 21
 
 def measured(run: Run, data: MultiTaskData) -> dict[str, Any]:
     """Return :func:`accuracies`, :func:`quality` and :func:`angles` of a trained network."""
-    return accuracies(run) | quality(run.model, data) | angles(run)
+    return accuracies(run) | quality(run.model, data, run.sharpness) | angles(run)
 
 
-def quality(model: nn.Module, data: MultiTaskData) -> dict[str, list[float]]:
+def quality(model: nn.Module, data: MultiTaskData, sharpness: list[float]) -> dict[str, list[float]]:
     """Return by task accuracy (``test``, in per cent), ``nll`` and ``ece`` on test images, and ``sharpness``.
 
-    The sharpness is the rise of the training loss in ten steps of ascent within radius 0.05.
+    Args:
+        model: the network.
+        data: for the test images.
+        sharpness: of each task's training loss, as ``train`` and ``task_sharpness`` return it.
     """
     metrics = evaluate(model, data.test_images, data.test_labels)
     return {
         "test": metrics["accuracy"],
         "nll": rounded(metrics["nll"]),
         "ece": rounded(metrics["ece"]),
-        "sharpness": rounded(task_sharpness(model, data.train_images, data.train_labels)),
+        "sharpness": rounded(sharpness),
     }
 
 
-def portrait(model: nn.Module, data: MultiTaskData) -> dict[str, Any]:
+def portrait(model: nn.Module, data: MultiTaskData, sharpness: list[float]) -> dict[str, Any]:
     """Return what the ρ knob shows of a network: its :func:`quality`, ``slice`` and ``logits``.
 
     The slice holds the training losses along one fixed random direction, (points, T). The logits are those
@@ -53,7 +56,7 @@ def portrait(model: nn.Module, data: MultiTaskData) -> dict[str, Any]:
     )
     shown = model(image_input(model, data.test_images[:SHOWN_IMAGES]))
     return {
-        **quality(model, data),
+        **quality(model, data, sharpness),
         "slice": rounded(slices["losses"], 4),
         "logits": [[[round(v, 2) for v in task[k].tolist()] for task in shown] for k in range(len(shown[0]))],
     }

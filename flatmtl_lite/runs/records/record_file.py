@@ -60,6 +60,7 @@ class RecordFile:
         check_folder(path)
         done = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         options = f" --seeds {' '.join(map(str, seeds))}" if seeds else ""
+        options += f" --setting {content['setting']}" if "setting" in content else ""
         self.path = path
         self.content: dict[str, Any] = {
             "command": f"flatmtl-lite record {name} {path.as_posix()}{options}",

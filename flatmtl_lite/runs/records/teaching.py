@@ -10,14 +10,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ...diagnostics import share_in_conflict, sum_by_thirds
 from ...names import check_name
 from ..data.multimnist import MultiTaskData, fashion_and_mnist
 from ..engine.config import Config
-from ..engine.rounding import rounded
 from ..engine.run import Run
 from ..report.tables import Spread, spread
 from ..train import train
+from .outcome import accuracies, angles
 from .record_file import RecordFile, load_record
 from .tuning import SELECTION_SEED
 
@@ -128,31 +127,17 @@ def title(true: tuple[int, int], given: tuple[int, int]) -> str:
 
 def summary(run: Run, label: str, label_noise: float) -> dict:
     """Return the record of one run: final and validation-picked accuracy, sharpness, angles."""
-    final = run.accuracies[-1]
-    picked = max(run.accuracies, key=lambda e: sum(e["val"]))
-
-    def conflict(part: str) -> list[float] | None:
-        steps = [step for step in run.measured_steps if part in step]
-        if not steps:
-            return None
-        histograms = [[step[part][0] < 0, step[part][0] >= 0] for step in steps]
-        counts = sum_by_thirds([step["epoch"] for step in steps], run.config.epochs, histograms)
-        return rounded(share_in_conflict(counts), 3) if bool(counts.sum(-1).all()) else None
-
-    same = [s["same"] for s in run.measured_steps if "same" in s]
+    found = angles(run)
+    conflict = {part: thirds for part, thirds in found["conflict"].items() if None not in thirds}
     return {
         "label": label,
         "label_noise": label_noise,
         **asdict(run.config),
-        "train": final["train"],
-        "val": final["val"],
-        "test": final["test"],
-        "picked_epoch": picked["epoch"],
-        "picked_test": picked["test"],
+        **{key: value for key, value in accuracies(run).items() if key != "course"},
         "sharpness": [round(rise, 5) for rise in run.sharpness],
-        "loss_conflict_by_third": conflict("loss"),
-        "flat_conflict_by_third": conflict("flat"),
-        "decomposed_vs_direct_cosine": round(statistics.mean(same), 4) if same else None,
+        "loss_conflict_by_third": conflict.get("loss"),
+        "flat_conflict_by_third": conflict.get("flat"),
+        "decomposed_vs_direct_cosine": found.get("same"),
         "seconds": round(run.seconds, 1),
     }
 

@@ -4,7 +4,8 @@ import copy
 import functools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..data.multimnist import MultiTaskData, multi_mnist
@@ -148,6 +149,34 @@ def best_of(ladder: Sequence[float], first: Sequence[float], score: Callable[[fl
         if not beyond:
             return best
         scores |= {value: score(value) for value in beyond}
+
+
+def record_setting(
+    name: str,
+    path: Path,
+    seeds: Sequence[int],
+    setting: str,
+    settings: Mapping[str, Setting],
+    methods: Mapping[str, Method],
+    measured: Callable[[Run, MultiTaskData], dict[str, Any]],
+) -> None:
+    """Tune and train the methods that a setting has; the file is written again after every run.
+
+    Args:
+        name: of the record.
+        path: the JSON file. Runs that it holds already are not repeated.
+        seeds: the seeds of the runs.
+        setting: key of ``settings``.
+        settings: the settings of the record.
+        methods: its methods by label.
+        measured: returns what is recorded of a run.
+
+    Raises:
+        FileNotFoundError: the folder of ``path`` does not exist.
+    """
+    where = settings[setting]
+    file = RecordFile(name, path, seeds, ("selection", "runs"), setting=setting, **asdict(where))
+    tune_and_train(file, methods_of(methods, setting), where, seeds, measured)
 
 
 def tune_and_train(

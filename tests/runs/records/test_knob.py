@@ -33,7 +33,7 @@ def test_plain_and_adaptive_share_their_runs_without_perturbation():
 
 
 def test_a_network_is_portrayed_as_it_is(run, data):
-    values = outcome.portrait(run.model, data)
+    values = outcome.portrait(run.model, data, run.sharpness)
     assert values["test"] == accuracy(run.model, data.test_images, data.test_labels)
     rises = task_sharpness(run.model, data.train_images, data.train_labels)
     assert values["sharpness"] == pytest.approx(rises, rel=1e-3)
