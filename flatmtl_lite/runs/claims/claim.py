@@ -1,8 +1,9 @@
 """A claim with its evidence, and what the functions that collect evidence share."""
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..records import comparison
 from ..records.intervals import Interval, joined, paired, verdict
@@ -69,18 +70,33 @@ def differences(
     }
 
 
+def over(settings: Iterable[str], judge: Callable[[str], tuple[str, str]]) -> dict[str, Any]:
+    """Return ``evidence``, ``verdict`` and ``records`` of a claim from settings of the comparison.
+
+    Args:
+        settings: keys of ``PLACES``.
+        judge: setting -> what the runs show, in words, and the verdict.
+    """
+    found = {setting: judge(setting) for setting in settings}
+    return dict(
+        evidence=tuple(f"{PLACES[setting]}: {words}" for setting, (words, _) in found.items()),
+        verdict=joined({PLACES[setting]: word for setting, (_, word) in found.items()}),
+        records=tuple(f"comparison_{setting}" for setting in found),
+    )
+
+
 def by_place(
     pairs: Sequence[tuple[str, str]],
     unit: str = "points",
     key: str = "test",
     falls: bool = False,
     matters: float = 0.5,
-) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
-    """Return evidence, verdict and records for :func:`differences` above 0, over all settings."""
-    evidence, verdicts = [], {}
-    for setting, place in PLACES.items():
+) -> dict[str, Any]:
+    """Return :func:`over` all settings for :func:`differences` above 0."""
+
+    def judge(setting: str) -> tuple[str, str]:
         parts = differences(setting, pairs, key, falls)
-        verdicts[place] = verdict(parts.values(), matters)
         words = ", ".join(f"{name} {part.words()}" for name, part in parts.items())
-        evidence.append(f"{place}: {words} {unit}")
-    return tuple(evidence), joined(verdicts), tuple(f"comparison_{setting}" for setting in PLACES)
+        return f"{words} {unit}", verdict(parts.values(), matters)
+
+    return over(PLACES, judge)

@@ -15,7 +15,7 @@ def twice_the_cost() -> Claim:
         f"{PAPER}, appendix",
         (f"MLP: F-CAGrad takes {passes:.2f} times the passes of CAGrad and {ms:.2f} times its time",),
         HOLDS if 1.8 <= passes <= 2.3 else FAILS,
-        "High: passes are counted. The time depends on the network and on the machine.",
+        "Passes are counted. The time depends on the network and on the machine.",
         "flatmtl-lite gpu-check",
         ("cost",),
     )
@@ -36,7 +36,7 @@ def samo_is_cheap() -> Claim:
         SAMO,
         tuple(evidence),
         f"cost: {FAILS}; accuracy: {verdict(parts)}",
-        "High for the cost: passes are counted. A base with K backward passes hides more of it.",
+        "Passes are counted. A base with K backward passes hides more of it.",
         "flatmtl-lite sweep nyuv2 --preset paper --methods cagrad f-cagrad samo-cagrad --seeds 0 1 2",
         ("cost", *(f"frontier_{setting}" for setting in frontier.SETTINGS)),
     )
@@ -59,7 +59,7 @@ def sage_terms() -> Claim:
         SAGE,
         evidence,
         f"polar factor: {verdict(polar, matters=20)}; noise: {verdict(noise, matters=20)}",
-        "Medium: one setting, five seeds, the noise of the released code.",
+        "One setting, the noise of the released code.",
         "flatmtl-lite sweep nyuv2 --preset paper --methods polar-mean sage-mean noise-mean",
         ("frontier_mlp-40",),
     )

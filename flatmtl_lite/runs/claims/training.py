@@ -4,7 +4,7 @@ import statistics
 
 from ..records import comparison, knob
 from ..records.intervals import FAILS, HOLDS, joined, paired, verdict
-from .claim import PAPER, PAPER_RUN, PLACES, Claim
+from .claim import PAPER, PAPER_RUN, PLACES, Claim, over
 
 
 def _late(setting: str, label: str, key: str) -> list[float]:
@@ -15,43 +15,37 @@ def _late(setting: str, label: str, key: str) -> list[float]:
 
 def conflict_vanishes() -> Claim:
     """The conflict between loss gradients goes to 0."""
-    evidence, verdicts = [], {}
-    for setting, place in PLACES.items():
-        shares = {label: _late(setting, label, "conflict") for label in ("CAGrad", "F-CAGrad")}
-        falls = paired(shares["CAGrad"], shares["F-CAGrad"])
-        means = {label: statistics.mean(values) for label, values in shares.items()}
-        evidence.append(
-            f"{place}: {means['CAGrad']:.2f} with CAGrad, {means['F-CAGrad']:.2f} with F-CAGrad "
-            f"(it falls by {falls.words('{:.2f}')})"
-        )
-        verdicts[place] = HOLDS if means["F-CAGrad"] < 0.05 else FAILS
+
+    def judge(setting: str) -> tuple[str, str]:
+        before, after = (_late(setting, label, "conflict") for label in ("CAGrad", "F-CAGrad"))
+        mean = statistics.mean(after)
+        words = f"{statistics.mean(before):.2f} with CAGrad, {mean:.2f} with F-CAGrad"
+        falls = paired(before, after).words("{:.2f}")
+        return f"{words} (it falls by {falls})", HOLDS if mean < 0.05 else FAILS
+
     return Claim(
         "The conflict of loss gradients nearly vanishes",
         f"{PAPER}, Fig. 3",
-        tuple(evidence),
-        joined(verdicts),
-        "High: shares of steps with a negative cosine in the last third of training.",
-        PAPER_RUN + "cagrad f-cagrad",
-        tuple(f"comparison_{setting}" for setting in PLACES),
+        **over(PLACES, judge),
+        certainty="Shares of steps with a negative cosine in the last third of training.",
+        decides=PAPER_RUN + "cagrad f-cagrad",
     )
 
 
 def norms_fall() -> Claim:
     """Gradient norms are smaller at the end of training."""
-    evidence, verdicts = [], {}
-    for setting, place in PLACES.items():
-        falls = paired(*(_late(setting, label, "norms") for label in ("CAGrad", "F-CAGrad")))
-        mean = statistics.mean(_late(setting, "CAGrad", "norms"))
-        verdicts[place] = verdict([falls], matters=0.1 * mean)
-        evidence.append(f"{place}: by {falls.words('{:.2f}')} from {mean:.2f}")
+
+    def judge(setting: str) -> tuple[str, str]:
+        before, after = (_late(setting, label, "norms") for label in ("CAGrad", "F-CAGrad"))
+        falls, mean = paired(before, after), statistics.mean(before)
+        return f"by {falls.words('{:.2f}')} from {mean:.2f}", verdict([falls], matters=0.1 * mean)
+
     return Claim(
         "Gradient norms fall",
         f"{PAPER}, Fig. 4",
-        tuple(evidence),
-        joined(verdicts),
-        "Medium: norms of batch gradients in the last third; a smaller loss alone makes them smaller too.",
-        PAPER_RUN + "cagrad f-cagrad",
-        tuple(f"comparison_{setting}" for setting in PLACES),
+        **over(PLACES, judge),
+        certainty="Norms of batch gradients in the last third; a smaller loss alone makes them smaller too.",
+        decides=PAPER_RUN + "cagrad f-cagrad",
     )
 
 
@@ -79,7 +73,7 @@ def insensitive_to_rho() -> Claim:
         f"{PAPER}, ablation",
         tuple(evidence),
         joined(verdicts),
-        "High: three seeds at twelve radii. It holds if a decade of ρ stays within one point of the best.",
+        "It holds if a decade of ρ stays within one point of the best.",
         "flatmtl-lite sweep multimnist --preset paper --methods f-cagrad --rhos 0.5 1 2 4 --seeds 0 1 2",
         tuple(f"knob_{setting}" for setting in knob.SETTINGS),
     )
