@@ -1,18 +1,17 @@
 """Start the processes of one run on this machine, pass signals on to them, and end as they do."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+
+from ..runs.engine.stopping import SIGNALS, collected_signals
 
 PROGRAM = (sys.executable, "-m", "flatmtl_lite")
 GRACE_SECONDS = 30.0  # for the others, once one process has failed
 POLL_SECONDS = 0.05
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR2") if hasattr(signal, name)]
 
 
 def is_child() -> bool:
@@ -37,7 +36,7 @@ def run_together(words: Sequence[str], count: int, program: Sequence[str] = PROG
         program: the program that takes the words.
     """
     port = _free_port()
-    with _collected_signals() as signals:
+    with collected_signals(SIGNALS) as signals:
         processes = [
             # In a session of its own: a signal from the terminal must reach it once, through this process.
             subprocess.Popen(
@@ -94,14 +93,3 @@ def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
-
-
-@contextmanager
-def _collected_signals() -> Iterator[list[int]]:
-    received: list[int] = []
-    handlers = {number: signal.signal(number, lambda n, frame: received.append(n)) for number in SIGNALS}
-    try:
-        yield received
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

@@ -24,7 +24,9 @@ from flatmtl_lite.runs.engine.learner import make_learner
 from flatmtl_lite.runs.engine.trainer import Trainer
 from flatmtl_lite.runs.experiments import multimnist
 from flatmtl_lite.runs.experiments.images import ImageTasks
-from tests.runs import children
+from tests.runs.children import few_measures
+
+pytestmark = pytest.mark.usefixtures("narrow")
 
 OPTIONS = dict(
     **dict(experiment="multimnist", network="mlp", sample=True, n_train=96, n_val=40, n_test=40),
@@ -32,18 +34,6 @@ OPTIONS = dict(
 )
 WORDS = ["train", "multimnist", "--network", "mlp", "--sample", "--n-train", "96", "--n-val", "40"]
 WORDS += ["--n-test", "40", "--epochs", "3", "--batch-size", "32", "--method", "mean"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def narrow():
-    """The mlp has 16 units per layer in these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(multimnist, "parse_network", children.narrow_network)
-        yield
-
-
-def few_measures(experiment, model):
-    return {"weights": sum(p.sum().item() for p in model.parameters())}
 
 
 def too_large(experiment, model):

@@ -17,29 +17,19 @@ from flatmtl_lite.__main__ import main
 from flatmtl_lite.runs import Config, Run, RunError, RunFolder, launch
 from flatmtl_lite.runs.engine.folder import InUse
 from flatmtl_lite.runs.engine.trainer import Trainer
-from flatmtl_lite.runs.experiments import multimnist
 from flatmtl_lite.runs.experiments.images import ImageTasks
 from flatmtl_lite.runs.experiments.multimnist import MultiMnist
 from flatmtl_lite.runs.report.read import read_runs
 from tests.runs import children
+from tests.runs.children import few_measures
+
+pytestmark = pytest.mark.usefixtures("narrow")
 
 OPTIONS = dict(
     **dict(experiment="multimnist", network="mlp", sample=True, n_train=96, n_val=40, n_test=40),
     **dict(epochs=2, batch_size=32, method="f-mean", evaluate_every=2),
 )
 QUIET = dict(checkpoint_seconds=0, progress=False)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def narrow():
-    """The mlp has 16 units per layer in these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(multimnist, "parse_network", children.narrow_network)
-        yield
-
-
-def few_measures(experiment, model):
-    return {"weights": sum(p.sum().item() for p in model.parameters())}
 
 
 @pytest.fixture

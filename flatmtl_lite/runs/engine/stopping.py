@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,6 +31,18 @@ class Stopped(KeyboardInterrupt):
         self.signal = number
         self.exit_code = 128 + number
         self.is_said = not _speaks()
+
+
+@contextmanager
+def collected_signals(numbers: Iterable[int]) -> Iterator[list[int]]:
+    """Yield a list that collects these signals, so that they interrupt nothing where they arrive."""
+    received: list[int] = []
+    handlers = {n: signal.signal(n, lambda number, frame: received.append(number)) for n in numbers}
+    try:
+        yield received
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

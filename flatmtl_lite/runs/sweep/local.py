@@ -6,11 +6,11 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ..engine.folder import InUse
+from ..engine.stopping import collected_signals
 from .gpus import Gpus, locked, visible_gpus
 from .jobs import Job
 
@@ -66,7 +66,7 @@ def run_here(
         )
     waiting = deque(job for job in jobs if not job.is_finished)
     say(f"{len(jobs)} runs, {len(jobs) - len(waiting)} of them finished already; {count} at a time.")
-    with locked(names if waiting else [], say) as free, _collect_signals() as signals:
+    with locked(names if waiting else [], say) as free, collected_signals(_signals()) as signals:
         crew = _Crew(count, waiting, say, Gpus(free, gpus_per_run or 1))
         crew.announce()
         handled = 0  # number of signals that the crew has reacted to
@@ -185,20 +185,13 @@ class _Crew:
         return f" [{done}/{self.total}]" + (f", about {_clock(seconds)} left" if seconds else "")
 
 
-@contextmanager
-def _collect_signals() -> Iterator[list[int]]:
-    """Yield a list that collects the signals to stop, so that they interrupt nothing where they arrive."""
-    received: list[int] = []
-    numbers = [signal.SIGINT, signal.SIGTERM]
+def _signals() -> list[int]:
+    """Return the signals that stop a sweep."""
+    numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
     hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
     if hang_up and signal.getsignal(hang_up) != signal.SIG_IGN:
         numbers.append(hang_up)
-    handlers = {n: signal.signal(n, lambda number, frame: received.append(number)) for n in numbers}
-    try:
-        yield received
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    return numbers
 
 
 def _interrupt(process: subprocess.Popen) -> None:
