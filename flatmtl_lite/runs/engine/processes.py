@@ -153,7 +153,7 @@ def pick_device(name: str = "auto") -> torch.device:
     if (
         is_auto and name == "cpu" and shutil.which("nvidia-smi")
     ):  # a driver is installed, so a GPU is expected
-        print(f"Training on the CPU. This machine has an NVIDIA driver, but {_no_cuda()}", file=sys.stderr)
+        print(f"Training on the CPU. This machine has an NVIDIA driver, but {no_cuda()}", file=sys.stderr)
     return device
 
 
@@ -162,13 +162,13 @@ def _fault(name: str, error: Exception) -> str:
     if name.startswith("mps"):
         return 'it has no float64, in which gradients are weighed and networks are measured. Take "cpu".'
     if name.startswith("cuda") and not torch.cuda.is_available():
-        return f'{_no_cuda()} Or take "cpu".'
+        return f'{no_cuda()} Or take "cpu".'
     count = torch.cuda.device_count()
     shown = f" This machine shows {count} CUDA device(s), from cuda:0 on." if name.startswith("cuda") else ""
     return f'{str(error).splitlines()[0]}.{shown} Take "auto", "cpu", or an available device.'
 
 
-def _no_cuda() -> str:
+def no_cuda() -> str:
     """Say why CUDA cannot be used, and what to do."""
     if torch.version.cuda is None and torch.version.hip is None:
         return (

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 
 from ...files import write_whole
-from ..engine.processes import pick_device
+from ..engine.processes import no_cuda, pick_device
 from ..engine.rounding import rounded
 from . import numbers, presets, processes, repeat, steps
-from .machine import describe_machine, why_no_cuda
+from .machine import describe_machine
 from .rows import Bench, Check, Row, skipped, title
 
 GROUPS: Mapping[str, Sequence[Check]] = {
@@ -49,14 +49,11 @@ def gpu_check(device: str = "auto", quick: bool = False, out: Path | None = None
     """
     if out is not None and not out.absolute().parent.is_dir():
         raise FileNotFoundError(f"Got --out {out}; expected a folder that exists. Make it first.")
-    no_cuda = why_no_cuda()
-    if no_cuda and device.startswith("cuda"):
-        raise ValueError(f"Got --device {device}. {no_cuda}")
-    picked = pick_device(("cpu" if no_cuda else "cuda") if device == "auto" else device)
+    picked = pick_device(device)
     if picked.type == "cuda" and picked.index is None:
         picked = torch.device("cuda", torch.cuda.current_device())
-    if no_cuda:
-        print(f"{no_cuda} What needs CUDA is skipped.", file=sys.stderr)
+    if not torch.cuda.is_available():
+        print(f"What needs CUDA is skipped: {no_cuda()}", file=sys.stderr)
     machine = describe_machine(picked)  # first, while the device still answers
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as folder:

@@ -3,7 +3,6 @@
 import datetime
 import os
 import platform
-import warnings
 from contextlib import suppress
 from typing import Any
 
@@ -42,24 +41,3 @@ def _describe_gpu(number: int, is_picked: bool) -> dict[str, Any]:
         "free_gib": free,
         "capability": f"{gpu.major}.{gpu.minor}",
     }
-
-
-def why_no_cuda() -> str:
-    """Return why CUDA cannot be used here and what to do, or "" if it can be used."""
-    with warnings.catch_warnings(record=True) as notes:  # torch warns of a driver that is missing or too old
-        warnings.simplefilter("always")
-        if torch.cuda.is_available():
-            return ""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1") and torch.version.cuda:
-        return "CUDA_VISIBLE_DEVICES hides every GPU. Unset it, or name a GPU in it."
-    if torch.version.cuda is None:
-        return (
-            f"This torch ({torch.__version__}) is a build for CPUs alone. On a machine with a GPU, install "
-            'the build that "Get started" on pytorch.org names.'
-        )
-    reason = f" torch says: {str(notes[0].message).splitlines()[0]}" if notes else ""
-    return (
-        f"This torch is built for CUDA {torch.version.cuda}, but finds no GPU that it can use. If there is "
-        "one, nvidia-smi must show it: install its driver, a newer driver, or a torch for an older CUDA."
-        + reason
-    )

@@ -4,7 +4,6 @@ import json
 import math
 import sys
 import time
-import warnings
 
 import pytest
 import torch
@@ -128,26 +127,15 @@ def test_a_missing_folder_is_refused_before_anything_runs(tmp_path, capsys):
     assert "expected a folder that exists" in capsys.readouterr().err
 
 
-def played_torch(monkeypatch, available, cuda, warning=None):
-    def is_available():
-        if warning:
-            warnings.warn(warning, stacklevel=1)
-        return available
-
-    monkeypatch.setattr(torch.cuda, "is_available", is_available)
-    monkeypatch.setattr(torch.version, "cuda", cuda)
-
-
-def test_a_build_for_cpus_is_told_from_a_missing_driver(monkeypatch, capsys):
-    played_torch(monkeypatch, False, None)
-    assert "a build for CPUs alone" in machine.why_no_cuda()
+def test_what_hides_cuda_is_said(capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert main(["gpu-check", "--device", "cuda"]) == 2
-    assert "Got --device cuda. This torch" in capsys.readouterr().err
-    played_torch(monkeypatch, False, "12.9", "CUDA initialization: The NVIDIA driver is too old")
-    assert "built for CUDA 12.9, but finds no GPU" in machine.why_no_cuda()
-    assert machine.why_no_cuda().endswith("torch says: CUDA initialization: The NVIDIA driver is too old")
-    played_torch(monkeypatch, True, "12.9")
-    assert machine.why_no_cuda() == ""
+    assert "Got device='cuda', which cannot be used: this torch" in capsys.readouterr().err
+    monkeypatch.setattr(check, "GROUPS", {"a": [passing]})
+    monkeypatch.setattr(torch.version, "cuda", "12.9")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert main(["gpu-check"]) == 0
+    assert "What needs CUDA is skipped: CUDA_VISIBLE_DEVICES='' hides every GPU" in capsys.readouterr().err
 
 
 def test_the_driver_is_unknown_without_nvidia_smi(monkeypatch):
