@@ -194,8 +194,8 @@ def _load_end(trainer: Trainer, folder: RunFolder) -> None:
     """Give the trainer the weights and the log of a finished run."""
     epochs = trainer.config.epochs
     state, log = trainer.processes.run_on_first(lambda: folder.final_checkpoint(epochs))
-    if "learners" in state:  # the run ended before it could drop them
-        trainer.processes.run_on_first(folder.drop_optimizer)
+    if "learners" in state:  # the run was stopped before it could tidy up
+        trainer.processes.run_on_first(folder.tidy_up)
     trainer.model.load_state_dict(state["model"])
     trainer.epochs_done = epochs
     trainer.run.log, trainer.run.seconds = log, state["seconds"]

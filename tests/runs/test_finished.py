@@ -18,9 +18,11 @@ from flatmtl_lite.runs import RunError, RunFolder, launch, load
 from flatmtl_lite.runs.engine import checkpoints as checkpoints_module
 from flatmtl_lite.runs.engine import folder as folder_module
 from flatmtl_lite.runs.engine import log_file as log_file_module
+from flatmtl_lite.runs.engine import picked as picked_module
 from flatmtl_lite.runs.engine import provenance
 from flatmtl_lite.runs.engine.checkpoints import KEPT_ENTRIES, Checkpoints
 from flatmtl_lite.runs.engine.learner import make_learner
+from flatmtl_lite.runs.engine.picked import PickedWeights
 from flatmtl_lite.runs.engine.trainer import Trainer
 from flatmtl_lite.runs.experiments import multimnist
 from flatmtl_lite.runs.experiments.images import ImageTasks
@@ -144,7 +146,7 @@ def test_no_measure_leaves_them_out_until_they_are_wanted(tmp_path, quick):
     assert "measures" in result(folder)
 
 
-@pytest.mark.parametrize("name", ["result.json", "picked.pt", "log.jsonl"])
+@pytest.mark.parametrize("name", ["result.json", "picked-00001.pt", "log.jsonl"])
 def test_a_disk_that_is_full_at_the_end_costs_nothing(name, tmp_path, quick, monkeypatch):
     write = files_module.write_whole
 
@@ -154,7 +156,7 @@ def test_a_disk_that_is_full_at_the_end_costs_nothing(name, tmp_path, quick, mon
         write(path, content)
 
     with monkeypatch.context() as patch:
-        for module in (folder_module, checkpoints_module, log_file_module):
+        for module in (folder_module, checkpoints_module, log_file_module, picked_module):
             patch.setattr(module, "write_whole", full)
         with pytest.raises(
             RunError, match=r"No space left on device. Free some space and go on with --resume"
@@ -306,12 +308,15 @@ def test_a_lost_result_is_named_when_the_optimizer_is_gone(tmp_path, quick):
 
 def test_a_finished_run_with_whole_checkpoints_is_still_read(tmp_path, quick, monkeypatch):
     """A run of an earlier version, or one that was killed before it tidied up."""
-    monkeypatch.setattr(Checkpoints, "keep_weights_only", lambda checkpoints: None)
-    run = launch(out=tmp_path, method="mean", **OPTIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "tidy_up", lambda folder: None)
+        run = launch(out=tmp_path, method="mean", **OPTIONS)
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
     again = launch(out=tmp_path, resume=True, **OPTIONS)
     assert again.log == run.log
     assert load(tmp_path).state_dict().keys() == run.model.state_dict().keys()
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1  # opening it tidies up
+    load(tmp_path, "picked")
 
 
 # provenance ----------------------------------------------------------------------------------------------
@@ -359,13 +364,41 @@ def test_the_weights_of_a_copy_are_its_own(tmp_path, quick):
     assert RunFolder(tmp_path / "one").picked_weights()["epoch"] in (1, 2, 3)
 
 
-def test_weights_of_a_course_that_was_not_continued_are_not_taken_for_the_picked_ones(tmp_path, capsys):
-    """A run that goes on to other bits may pick another epoch than the one whose weights were kept."""
-    path = tmp_path / "picked.pt"
-    checkpoints_module.write_weights(path, {"w": torch.ones(1)}, epoch=2)
-    kept = checkpoints_module.hash_if_of(path, 2)
-    assert checkpoints_module.read_weights(path, kept)["epoch"] == 2
-    assert checkpoints_module.hash_if_of(path, 1) is None
-    assert not path.exists()
-    assert "held epoch 2, and validation picks epoch 1: removed" in capsys.readouterr().err
-    assert checkpoints_module.hash_if_of(path, 1) is None
+def test_a_run_that_goes_on_to_other_bits_finds_the_weights_that_it_picks(tmp_path):
+    """Epoch 2 is the best, its weights are written, and the run falls back to epoch 1 and goes on."""
+
+    def log(*scores):
+        entries = []
+        for epoch, score in enumerate(scores, 1):
+            entries.append({"kind": "epoch", "epoch": epoch})
+            entries.append({"kind": "evaluation", "epoch": epoch, "score": {"val": score}})
+        return entries
+
+    def keep(value, *scores):
+        picked.keep({"w": torch.full((1,), value)}, log(*scores))
+
+    picked = PickedWeights(tmp_path)
+    keep(1.0, 50.0)
+    picked.tidy(log(50.0), [1])
+    keep(2.0, 50.0, 60.0)
+    assert len(list(tmp_path.iterdir())) == 2  # the checkpoint of epoch 1 still picks epoch 1
+    keep(-2.0, 50.0, 49.0)  # the same epoch, to other bits
+    picked.tidy(log(50.0, 49.0), [2, 1])
+    assert [path.name for path in tmp_path.iterdir()] == ["picked-00001.pt"]
+    found = picked.hash_of(1)
+    picked.settle(1)
+    kept = picked.read(found)
+    assert (kept["epoch"], kept["model"]["w"].item()) == (1, 1.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["picked.pt"]
+
+
+def test_weights_stay_as_long_as_a_checkpoint_may_pick_them(tmp_path):
+    picked = PickedWeights(tmp_path)
+    scores = (50.0, 60.0, 70.0)
+    log = []
+    for epoch, score in enumerate(scores, 1):
+        log += [{"kind": "epoch", "epoch": epoch}]
+        log += [{"kind": "evaluation", "epoch": epoch, "score": {"val": score}}]
+        picked.keep({}, log)
+    picked.tidy(log, [3, 2])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["picked-00002.pt", "picked-00003.pt"]

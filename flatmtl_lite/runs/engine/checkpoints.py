@@ -1,4 +1,4 @@
-"""The files with the weights of a run: checkpoints to go on from, and the weights that stay."""
+"""The checkpoints of a run, to go on from; of a finished run the weights stay."""
 
 import hashlib
 import io
@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ...files import write_whole
-from .errors import RunError
 
 KEPT_CHECKPOINTS = 2  # the newest, and the one before in case the newest is damaged
 # the entries of a checkpoint that stay when the run is finished: the rest is for going on
@@ -30,6 +28,10 @@ class Checkpoints:
 
     def __init__(self, folder: Path):
         self.folder = folder
+
+    def epochs(self) -> list[int]:
+        """Return the number of finished epochs of each file, newest first."""
+        return [int(re.findall(r"\d+", path.name)[0]) for path in self.paths()]
 
     def paths(self) -> list[Path]:
         """Return the files, newest first."""
@@ -50,7 +52,7 @@ class Checkpoints:
     def read(path: Path) -> dict[str, Any] | None:
         """Return the content of a checkpoint, or None if it is damaged."""
         content = path.read_bytes()
-        if _short_hash(content) != path.name.split(".")[-2]:
+        if short_hash(content) != path.name.split(".")[-2]:
             return None
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
@@ -93,69 +95,20 @@ class Checkpoints:
                     old.unlink()
 
     def _write(self, state: Mapping[str, Any]) -> Path:
-        content = _saved(state)
+        content = saved(state)
         place = f"epoch-{state['epoch']:05d}.step-{state['position']:06d}"
-        path = self.folder / f"{place}.{_short_hash(content)}.pt"
+        path = self.folder / f"{place}.{short_hash(content)}.pt"
         write_whole(path, content)
         return path
 
 
-def picked_evaluation(log: list[dict]) -> dict | None:
-    """Return the evaluation with the best validation score so far, the first of equals.
-
-    Without an evaluation, or without validation data, return None.
-    """
-    evaluations = [e for e in log if e["kind"] == "evaluation" and "val" in e["score"]]
-    return max(evaluations, key=lambda entry: entry["score"]["val"], default=None)
-
-
-def write_weights(path: Path, weights: Mapping[str, Tensor], epoch: int) -> None:
-    """Write weights and their epoch, to be read by :func:`read_weights`.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    write_whole(path, _saved({"model": dict(weights), "epoch": epoch}))
-
-
-def read_weights(path: Path, sha256: str | None) -> dict[str, Any]:
-    """Return the content of a file of :func:`write_weights`.
-
-    Args:
-        path: the file.
-        sha256: the start of the file's hash.
-
-    Raises:
-        RunError: the file is missing, or its hash is another one.
-    """
-    content = path.read_bytes() if path.exists() else None
-    if content is None or _short_hash(content) != sha256:
-        state = "is missing" if content is None else "is damaged or belongs to another run"
-        raise RunError(f"{path} {state}; expected the weights of the picked epoch. Restore that file.")
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-
-
-def hash_if_of(path: Path, epoch: int | None) -> str | None:
-    """Return the start of the hash of a file of weights; None if there is no file.
-
-    A file of another epoch is removed, since it is of a course that was not continued: a run that goes on
-    from a checkpoint, and not to the same bits, may pick another epoch.
-    """
-    if not path.exists():
-        return None
-    found = _short_hash(path.read_bytes())
-    if (there := read_weights(path, found)["epoch"]) == epoch:
-        return found
-    path.unlink()
-    print(f"{path} held epoch {there}, and validation picks epoch {epoch}: removed.", file=sys.stderr)
-    return None
-
-
-def _saved(content: Mapping[str, Any]) -> bytes:
+def saved(content: Mapping[str, Any]) -> bytes:
+    """Return what ``torch.save`` writes."""
     file = io.BytesIO()
     torch.save(dict(content), file)
     return file.getvalue()
 
 
-def _short_hash(content: bytes) -> str:
+def short_hash(content: bytes) -> str:
+    """Return the start of the sha256 of a file's content."""
     return hashlib.sha256(content).hexdigest()[:16]

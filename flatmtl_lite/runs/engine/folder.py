@@ -10,15 +10,15 @@ from typing import Any
 from torch import Tensor
 
 from ...files import write_whole
-from .checkpoints import Checkpoints, hash_if_of, picked_evaluation, read_weights, write_weights
+from .checkpoints import Checkpoints
 from .description import check_made_with, read_description, read_object
 from .errors import InUse, RunError, explain_write_errors
 from .log_file import LogFile
 from .owned_folder import OwnedFolder
+from .picked import PICKED, PickedWeights
 
 __all__ = ["Checkpoint", "InUse", "RunError", "RunFolder"]
 
-PICKED = "picked.pt"
 Checkpoint = tuple[dict[str, Any], list[dict]]  # the trainer's state, and the log up to then
 
 
@@ -29,7 +29,7 @@ class RunFolder(OwnedFolder):
     * ``log.jsonl``: one JSON object per line.
     * ``checkpoints``: see :class:`~flatmtl_lite.runs.engine.checkpoints.Checkpoints`. Each holds the settings
       of ``run.json`` as ``made_with``. A finished run has the weights of its end there, and nothing else.
-    * ``picked.pt``: the weights of the epoch with the best validation score so far.
+    * ``picked.pt``: see :class:`~flatmtl_lite.runs.engine.picked.PickedWeights`.
     * ``result.json``: written after the last step. If it is there, the run is finished. The final measures
       come later, or never.
 
@@ -40,6 +40,7 @@ class RunFolder(OwnedFolder):
     def __init__(self, path: str | Path):
         super().__init__(path)
         self.checkpoints, self._log = Checkpoints(self.path / "checkpoints"), LogFile(self.path / "log.jsonl")
+        self._picked = PickedWeights(self.path)
         self._description: dict[str, Any] = {}
 
     @property
@@ -115,20 +116,18 @@ class RunFolder(OwnedFolder):
         made_with = {name: value for name, value in self._description.items() if name != "about"}
         with self._explain_errors(f"checkpoint of epoch {state['epoch']}, step {state['position']}"):
             self.checkpoints.write({**state, "log": self._log.stamp(), "made_with": made_with})
+            self._picked.tidy(log, self.checkpoints.epochs())
 
     def keep_picked(self, weights: Mapping[str, Tensor], log: list[dict]) -> None:
-        """Write ``picked.pt`` if the epoch that has just ended has the best validation score so far.
+        """Keep the weights if the epoch that has just ended has the best validation score so far.
 
         Call it before any later checkpoint is written: a run that goes on must find these weights.
 
         Raises:
             RunError: the file could not be written.
         """
-        picked = picked_evaluation(log)
-        epoch = next(entry["epoch"] for entry in reversed(log) if entry["kind"] == "epoch")
-        if picked is not None and picked["epoch"] == epoch:
-            with self._explain_errors("weights of the picked epoch"):
-                write_weights(self.path / PICKED, weights, epoch)
+        with self._explain_errors("weights of the picked epoch"):
+            self._picked.keep(weights, log)
 
     def newest_checkpoint(self) -> Checkpoint | None:
         """Return the newest undamaged checkpoint, and cut the log file to it; None: start from the beginning.
@@ -186,12 +185,12 @@ class RunFolder(OwnedFolder):
                 f"The run in {self.path} is of a version that did not keep the weights of the picked epoch. "
                 'Take those of the last epoch (which="final").'
             )
-        if hashes == {PICKED: None}:
+        if hashes[PICKED] is None:
             raise RunError(
                 f"The run in {self.path} has no validation data, so no epoch was picked; expected a run with "
                 'some. Take the weights of the last epoch (which="final").'
             )
-        return read_weights(self.path / PICKED, hashes.get(PICKED))
+        return self._picked.read(hashes[PICKED])
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write ``result.json``: the run has ended. Of its checkpoints only the last weights stay.
@@ -199,18 +198,19 @@ class RunFolder(OwnedFolder):
         Raises:
             RunError: a file could not be written.
         """
-        weights = {PICKED: hash_if_of(self.path / PICKED, (result.get("picked") or {}).get("epoch"))}
+        weights = {PICKED: self._picked.hash_of(_picked_epoch(result))}
         with self._explain_errors("result"):
             write_whole(self.path / "result.json", _json({**result, "weights": weights}))
-        self.drop_optimizer()
+        self.tidy_up()
 
-    def drop_optimizer(self) -> None:
-        """Keep of the checkpoints of a finished run the last weights alone.
+    def tidy_up(self) -> None:
+        """Keep the last and the picked weights of a finished run, and nothing that it needed to go on.
 
         Raises:
-            RunError: the file could not be written.
+            RunError: a file could not be written.
         """
         with self._explain_errors("last weights"):
+            self._picked.settle(_picked_epoch(self.result()))
             self.checkpoints.keep_weights_only()
 
     def result(self) -> dict[str, Any]:
@@ -253,3 +253,7 @@ class RunFolder(OwnedFolder):
 
 def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=1)
+
+
+def _picked_epoch(result: Mapping[str, Any]) -> int | None:
+    return (result.get("picked") or {}).get("epoch")
