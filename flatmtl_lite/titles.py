@@ -19,6 +19,18 @@ PREFIXES = {
 }
 
 
+# where the name of the class is not the name in the papers
+NAMES = {
+    "mean": "LS",
+    "stl": "STL",
+    "imtl_g": "IMTL-G",
+    "imtl_l": "IMTL-L",
+    "nash_mtl": "Nash-MTL",
+    "aligned_mtl": "Aligned-MTL",
+    "db_mtl": "DB-MTL",
+}
+
+
 def method_title(method: str) -> str:
     """Return the name of a method for people.
 
@@ -29,5 +41,5 @@ def method_title(method: str) -> str:
     if method == "sam-mean":
         return "SAM on the mean loss"
     prefix, _, key = method.rpartition("-")
-    names = {name: cls.__name__ for name, cls in AGGREGATORS.items()} | {"mean": "LS", "stl": "STL"}
+    names = {name: cls.__name__ for name, cls in AGGREGATORS.items()} | NAMES
     return PREFIXES.get(prefix, prefix) + names.get(key, key)

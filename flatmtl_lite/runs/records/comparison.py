@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ...names import check_name
+from ...titles import method_title
 from . import tuning
 from .outcome import measured
 from .record_file import load_record
@@ -30,14 +31,8 @@ SETTINGS = {
     "clean-mnist": Setting("lenet", 0.0, (0.025, 0.035, 0.05), (), variant="mnist", **_LENET),
     "clean-mixed": Setting("lenet", 0.0, (0.025, 0.035, 0.05), (), **_LENET),
 }
-NAMES = {
-    "mgda": "MGDA",
-    "pcgrad": "PCGrad",
-    "cagrad": "CAGrad",
-    "imtl_g": "IMTL-G",
-    "nash_mtl": "Nash-MTL",
-    "fairgrad": "FairGrad",
-}  # the non-linear aggregators
+# the non-linear aggregators
+NAMES = {key: method_title(key) for key in ("mgda", "pcgrad", "cagrad", "imtl_g", "nash_mtl", "fairgrad")}
 # fixed weights besides equal ones: name -> weights of the tasks
 WEIGHTS = {f"{10 * k}:{100 - 10 * k}": f"{k / 10},{(10 - k) / 10}" for k in range(11) if k != 5}
 

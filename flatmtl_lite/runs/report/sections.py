@@ -77,7 +77,7 @@ def _section(place: tuple, group: list[dict], pairs: list[dict]) -> Section:
     front: list[Column] = [("method", who), ("n", lambda row: str(len(row["seeds"])))]
     tables = [*_at_evaluations(front, group), _choices(front, group), _further(front, group)]
     if place[0] == "nyuv2":
-        tables.append(scenes.paper_table(group))
+        tables.append(scenes.paper_table(group, varying))
     if pairs:
         columns = pair_columns(pairs, varying)
         tables.append(filled_table("Differences of the score, paired by seed", columns, pairs))
