@@ -10,15 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from ..engine.config import Config
 from ..engine.rounding import rounded
 from ..engine.run import Run
 from ..engine.trainer import TrainingDiverged
 from ..measures.evaluation import task_sharpness
 from ..train import train
-from .outcome import accuracies, angles, curvature, mean_cosines, portrait
+from .outcome import accuracies, angles, curvature, mean_cosines, portrait, shown_logits
 from .record_file import RecordFile, load_record
 from .teaching import teaching_data
 
@@ -100,17 +98,15 @@ def shown(turns: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what the instrument shows of runs that differ in their seed, in plain numbers.
 
     Accuracy, sharpness and cosines are means over the seeds. The slice and the answers are of the first one.
-    An answer is a class and its probability in per cent.
     """
     first = runs[0]
-    probability, answer = torch.tensor(first["logits"]).softmax(-1).max(-1)
     return {
         turns: first[turns],
         "test": _means(runs, "test", 3),
         "sharpness": _means(runs, "sharpness", 3),
         "cosine": {part: rounded(_cosine(runs, part), 2) for part in first["cosine"]},
         "slice": rounded(first["slice"], 3),
-        "answers": torch.stack([answer, (100 * probability).round().long()], -1).tolist(),
+        "answers": first["answers"],
     }
 
 
@@ -142,7 +138,8 @@ def trained(place: Place, label_noise: float, with_course: bool) -> dict[str, An
     except TrainingDiverged as error:
         return {"diverged": str(error)}
     now = portrait(run.model, data, run.sharpness)
-    values = accuracies(run) | now | curvature(run.model, data) | angles(run)
+    logits = shown_logits(run.model, data).double().round(decimals=2).tolist()
+    values = accuracies(run) | now | {"logits": logits} | curvature(run.model, data) | angles(run)
     return values | ({"shown": course} if with_course else {})
 
 

@@ -4,7 +4,8 @@ import statistics
 from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ...diagnostics import share_in_conflict, sum_by_thirds
 from ..data.multimnist import MultiTaskData
@@ -43,10 +44,10 @@ def quality(model: nn.Module, data: MultiTaskData, sharpness: list[float]) -> di
 
 
 def portrait(model: nn.Module, data: MultiTaskData, sharpness: list[float]) -> dict[str, Any]:
-    """Return what the ρ knob shows of a network: its :func:`quality`, ``slice`` and ``logits``.
+    """Return what the ρ knob shows of a network: its :func:`quality`, ``slice`` and ``answers``.
 
-    The slice holds the training losses along one fixed random direction, (points, T). The logits are those
-    of the first eight test images, (8, T, classes).
+    The slice holds the training losses along one fixed random direction, (points, T). The answers are those
+    to the first eight test images, (8, T, 2): a class and its probability in per cent.
     """
     images, labels = data.train_images, data.train_labels
     slices = measure_networks(
@@ -54,12 +55,18 @@ def portrait(model: nn.Module, data: MultiTaskData, sharpness: list[float]) -> d
         lambda net, tasks: task_closures(net, images, labels[:, list(tasks)]),
         partial(line, points=SLICE_POINTS),
     )
-    shown = model(image_input(model, data.test_images[:SHOWN_IMAGES]))
+    probability, answer = shown_logits(model, data).softmax(-1).max(-1)
     return {
         **quality(model, data, sharpness),
         "slice": rounded(slices["losses"], 4),
-        "logits": [[[round(v, 2) for v in task[k].tolist()] for task in shown] for k in range(len(shown[0]))],
+        "answers": torch.stack([answer, (100 * probability).round().long()], -1).tolist(),
     }
+
+
+def shown_logits(model: nn.Module, data: MultiTaskData) -> Tensor:
+    """Return the logits of the first eight test images, (8, T, classes), without gradients."""
+    with torch.no_grad():
+        return torch.stack(model(image_input(model, data.test_images[:SHOWN_IMAGES])), 1)
 
 
 def curvature(model: nn.Module, data: MultiTaskData) -> dict[str, list[float]]:

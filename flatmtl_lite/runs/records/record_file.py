@@ -48,7 +48,8 @@ class RecordFile:
         content: further entries of the heading.
 
     Attributes:
-        content: the record so far: ``command``, ``date``, ``machine``, ``code`` and the rest.
+        content: the record so far: ``command``, ``date``, ``machine``, ``code`` and the rest. ``code`` lists
+            the versions that made the entries, since a record may go on with a newer one.
 
     Raises:
         FileNotFoundError: the folder of ``path`` does not exist.
@@ -59,6 +60,7 @@ class RecordFile:
     ):
         check_folder(path)
         done = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        versions = done.get("code", [])
         options = f" --seeds {' '.join(map(str, seeds))}" if seeds else ""
         options += f" --setting {content['setting']}" if "setting" in content else ""
         self.path = path
@@ -66,7 +68,7 @@ class RecordFile:
             "command": f"flatmtl-lite record {name} {path.as_posix()}{options}",
             "date": datetime.date.today().isoformat(),
             "machine": machine_class(torch.device("cpu")),
-            "code": code_version(),
+            "code": [*versions, *({code_version()} - set(versions))],
             **content,
             **{key: done.get(key, []) for key in lists},
         }

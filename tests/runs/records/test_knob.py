@@ -38,7 +38,10 @@ def test_a_network_is_portrayed_as_it_is(run, data):
     rises = task_sharpness(run.model, data.train_images, data.train_labels)
     assert values["sharpness"] == pytest.approx(rises, rel=1e-3)
     logits = torch.stack(outputs(run.model, data.test_images[:8]), 1)
-    assert torch.tensor(values["logits"]) == pytest.approx(logits, abs=0.006)
+    assert outcome.shown_logits(run.model, data) == pytest.approx(logits)
+    answers = torch.tensor(values["answers"])
+    assert torch.equal(answers[..., 0], logits.argmax(-1))
+    assert answers[..., 1] == pytest.approx(100 * logits.softmax(-1).amax(-1), abs=0.5)
     features, losses = task_closures(run.model, data.train_images, data.train_labels)
     middle = [loss(features()).item() for loss in losses]
     assert values["slice"][outcome.SLICE_POINTS // 2] == pytest.approx(middle, rel=1e-3)

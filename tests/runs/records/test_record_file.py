@@ -27,7 +27,7 @@ def test_the_heading_has_the_command_of_today_and_every_entry_is_saved_at_once(t
     assert list(record) == ["command", "date", "machine", "code", "runs"]
     assert record["command"] == f"flatmtl-lite record splitting {path.as_posix()} --seeds 0 3"
     assert "thread(s), torch" in record["machine"]
-    assert record["code"].startswith("flatmtl-lite ")
+    assert [version.split()[0] for version in record["code"]] == ["flatmtl-lite"]
     assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
     assert path.read_text().splitlines()[-4:] == ['{"number": 0},', '{"number": 1}', "]", "}"]
 
@@ -46,6 +46,13 @@ def test_a_record_goes_on_where_it_stopped(tmp_path):
             assert entry == {"label": "LS", "seed": seed, "test": [seed]}
     assert made == [0, 1, 2]
     assert len(json.loads(path.read_text())["runs"]) == 3
+
+
+def test_a_record_names_every_version_that_made_it(tmp_path, monkeypatch):
+    for version in ("old", "new", "new"):
+        monkeypatch.setattr("flatmtl_lite.runs.records.record_file.code_version", lambda name=version: name)
+        RecordFile("splitting", tmp_path / "record.json", [0]).append("runs", {"made by": version})
+    assert json.loads((tmp_path / "record.json").read_text())["code"] == ["old", "new"]
 
 
 def test_runs_of_another_value_are_dropped(tmp_path):
