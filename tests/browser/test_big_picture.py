@@ -135,6 +135,67 @@ def test_the_landscape_turns_to_3d_and_the_path_lies_on_it(opened):
     assert page.locator(".relief").count() == 0
 
 
+def test_minima_the_front_and_a_ghost_stand_in_the_3d_view_too(opened):
+    page = opened(lab.descent_instrument("ridges", step=40), (1280, 720))
+    page.get_by_role("button", name="3-D view").click()
+    page.locator(".relief canvas").wait_for()
+    texts = "() => document.querySelector('.relief').layout.scene.annotations.map(a => a.text)"
+    assert sorted(page.evaluate(texts)) == ["<b>1</b>", "<b>2</b>", "Pareto front"]
+    lines = "() => document.querySelector('.relief').data.filter(t => t.mode === 'lines').map(t => t.line.dash)"
+    assert page.evaluate(lines) == ["dot", "solid"]  # the front and the path
+    page.get_by_role("slider").press("g")
+    assert harness.eventually(page, lambda: page.evaluate(lines) == ["dot", "dot", "solid"])
+    page.get_by_role("slider").press("g")
+    assert harness.eventually(page, lambda: page.evaluate(lines) == ["dot", "solid"])
+
+
+def test_panels_below_the_fold_are_drawn_while_they_are_open(opened):
+    page = opened(lab.rho_instrument("valleys", rho=0.25), (1280, 720))
+    uids = "() => document.querySelector('.moving').data.map(t => t.uid)"
+    here = """() => {
+        const {x} = document.querySelector('.moving').data.find(t => t.uid === 'within-0-here') ?? {x: []};
+        return x[0];
+    }"""
+    curves = "() => document.querySelector('.resting').data.map(t => t.uid)"
+    before, resting = page.evaluate(uids), page.evaluate(curves)
+    assert "within-0-here" not in before
+    page.get_by_role("slider").press("g")
+    turn(page, 40)
+    page.get_by_role("slider").press("m")
+    assert harness.eventually(page, lambda: page.evaluate(here) == pytest.approx(0.5))
+    turn(page, 60)
+    assert harness.eventually(page, lambda: page.evaluate(here) == pytest.approx(0.75))
+    page.set_viewport_size(dict(width=1300, height=730))  # of the same arrangement
+    page.emulate_media(color_scheme="dark")  # everything is drawn again
+    assert harness.eventually(page, lambda: page.evaluate(here) == pytest.approx(0.75))
+    page.get_by_role("slider").press("m")
+    assert harness.eventually(page, lambda: page.evaluate(uids) == before)
+    page.get_by_role("slider").press("g")  # the ghost goes, and the curves stay
+    assert harness.eventually(page, lambda: page.evaluate(curves) == resting)
+
+
+def test_the_line_of_text_keeps_its_height(opened):
+    page = opened(lab.rho_instrument("valleys"), WINDOWS[1])
+    states = page.evaluate("() => document.querySelector('.state').textContent.length")
+    tops, lengths = set(), {states}
+    for index in range(0, 81, 5):
+        turn(page, index)
+        tops.add(page.locator(".figure").bounding_box()["y"])
+        lengths.add(len(page.locator(".state").text_content()))
+    assert len(tops) == 1
+    assert len(lengths) > 1
+
+
+def test_the_list_of_keys_has_no_key_for_panels_that_are_not_there(opened):
+    page = opened(lab.descent_instrument(), (1780, 964))
+    page.get_by_role("slider").press("?")
+    more = page.locator(".keys dd", has_text="More panels")
+    assert page.locator(".keys dd", has_text="Full screen").is_visible()
+    assert not more.is_visible()
+    page.set_viewport_size(dict(width=880, height=652))  # where some panels lie below the fold
+    assert harness.eventually(page, more.is_visible)
+
+
 def test_arrow_keys_turn_the_3d_view_that_has_the_focus(opened):
     page = opened(lab.rho_instrument("valleys", rho=0.5), (1280, 720))
     page.get_by_role("button", name="3-D view").click()

@@ -126,8 +126,9 @@ function hearTools(model, stage, drawn, { past, pause, toggle }, listen) {
     copy: () => copyRecipe(model, stage),
     more: () => {
       stage.shows.more = !stage.shows.more;
-      stage.more.setAttribute("aria-pressed", String(stage.shows.more));
+      stage.tools.more.setAttribute("aria-pressed", String(stage.shows.more));
       scaleTo(stage, drawn.arrangement);
+      showMore(model, stage, drawn);
       const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
       const shown = stage.shows.more ? stage.rest : stage.root;
       shown.scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });

@@ -12,7 +12,7 @@ const TOOLS = {
   png: ["Save as PNG", "s", "M10 2 V12 M6 8 L10 12 L14 8 M3 14 V17 H17 V14"],
   svg: ["Save as SVG", "v", "M3 17 C8 17 5 4 10 4 C15 4 12 17 17 17 M7 4 H13"],
   copy: ["Copy this state", "c", "M7 7 H16 V17 H7 Z M4 13 V3 H13"],
-  more: ["More panels, where there are any", "m", "M4 6 H16 M4 10 H16 M4 14 H16"],
+  more: ["More panels", "m", "M4 6 H16 M4 10 H16 M4 14 H16"],
   full: ["Full screen", "f", "M3 8 V3 H8 M12 3 H17 V8 M17 12 V17 H12 M8 17 H3 V12"],
   help: ["Keys", "?", "M7 7 A3 3 0 1 1 10 11 V13 M10 15.5 V17"],
 };
@@ -35,7 +35,7 @@ function takeFocus(stage) {
 function build(model, el) {
   const id = `stage-${Math.random().toString(36).slice(2)}`;
   const root = add(el, "div", { className: "flatmtl-stage" }, { role: "group", "aria-label": model.get("title") });
-  const stage = { root, tools: {}, shows: {}, ghosts: [], theme: isDark() };
+  const stage = { root, tools: {}, shows: { more: false }, room: {}, ghosts: [], theme: isDark() };
   root.dataset.theme = stage.theme ? "dark" : "light";
   const controls = add(root, "div", { className: "controls" });
 
@@ -83,18 +83,17 @@ function build(model, el) {
   stage.spoken = add(line, "span", { className: "spoken" }, { role: "status" });
   setSpeed(stage, NORMAL);
   stage.spoken.textContent = ""; // nothing has changed yet
-  stage.more = stage.tools.more;
   stage.usable = () => Object.values(stage.tools).filter(({ disabled, hidden }) => !disabled && !hidden);
   stage.recipe = add(root, "code", { className: "recipe", hidden: true });
   stage.keys = add(root, "dl", { className: "keys", hidden: true });
   add(stage.keys, "p", { textContent: "These keys work while the focus is in the picture: press Tab until it is, or click into it. Esc leaves it; then the keys change the cell." });
   if (stage.points.length)
     add(stage.keys, "p", { textContent: "A point moves with its handle in the picture, or when you type its coordinates above it." });
-  const present = Object.keys(TOOLS).filter((name) => stage.tools[name]).map((name) => TOOLS[name]);
   const moves = ["Move the slider, go from tool to tool, or turn the 3-D view (↑ ↓ too): what has the focus", "← →"];
-  for (const [text, key] of [moves, ...present]) {
-    add(stage.keys, "dt", { textContent: key });
-    add(stage.keys, "dd", { textContent: text });
+  stage.rows = {}; // of the list of keys
+  for (const [name, [text, key]] of Object.entries({ moves, ...TOOLS })) {
+    if (name !== "moves" && !stage.tools[name]) continue;
+    stage.rows[name] = [["dt", key], ["dd", text]].map(([tag, textContent]) => add(stage.keys, tag, { textContent }));
   }
   stage.figure = add(root, "div", { className: "figure" });
   stage.canvas = add(stage.figure, "div", { className: "canvas" }, { role: "img" });
@@ -108,15 +107,25 @@ function build(model, el) {
 // A number as the axes write it. Code and fields for numbers need the hyphen.
 const withMinus = (number) => String(number).replace(/^-/, "−");
 
+// Give the line of text the room that its longest text needs: a line that grows would move the picture.
+function keepRoom(stage) {
+  const { state, states, room } = stage;
+  const wide = state.clientWidth;
+  if (room.states === states && room.wide === wide) return;
+  stage.room = { states, wide };
+  const text = state.textContent;
+  state.style.minHeight = "";
+  state.textContent = states.reduce((longest, one) => (one.length > longest.length ? one : longest), "");
+  state.style.minHeight = `${state.offsetHeight}px`;
+  state.textContent = text;
+}
+
 function showState(model, stage) {
   const [index, choice, locked] = ["index", "choice", "locked"].map((name) => model.get(name));
   // after a dragged handle has sent the slider back, the old line would contradict it
   const text = (!stage.stale && model.get("states")[choice][index]) || "computing …";
-  // A line that grows and shrinks would move the picture. Its height is read before it changes, since the browser
-  // knows it then.
-  const wide = stage.root.clientWidth;
-  stage.state.style.minHeight = wide === stage.wide ? `${stage.state.offsetHeight}px` : "";
-  stage.wide = wide;
+  stage.states = model.get("states")[choice];
+  keepRoom(stage);
   if (stage.state.textContent !== text) stage.state.textContent = text;
   stage.canvas.setAttribute("aria-label", text);
   stage.slider.value = index;

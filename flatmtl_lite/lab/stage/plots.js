@@ -3,24 +3,48 @@
 // Split a figure into three plots, one in front of the other. When one trace of a plot moves, plotly computes
 // all of its traces again, and contours are slow. `still` has the axes, titles and the traces without a uid;
 // `resting` and `moving` have the traces that the table calls so. `places` gives the place of each trace of
-// the figure in its plot. A trace that nobody sees is in none, since each costs time per frame.
-function layers({ data, layout }, resting, moving) {
+// the figure in its plot. A trace that nobody sees is in none, since each costs time per frame; so the traces
+// of panels below the fold come last, and showMore adds them.
+function layers({ data, layout }, resting, moving, isBelow) {
   const clear = { ...structuredClone(layout), annotations: [], shapes: [] };
   Object.assign(clear, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" });
   Object.assign(clear, { font: layout.template?.layout?.font, template: undefined }); // a template costs time per frame
   for (const name of Object.keys(clear)) if (/^[xy]axis/.test(name)) clear[name].visible = false;
   const places = new Map();
-  const pick = (traces) =>
-    traces
-      .map(([trace]) => trace)
-      .filter((trace) => data[trace].visible !== false)
-      .map((trace, place) => (places.set(trace, place), data[trace]));
+  const pick = (traces) => {
+    const seen = traces.map(([trace]) => trace).filter((trace) => data[trace].visible !== false);
+    const above = seen.filter((trace) => !isBelow(data[trace]));
+    [...above, ...seen.filter((trace) => isBelow(data[trace]))].forEach((trace, place) => places.set(trace, place));
+    return above.map((trace) => data[trace]);
+  };
   return {
     still: { data: data.filter((trace) => !trace.uid), layout },
     resting: { data: pick(resting), layout: clear },
     moving: { data: pick(moving), layout: structuredClone(clear) },
     places,
   };
+}
+
+// Whether the panel of a trace lies below the fold of an arrangement.
+const isBelow = ({ fold, layout }) => ({ yaxis = "y" }) => {
+  const { domain } = layout[yaxis.replace("y", "yaxis")] ?? {};
+  return !!domain && (1 - domain[1]) * layout.height >= fold;
+};
+
+// Add the traces of panels below the fold, or remove them, as "more" asks.
+async function showMore(model, stage, drawn) {
+  const { Plotly, arrangement, traces, places } = drawn;
+  if (drawn.isWhole === stage.shows.more) return;
+  drawn.isWhole = false;
+  for (const layer of ["resting", "moving"]) {
+    const below = model.get(layer).map(([trace]) => trace).filter((trace) => places.has(trace) && isBelow(arrangement)(traces[trace]));
+    const at = below.map((trace) => places.get(trace));
+    if (!below.length) continue;
+    if (stage.shows.more) await Plotly.addTraces(stage[layer], below.map((trace) => traces[trace]), at);
+    else await Plotly.deleteTraces(stage[layer], at);
+  }
+  drawn.isWhole = stage.shows.more;
+  drawn.show(true);
 }
 
 // Decode a table: first the traces that rest while the slider moves, then one row per slider position.
@@ -48,7 +72,7 @@ function points(numbers, traces, at) {
 // the arrangement with the fewest pixels, see draw_names in labels.py.
 function keepNear(plot, traces, data) {
   for (const [k, { meta, xaxis = "x", yaxis = "y" }] of traces.entries()) {
-    if (!meta?.things) continue;
+    if (!meta?.things || !plot._fullLayout[yaxis.replace("y", "yaxis")]) continue; // a panel below the fold has no axes
     const things = data[traces.findIndex(({ uid }) => uid === meta.things)];
     for (const [side, name] of [xaxis, yaxis].entries()) {
       const { type, range, _length } = plot._fullLayout[name.replace(/^[xy]/, "$&axis")];
@@ -63,6 +87,7 @@ function keepNear(plot, traces, data) {
 // The arrangement of the panels that suits the window, and the scale at which it fills it: the first that
 // needs no small print, or another of its width that covers more; else the one with the largest print.
 function arrange(stage, arrangements) {
+  keepRoom(stage);
   const scroll = stage.root.closest(".jp-WindowedPanel-outer");
   const room = document.fullscreenElement ? innerHeight : (scroll?.clientHeight ?? innerHeight);
   const above = stage.figure.getBoundingClientRect().top - stage.root.getBoundingClientRect().top;
@@ -82,7 +107,7 @@ function scaleTo(stage, { width, fold, layout, scale }) {
   stage.figure.style.height = `${Math.round(scale * (stage.shows.more ? layout.height : fold))}px`;
   stage.rest.style.top = `${Math.round(scale * fold)}px`;
   Object.assign(stage, { scale, left, tall: layout.height, fold });
-  if (stage.more) stage.more.hidden = layout.height === fold;
+  for (const node of [stage.tools.more, ...stage.rows.more]) node.hidden = layout.height === fold;
 }
 
 const placed = (layout, places) => {
@@ -107,8 +132,9 @@ async function draw(model, stage, signal) {
     const arrangements = meta?.arrangements ?? [{ width, fold: height, layout: { width, height } }];
     const arrangement = arrange(stage, arrangements);
     Object.assign(state, { arrangements, arrangement });
-    const { still, resting, moving, places } = layers(figure, model.get("resting"), model.get("moving"));
-    Object.assign(state, { places, traces: figure.data });
+    const below = isBelow(arrangement);
+    const { still, resting, moving, places } = layers(figure, model.get("resting"), model.get("moving"), below);
+    Object.assign(state, { places, traces: figure.data, isWhole: false });
     stage.grounds = still.data.filter(({ meta }) => meta?.view).map(gridOf);
     scaleTo(stage, arrangement);
     for (const [k, { data, layout }] of [still, resting, moving].entries()) {

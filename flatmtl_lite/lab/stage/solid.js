@@ -3,36 +3,51 @@
 
 const TURN = 8; // degrees for a press of a key
 
-const solids = ({ resting, moving }) =>
-  [...resting.data, ...moving.data].filter(({ uid, meta, xaxis = "x" }) => uid && meta?.solid && xaxis === "x"); // no ghost
+// What stands on the ground, from back to front. A ghost has no uid.
+const solids = ({ still, resting, moving }) =>
+  [still, resting, moving].flatMap(({ data }) => data).filter(({ meta, xaxis = "x" }) => meta?.solid && xaxis === "x");
 
-// The traces that stand on the ground: the same points, lifted to the height of the loss. A plot that was
-// drawn just now has no points yet.
+// The place of a trace's points, lifted to the height of the loss. A plot that was drawn just now has none yet.
+const raised = ({ x = [], y = [] }, ground, by) => ({
+  x: [...x],
+  y: [...y],
+  z: [...x].map((px, k) => (Number.isFinite(px) ? heightAt(ground, px, y[k]) + by : NaN)),
+});
+
 function lifted(stage, ground, range) {
   const edge = stage.still._fullLayout.font.color;
-  return solids(stage).map(({ x = [], y = [], mode, line, marker }) => ({
+  return solids(stage).map((trace) => ({
     type: "scatter3d",
-    mode,
-    x: [...x],
-    y: [...y],
-    z: [...x].map((px, k) => (Number.isFinite(px) ? heightAt(ground, px, y[k]) + 0.03 * range : NaN)),
-    line: { color: line?.color, width: 7 },
-    marker: { color: marker?.color, size: 7, symbol: "diamond", line: { width: 2, color: edge } },
+    mode: trace.mode,
+    ...raised(trace, ground, 0.03 * range),
+    line: { color: trace.line?.color, width: trace.uid ? 7 : 5, dash: trace.uid ? "solid" : "dot" },
+    marker: { color: trace.marker?.color, size: 7, symbol: "diamond", line: { width: 2, color: edge } },
     hoverinfo: "skip",
+    visible: !/text/.test(trace.mode), // its texts are written over the ground
   }));
+}
+
+const written = (at, text, color) => ({ ...at, text, showarrow: false, font: { color } });
+
+// The texts of what rests on the ground, such as the numbers of the minima on their discs.
+function marks(stage, traces) {
+  return solids(stage).flatMap(({ text = [], textfont, marker }, k) => {
+    const { x, y, z } = traces[k];
+    return traces[k].visible ? [] : x.map((px, j) => ({ ...written({ x: px, y: y[j], z: z[j] }, text[j], textfont?.color), bgcolor: marker?.color[j] }));
+  });
 }
 
 // The names at the ends of paths, as the flat picture writes them: in front of the ground, on either side.
 function names(stage, traces) {
   const { text = [], textfont } = stage.moving.data.find(({ uid }) => uid === "labels") ?? {};
-  return solids(stage).flatMap(({ uid }, k) => {
+  return solids(stage).flatMap(({ uid = "" }, k) => {
     const place = text.indexOf(`<b>${uid.replace(/^path-/, "")}</b>`);
     if (place < 0 || !uid.startsWith("path-")) return [];
     const { x, y, z } = traces[k];
     const last = x.findLastIndex(Number.isFinite);
     const [side, xanchor] = place % 2 ? [-1, "right"] : [1, "left"];
     const at = { x: x[last], y: y[last], z: z[last], xanchor, xshift: 12 * side, yshift: 18 * (place >> 1) };
-    return [{ ...at, text: text[place], showarrow: false, font: { color: textfont.color[place] } }];
+    return [written(at, text[place], textfont.color[place])];
   });
 }
 
@@ -89,7 +104,7 @@ async function showSolid(stage, { Plotly }) {
   const contours = { z: { show: true, start, end, size, color: paper_bgcolor, width: 1 } };
   const traces = lifted(stage, ground, zmax - zmin);
   const data = [{ ...surface, contours, opacity: 0.92, hoverinfo: "skip" }, ...traces];
-  scene.annotations = names(stage, traces);
+  scene.annotations = [...marks(stage, traces), ...names(stage, traces)];
   const caption = { text: "height: loss", x: 0, y: 1, xref: "paper", yref: "paper", showarrow: false };
   Object.assign(layout, { width, height, annotations: [caption] });
   await Plotly.newPlot(stage.relief, data, layout, { displayModeBar: false });
@@ -100,8 +115,8 @@ function moveSolid(stage, { Plotly }) {
   const traces = lifted(stage, ground, ground.zmax - ground.zmin);
   const points = Object.fromEntries(["x", "y", "z"].map((side) => [side, traces.map((trace) => trace[side])]));
   const places = traces.map((_, k) => k + 1);
-  const annotations = names(stage, traces);
-  if (annotations.length) Plotly.update(stage.relief, points, { "scene.annotations": annotations }, places);
+  const moved = names(stage, traces);
+  if (moved.length) Plotly.update(stage.relief, points, { "scene.annotations": [...marks(stage, traces), ...moved] }, places);
   else Plotly.restyle(stage.relief, points, places);
 }
 

@@ -35,6 +35,7 @@ function render({ model, el }) {
 // Show what the model says, now and whenever it changes.
 function bring(model, stage, drawn, changed, signal) {
   const show = animated(model, stage, drawn, signal);
+  drawn.show = show;
   const read = () => {
     drawn.tables = decode(model);
     drawn.texts = isDark() ? JSON.parse(inTheme(JSON.stringify(model.get("texts")))) : model.get("texts");
@@ -52,7 +53,7 @@ function bring(model, stage, drawn, changed, signal) {
     if (stage.held !== undefined) follow(model, stage, drawn);
   });
   read();
-  keepFitting(stage, drawn, read, signal);
+  keepFitting(model, stage, drawn, read, signal);
 }
 
 // Let the learner pull the handles, or turn the figure.
@@ -80,7 +81,9 @@ function animated(model, stage, drawn, signal) {
       if (!traces.length) return Promise.resolve();
       traces.forEach(([trace], k) => texts[trace] && (data[k].text = texts[trace][index]));
       keepNear(plot, traces.map(([trace]) => drawn.traces[trace]), data);
-      const seen = (_, k) => places.has(traces[k][0]);
+      const below = isBelow(drawn.arrangement);
+      const isDrawn = (trace) => places.has(trace) && (drawn.isWhole || !below(drawn.traces[trace]));
+      const seen = (_, k) => isDrawn(traces[k][0]);
       const frame = { data: data.filter(seen), traces: traces.filter(seen).map(([trace]) => places.get(trace)) };
       return Plotly.animate(plot, frame, AT_ONCE).catch(() => {}); // a later frame replaced it
     };
@@ -125,7 +128,7 @@ async function setView(stage, drawn) {
 }
 
 // Scale to the window whenever it changes, and draw again for another arrangement or theme.
-function keepFitting(stage, drawn, show, signal) {
+function keepFitting(model, stage, drawn, show, signal) {
   let painting;
   const paint = async () => {
     await painting;
@@ -134,6 +137,7 @@ function keepFitting(stage, drawn, show, signal) {
     await showGhosts(stage, drawn.Plotly);
     if (stage.view) await setView(stage, drawn);
     show();
+    showMore(model, stage, drawn);
   };
   const fit = () => {
     if (!stage.figure.clientWidth) return;

@@ -91,7 +91,7 @@ def unpack(
 
 def with_minus(text: str) -> str:
     """Write negative numbers with the minus sign that the axes have."""
-    return re.sub(r"(?<![\w.-])-(?=\.?\d)", "−", text)
+    return re.sub(r"(?<![\w.-])-(?=\.?\d)", "−", text) if "-" in text else text
 
 
 def keep_near(figure: go.Figure) -> None:

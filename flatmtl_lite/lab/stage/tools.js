@@ -103,13 +103,15 @@ function recorder(model, restore) {
 }
 
 // Keep the present state as a thin dotted ghost behind the moving traces, or remove it.
-async function pin(stage, { Plotly }) {
+async function pin(stage, drawn) {
+  const { Plotly } = drawn;
   const { resting, moving, ghosts } = stage;
   if (ghosts.length) await Plotly.deleteTraces(resting, ghosts.map((_, k) => -1 - k));
   const pinned = ghosts.length ? [] : moving.data.filter(({ uid, mode }) => !/text/.test(mode) && !/edge$|^point/.test(uid));
   stage.ghosts = pinned.map((trace) => ({ ...trace, x: [...trace.x], y: [...trace.y] }));
   stage.tools.pin.setAttribute("aria-pressed", String(pinned.length > 0));
   await showGhosts(stage, Plotly);
+  if (stage.shows.solid) await showSolid(stage, drawn);
 }
 
 // Draw the ghosts in the colour of the page; a picture that was drawn again needs them again.

@@ -21,11 +21,11 @@ def test_the_ball_instrument_measures_sharpness(loss):
 
     rho = float(stage.values[stage.index])
     ends = shown(stage, "one")[1], shown(stage, "ten-at")[0]
-    for rise, end, steps in zip(shown(stage, "one-rise-here"), ends, (1, 10), strict=True):
+    for rise, end, steps in zip(shown(stage, "one-rise-here")[:4:2], ends, (1, 10), strict=True):
         assert rise.tolist() == pytest.approx([rho, fm.diagnostics.sharpness(value, [w], rho, steps)])
         assert (end - w.detach()).norm() <= rho + 1e-9
     one = shown(stage, "one-rise-here")[0, 1].item()
-    foot, star = shown(stage, "cut-rise-0")
+    foot, star = shown(stage, "cut-rises")[:2]
     assert (star - foot).tolist() == pytest.approx([0, one])  # the cut shows the same rise
     assert f"it rises by {one:.3f} after one step" in stage.state
 

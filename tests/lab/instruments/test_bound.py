@@ -16,7 +16,7 @@ def test_the_bound_instrument_shows_the_formula(network):
     largest = P / 2 * math.log(1 + 100 / 0.14**2 * (1 + math.sqrt(math.log(N) / P)) ** 2)
     bracket = 0.5 + largest + math.log(2 / 0.05) + 6 * math.log(N + P) + 100 / 8
     k = list(bound.NETWORKS).index(network)
-    assert shown(stage, "LeNet-curve-here")[k].tolist() == pytest.approx([N, bracket / math.sqrt(N)])
+    assert shown(stage, "LeNet-curve-here")[2 * k].tolist() == pytest.approx([N, bracket / math.sqrt(N)])
     assert shown(stage, "size")[k].tolist() == pytest.approx([P, bracket / math.sqrt(N)])
     bars = shown(stage, "terms")[1::3, 0]
     assert bars[0].item() == pytest.approx(largest / bracket)

@@ -11,7 +11,7 @@ COUNTED = {"F": 2.2, "SAMO": 2.6}
 
 
 def heights(stage, uid="F-here"):
-    return dict(zip(LOOKS, drawn(stage)[uid][:, 1].tolist(), strict=True))
+    return dict(zip(LOOKS, drawn(stage)[uid][:-2:2, 1].tolist(), strict=True))
 
 
 @pytest.mark.parametrize(

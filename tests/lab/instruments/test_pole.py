@@ -14,7 +14,7 @@ def test_the_pole_instrument_shows_both_divisors():
     for index in range(0, len(stage.values), 12):
         stage.index = index
         G, shown = torch.tensor(pole.NARROW, dtype=torch.float64), drawn(stage)
-        dots = dict(zip(pole.LOOKS, shown["published-curve-here"], strict=True))
+        dots = dict(zip(pole.LOOKS, shown["published-curve-here"][:-2:2], strict=True))
         length = dots["ours"][0].item()
         G[2] *= length / G[2].norm()
         norms = G.norm(dim=-1)

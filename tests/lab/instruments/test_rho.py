@@ -40,9 +40,9 @@ def test_the_rho_instrument_shows_the_core(problem, method):
         ratio = (flat[1] - flat[0]).norm() / (loss[1] - loss[0]).norm()
         assert ratio.item() == pytest.approx((d.flat[k].norm() / d.loss[k].norm()).item())
         assert torch.cosine_similarity(sam[1] - sam[0], -d.sam[k], dim=-1).item() == pytest.approx(1)
-        words = stage.drawn().data[stage._traces[f"task-{k + 1}-title"]].text[0]
+        words = stage.drawn().data[stage._traces[f"task-{k + 1}-labels"]].text[-1]
         assert f"{100 * ratio:.0f} %" in words
-    angle = shown(stage, "between-loss-here")[2, 1]  # the last of loss, flat and SAM
+    angle = shown(stage, "between-loss-here")[4, 1]  # the last of loss, flat and SAM
     between = fm.diagnostics.angles(d.sam) * (1 - torch.eye(landscape.tasks))
     assert angle.item() == pytest.approx(between.max().item())
     assert f"SAM {angle:.0f}°" in stage.state
@@ -53,7 +53,7 @@ def test_at_rho_0_there_is_neither_a_flat_arrow_nor_a_label_for_it():
     assert shown(stage, "flat").isnan().all()
     labels = shown(stage, "labels")
     assert labels.isnan().all(-1).tolist() == [False, True, True, True, True]
-    assert "no flat part" in stage.drawn().data[stage._traces["task-1-title"]].text[0]
+    assert "no flat part" in stage.drawn().data[stage._traces["task-1-labels"]].text[-1]
 
 
 def test_a_random_aggregator_shows_the_same_picture_again():
@@ -73,11 +73,11 @@ def test_a_look_beyond_the_map_says_so():
     names = next(trace for trace in stage.drawn().data if trace.uid == "labels")
     assert "<b>task 1 looks out</b>" in names.text
     assert shown(stage, "labels")[3].isfinite().all()
-    beyond, stars = shown(stage, "cut-beyond"), shown(stage, "cut-stars")
+    stars, beyond = shown(stage, "cut-stars").split(2)
     high = stage.drawn().layout.yaxis4.range[1]
     assert (beyond[:, 1].isfinite() == (stars[:, 1] > high)).all()
     assert beyond.isfinite().any()
     stage.points = [list(PROBLEMS["valleys"].starts[0])]
     names = next(trace for trace in stage.drawn().data if trace.uid == "labels")
     assert "<b>task 1 looks here</b>" in names.text
-    assert shown(stage, "cut-beyond").isnan().all()
+    assert shown(stage, "cut-stars")[2:].isnan().all()

@@ -37,7 +37,7 @@ def test_the_scale_instrument_shows_the_core(loss, alpha):
         }
 
     here, before = measured(None), measured(1.0)
-    ratios = dict(zip(scale.MEASURES, shown(stage, "sharpness-here")[:, 1].tolist(), strict=True))
+    ratios = dict(zip(scale.MEASURES, shown(stage, "sharpness-here")[:-2:2, 1].tolist(), strict=True))
     for uid in ("sharpness", "adaptive", "top"):
         assert ratios[uid] == pytest.approx(here[uid] / before[uid], rel=1e-5)
     assert ratios["adaptive"] == pytest.approx(1)

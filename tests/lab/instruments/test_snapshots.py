@@ -51,9 +51,9 @@ def test_it_shows_a_real_run(real, method):
     assert shown(stage, "intra")[:, 0].tolist() == pytest.approx(within, abs=0.01)
     for k in range(2):
         norm = d.flat[k].norm().item()
-        assert shown(stage, "norms-0-here")[k].tolist() == pytest.approx([0.05, norm], rel=1e-4)
+        assert shown(stage, "norms-0-here")[2 * k].tolist() == pytest.approx([0.05, norm], rel=1e-4)
         loss = d.perturbed_losses[k].item()
-        assert shown(stage, "losses-0-here")[k].tolist() == pytest.approx([0.05, loss], rel=1e-4)
+        assert shown(stage, "losses-0-here")[2 * k].tolist() == pytest.approx([0.05, loss], rel=1e-4)
         norm = d.loss[k].norm().item()
         assert shown(stage, f"loss-norm-{k}")[:, 1].tolist() == pytest.approx([norm] * len(RADII), rel=1e-4)
     one, other = (rule(d, fm.aggregator(method)) for rule in (fm.decomposed, fm.direct))

@@ -35,9 +35,11 @@ def test_it_shows_the_core(activation, position):
     missed = (flat - predicted).norm(dim=-1) / flat.norm(dim=-1)
     net = TinyNet(activation)
     for k in range(2):
-        assert shown(stage, "error-0-here")[k].tolist() == pytest.approx([rho, missed[k].item()], rel=1e-6)
+        assert shown(stage, "error-0-here")[2 * k].tolist() == pytest.approx(
+            [rho, missed[k].item()], rel=1e-6
+        )
         length = flat[k].norm() / loss[k].norm()
-        assert shown(stage, "length-0-here")[k].tolist() == pytest.approx([rho, length.item()], rel=1e-6)
+        assert shown(stage, "length-0-here")[2 * k].tolist() == pytest.approx([rho, length.item()], rel=1e-6)
         curve, straight = shown(stage, f"slope-{k}"), shown(stage, f"straight-{k}")
         assert curve[0].tolist() == [0, 0]
         assert torch.cat([curve, straight])[:, 1].abs().max().item() == pytest.approx(1)

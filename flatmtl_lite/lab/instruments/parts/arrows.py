@@ -18,14 +18,17 @@ SHORTEST = 4  # pixels; a shorter arrow is not drawn
 GOOD = "rgba(127, 127, 127, 0.18)"
 
 
-def draw_arrows(panel: Panel, arrows: Mapping[str, tuple[str, Tensor, Tensor]], width: float = 4.5) -> None:
-    """Draw several arrows in a panel, with a pale edge round them all.
+def draw_arrows(
+    panel: Panel, arrows: Mapping[str, tuple[str, Tensor, Tensor]], width: float = 4.5, edge: float = 3.5
+) -> None:
+    """Draw several arrows in a panel, with an edge round them all that sets them off from the ground.
 
     Args:
         panel: where to draw.
         arrows: uid -> colour, tails and the ways from there, (N or 1, 2) each; a later arrow lies over an
             earlier one.
         width: of the shafts, in pixels.
+        edge: what its two sides add to the width; 0 on a plain ground, where nobody would see it.
     """
 
     @functools.cache
@@ -39,7 +42,8 @@ def draw_arrows(panel: Panel, arrows: Mapping[str, tuple[str, Tensor, Tensor]], 
         points = joined([ends(uid) for uid in arrows])
         return lines_with_gaps(points.unflatten(1, (len(arrows), 2)))
 
-    panel.line(f"{next(iter(arrows))}-edge", WHITE, width + 3.5, points=edges)
+    if edge:
+        panel.line(f"{next(iter(arrows))}-edge", WHITE, width + edge, points=edges)
     for uid, (color, _, _) in arrows.items():
         panel.draw(functools.partial(arrow, uid, color, width=width), uid, functools.partial(ends, uid))
 

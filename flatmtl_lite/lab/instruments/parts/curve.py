@@ -11,7 +11,7 @@ from .labels import draw_labels, last_seen, spread
 from .panel import FONT, LINE, WIDTH, Panel, Styles
 from .points import growing_curve, lines_with_gaps, pairs
 
-DEGREES = dict(range=[0, 180], tickvals=[0, 45, 90, 135, 180], ticksuffix="°")
+DEGREES = dict(range=[0, 180], tickvals=[0, 45, 90, 135, 180], ticktext=["0°", "45°", "90°", "135°", "180°"])
 BESIDE = 12  # pixels from a dot to its name
 WAY = 150  # points of a line that labels keep off
 CONFLICT = "rgba(213, 94, 0, 0.12)"
@@ -53,11 +53,16 @@ class Curves(Panel):
         points = pairs(at[:, None], torch.stack([*heights], -1))
         ends = torch.tensor(y["range"], dtype=at.dtype)
         cursor = self.data(pairs(self.paper(points)[:, :1, 0], ends))
-        self.line(f"{first}-cursor", GREY, 1.5, "dot", points=cursor)
         for uid, look, line in zip(styles, looks, points.unbind(1), strict=True):
             self.line(uid, **look, points=line[None] if origin is None else growing_curve(line, origin))
         colors = [look["color"] for look in looks]
-        self.dots(f"{first}-here", colors, size=10, points=points, cliponaxis=False)
+        # the dots and the cursor are one trace, which is drawn faster than two
+        here = torch.cat([lines_with_gaps(points.unsqueeze(2)), cursor], 1)
+        dots: dict = dict(
+            size=[10, 0] * len(colors) + [0, 0], color=[c for c in colors for _ in range(2)] + [GREY] * 2
+        )
+        line = dict(mode="lines+markers", line=dict(color=GREY, width=1.5, dash="dot"))
+        self.dots(f"{first}-here", **dots, points=here, cliponaxis=False, **line)
         named = [k for k, (name, _) in enumerate(styles.values()) if name]
         names, colors = [name for name, _ in styles.values() if name], [colors[k] for k in named]
         if names and origin is not None:

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from ....toy import Problem
 from ...figures.landscape import loss_range
-from ...figures.style import INKS, SAM
+from ...figures.style import INK, INKS, SAM
 from .labels import draw_title
 from .panel import Panel
-from .points import pairs
+from .points import lines_with_gaps, pairs
 
 Map = Callable[[Tensor], Tensor]
 BALL = "rgba(204, 121, 167, 0.18)"
@@ -48,6 +48,7 @@ class Cut(Panel):
         along = torch.linspace(-reach, reach, 121, dtype=theta.dtype)
         curves, ends = (value(theta + places[:, None, None] * unit) for places in (along, lengths))
         here = value(theta.expand(1, *uphill.shape)).expand_as(ends)
+        rises = ends - here
         stars, feet = pairs(lengths[:, None], ends), pairs(lengths[:, None], here)
         top = pairs(lengths[:, None], high - 0.08 * (high - low)).expand_as(stars)
         higher = top.masked_fill((ends <= high).unsqueeze(-1), torch.nan)
@@ -56,11 +57,11 @@ class Cut(Panel):
         self.area("cut-ball", BALL, points=ball, line=dict(color=SAM, width=1.5, dash="dot"))
         for k, color in enumerate(colors.values()):
             self.line(f"cut-{k}", color, points=pairs(along, curves[:, k])[None])
-        for k, color in enumerate(colors.values()):
-            self.line(f"cut-rise-{k}", color, 2.5, "dot", points=torch.stack([feet[:, k], stars[:, k]], 1))
-        self.dots("cut-stars", list(colors.values()), "star", size=14, points=stars)
-        self.dots("cut-beyond", list(colors.values()), "triangle-up", size=13, points=higher)
-        draw_title(self, "cut-title", [_words(colors, rises) for rises in (ends - here).tolist()])
+        self.line("cut-rises", INK, 2, "dot", points=lines_with_gaps(torch.stack([feet, stars], 2)))
+        n, places = len(colors), torch.cat([stars, higher], 1)
+        symbols, sizes = ["star"] * n + ["triangle-up"] * n, [14] * n + [13] * n
+        self.dots("cut-stars", [*colors.values()] * 2, symbols, sizes, points=places)
+        draw_title(self, "cut-title", [_words(colors, rises) for rises in rises.tolist()])
 
 
 def _words(colors: Mapping[str, str], rises: list[float]) -> str:

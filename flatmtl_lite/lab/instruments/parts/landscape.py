@@ -9,7 +9,7 @@ from ....toy import Problem
 from ...figures.landscape import front, ground, loss_range, minima
 from ...figures.style import BLACK
 from .curve import draw_line
-from .panel import Panel
+from .panel import SOLID, Panel
 from .path import draw_trail
 
 FRONT: dict = dict(color=BLACK, dash="dot")
@@ -28,14 +28,14 @@ class Landscape(Panel):
         super().__init__(x=x, y=y, room=0, ratio=(right - left) / self.height)
         for task in (None, *range(problem.tasks)):
             self.draw(functools.partial(_view, problem, task))
-        self.draw(lambda: minima(problem))
+        self.draw(lambda: minima(problem).update(meta=SOLID))
         bottoms, best = _marks(problem)
         self.fixed = [*bottoms]
         if len(best):
             across, up = best.T.tolist()
             middle, below = across[len(best) // 2], up[len(best) // 2] - 0.05 * self.height
-            self.line(None, **FRONT, x=across, y=up)
-            self.text(None, ["Pareto front"], BLACK, x=[middle], y=[below])
+            self.line(None, **FRONT, x=across, y=up, meta=SOLID)
+            self.text(None, ["Pareto front"], BLACK, x=[middle], y=[below], meta=SOLID)
             self.fixed += [(middle + share * self.height, below) for share in (-0.08, 0, 0.08)]
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...figures.style import PARTS, WHITE
 from .arrows import along, draw_arrows
-from .labels import draw_labels, draw_title
+from .labels import draw_labels
 from .panel import Panel
 from .points import seen_part
 
@@ -76,19 +76,19 @@ class Lens(Magnifier):
         colors, ways = [PARTS[part]["color"] for part in NAMES], tips - tails
         arrows = zip(colors, tails.unbind(1), ways.unbind(1), strict=True)
         uids = [f"{uid}-{part}" for part in NAMES]
-        draw_arrows(self, dict(zip(uids, arrows, strict=True)), width=5.5)
+        draw_arrows(self, dict(zip(uids, arrows, strict=True)), width=5.5, edge=0)
         tails, tips = seen_part(tails, tips, -self.edge, self.edge)
         middles = (tails + tips) / 2
         middles[size[:, 0] < 1e-9, ::2] = torch.nan  # the sum is the loss step
         shares = torch.linspace(0, 1, 24, dtype=loss.dtype)[:, None]
         shafts = (tails[:, :, None] + shares * (tips - tails)[:, :, None]).flatten(1, 2)
         things = zip(colors, middles.unbind(1), strict=True)
-        draw_labels(self, dict(zip(NAMES.values(), things, strict=True)), [shafts], f"{uid}-labels", 4)
         titles = [
             f"<b>{name}</b>{f', tips × {z:.1f}' if z > 1.05 else ''}<br>{words}"
             for z, words in zip(zooms.tolist(), _words(loss, flat, narrow), strict=True)
         ]
-        draw_title(self, f"{uid}-title", titles)
+        named = dict(zip(NAMES.values(), things, strict=True))
+        draw_labels(self, named, [shafts], f"{uid}-labels", 4, title=titles)
 
 
 def _words(loss: Tensor, flat: Tensor, narrow: bool) -> list[str]:
@@ -120,10 +120,10 @@ class Steps(Magnifier):
         wanted = (2 * TIPS_SHOWN * self.edge / size).amin(-1, keepdim=True)
         centre, scale, zooms = self.focus(ends, wanted, zoom)
         origin = -scale * centre
-        draw_arrows(self, {uid: (color, origin, scale * way) for uid, (_, color, way) in steps.items()})
+        arrows = {uid: (color, origin, scale * way) for uid, (_, color, way) in steps.items()}
+        draw_arrows(self, arrows, edge=0)
         self.dots("steps-from", WHITE, "circle-cross", size=13, edge=2, points=origin[:, None])
         tips = {name: (color, origin + scale * way) for name, color, way in [*steps.values()][::-1]}
         shafts = along(origin, [tip - origin for _, tip in tips.values()])
-        draw_labels(self, tips, [shafts], "steps-names", 5)  # the uppermost step is named first
         titles = [title + (f"<br>tips × {most:.1f}" if most > 1.05 else "") for most in zooms.tolist()]
-        draw_title(self, "steps-title", titles)
+        draw_labels(self, tips, [shafts], "steps-names", 5, title=titles)  # the uppermost step is named first

@@ -30,8 +30,10 @@ def test_it_draws_the_curves_the_dots_and_the_line_of_the_slider():
     assert traces["a"].line.width == 3
     assert traces["b"].line.dash == "dot"
     assert points["b"].tolist() == [[[x, 2 * x] for x in X.tolist()]]
-    assert points["a-here"][3].tolist() == [[1.5, 1.5], [1.5, 3.0]]
-    assert points["a-cursor"][3].tolist() == [[1.5, 0], [1.5, 4]]
+    assert points["a-here"][3, :4:2].tolist() == [[1.5, 1.5], [1.5, 3.0]]
+    assert points["a-here"][3, 1:4:2].isnan().all()  # no line between the dots
+    assert points["a-here"][3, 4:].tolist() == [[1.5, 0], [1.5, 4]]
+    assert traces["a-here"].marker.size == (10, 0, 10, 0, 0, 0)
 
 
 def test_names_stand_at_the_right_edge_a_line_apart():
@@ -71,7 +73,7 @@ def test_on_a_logarithmic_axis_names_stand_at_their_curves_too():
     (first, second) = points["a-names"][0, :, 1].tolist()
     assert 50 < first < 100.1
     assert 0.0099 < second < 0.02
-    assert points["a-cursor"][0, :, 1].tolist() == pytest.approx([0.01, 100])
+    assert points["a-here"][0, -2:, 1].tolist() == pytest.approx([0.01, 100])
 
 
 NAMED = {"up": ("up", dict(color="#000000")), "down": ("down", dict(color="#777777", width=1))}

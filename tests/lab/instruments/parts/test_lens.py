@@ -37,9 +37,9 @@ def test_the_names_stand_at_the_tips():
         {"a": torch.tensor([[1.0, 0.0]]).double(), "b": torch.tensor([[0.0, 1.0]]).double()}
     )
     names = next(trace for trace in figure.data if trace.uid == "steps-names")
-    assert names.text == ("<b>second</b>", "<b>first</b>")  # the uppermost arrow is named first
+    assert names.text[:2] == ("<b>second</b>", "<b>first</b>")  # the uppermost arrow is named first
     for k, uid in enumerate(reversed(LOOKS)):
-        away = (points["steps-names"][0, k] - torch.stack([points["b"][0, 1], points["a"][0, 1]])).norm(
+        away = (points["steps-names"][0][0, k] - torch.stack([points["b"][0, 1], points["a"][0, 1]])).norm(
             dim=-1
         )
         assert away.argmin() == k, uid
@@ -65,5 +65,6 @@ def test_the_tips_are_enlarged_when_they_lie_close_together():
     length = 2 * RATIO * (1 - RIM)  # of the whole step
     zooms = (points["a"][:, 1] - points["a"][:, 0]).norm(dim=-1) / length
     assert 1 < zooms[0] < zooms[1] == pytest.approx(6)  # the tips of equal steps are enlarged the most
-    assert points["steps-title"][1] == [[f"the steps<br>tips × {zoom:.1f}"] for zoom in zooms.tolist()]
+    titles = [words[-1] for words in points["steps-names"][1]]
+    assert titles == [f"the steps<br>tips × {zoom:.1f}" for zoom in zooms.tolist()]
     assert (tips.abs() < torch.tensor([RATIO, 1.0])).all()
