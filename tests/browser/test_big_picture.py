@@ -141,7 +141,8 @@ def test_minima_the_front_and_a_ghost_stand_in_the_3d_view_too(opened):
     page.locator(".relief canvas").wait_for()
     texts = "() => document.querySelector('.relief').layout.scene.annotations.map(a => a.text)"
     assert sorted(page.evaluate(texts)) == ["<b>1</b>", "<b>2</b>", "Pareto front"]
-    lines = "() => document.querySelector('.relief').data.filter(t => t.mode === 'lines').map(t => t.line.dash)"
+    of_lines = "filter(t => t.mode === 'lines').map(t => t.line.dash)"
+    lines = f"() => document.querySelector('.relief').data.{of_lines}"
     assert page.evaluate(lines) == ["dot", "solid"]  # the front and the path
     page.get_by_role("slider").press("g")
     assert harness.eventually(page, lambda: page.evaluate(lines) == ["dot", "dot", "solid"])
