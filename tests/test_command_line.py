@@ -16,7 +16,7 @@ from flatmtl_lite.runs.engine.processes import Processes
 from flatmtl_lite.runs.engine.trainer import Trainer
 from flatmtl_lite.runs.experiments.multimnist import MultiMnist
 from flatmtl_lite.runs.plan import _peak_bytes
-from flatmtl_lite.runs.records import rooms, splitting, teaching
+from flatmtl_lite.runs.records import flatness, rooms, splitting
 
 SMALL = ["--sample", "--network", "mlp", "--n-train", "96", "--n-val", "40", "--n-test", "40"]
 SMALL += ["--epochs", "2", "--batch-size", "32"]
@@ -219,7 +219,7 @@ sys.modules.update(dict.fromkeys(
 from flatmtl_lite.__main__ import main
 
 for words in (["--help"], ["train", "multimnist", "--out", "x"], ["train", "--help"], ["rooms", "x"],
-              ["record", "teaching", "x"], ["lab", "x"]):
+              ["record", "splitting", "x"], ["lab", "x"]):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -264,7 +264,7 @@ def test_the_lab_is_opened(words, opened, monkeypatch):
     assert calls == [opened]
 
 
-@pytest.mark.parametrize("module", [teaching, splitting])
+@pytest.mark.parametrize("module", [flatness, splitting])
 def test_a_record_is_made(module, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(module, "record", lambda *arguments: calls.append(arguments))
@@ -289,7 +289,7 @@ def test_a_command_that_a_recorded_result_quotes_answers_with_the_new_one():
     assert process.stderr == f"python -m {old} has moved. Use: {command}\n"
 
 
-@pytest.mark.parametrize("record", ["teaching", "splitting", "flatness", "rooms"])
+@pytest.mark.parametrize("record", ["splitting", "flatness", "rooms"])
 def test_an_old_name_cannot_be_imported_and_says_why(record):
     old = "rooms_record" if record == "rooms" else record
     message = f"runs.{old} has moved; its command is now: flatmtl-lite record {record}"

@@ -23,9 +23,9 @@ import flatmtl_lite
 import nbformat
 from nbclient import NotebookClient
 from flatmtl_lite.lab.publish.course import copy_course
-from flatmtl_lite.runs.records import teaching
+from flatmtl_lite.runs.records import comparison
 
-assert teaching.recorded()["runs"]
+assert comparison.recorded()["runs"]
 report = copy_course(Path("course"))
 path = Path("course", "00_start_here.ipynb")
 page = nbformat.read(path, as_version=4)

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 
 from ..runs.claims import table
-from ..runs.records import comparison, cost, flatness, frontier, knob, rooms, splitting, teaching
+from ..runs.records import comparison, cost, flatness, frontier, knob, rooms, splitting
 
 TRAINING = {
-    "teaching": teaching,
     "splitting": splitting,
     "flatness": flatness,
     "frontier": frontier,

@@ -1,6 +1,6 @@
 """Answer commands whose file has moved, because recorded results quote them.
 
-``python -m flatmtl_lite.runs.teaching FILE`` asks Python to find the module ``flatmtl_lite.runs.teaching``.
+``python -m flatmtl_lite.runs.splitting FILE`` asks Python to find the module ``flatmtl_lite.runs.splitting``.
 There is no such file any more. A finder at the end of ``sys.meta_path`` finds a stand-in whose only line
 names the new command. So no stub file is needed for each old name.
 """
@@ -16,7 +16,6 @@ from typing import NoReturn
 
 PACKAGE = __name__.rpartition(".")[0]
 COMMANDS = {
-    f"{PACKAGE}.teaching": "record teaching",
     f"{PACKAGE}.splitting": "record splitting",
     f"{PACKAGE}.flatness": "record flatness",
     f"{PACKAGE}.rooms_record": "record rooms",

@@ -91,15 +91,21 @@ def recorded(setting: str = "noise-40") -> dict[str, Any]:
     return load_record(f"comparison_{setting}")
 
 
+def accuracy(record: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return by method the test accuracy in per cent, mean of the tasks: one value per recorded seed."""
+    return {label: list(values.values()) for label, values in tuning.by_seed(record, "test").items()}
+
+
+def by_task(record: Mapping[str, Any], label: str, measure: str) -> list[float]:
+    """Return a measure of each task, mean over the recorded seeds, such as "test" or "sharpness"."""
+    runs = [run[measure] for run in record["runs"] if run["label"] == label]
+    return [statistics.mean(task) for task in zip(*runs, strict=True)]
+
+
 def errors(record: Mapping[str, Any]) -> dict[str, list[float]]:
     """Return by method the test error of each task in per cent, mean over the recorded seeds."""
-    runs: dict[str, list[list[float]]] = {}
-    for run in record["runs"]:
-        runs.setdefault(run["label"], []).append(run["test"])
-    return {
-        label: [100 - statistics.mean(task) for task in zip(*tests, strict=True)]
-        for label, tests in runs.items()
-    }
+    labels = dict.fromkeys(run["label"] for run in record["runs"])
+    return {label: [100 - task for task in by_task(record, label, "test")] for label in labels}
 
 
 def front_of(record: Mapping[str, Any], method: str) -> dict[str, list[float]]:

@@ -4,15 +4,17 @@ import pytest
 import torch
 
 from flatmtl_lite.lab import checks
-from flatmtl_lite.runs.records import teaching
+from flatmtl_lite.runs.records import comparison
+from flatmtl_lite.runs.records.intervals import STUDENT, paired
 
 
 def test_the_paired_difference_is_the_one_of_the_record():
-    accuracy = teaching.final_accuracy(teaching.recorded(), 0.4)
-    mean, sd, _ = teaching.paired_difference(accuracy, "F-LS", "LS")
+    accuracy = comparison.accuracy(comparison.recorded())
     one, other = (torch.tensor(accuracy[name], dtype=torch.float64) for name in ("F-LS", "LS"))
-    found = checks.paired_difference.right(one, other)
-    assert [value.item() for value in found] == pytest.approx([mean, sd], abs=0.01)
+    mean, sd = (value.item() for value in checks.paired_difference.right(one, other))
+    found = paired(accuracy["F-LS"], accuracy["LS"])
+    assert mean == pytest.approx(found.mean)
+    assert STUDENT[4] * sd / 5**0.5 == pytest.approx(found.high - found.mean)  # five seeds
 
 
 def test_the_noisy_accuracy_is_that_of_a_simulation():

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from flatmtl_lite.runs.records import flatness, splitting, teaching
-from flatmtl_lite.runs.records.record_file import RecordFile
+from flatmtl_lite.runs.records import flatness, splitting
+from flatmtl_lite.runs.records.record_file import RecordFile, load_record
 
 
-@pytest.mark.parametrize("module", [flatness, splitting, teaching])
+@pytest.mark.parametrize("module", [flatness, splitting])
 def test_a_missing_folder_is_refused_before_any_training(module, tmp_path, monkeypatch):
     trained = []
     monkeypatch.setattr(module, "train", lambda *a: trained.append(a))
@@ -61,3 +61,12 @@ def test_runs_of_another_value_are_dropped(tmp_path):
         file.append("runs", {"label": label, "value": value})
     file.drop("runs", "LS", 2)
     assert [(run["label"], run["value"]) for run in file.content["runs"]] == [("LS", 2), ("F-LS", 1)]
+
+
+def test_a_record_that_was_changed_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "cost.json").write_text("{}")
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  results/cost.json\n")
+    monkeypatch.setattr("flatmtl_lite.runs.data.sources.SAMPLE_FOLDER", tmp_path)
+    with pytest.raises(ValueError, match=r"cost.json: expected content of sha256 000.*git checkout data"):
+        load_record("cost")

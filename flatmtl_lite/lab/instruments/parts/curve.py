@@ -58,11 +58,9 @@ class Curves(Panel):
         colors = [look["color"] for look in looks]
         # the dots and the cursor are one trace, which is drawn faster than two
         here = torch.cat([lines_with_gaps(points.unsqueeze(2)), cursor], 1)
-        dots: dict = dict(
-            size=[10, 0] * len(colors) + [0, 0], color=[c for c in colors for _ in range(2)] + [GREY] * 2
-        )
-        line = dict(mode="lines+markers", line=dict(color=GREY, width=1.5, dash="dot"))
-        self.dots(f"{first}-here", **dots, points=here, cliponaxis=False, **line)
+        sizes, paints = [10, 0] * len(colors) + [0, 0], [c for color in colors for c in (color, GREY)]
+        dotted = dict(mode="lines+markers", line=dict(color=GREY, width=1.5, dash="dot"), cliponaxis=False)
+        self.dots(f"{first}-here", [*paints, GREY, GREY], size=sizes, points=here, **dotted)
         named = [k for k, (name, _) in enumerate(styles.values()) if name]
         names, colors = [name for name, _ in styles.values() if name], [colors[k] for k in named]
         if names and origin is not None:
