@@ -36,10 +36,10 @@ def test_multimnist_trains_and_draws_the_figures_that_wait_for_no_prediction(run
     plots = "document.querySelectorAll('.js-plotly-plot:not(.flatmtl-stage *)')"
     for cell in page.locator(".jp-CodeCell").all():  # a figure out of sight is not drawn
         cell.scroll_into_view_if_needed()
-    page.wait_for_function(f"() => {plots}.length === 3")
+    page.wait_for_function(f"() => {plots}.length === 4")
     rows = page.locator("table:has(progress) tbody tr")
-    assert rows.count() == 4  # four runs
-    assert page.locator(".flatmtl-stage").count() == 1  # the snapshots of F-LS
+    assert rows.count() == 3  # three runs
+    assert page.locator(".flatmtl-stage").count() == 4  # three knobs, and the snapshots of F-LS
     assert all("100%" in row and "%" in row.split("s")[-1] for row in rows.all_text_contents())
     lines = page.evaluate(f"() => [...{plots}].map(plot => plot._fullData.length)")
-    assert lines == [8, 2, 12]
+    assert lines == [8, 2, 9, 5]

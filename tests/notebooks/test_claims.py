@@ -8,113 +8,159 @@ import nbformat
 import pytest
 
 from flatmtl_lite.runs import mlp
-from flatmtl_lite.runs.records import teaching
+from flatmtl_lite.runs.records import comparison, knob
+from flatmtl_lite.runs.records.intervals import paired
 
-RECORD = teaching.recorded()
-NOISY, CLEAN = teaching.final_accuracy(RECORD, 0.4), teaching.final_accuracy(RECORD, 0.0)
-
-
-def of_method(label: str, key: str, noise: float = 0.4) -> list:
-    return [run[key] for run in RECORD["runs"] if run["label"] == label and run["label_noise"] == noise]
-
-
-def columns(rows: list[list[float]]) -> list[float]:
-    return [mean(column) for column in zip(*rows, strict=True)]
-
-
-def listed(values: list[float], digits: int, separator: str) -> str:
-    return separator.join(f"{value:.{digits}f}" for value in values)
-
-
-def difference(one: str, other: str, digits: int = 1) -> str:
-    average, sd, _ = teaching.paired_difference(NOISY, one, other)
-    return f"{average:+.1f}", f"sd {sd:.1f}"
-
-
-def sharpness(label: str) -> str:
-    return listed(columns(of_method(label, "sharpness")), 3, " / ")
-
-
+NOISY, CLEAN = comparison.recorded("noise-40"), comparison.recorded("noise-0")
+ACCURACY = comparison.accuracy(NOISY)
+ERRORS = comparison.errors(NOISY)
 FLAT = ("SAM on the mean loss", "F-LS", "direct CAGrad", "F-CAGrad")
-CLAIMS = {
-    "final accuracy, weight decay": [f"reaches {mean(NOISY['LS + weight decay']):.1f} %"],
-    "final accuracy, F-LS": [f"F-LS {mean(NOISY['F-LS']):.1f} %"],
-    "final accuracy, SAM": [f"{mean(NOISY['SAM on the mean loss']):.1f} %"],
-    "clean labels": [f"LS {mean(CLEAN['LS']):.1f} %, F-LS {mean(CLEAN['F-LS']):.1f} %"],
-    "early stopping": [f"LS has {mean(mean(test) for test in of_method('LS', 'picked_test')):.1f} %"],
-    "F-LS - LS": [f"by {mean(NOISY['F-LS']) - mean(NOISY['LS']):.1f} points", difference("F-LS", "LS")[1]],
-    "F-LS - weight decay": difference("F-LS", "LS + weight decay"),
-    "F-CAGrad - direct": difference("F-CAGrad", "direct CAGrad"),
-    "F-LS - SAM": difference("F-LS", "SAM on the mean loss"),
-    "F-CAGrad - F-LS": difference("F-CAGrad", "F-LS"),
-    "sharpness of LS and weight decay": [sharpness("LS"), sharpness("LS + weight decay")],
-    "conflict, LS": [listed(columns(of_method("LS", "loss_conflict_by_third")), 2, ", ")],
-    "conflict, F-LS": [listed(columns(of_method("F-LS", "loss_conflict_by_third")), 2, ", ")],
-    "conflict of flat parts": [listed(columns(of_method("F-LS", "flat_conflict_by_third")), 2, ", ")],
+KNOB = {
+    row["rho"]: {key: mean(row[key]) for key in ("test", "sharpness")}
+    for row in knob.over_radii(knob.recorded("noise-40"), "F-LS")
 }
 
 
+def gain(one: str, other: str) -> float:
+    return paired(ACCURACY[one], ACCURACY[other]).mean
+
+
 @pytest.fixture(scope="module")
-def prose() -> str:
+def says():
     path = Path(__file__).parents[2] / "notebooks" / "instructor" / "07_multimnist.ipynb"
     cells = nbformat.read(path, as_version=4).cells
-    return re.sub(r"[*\s]+", " ", " ".join(cell.source for cell in cells if cell.cell_type == "markdown"))
+    prose = re.sub(r"[*\s]+", " ", " ".join(cell.source for cell in cells if cell.cell_type == "markdown"))
+
+    def check(words: str) -> None:
+        assert words in prose
+
+    return check
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
-def test_quoted_figures_are_the_recorded_ones(claim, prose):
-    assert [figure for figure in CLAIMS[claim] if figure not in prose] == []
+def test_the_knob(says):
+    says("Too small a ρ changes little. From ρ = 0.25 on, learning breaks down")
+    says("At ρ = 0.4 the network only guesses")
+    best = max(KNOB, key=lambda rho: KNOB[rho]["test"])
+    assert 0.05 <= best < 0.25
+    assert KNOB[0.01]["test"] < KNOB[0]["test"] + 2
+    assert KNOB[0.25]["test"] < KNOB[best]["test"] - 30
+    assert all(KNOB[rho]["test"] < 15 for rho in KNOB if rho >= 0.4)
+    says("It falls as long as the network learns. The networks that only guess are flatter still")
+    learning = [KNOB[rho]["sharpness"] for rho in sorted(KNOB) if rho <= best]
+    assert learning == sorted(learning, reverse=True)
+    assert all(KNOB[rho]["sharpness"] < learning[-1] for rho in KNOB if rho >= 0.4)
 
 
-def test_claims_in_words():
-    assert 98 <= min(of_method("LS", "train")[0]) <= max(map(max, of_method("LS", "train"))) < 99.5
-    assert all(54 < share < 61 for label in FLAT for share in columns(of_method(label, "train")))
-    for label in FLAT:  # "0.012 / 0.011", "about five times flatter"
-        assert columns(of_method(label, "sharpness")) == pytest.approx([0.012, 0.011], abs=0.001)
-        ratio = sum(columns(of_method("LS", "sharpness"))) / sum(columns(of_method(label, "sharpness")))
-        assert 4.5 < ratio < 6.5
-    agreement = of_method("F-CAGrad", "decomposed_vs_direct_cosine") + of_method(
-        "direct CAGrad", "decomposed_vs_direct_cosine"
+def test_training_goes_past_the_best_point_without_flatness(says):
+    says("LS names the test images best after a few epochs")
+    says("With the best ρ the accuracy does not fall")
+    record = knob.recorded("noise-40")
+    plain, flat = (
+        [mean(row["test"]) for row in knob.over_epochs(record, "F-LS", rho)] for rho in (0.0, 0.16)
     )
-    assert len(agreement) == 10
-    assert all(0.995 <= cosine <= 0.997 for cosine in agreement)
+    epochs = [row["epoch"] for row in knob.over_epochs(record, "F-LS", 0.0)]
+    assert epochs[plain.index(max(plain))] <= 8
+    assert plain[-1] < max(plain) - 5
+    assert flat[-1] > max(flat) - 1
+    says("Its minimum gets sharper meanwhile")
+    rises = [mean(row["sharpness"]) for row in knob.over_epochs(record, "F-LS", 0.0)]
+    assert rises[-1] > 2 * rises[epochs.index(8)]
 
 
-def test_the_gain_has_one_source(prose):
-    assert "Each of them changes the mean by less than half a point" in prose
+def test_what_is_learnt_by_heart(says):
+    says("LS ends with nearly all of its training labels learnt (98 to 99 %, lower row)")
+    runs = [run["train"] for run in NOISY["runs"] if run["label"] == "LS"]
+    assert all(98 <= share < 99.5 for share in runs[0])
+    says("then falls to about 55 %")
+    assert 54 < mean(ACCURACY["LS"]) < 57
+    says("stops near 60 % of the training labels")
+    assert all(54 < share < 61 for label in FLAT for share in comparison.by_task(NOISY, label, "train"))
+    says("On test images it keeps about 70 %")
+    assert 69 < mean(ACCURACY["F-LS"]) < 72
+
+
+def test_sharpness(says):
+    says("By the five seeds F-LS is about five times flatter than LS")
+    rises = {label: mean(comparison.by_task(NOISY, label, "sharpness")) for label in (*FLAT, "LS")}
+    assert 4.5 < rises["LS"] / rises["F-LS"] < 6.5
+    says("LS with weight decay is at least as sharp as LS")
+    decayed, plain = (comparison.by_task(NOISY, label, "sharpness") for label in ("LS + weight decay", "LS"))
+    assert all(one > other for one, other in zip(decayed, plain, strict=True))
+
+
+def test_where_the_gain_comes_from(says):
+    says("Each of them changes the mean by less than half a point, and every interval holds 0")
     for one, other in (("F-CAGrad", "direct CAGrad"), ("F-CAGrad", "F-LS"), ("F-LS", "SAM on the mean loss")):
-        assert abs(teaching.paired_difference(NOISY, one, other)[0]) < 0.5
-    assert "Over five seeds it beats LS by about 15 points" in prose
-    assert 14.5 < teaching.paired_difference(NOISY, "F-CAGrad", "LS")[0] < 15.5
+        difference = paired(ACCURACY[one], ACCURACY[other])
+        assert abs(difference.mean) < 0.5
+        assert difference.low < 0 < difference.high
+    says("Over five seeds it beats LS by about 15 points")
+    assert 14.5 < gain("F-CAGrad", "LS") < 15.5
+    says("F-LS beats LS by about 15 points")
+    assert 14.5 < gain("F-LS", "LS") < 15.5
+    says("it would have won 11 of these points")
+    assert round(gain("LS, early stopping", "LS")) == 11
+    says("Weight decay alone comes within a point of F-LS")
+    assert 0 < gain("F-LS", "LS + weight decay") < 1
+    says("F-LS minus LS is +0.0 points, with a ρ that was tuned on clean labels")
+    clean = comparison.accuracy(CLEAN)
+    assert f"{paired(clean['F-LS'], clean['LS']).mean:+.1f}" == "+0.0"
+    says("Every method gains about the same, 14 to 19 points. The most gains F-STL")
+    gains = {name: gain(f"F-{name}", name) for name in ("LS", "STL", *comparison.NAMES.values())}
+    assert (round(min(gains.values())), round(max(gains.values()))) == (14, 19)
+    assert max(gains, key=gains.__getitem__) == "STL"
 
 
-def test_a_large_radius_learns_nothing(prose):
-    assert "At ρ = 0.05 F-LS is far below its best, and at ρ = 0.4 it has not learnt anything" in prose
-    test = {e["rho"]: mean(e["test"]) for e in RECORD["selection"] if e["label"] == "F-LS"}
-    assert 69 < test[0.14] < 71
-    assert test[0.05] < test[0.14] - 5
-    assert 9 < test[0.4] < 11.5
+def test_conflict(says):
+    says("In the middle it is rarer than by chance (0.5), and at the end about half of the steps conflict")
+    for name in ("CAGrad", "F-CAGrad"):
+        loss = comparison.conflict_by_third(NOISY, name)["loss"]
+        assert loss[1] < 0.4
+        assert 0.45 < loss[2] < 0.6
+    says("Flat parts conflict less often than loss parts")
+    thirds = comparison.conflict_by_third(NOISY, "F-CAGrad")
+    assert all(flat < loss for flat, loss in zip(thirds["flat"], thirds["loss"], strict=True))
+    says("Here the two rules give nearly the same update")
+    assert min(run["same"] for run in NOISY["runs"] if run["label"] == "F-CAGrad") > 0.99
 
 
-def test_examples_in_numbers(prose):
-    assert "F-LS has 70, 72 and 68, and LS has 55, 58 and 52. The differences are 15, 14 and 16" in prose
-    assert (
-        "their mean is 15, and their standard deviation is 1. The methods themselves spread by 2 and 3"
-        in prose
+def test_the_front(says):
+    fronts = {name: comparison.front_of(NOISY, name) for name in ("LS", "F-LS")}
+    base = {name: ERRORS[name] for name in ("RLW", *comparison.NAMES.values())}
+    flat = {f"F-{name}": ERRORS[f"F-{name}"] for name in base}
+    says("Only RLW ends beyond its front")
+    assert comparison.beyond(fronts["LS"], base, by=1) == ["RLW"]
+    assert comparison.beyond(fronts["F-LS"], flat, by=1) == []
+    says("It is one of fourteen, RLW")
+    assert len(base | flat) == 14
+    says("F-STL, one network per task, ends beyond both")
+    for front in fronts.values():
+        assert comparison.beyond(front, {"F-STL": ERRORS["F-STL"]}, by=1)
+    says(
+        "With a tenth of the weight, 34 % of the digits are named wrongly. With half of the weight it is 42 %"
     )
+    assert [round(fronts["LS"][weights][0]) for weights in ("10:90", "50:50")] == [34, 42]
+    says("At a tenth of the weight the network knows 56 % of the given digit labels, at half of it 99 %")
+    assert [round(comparison.by_task(NOISY, name, "train")[0]) for name in ("LS 10:90", "LS")] == [56, 99]
+
+
+def test_examples_in_numbers(says):
+    says("F-LS has 70, 72 and 68, and LS has 55, 58 and 52. The differences are 15, 14 and 16")
+    says("their mean is 15, and their standard deviation is 1. The methods themselves spread by 2 and 3")
     one, other = (70, 72, 68), (55, 58, 52)
     differences = [a - b for a, b in zip(one, other, strict=True)]
     assert (mean(differences), stdev(differences), stdev(one), stdev(other)) == (15, 1, 2, 3)
-    assert "30 · 0.4 / 9 = 1.3 more agree by luck. Together that is about 43 %" in prose
+    says("30 · 0.4 / 9 = 1.3 more agree by luck. Together that is about 43 %")
     assert round(70 * 0.6 + 30 * 0.4 / 9) == 43
-    assert "1/\\sqrt{P}$, which is 0.0016 for this trunk" in prose
+    says("1/\\sqrt{P}$, which is 0.0016 for this trunk")
     weights = sum(weight.numel() for weight in mlp().trunk.parameters())
     assert f"{weights**-0.5:.4f}" == "0.0016"
     assert f"{1.645 * weights**-0.5:.3f}" == "0.003"  # nine in ten lie within 1.645 standard deviations
 
 
-def test_radius_and_decay_are_what_validation_picked():
-    for label, (name, _) in teaching.SELECTION.items():
-        tried = [entry for entry in RECORD["selection"] if entry["label"] == label]
-        best = max(tried, key=lambda entry: sum(entry["val"]))
-        assert best[name] == getattr(teaching.METHODS[label], name)
+def test_tuning_went_on_while_the_best_value_was_an_end():
+    for label in {entry["label"] for entry in NOISY["selection"]}:
+        tried = {e["value"]: sum(e["val"]) for e in NOISY["selection"] if e["label"] == label}
+        best = max(tried, key=tried.__getitem__)
+        assert min(tried) < best < max(tried)
+        assert {run["value"] for run in NOISY["runs"] if run["label"] == label} == {best}

@@ -1,6 +1,6 @@
 """Figures of plain numbers: images, arrows, curves, dots."""
 
-import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 
@@ -10,6 +10,8 @@ from plotly.subplots import make_subplots
 
 from .arrows import arrow
 from .style import INKS, METHODS, PARTS, TEMPLATE, line
+
+NAME_WIDTH = 9  # letters of a name on one line of an axis
 
 
 def image_row(images, titles: Sequence[str]) -> go.Figure:
@@ -143,4 +145,7 @@ def short(values: Sequence[float]) -> list[float]:
 
 def wrapped(names: Iterable[str]) -> list[str]:
     """Break long names of an axis into several lines, so that plotly does not turn them."""
-    return [re.sub(r" (?=on the|mean|\+|decay|CAGrad)", "<br>", name) for name in names]
+    lines = [
+        textwrap.wrap(name, NAME_WIDTH, break_long_words=False, break_on_hyphens=False) for name in names
+    ]
+    return ["<br>".join(words) for words in lines]

@@ -12,13 +12,14 @@ from .style import BLACK, GREY, INK, INKS, ORANGE, PURPLE, SKY, TEMPLATE
 
 Point = Sequence[float]  # errors of the two tasks
 HEIGHT = 560
-# how a method's name begins -> its look; the first that fits
+# how a method's name begins -> the name of its family, and its look; the first that fits
 FAMILIES = {
-    "F-": dict(color=SKY, symbol="triangle-up"),
-    "direct": dict(color=ORANGE, symbol="x"),
-    "SAM": dict(color=PURPLE, symbol="diamond"),
-    "": dict(color=GREY, symbol="circle"),
+    "F-": ("F-method", dict(color=SKY, symbol="triangle-up")),
+    "direct": ("direct", dict(color=ORANGE, symbol="x")),
+    "SAM": ("SAM on the mean loss", dict(color=PURPLE, symbol="diamond")),
+    "": ("other methods", dict(color=GREY, symbol="circle")),
 }
+MARGIN = 0.15  # share of the methods' range that is free on each side
 DASHES = ("solid", "dash", "dot")
 
 
@@ -30,6 +31,8 @@ def error_plane(
 ) -> go.Figure:
     """Draw the errors that fixed weights reach as lines, and the errors of other methods as dots.
 
+    The axes have room for the methods. A line may go on beyond them.
+
     Args:
         fronts: name -> weights in words -> the errors of the two tasks, in the order of the line.
         methods: name -> the errors of the two tasks. The pointer shows every name.
@@ -37,10 +40,9 @@ def error_plane(
         tasks: names of the tasks.
     """
     figure = go.Figure()
-    points = np.array([*methods.values(), *(point for front in fronts.values() for point in front.values())])
-    (left, low), (right, high) = points.min(0), points.max(0)
-    margin = 0.06 * np.array([right - left, high - low])
-    x, y = [left - margin[0], right + margin[0]], [low - margin[1], high + margin[1]]
+    points = np.array([*methods.values()])
+    low, high = points.min(0), points.max(0)
+    x, y = np.stack([low - MARGIN * (high - low), high + MARGIN * (high - low)], 1)
     axes = Axes(short(x), short(y), np.array([WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM]))
     lines = []
     for dash, (name, front) in zip(DASHES, fronts.items(), strict=False):
@@ -48,10 +50,13 @@ def error_plane(
         lines += [axes.pixels(*pair) for pair in pairwise(front.values())]
     for name, point in methods.items():
         figure.add_trace(_dot(name, point))
+    for family, look in FAMILIES.values():
+        figure.add_scatter(x=[None], y=[None], mode="markers", name=family, marker=look | dict(size=11))
     ends = {f"fixed weights, {name}": list(front.values())[len(front) // 3] for name, front in fronts.items()}
     labels = {name: methods[name] for name in named} | ends
     dots = {name: axes.pixels(point)[0] for name, point in labels.items()}
-    for name, (dx, dy) in offsets(dots, axes.size, lines).items():
+    nameless = [axes.pixels(point)[0] for name, point in methods.items() if name not in labels]
+    for name, (dx, dy) in offsets(dots, axes.size, lines, nameless).items():
         figure.add_annotation(
             text=f"<b>{name}</b>" if name in ends else name,
             font=dict(size=13, color=INKS.get(_look(name)["color"], INK)),
@@ -61,11 +66,11 @@ def error_plane(
     figure.update_xaxes(range=axes.x, title=f"test error of {tasks[0]}, %")
     figure.update_yaxes(range=axes.y, title=f"test error of {tasks[1]}, %")
     margins = dict(l=LEFT, r=RIGHT, t=TOP, b=BOTTOM)
-    return figure.update_layout(template=TEMPLATE, height=HEIGHT, margin=margins, showlegend=False)
+    return figure.update_layout(template=TEMPLATE, height=HEIGHT, margin=margins)
 
 
 def _look(name: str) -> dict:
-    return next(look for start, look in FAMILIES.items() if name.startswith(start))
+    return next(look for start, (_, look) in FAMILIES.items() if name.startswith(start))
 
 
 def _front(name: str, front: Mapping[str, Point], dash: str) -> go.Scatter:
@@ -74,7 +79,7 @@ def _front(name: str, front: Mapping[str, Point], dash: str) -> go.Scatter:
         x=x,
         y=y,
         mode="lines+markers",
-        name=name,
+        name=f"fixed weights, {name}",
         line=dict(color=BLACK, dash=dash, width=2),
         marker=dict(size=6, color=BLACK),
         text=list(front),
@@ -86,4 +91,5 @@ def _dot(name: str, point: Point) -> go.Scatter:
     marker = _look(name) | dict(size=11, line=dict(width=1, color=INK))
     hover = f"{name}: %{{x:.1f}}, %{{y:.1f}}<extra></extra>"
     x, y = short(point)
-    return go.Scatter(x=[x], y=[y], mode="markers", name=name, marker=marker, hovertemplate=hover)
+    look: dict = dict(mode="markers", name=name, marker=marker, hovertemplate=hover, showlegend=False)
+    return go.Scatter(x=[x], y=[y], **look)

@@ -89,7 +89,10 @@ class Axes(NamedTuple):
 
 
 def offsets(
-    dots: Mapping[str, np.ndarray], size: np.ndarray, lines: Sequence[np.ndarray] = ()
+    dots: Mapping[str, np.ndarray],
+    size: np.ndarray,
+    lines: Sequence[np.ndarray] = (),
+    nameless: Sequence[np.ndarray] = (),
 ) -> dict[str, np.ndarray]:
     """Return for each name the way from its dot to its middle, in pixels, so that no two names overlap.
 
@@ -100,6 +103,7 @@ def offsets(
         dots: name -> place (2,), in pixels from the panel's lower left corner.
         size: of the panel, in pixels (2,).
         lines: pairs of points to keep off, (2, 2) each.
+        nameless: places of dots without a name, (2,) each.
     """
     fixed = np.concatenate([np.zeros((0, 2)), *(_along(*line) for line in lines)])
     ways: dict[str, np.ndarray] = {}
@@ -108,8 +112,9 @@ def offsets(
         places = [dots[other] + way for other, way in others.items()]
         leaders = [_along(dots[other], place) for other, place in zip(others, places, strict=True)]
         points = np.concatenate([fixed, *leaders])
-        middles = np.array([*dots.values(), *places])
-        halves = np.array([np.full(2, DOT)] * len(dots) + [half_size(other) for other in others])
+        middles = np.array([*dots.values(), *nameless, *places])
+        sizes = [np.full(2, DOT)] * (len(dots) + len(nameless)) + [half_size(other) for other in others]
+        halves = np.array(sizes)
         dot, half = dots[name], half_size(name)
         options = np.array([turn * (half + DOT + 4) + turn * far for far in FARTHER for turn in TURNS])
         spots = dot + options[:, None]

@@ -111,13 +111,13 @@ def conflict_thirds(shares: Mapping[str, Mapping[str, Sequence[float]]]) -> go.F
     figure = make_subplots(1, len(shares), subplot_titles=list(shares), shared_yaxes=True)
     for column, kinds in enumerate(shares.values(), 1):
         for kind, thirds in kinds.items():
-            look = looks[kind]
+            look, is_new = looks[kind], all(trace.name != kind for trace in figure.data)
             curve = go.Scatter(
-                x=["first third", "second", "last third"],
+                x=["first", "second", "third"],
                 y=short(thirds),
                 name=kind,
                 legendgroup=kind,
-                showlegend=column == 1,
+                showlegend=is_new,
                 mode="lines+markers",
                 line=dict(color=look["color"], dash=look["dash"], width=3),
                 marker=dict(color=look["color"], symbol=look["symbol"], size=11),
@@ -125,6 +125,7 @@ def conflict_thirds(shares: Mapping[str, Mapping[str, Sequence[float]]]) -> go.F
             figure.add_trace(curve, 1, column)
     figure.update_yaxes(range=[-0.02, 1], tickformat=".0%")
     figure.update_yaxes(title_text="steps in conflict", title_standoff=20, col=1)
+    figure.update_xaxes(title_text="third of training")
     return figure.update_layout(template=TEMPLATE, height=430, margin_t=100)
 
 

@@ -5,7 +5,7 @@
 // `resting` and `moving` have the traces that the table calls so. `places` gives the place of each trace of
 // the figure in its plot. A trace that nobody sees is in none, since each costs time per frame; so the traces
 // of panels below the fold come last, and showMore adds them.
-function layers({ data, layout }, resting, moving, isBelow) {
+function layers({ data, layout }, resting, moving, below) {
   const clear = { ...structuredClone(layout), annotations: [], shapes: [] };
   Object.assign(clear, { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" });
   Object.assign(clear, { font: layout.template?.layout?.font, template: undefined }); // a template costs time per frame
@@ -13,8 +13,8 @@ function layers({ data, layout }, resting, moving, isBelow) {
   const places = new Map();
   const pick = (traces) => {
     const seen = traces.map(([trace]) => trace).filter((trace) => data[trace].visible !== false);
-    const above = seen.filter((trace) => !isBelow(data[trace]));
-    [...above, ...seen.filter((trace) => isBelow(data[trace]))].forEach((trace, place) => places.set(trace, place));
+    const above = seen.filter((trace) => !below(data[trace]));
+    [...above, ...seen.filter((trace) => below(data[trace]))].forEach((trace, place) => places.set(trace, place));
     return above.map((trace) => data[trace]);
   };
   return {
@@ -33,14 +33,15 @@ const isBelow = ({ fold, layout }) => ({ yaxis = "y" }) => {
 
 // Add the traces of panels below the fold, or remove them, as "more" asks.
 async function showMore(model, stage, drawn) {
-  const { Plotly, arrangement, traces, places } = drawn;
+  const { Plotly, traces, places } = drawn;
   if (drawn.isWhole === stage.shows.more) return;
   drawn.isWhole = false;
+  const below = isBelow(drawn.arrangement);
   for (const layer of ["resting", "moving"]) {
-    const below = model.get(layer).map(([trace]) => trace).filter((trace) => places.has(trace) && isBelow(arrangement)(traces[trace]));
-    const at = below.map((trace) => places.get(trace));
-    if (!below.length) continue;
-    if (stage.shows.more) await Plotly.addTraces(stage[layer], below.map((trace) => traces[trace]), at);
+    const hidden = model.get(layer).map(([trace]) => trace).filter((trace) => places.has(trace) && below(traces[trace]));
+    const at = hidden.map((trace) => places.get(trace));
+    if (!hidden.length) continue;
+    if (stage.shows.more) await Plotly.addTraces(stage[layer], hidden.map((trace) => traces[trace]), at);
     else await Plotly.deleteTraces(stage[layer], at);
   }
   drawn.isWhole = stage.shows.more;

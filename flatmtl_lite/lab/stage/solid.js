@@ -7,23 +7,19 @@ const TURN = 8; // degrees for a press of a key
 const solids = ({ still, resting, moving }) =>
   [still, resting, moving].flatMap(({ data }) => data).filter(({ meta, xaxis = "x" }) => meta?.solid && xaxis === "x");
 
-// The place of a trace's points, lifted to the height of the loss. A plot that was drawn just now has none yet.
-const raised = ({ x = [], y = [] }, ground, by) => ({
-  x: [...x],
-  y: [...y],
-  z: [...x].map((px, k) => (Number.isFinite(px) ? heightAt(ground, px, y[k]) + by : NaN)),
-});
-
+// The same traces, lifted to the height of the loss. A plot that was drawn just now has no points yet.
 function lifted(stage, ground, range) {
   const edge = stage.still._fullLayout.font.color;
-  return solids(stage).map((trace) => ({
+  return solids(stage).map(({ uid, x = [], y = [], mode, line, marker }) => ({
     type: "scatter3d",
-    mode: trace.mode,
-    ...raised(trace, ground, 0.03 * range),
-    line: { color: trace.line?.color, width: trace.uid ? 7 : 5, dash: trace.uid ? "solid" : "dot" },
-    marker: { color: trace.marker?.color, size: 7, symbol: "diamond", line: { width: 2, color: edge } },
+    mode,
+    x: [...x],
+    y: [...y],
+    z: [...x].map((px, k) => (Number.isFinite(px) ? heightAt(ground, px, y[k]) + 0.03 * range : NaN)),
+    line: { color: line?.color, width: uid ? 7 : 5, dash: uid ? "solid" : "dot" },
+    marker: { color: marker?.color, size: 7, symbol: "diamond", line: { width: 2, color: edge } },
     hoverinfo: "skip",
-    visible: !/text/.test(trace.mode), // its texts are written over the ground
+    visible: !/text/.test(mode), // its texts are written over the ground
   }));
 }
 

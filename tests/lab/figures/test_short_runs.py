@@ -1,6 +1,6 @@
 """Figures of the short runs of a notebook."""
 
-from flatmtl_lite.lab.figures import short_runs
+from flatmtl_lite.lab.figures import basic, short_runs
 
 EPOCHS = {"LS": [{"epoch": e, "test": [50.0, 60.0], "train": [70.0, 80.0]} for e in (1, 4)]}
 STEPS = {"F-LS": [{"epoch": k / 10, "loss": [0.1 - k / 50], "flat": [-0.2], "same": 0.99} for k in range(10)]}
@@ -19,6 +19,11 @@ def test_figures_hold_their_values():
     bars = short_runs.sharpness_bars(sharpness, ("digit", "garment"))
     assert [list(trace.y) for trace in bars.data] == [[0.06, 0.01], [0.07, 0.02]]
     assert bars.data[0].x == ("LS", "direct<br>CAGrad")
+
+
+def test_long_names_take_several_lines():
+    names = basic.wrapped(["LS, early stopping", "SAM on the mean loss", "F-Nash-MTL"])
+    assert names == ["LS, early<br>stopping", "SAM on<br>the mean<br>loss", "F-Nash-MTL"]
 
 
 def test_figures_draw_a_run_without_flat_parts():

@@ -24,6 +24,8 @@ STEPS = np.arange(-2, 3)[:, None]  # the second step is a line farther away
 COLUMNS, ROWS = np.concatenate([SIDES, 2 * SIDES]).T + 2  # the 16 places of a label, among those steps
 FARTHER = np.repeat([False, True], len(SIDES))
 FAR = 2.5  # covered points that justify a place that is farther away
+# the size of the marker that nobody sees keeps a title off the frame
+_TITLE = dict(mode="markers+text", marker=dict(size=6, opacity=0), textposition="top right")
 
 
 def draw_labels(
@@ -51,8 +53,8 @@ def draw_labels(
         within: True leaves out a label that has no room within the panel.
         needed: how many labels always have a place; by default all.
         words: the labels at each slider position, if they change.
-        title: the title of the panel at each slider position, if it changes; as one trace with the labels
-            it is drawn faster. See :func:`draw_title`.
+        title: the title of the panel at each slider position, as :func:`draw_title` draws it; in one trace
+            with the labels it is drawn faster. Not together with ``words``.
     """
     texts, (colors, places) = list(things), zip(*things.values(), strict=True)
     anchors = torch.stack(torch.broadcast_tensors(*places), 1)
@@ -73,10 +75,6 @@ def draw_labels(
 
     panel.text(uid, bold, colors, points=centres, **look)
     panel.scatter(f"{uid}-things", joined([anchors, corner]), visible=False)
-
-
-# the size of the marker that nobody sees keeps the title off the frame
-_TITLE = dict(mode="markers+text", marker=dict(size=6, opacity=0), textposition="top right")
 
 
 def draw_title(panel: Panel, uid: str, titles: Sequence[str]) -> None:
