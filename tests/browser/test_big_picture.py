@@ -4,6 +4,7 @@ import itertools
 import math
 
 import pytest
+import torch
 
 from flatmtl_lite import lab
 from flatmtl_lite.lab.figures.style import DARK, INKS
@@ -176,15 +177,29 @@ def test_panels_below_the_fold_are_drawn_while_they_are_open(opened):
 
 
 def test_the_line_of_text_keeps_its_height(opened):
-    page = opened(lab.rho_instrument("valleys"), WINDOWS[1])
-    states = page.evaluate("() => document.querySelector('.state').textContent.length")
-    tops, lengths = set(), {states}
-    for index in range(0, 81, 5):
+    stage = lab.rho_instrument("valleys")
+    stage.states = [["short"] * 80 + ["a text that takes several lines " * 9]] * len(stage.choices)
+    page = opened(stage, WINDOWS[1])
+    tops = set()
+    for index in (0, 80, 0):
         turn(page, index)
         tops.add(page.locator(".figure").bounding_box()["y"])
-        lengths.add(len(page.locator(".state").text_content()))
+    assert len(page.locator(".state").text_content()) == 5
     assert len(tops) == 1
-    assert len(lengths) > 1
+
+
+def test_a_text_that_was_empty_is_drawn_when_it_comes(opened):
+    def run(answers):
+        given = {"test": [50, 50], "sharpness": [0.1, 0.1], "slice": [[1, 1], [0, 0], [1, 1]]}
+        return [dict(given, rho=rho, cosine={"loss": 0}, answers=a) for rho, a in zip((0, 0.1), answers)]
+
+    images, classes = torch.zeros(1, 36, 36, dtype=torch.uint8), {"digit": "01", "garment": ["hat", "bag"]}
+    answers = [[[[0, 90], [1, 80]]], [[[1, 70], [0, 60]]]]  # right at ρ = 0, wrong at ρ = 0.1
+    page = opened(lab.knob_instrument({"run": run(answers)}, images, [[0, 1]], classes), (1280, 720))
+    words = "() => [...document.querySelectorAll('.moving text')].map(t => t.textContent.trim())"
+    for index, texts in ((0, ("0 90 % ✓", "bag 80 % ✓")), (1, ("1 70 % ✗", "hat 60 % ✗"))) * 2:
+        turn(page, index)
+        assert harness.eventually(page, lambda texts=texts: set(texts) <= set(page.evaluate(words)))
 
 
 def test_the_list_of_keys_has_no_key_for_panels_that_are_not_there(opened):

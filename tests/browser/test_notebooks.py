@@ -42,4 +42,4 @@ def test_multimnist_trains_and_draws_the_figures_that_wait_for_no_prediction(run
     assert page.locator(".flatmtl-stage").count() == 4  # three knobs, and the snapshots of F-LS
     assert all("100%" in row and "%" in row.split("s")[-1] for row in rows.all_text_contents())
     lines = page.evaluate(f"() => [...{plots}].map(plot => plot._fullData.length)")
-    assert lines == [8, 2, 9, 5]
+    assert lines == [6, 2, 9, 5]

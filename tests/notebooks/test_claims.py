@@ -1,6 +1,7 @@
 """Every figure that notebook 07 quotes is what the recorded runs say."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -15,10 +16,8 @@ NOISY, CLEAN = comparison.recorded("noise-40"), comparison.recorded("noise-0")
 ACCURACY = comparison.accuracy(NOISY)
 ERRORS = comparison.errors(NOISY)
 FLAT = ("SAM on the mean loss", "F-LS", "direct CAGrad", "F-CAGrad")
-KNOB = {
-    row["rho"]: {key: mean(row[key]) for key in ("test", "sharpness")}
-    for row in knob.over_radii(knob.recorded("noise-40"), "F-LS")
-}
+KNOB = {row["rho"]: row for row in knob.over_radii(knob.recorded("noise-40"), "F-LS")}
+KNOWS = {rho: mean(row["test"]) for rho, row in KNOB.items()}
 
 
 def gain(one: str, other: str) -> float:
@@ -40,15 +39,18 @@ def says():
 def test_the_knob(says):
     says("Too small a ρ changes little. From ρ = 0.25 on, learning breaks down")
     says("At ρ = 0.4 the network only guesses")
-    best = max(KNOB, key=lambda rho: KNOB[rho]["test"])
+    best = max(KNOWS, key=KNOWS.__getitem__)
     assert 0.05 <= best < 0.25
-    assert KNOB[0.01]["test"] < KNOB[0]["test"] + 2
-    assert KNOB[0.25]["test"] < KNOB[best]["test"] - 30
-    assert all(KNOB[rho]["test"] < 15 for rho in KNOB if rho >= 0.4)
-    says("It falls as long as the network learns. The networks that only guess are flatter still")
-    learning = [KNOB[rho]["sharpness"] for rho in sorted(KNOB) if rho <= best]
-    assert learning == sorted(learning, reverse=True)
-    assert all(KNOB[rho]["sharpness"] < learning[-1] for rho in KNOB if rho >= 0.4)
+    assert KNOWS[0.01] < KNOWS[0] + 2
+    assert KNOWS[0.25] < KNOWS[best] - 30
+    assert all(KNOWS[rho] < 15 for rho in KNOB if rho >= 0.4)
+    says("Sharpness falls up to the best ρ, for both tasks")
+    for task in range(2):
+        rises = [row["sharpness"][task] for rho, row in KNOB.items() if rho <= best]
+        assert all(after < 1.02 * before for before, after in pairwise(rises))  # .0520 and .0526 at the start
+    says("their slice is nearly a plain")
+    heights = {rho: [max(task) - min(task) for task in zip(*row["slice"])] for rho, row in KNOB.items()}
+    assert all(max(heights[rho]) < 0.03 * min(heights[0]) for rho in KNOB if rho >= 0.4)
 
 
 def test_training_goes_past_the_best_point_without_flatness(says):
@@ -62,15 +64,17 @@ def test_training_goes_past_the_best_point_without_flatness(says):
     assert epochs[plain.index(max(plain))] <= 8
     assert plain[-1] < max(plain) - 5
     assert flat[-1] > max(flat) - 1
-    says("Its minimum gets sharper meanwhile")
+    says("Its minimum gets sharper for a while, and at the end it is as flat as at the best epoch")
     rises = [mean(row["sharpness"]) for row in knob.over_epochs(record, "F-LS", 0.0)]
-    assert rises[-1] > 2 * rises[epochs.index(8)]
+    best = rises[plain.index(max(plain))]
+    assert max(rises) > 1.5 * best
+    assert rises[-1] < 1.1 * best
 
 
 def test_what_is_learnt_by_heart(says):
     says("LS ends with nearly all of its training labels learnt (98 to 99 %, lower row)")
     runs = [run["train"] for run in NOISY["runs"] if run["label"] == "LS"]
-    assert all(98 <= share < 99.5 for share in runs[0])
+    assert all(98 <= share < 99.5 for run in runs for share in run)
     says("then falls to about 55 %")
     assert 54 < mean(ACCURACY["LS"]) < 57
     says("stops near 60 % of the training labels")
@@ -105,13 +109,15 @@ def test_where_the_gain_comes_from(says):
     says("F-LS minus LS is +0.0 points, with a ρ that was tuned on clean labels")
     clean = comparison.accuracy(CLEAN)
     assert f"{paired(clean['F-LS'], clean['LS']).mean:+.1f}" == "+0.0"
-    says("Every method gains about the same, 14 to 19 points. The most gains F-STL")
-    gains = {name: gain(f"F-{name}", name) for name in ("LS", "STL", *comparison.NAMES.values())}
-    assert (round(min(gains.values())), round(max(gains.values()))) == (14, 19)
+    says("Every method gains about the same: 13 to 19 points. F-STL gains the most")
+    gains = {name: gain(f"F-{name}", name) for name in ("LS", "RLW", "STL", *comparison.NAMES.values())}
+    assert (round(min(gains.values())), round(max(gains.values()))) == (13, 19)
     assert max(gains, key=gains.__getitem__) == "STL"
 
 
 def test_conflict(says):
+    says("It stays near 0.1 or below")
+    assert max(max(run["cosine"]["loss"]) for run in NOISY["runs"] if run["label"] in FLAT) < 0.11
     says("In the middle it is rarer than by chance (0.5), and at the end about half of the steps conflict")
     for name in ("CAGrad", "F-CAGrad"):
         loss = comparison.conflict_by_third(NOISY, name)["loss"]
@@ -128,11 +134,22 @@ def test_the_front(says):
     fronts = {name: comparison.front_of(NOISY, name) for name in ("LS", "F-LS")}
     base = {name: ERRORS[name] for name in ("RLW", *comparison.NAMES.values())}
     flat = {f"F-{name}": ERRORS[f"F-{name}"] for name in base}
-    says("Only RLW ends beyond its front")
-    assert comparison.beyond(fronts["LS"], base, by=1) == ["RLW"]
+    says("Only RLW ends beyond its front, by 1.1 points, and in three of the five seeds")
+    assert comparison.beyond(fronts["LS"], base, by=1.1) == ["RLW"]
+    assert comparison.beyond(fronts["LS"], base, by=1.2) == []
     assert comparison.beyond(fronts["F-LS"], flat, by=1) == []
-    says("It is one of fourteen, RLW")
-    assert len(base | flat) == 14
+    of_seed = [NOISY | {"runs": [r for r in NOISY["runs"] if r["seed"] == seed]} for seed in range(5)]
+    wins = [
+        comparison.beyond(comparison.front_of(record, "LS"), {"RLW": comparison.errors(record)["RLW"]}, by=1)
+        for record in of_seed
+    ]
+    assert sum(map(bool, wins)) == 3
+    says("F-Nash-MTL and F-FairGrad stand about two points behind")
+    behind = [mean(ACCURACY["F-LS"]) - mean(ACCURACY[name]) for name in ("F-Nash-MTL", "F-FairGrad")]
+    assert behind == pytest.approx([2, 2], abs=0.3)
+    equal = mean(ACCURACY["LS"])
+    says("None finds a clearly better place than equal weights")
+    assert max(mean(ACCURACY[name]) for name in base) < equal + 2
     says("F-STL, one network per task, ends beyond both")
     for front in fronts.values():
         assert comparison.beyond(front, {"F-STL": ERRORS["F-STL"]}, by=1)

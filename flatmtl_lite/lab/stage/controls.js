@@ -107,17 +107,20 @@ function build(model, el) {
 // A number as the axes write it. Code and fields for numbers need the hyphen.
 const withMinus = (number) => String(number).replace(/^-/, "−");
 
-// Give the line of text the room that its longest text needs: a line that grows would move the picture.
+// Give the line of text the room that its longest text needs: a line that grows would move the picture. At one
+// width it never shrinks. The text is measured in a copy, since a screen reader reads what is written in the line.
 function keepRoom(stage) {
-  const { state, states, room } = stage;
+  const { state, states = [], room } = stage;
   const wide = state.clientWidth;
-  if (room.states === states && room.wide === wide) return;
-  stage.room = { states, wide };
-  const text = state.textContent;
-  state.style.minHeight = "";
-  state.textContent = states.reduce((longest, one) => (one.length > longest.length ? one : longest), "");
-  state.style.minHeight = `${state.offsetHeight}px`;
-  state.textContent = text;
+  if (!states.length || (room.states === states && room.wide === wide)) return;
+  const copy = Object.assign(state.cloneNode(), { textContent: states.reduce((one, other) => (other.length > one.length ? other : one)) });
+  copy.removeAttribute("aria-live");
+  Object.assign(copy.style, { position: "absolute", visibility: "hidden", width: `${wide}px`, minHeight: "" });
+  state.after(copy);
+  const height = Math.max(Math.ceil(copy.getBoundingClientRect().height), room.wide === wide ? room.height : 0);
+  copy.remove();
+  state.style.minHeight = `${height}px`;
+  stage.room = { states, wide, height };
 }
 
 function showState(model, stage) {

@@ -31,21 +31,22 @@ const isBelow = ({ fold, layout }) => ({ yaxis = "y" }) => {
   return !!domain && (1 - domain[1]) * layout.height >= fold;
 };
 
-// Add the traces of panels below the fold, or remove them, as "more" asks.
+// Add the traces of panels below the fold, or remove them, as "more" asks; it may ask again meanwhile.
 async function showMore(model, stage, drawn) {
-  const { Plotly, traces, places } = drawn;
-  if (drawn.isWhole === stage.shows.more) return;
-  drawn.isWhole = false;
-  const below = isBelow(drawn.arrangement);
+  const { Plotly, traces, places, below } = drawn;
+  const more = stage.shows.more;
+  if (drawn.isChanging || drawn.isWhole === more) return;
+  Object.assign(drawn, { isChanging: true, isWhole: false });
   for (const layer of ["resting", "moving"]) {
     const hidden = model.get(layer).map(([trace]) => trace).filter((trace) => places.has(trace) && below(traces[trace]));
     const at = hidden.map((trace) => places.get(trace));
     if (!hidden.length) continue;
-    if (stage.shows.more) await Plotly.addTraces(stage[layer], hidden.map((trace) => traces[trace]), at);
+    if (more) await Plotly.addTraces(stage[layer], hidden.map((trace) => traces[trace]), at);
     else await Plotly.deleteTraces(stage[layer], at);
   }
-  drawn.isWhole = stage.shows.more;
+  Object.assign(drawn, { isChanging: false, isWhole: more });
   drawn.show(true);
+  await showMore(model, stage, drawn);
 }
 
 // Decode a table: first the traces that rest while the slider moves, then one row per slider position.
@@ -135,7 +136,7 @@ async function draw(model, stage, signal) {
     Object.assign(state, { arrangements, arrangement });
     const below = isBelow(arrangement);
     const { still, resting, moving, places } = layers(figure, model.get("resting"), model.get("moving"), below);
-    Object.assign(state, { places, traces: figure.data, isWhole: false });
+    Object.assign(state, { places, below, traces: figure.data, isWhole: false });
     stage.grounds = still.data.filter(({ meta }) => meta?.view).map(gridOf);
     scaleTo(stage, arrangement);
     for (const [k, { data, layout }] of [still, resting, moving].entries()) {

@@ -81,8 +81,7 @@ function animated(model, stage, drawn, signal) {
       if (!traces.length) return Promise.resolve();
       traces.forEach(([trace], k) => texts[trace] && (data[k].text = texts[trace][index]));
       keepNear(plot, traces.map(([trace]) => drawn.traces[trace]), data);
-      const below = isBelow(drawn.arrangement);
-      const isDrawn = (trace) => places.has(trace) && (drawn.isWhole || !below(drawn.traces[trace]));
+      const isDrawn = (trace) => places.has(trace) && (drawn.isWhole || !drawn.below(drawn.traces[trace]));
       const seen = (_, k) => isDrawn(traces[k][0]);
       const frame = { data: data.filter(seen), traces: traces.filter(seen).map(([trace]) => places.get(trace)) };
       return Plotly.animate(plot, frame, AT_ONCE).catch(() => {}); // a later frame replaced it
@@ -137,7 +136,7 @@ function keepFitting(model, stage, drawn, show, signal) {
     await showGhosts(stage, drawn.Plotly);
     if (stage.view) await setView(stage, drawn);
     show();
-    showMore(model, stage, drawn);
+    await showMore(model, stage, drawn);
   };
   const fit = () => {
     if (!stage.figure.clientWidth) return;

@@ -229,8 +229,8 @@ class Stage(drawing.NeedsPlotly):
         table = self._compute(self.choices[choice], *map(tuple, self.points))
         handles = {f"point-{k}": [[point]] for k, point in enumerate(self.points)}
         block, self._resting, self._moving = pack(table, handles, self._traces, len(self.values))
-        texts = {
-            str(self._traces[uid]): [[with_minus(text) for text in row] for row in rows]
+        texts = {  # a text that was once empty is never drawn again by plotly
+            str(self._traces[uid]): [[with_minus(text) or " " for text in row] for row in rows]
             for uid, rows in table.texts.items()
         }
         return block, [with_minus(state) for state in table.states], texts

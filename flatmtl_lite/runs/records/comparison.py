@@ -127,10 +127,10 @@ def conflict_by_third(record: Mapping[str, Any], label: str) -> dict[str, list[f
 def beyond(
     front: Mapping[str, Sequence[float]], methods: Mapping[str, Sequence[float]], by: float
 ) -> list[str]:
-    """Return the methods that lie beyond the front of two tasks: better than all of it by so many points.
+    """Return the methods that lie beyond the front of two tasks by so many points.
 
-    A method is not beyond it if some point of the front, or of the lines between its points, is at most
-    ``by`` points worse in both tasks.
+    A method lies beyond it if no point of the front, or of the lines between its points, is better than the
+    method or at most ``by`` points worse in both tasks at once.
     """
     corners = torch.tensor([*front.values()], dtype=torch.float64)
     share = torch.linspace(0, 1, 51, dtype=torch.float64)[:, None, None]

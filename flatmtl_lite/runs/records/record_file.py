@@ -41,7 +41,7 @@ class RecordFile:
     Entries that the file holds already are kept, so a record that ended early goes on where it stopped.
 
     Args:
-        name: name of the record, such as "teaching".
+        name: name of the record, such as "splitting".
         path: the JSON file to write.
         seeds: the seeds, for the command in the heading.
         lists: names of the lists of entries that are kept.
@@ -60,15 +60,14 @@ class RecordFile:
     ):
         check_folder(path)
         done = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        versions = done.get("code", [])
         options = f" --seeds {' '.join(map(str, seeds))}" if seeds else ""
         options += f" --setting {content['setting']}" if "setting" in content else ""
-        self.path = path
+        self.path, self.version = path, code_version()
         self.content: dict[str, Any] = {
             "command": f"flatmtl-lite record {name} {path.as_posix()}{options}",
             "date": datetime.date.today().isoformat(),
             "machine": machine_class(torch.device("cpu")),
-            "code": [*versions, *({code_version()} - set(versions))],
+            "code": done.get("code", []),
             **content,
             **{key: done.get(key, []) for key in lists},
         }
@@ -94,6 +93,8 @@ class RecordFile:
     def append(self, key: str, entry: dict[str, Any]) -> None:
         """Append an entry to one of the lists, and write the file."""
         self.content[key].append(entry)
+        if self.version not in self.content["code"]:
+            self.content["code"].append(self.version)
         print(
             key,
             *(f"{name}={value}" for name, value in entry.items() if not isinstance(value, list | dict)),

@@ -41,7 +41,7 @@ def test_the_gradients_instrument_shows_the_core(gradients, method):
     beyond = weights > 1.7  # such a bar is cut, and the largest weight is written next to it
     assert torch.allclose(torch.stack(bars), weights.clamp(max=1.7))
     words = stage.drawn().data[stage._traces["weights-cut"]].text[row]
-    assert words == (f"<b>… {weights.max():.1f}</b>" if beyond.any() else "")
+    assert words == (f"<b>… {weights.max():.1f}</b>" if beyond.any() else " ")
     worst = (G @ d / G.norm(dim=-1) / d.norm()).min()
     assert shown["worst"][row, 0].item() == pytest.approx(worst.item(), abs=1e-6)
     assert ("worse" in stage.state.replace("no task worse", "")) == (worst.item() < -1e-6)

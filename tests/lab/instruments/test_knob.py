@@ -44,8 +44,8 @@ def test_it_shows_what_was_recorded():
     assert shown(knob, "cosine-loss")[:, 1].tolist() == pytest.approx([-0.3, -0.29, -0.2, 0.1])
     assert shown(knob, "cosine-flat")[0].isnan().any()  # at ρ = 0 nothing is perturbed
     texts = {trace.uid: trace.text for trace in knob.drawn().data if trace.uid in ("right", "wrong")}
-    assert texts["right"] == ("<b>0</b> 90 % ✓", "<b>shoe</b> 80 % ✓", "", "<b>shoe</b> 60 % ✓")
-    assert texts["wrong"] == ("", "", "<b>0</b> 55 % ✗", "")
+    assert texts["right"] == ("<b>0</b> 90 % ✓", "<b>shoe</b> 80 % ✓", " ", "<b>shoe</b> 60 % ✓")
+    assert texts["wrong"] == (" ", " ", "<b>0</b> 55 % ✗", " ")
     assert knob.state.startswith("SAM, ρ = 0.1: test accuracy 77.0 % and 67.0 %; sharpness 0.091 and 0.182")
 
 
