@@ -44,29 +44,21 @@ def devices(count, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
 
 
-def test_runs_at_the_same_time_have_different_gpus(starts, make, monkeypatch):
-    devices(3, monkeypatch)
+@pytest.mark.parametrize(
+    ("count", "runs", "jobs", "taken", "words"),
+    [
+        (3, 3, 3, "012", ("GPUs: 0; 1; 2. Each run takes one of these.", "started mean/seed2 on GPU 2")),
+        (2, 3, 1, "000", ("--jobs 2 would use more of them.",)),
+        (2, 4, 4, "0011", ("4 runs at a time share 2",)),
+    ],
+    ids=["a GPU for each run", "a GPU that is free again is taken again", "more runs than GPUs share them"],
+)
+def test_each_run_has_a_gpu_and_that_is_said(count, runs, jobs, taken, words, starts, make, monkeypatch):
+    devices(count, monkeypatch)
     said = []
-    assert run_here(make(3), 3, said.append) == 0
-    assert [gpus for _, gpus in starts] == ["0", "1", "2"]
-    assert "GPUs: 0; 1; 2. Each run takes one of these." in said
-    assert any(line.startswith("started mean/seed2 on GPU 2") for line in said)
-
-
-def test_a_gpu_that_is_free_again_is_taken_again(starts, make, monkeypatch):
-    devices(2, monkeypatch)
-    said = []
-    assert run_here(make(3), 1, said.append) == 0
-    assert [gpus for _, gpus in starts] == ["0", "0", "0"]
-    assert "--jobs 2 would use more of them." in said
-
-
-def test_more_runs_than_gpus_share_them_and_that_is_said(starts, make, monkeypatch):
-    devices(2, monkeypatch)
-    said = []
-    assert run_here(make(4), 4, said.append) == 0
-    assert sorted(gpus for _, gpus in starts) == ["0", "0", "1", "1"]
-    assert any(line.startswith("4 runs at a time share 2") for line in said)
+    assert run_here(make(runs), jobs, said.append) == 0
+    assert sorted(gpus for _, gpus in starts) == list(taken)
+    assert all(any(line.startswith(begin) for line in said) for begin in words)
 
 
 def test_the_gpus_that_the_user_named_are_kept(starts, make, monkeypatch):
