@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
         self.error(f"Got {name}{did_you_mean(name, self.options)}, which is unknown here.")
 
     def error(self, message: str) -> NoReturn:
-        """End with exit code 2 and a message; for a word that is no choice it names the nearest one."""
+        """End with exit code 2 and a message; for a word that is not a choice it names the nearest one."""
         choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if choice:
             word, choices = choice[1], [name.strip("' ") for name in choice[2].split(",")]

@@ -28,7 +28,7 @@ def load(folder: str | Path, which: str = "final", device: torch.device | str = 
 
     Args:
         folder: the folder of the run, as :func:`~flatmtl_lite.runs.launch` or ``train --out`` took it.
-        which: "final": the weights after the last epoch; "picked": those of the epoch with the best
+        which: "final": the weights after the last epoch; "picked": the weights of the epoch with the best
             validation score.
         device: device of the network.
 

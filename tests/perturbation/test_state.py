@@ -242,7 +242,7 @@ def test_buffers_of_other_kinds_come_back_too():
 
 
 def test_only_generators_of_devices_in_use_are_kept(monkeypatch):
-    """Three GPUs are played, of which this process uses the first and the last."""
+    """Three GPUs are played. This process uses the first and the last."""
     states = {device: torch.tensor([device]) for device in range(3)}
     asked, put = [], []
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)

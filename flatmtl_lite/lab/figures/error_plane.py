@@ -36,7 +36,7 @@ def error_plane(
     Args:
         fronts: name -> weights in words -> the errors of the two tasks, in the order of the line.
         methods: name -> the errors of the two tasks. The pointer shows every name.
-        named: the methods whose name is written beside the dot.
+        named: the methods whose name is written next to the dot.
         tasks: names of the tasks.
     """
     figure = go.Figure()

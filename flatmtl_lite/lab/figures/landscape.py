@@ -52,7 +52,7 @@ def minima(problem: Problem) -> go.Scatter:
     )
 
 
-@functools.lru_cache(maxsize=16)  # an instrument takes it anew for each moved point
+@functools.lru_cache(maxsize=16)  # an instrument takes it again for each moved point
 def grid(problem: Problem, points: int = GRID) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
     """Return x (points,), y (points,) and the losses (y, x, T) over the problem's window."""
     x, y = (torch.linspace(low, high, points, dtype=torch.float64) for low, high in problem.window)

@@ -71,7 +71,7 @@ def _draw(choice: str, *points: tuple[float, float]) -> Drawing:
     plane = Panel(x=x, y=y, room=0, ratio=1.0)
     plane.area("cone", GOOD, points=cone)
     plane.line("hull", GREY, 1.5, "dot", points=torch.cat([S, S[:, :1]], 1))
-    # the arrows rest, but for the last, which moves along with the slider
+    # the arrows rest, except the last, which moves along with the slider
     draw_arrows(plane, {f"gradient-{k}": (TASKS[k], origin[:1], steps[k][:1]) for k in range(last)})
     draw_arrows(plane, {f"gradient-{last}": (TASKS[last], origin, steps[last])})
     for k in range(len(points)):

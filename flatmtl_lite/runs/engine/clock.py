@@ -2,7 +2,7 @@
 
 
 def clock(seconds: float) -> str:
-    """Return a time in the largest unit of which there are at least two.
+    """Return a time in the largest unit in which it is at least two.
 
     Example:
         >>> clock(3 * 3600), clock(5400), clock(90)

@@ -183,7 +183,7 @@ class RunFolder(OwnedFolder):
         if hashes is None:
             raise RunError(
                 f"The run in {self.path} is of a version that did not keep the weights of the picked epoch. "
-                'Take those of the last epoch (which="final").'
+                'Take the weights of the last epoch (which="final").'
             )
         if hashes[PICKED] is None:
             raise RunError(

@@ -21,5 +21,5 @@ def loader_processes(wanted: int, device: torch.device) -> int:
     if device.type == "cpu":
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of this process among those of torchrun
+    share = cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of this process
     return max(0, min(MOST_LOADERS, share - 1))

@@ -1,4 +1,4 @@
-"""The error plane: fronts as lines in their order, methods as dots, chosen names beside them."""
+"""The error plane: fronts as lines in their order, methods as dots, chosen names next to them."""
 
 from flatmtl_lite import lab
 

@@ -13,7 +13,7 @@ SEEDS = range(5)
 
 
 def run(label: str, seed: int, test: float, **more) -> dict:
-    """A run like any other, but for what is given."""
+    """A run like any other, except for what is given."""
     usual = dict(nll=[1.0, 1.0], ece=[9.0, 9.0], sharpness=[0.05, 0.05])
     usual |= dict(conflict={"loss": [0.3, 0.3, 0.5]}, norms={"loss": [2.0, 2.0]})
     return dict(label=label, seed=seed, test=[test - 1, test + 1]) | usual | more

@@ -1,4 +1,4 @@
-"""Intervals over seeds are those of Student's t, and verdicts need every interval."""
+"""Intervals over seeds are Student's t intervals, and verdicts need every interval."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Tuning goes on until the best value is no end, and a record goes on where it stopped."""
+"""Tuning goes on until the best value is not an end, and a record goes on where it stopped."""
 
 import json
 from dataclasses import replace

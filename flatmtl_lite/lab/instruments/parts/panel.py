@@ -26,7 +26,7 @@ class Panel:
     A trace with a ``uid`` moves with the slider: it gets the ``points`` of all positions, see :class:`Table`.
     Points that depend on pixels are a function, which is called when the panel has its size. A handle needs
     no points. Any other trace gets its ``x`` and ``y``. What makes a trace is a function too: a figure needs
-    it, but a picture that is drawn anew for a moved point does not.
+    it, but a picture that is drawn again for a moved point does not.
 
     Args:
         title: text above the panel; None for none. A part may write a title of its own into ``room`` lines.
@@ -73,7 +73,7 @@ class Panel:
         self.draw(lambda: go.Scatter(uid=uid, **look), uid, points)
 
     def line(self, uid: str | None, color: str, width: float = 3, dash: str | None = None, **options) -> None:
-        """Draw a line; ``options`` are its ``points``, and those of ``go.Scatter``."""
+        """Draw a line; ``options`` are its ``points``, and options of ``go.Scatter``."""
         look = dict(color=color, width=width, dash=dash)
         self.scatter(uid, **dict(mode="lines", line=look) | options)
 
