@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 from flatmtl_lite.runs import mlp
+from flatmtl_lite.runs.paper.multimnist import PUBLISHED_ROWS
 from flatmtl_lite.runs.records import comparison, knob
 from flatmtl_lite.runs.records.intervals import paired
 
@@ -77,9 +78,9 @@ def test_what_is_learnt_by_heart(says):
     assert all(98 <= share < 99.5 for run in runs for share in run)
     says("then falls to about 55 %")
     assert 54 < mean(ACCURACY["LS"]) < 57
-    says("stops near 60 % of the training labels")
-    assert all(54 < share < 61 for label in FLAT for share in comparison.by_task(NOISY, label, "train"))
-    says("On test images it keeps about 70 %")
+    says("ends with less than 60 % of the training labels")
+    assert all(54 < share < 60 for share in comparison.by_task(NOISY, "F-LS", "train"))
+    says("On test images F-LS keeps about 70 %")
     assert 69 < mean(ACCURACY["F-LS"]) < 72
 
 
@@ -102,13 +103,20 @@ def test_where_the_gain_comes_from(says):
     assert 14.5 < gain("F-CAGrad", "LS") < 15.5
     says("F-LS beats LS by about 15 points")
     assert 14.5 < gain("F-LS", "LS") < 15.5
-    says("it would have won 11 of these points")
+    says("it wins 11 of these points")
     assert round(gain("LS, early stopping", "LS")) == 11
-    says("Weight decay alone comes within a point of F-LS")
+    says("On average weight decay comes within a point of F-LS")
     assert 0 < gain("F-LS", "LS + weight decay") < 1
     says("F-LS minus LS is +0.0 points, with a ρ that was tuned on clean labels")
     clean = comparison.accuracy(CLEAN)
     assert f"{paired(clean['F-LS'], clean['LS']).mean:+.1f}" == "+0.0"
+    says("On its pairs of garments, pairs of digits and mixed pairs the F-method gains 0.3 to 1.5 points")
+    keys = ("mean", "rlw", *comparison.NAMES)
+    rows = [(v, key) for v in ("fashion", "mnist", "fashion+mnist") for key in keys]
+    published = [
+        PUBLISHED_ROWS[v, f"f-{key}"].average.mean - PUBLISHED_ROWS[v, key].average.mean for v, key in rows
+    ]
+    assert (round(min(published), 1), round(max(published), 1)) == (0.3, 1.5)
     says("Every method gains about the same: 13 to 19 points. F-STL gains the most")
     gains = {name: gain(f"F-{name}", name) for name in ("LS", "RLW", "STL", *comparison.NAMES.values())}
     assert (round(min(gains.values())), round(max(gains.values()))) == (13, 19)
@@ -118,15 +126,16 @@ def test_where_the_gain_comes_from(says):
 def test_conflict(says):
     says("It stays near 0.1 or below")
     assert max(max(run["cosine"]["loss"]) for run in NOISY["runs"] if run["label"] in FLAT) < 0.11
-    says("In the middle it is rarer than by chance (0.5), and at the end about half of the steps conflict")
-    for name in ("CAGrad", "F-CAGrad"):
-        loss = comparison.conflict_by_third(NOISY, name)["loss"]
-        assert loss[1] < 0.4
-        assert 0.45 < loss[2] < 0.6
+    says("In the first two thirds 19 to 35 % of our steps conflict")
+    says("In the last third it is 58 % for CAGrad and 49 % for F-CAGrad")
+    loss = [comparison.conflict_by_third(NOISY, name)["loss"] for name in ("CAGrad", "F-CAGrad")]
+    early = [round(100 * share) for thirds in loss for share in thirds[:2]]
+    assert (min(early), max(early)) == (19, 35)
+    assert [round(100 * thirds[2]) for thirds in loss] == [58, 49]
     says("Flat parts conflict less often than loss parts")
     thirds = comparison.conflict_by_third(NOISY, "F-CAGrad")
     assert all(flat < loss for flat, loss in zip(thirds["flat"], thirds["loss"], strict=True))
-    says("Here the two rules give nearly the same update")
+    says("Here direct and decomposed give nearly the same update")
     assert min(run["same"] for run in NOISY["runs"] if run["label"] == "F-CAGrad") > 0.99
 
 
@@ -134,7 +143,8 @@ def test_the_front(says):
     fronts = {name: comparison.front_of(NOISY, name) for name in ("LS", "F-LS")}
     base = {name: ERRORS[name] for name in ("RLW", *comparison.NAMES.values())}
     flat = {f"F-{name}": ERRORS[f"F-{name}"] for name in base}
-    says("Only RLW ends beyond its front, by 1.1 points, and in three of the five seeds")
+    says("Of the 14 only RLW ends beyond its front, by 1.1 points, and in three of the five seeds")
+    assert len(base | flat) == 14
     assert comparison.beyond(fronts["LS"], base, by=1.1) == ["RLW"]
     assert comparison.beyond(fronts["LS"], base, by=1.2) == []
     assert comparison.beyond(fronts["F-LS"], flat, by=1) == []

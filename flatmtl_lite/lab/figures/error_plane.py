@@ -31,7 +31,8 @@ def error_plane(
 ) -> go.Figure:
     """Draw the errors that fixed weights reach as lines, and the errors of other methods as dots.
 
-    The axes have room for the methods. A line may go on beyond them.
+    The axes have room for the methods. A line may go on beyond them. Two of its points have their weights:
+    the second and the last but one.
 
     Args:
         fronts: name -> weights in words -> the errors of the two tasks, in the order of the line.
@@ -75,15 +76,19 @@ def _look(name: str) -> dict:
 
 def _front(name: str, front: Mapping[str, Point], dash: str) -> go.Scatter:
     x, y = (short(column) for column in zip(*front.values(), strict=True))
+    written = [weights if k in (1, len(front) - 2) else "" for k, weights in enumerate(front)]
     return go.Scatter(
         x=x,
         y=y,
-        mode="lines+markers",
+        mode="lines+markers+text",
+        text=written,
+        textposition="bottom center",
+        textfont_size=12,
         name=f"fixed weights, {name}",
         line=dict(color=BLACK, dash=dash, width=2),
         marker=dict(size=6, color=BLACK),
-        text=list(front),
-        hovertemplate=f"{name}, weights %{{text}}: %{{x:.1f}}, %{{y:.1f}}<extra></extra>",
+        customdata=list(front),
+        hovertemplate=f"{name}, weights %{{customdata}}: %{{x:.1f}}, %{{y:.1f}}<extra></extra>",
     )
 
 

@@ -11,8 +11,9 @@ def test_every_method_is_a_dot_and_the_chosen_ones_are_named():
     front, *rest = figure.data
     dots = [trace for trace in rest if trace.x[0] is not None]
     assert (list(front.x), list(front.y)) == ([60, 45, 42], [40, 44, 60])
-    assert "weights %{text}" in front.hovertemplate
-    assert list(front.text) == ["0:100", "50:50", "100:0"]
+    assert "weights %{customdata}" in front.hovertemplate
+    assert list(front.customdata) == ["0:100", "50:50", "100:0"]
+    assert list(front.text) == ["", "50:50", ""]
     assert {dot.name: (dot.x[0], dot.y[0]) for dot in dots} == METHODS
     assert len({(dot.marker.color, dot.marker.symbol) for dot in dots}) == 3
     notes = {note.text: (note.x, note.y) for note in figure.layout.annotations}
