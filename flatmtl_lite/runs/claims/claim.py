@@ -7,7 +7,6 @@ from typing import Any
 
 from ..records import comparison
 from ..records.intervals import Interval, joined, paired, verdict
-from ..records.tuning import by_seed
 
 PLACES = {  # settings of the comparison, in words
     "noise-40": "MLP, 40 % wrong labels",
@@ -47,8 +46,7 @@ class Claim:
 @functools.cache
 def values_of(setting: str, key: str) -> dict[str, list[float]]:
     """Return a quantity of a comparison, mean over tasks, by method: one value per seed."""
-    runs = by_seed(comparison.recorded(setting), key)
-    return {label: list(values.values()) for label, values in runs.items()}
+    return comparison.values(comparison.recorded(setting), key)
 
 
 def differences(

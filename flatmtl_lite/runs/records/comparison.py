@@ -93,7 +93,12 @@ def recorded(setting: str = "noise-40") -> dict[str, Any]:
 
 def accuracy(record: Mapping[str, Any]) -> dict[str, list[float]]:
     """Return by method the test accuracy in per cent, mean of the tasks: one value per recorded seed."""
-    return {label: list(values.values()) for label, values in tuning.by_seed(record, "test").items()}
+    return values(record, "test")
+
+
+def values(record: Mapping[str, Any], measure: str) -> dict[str, list[float]]:
+    """Return by method a measure, mean of the tasks: one value per recorded seed."""
+    return {label: list(runs.values()) for label, runs in tuning.by_seed(record, measure).items()}
 
 
 def by_task(record: Mapping[str, Any], label: str, measure: str) -> list[float]:

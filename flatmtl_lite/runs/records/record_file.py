@@ -18,9 +18,14 @@ def load_record(name: str) -> dict[str, Any]:
     """Return the record that ships as ``data/results/<name>.json``.
 
     Raises:
+        FileNotFoundError: the file is missing. Not all records have been made.
         ValueError: the file has changed since its hash was taken.
     """
-    return json.loads(shipped(f"results/{name}.json"))
+    try:
+        return json.loads(shipped(f"results/{name}.json"))
+    except FileNotFoundError as error:
+        remedy = f"`flatmtl-lite record {name.partition('_')[0]}` makes a record that does not ship yet."
+        raise FileNotFoundError(f"{error} {remedy}") from error
 
 
 def check_folder(path: Path) -> None:

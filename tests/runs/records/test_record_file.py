@@ -63,6 +63,11 @@ def test_runs_of_another_value_are_dropped(tmp_path):
     assert [(run["label"], run["value"]) for run in file.content["runs"]] == [("LS", 2), ("F-LS", 1)]
 
 
+def test_a_record_that_was_not_made_is_named_with_its_command():
+    with pytest.raises(FileNotFoundError, match=r"none_such\.json.*`flatmtl-lite record none` makes"):
+        load_record("none_such")
+
+
 def test_a_record_that_was_changed_is_refused(tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "cost.json").write_text("{}")
