@@ -15,8 +15,9 @@ from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from .parts.curve import Curves, task_styles
 from .parts.landscape import Landscape
-from .parts.mosaic import Mosaic, pack_images, unpack_images
+from .parts.mosaic import Mosaic
 from .parts.opening import Drawing, menu, open_stage, sentences, slider
+from .parts.packed import pack, unpack
 from .parts.panel import Panel
 from .parts.path import draw_path
 from .parts.picture import Picture
@@ -30,7 +31,7 @@ NAMES = {"rho": "ρ", "epoch": "epoch"}  # what the slider can turn, and what it
 
 
 def knob_instrument(
-    runs: Runs,
+    runs: Runs | str,
     images: Tensor | str,
     labels: Sequence[Sequence[int]],
     classes: Mapping[str, Sequence[str]],
@@ -48,8 +49,9 @@ def knob_instrument(
     Args:
         runs: name -> what was recorded at each slider position: ``turns``, ``test`` and ``sharpness`` (T,),
             ``cosine`` of "loss" and "flat", ``slice`` (points, T), and ``answers`` (n, T, 2), a class and
-            its probability in per cent. All have the same positions.
-        images: (n, H, W) uint8, the images of the answers; or a text from a call that opens the stage again.
+            its probability in per cent. All have as many positions. The call that opens the stage again
+            gives them, and the images, as a short text.
+        images: (n, H, W) uint8, the images of the answers.
         labels: (n, T), their true classes.
         classes: names of the classes, by task.
         turns: what the slider turns, "rho" or "epoch".
@@ -59,23 +61,28 @@ def knob_instrument(
         after: a prediction that the learner records before the slider moves.
 
     Raises:
-        ValueError: ``turns`` or ``shown`` is unknown, or ``at`` lies outside the positions.
+        ValueError: ``turns`` or ``shown`` is unknown, ``at`` lies outside the positions, or the runs have
+            different numbers of positions.
     """
     check_name("turns", turns, NAMES)
-    images = unpack_images(images) if isinstance(images, str) else images
+    runs = unpack(runs) if isinstance(runs, str) else runs
+    images = torch.tensor(unpack(images), dtype=torch.uint8) if isinstance(images, str) else images
     labels, classes = [list(row) for row in labels], {task: list(names) for task, names in classes.items()}
     runs, mine = {name: list(rows) for name, rows in runs.items()}, [dict(run) for run in mine]
+    lengths = {name: len(rows) for name, rows in runs.items()}
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+        raise ValueError(f"Got {lengths or 'no'} positions; expected at least one, and as many in all runs.")
     positions = torch.tensor([row[turns] for row in next(iter(runs.values()))], dtype=torch.float64)
     at = positions[len(positions) // 2].item() if at is None else at
     shown = next(iter(runs)) if shown is None else shown
     controls = slider(NAMES[turns], positions, "at", at) | menu("run", runs, shown)
-    fixed = ", ".join(map(repr, (runs, pack_images(images), labels, classes, turns))) + f", mine={mine!r}"
-    fixed = fixed.replace("{", "{{").replace("}", "}}")
-    recipe = f"lab.knob_instrument({fixed}, at={{value}}, shown={{choice}})"
+    given = pack(runs), pack(images.tolist()), labels, classes, turns
+    call = f"lab.knob_instrument({', '.join(map(repr, given))}, mine={mine!r}, "
+    recipe = call.replace("{", "{{").replace("}", "}}") + "at={value}, shown={choice})"
     title = "test images, and what the network says"
     mosaic = functools.partial(Mosaic, title, images, torch.tensor(labels), classes)
-    given = runs, mine, turns, list(classes), mosaic
-    return open_stage("Knob instrument", recipe, controls, after, _draw, *given)
+    drawn = runs, mine, turns, list(classes), mosaic
+    return open_stage("Knob instrument", recipe, controls, after, _draw, *drawn)
 
 
 def _draw(

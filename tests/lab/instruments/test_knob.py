@@ -86,3 +86,13 @@ def test_bad_input_is_named(options, word):
     with pytest.raises(ValueError, match="expected") as error:
         lab.knob_instrument(runs, IMAGES, LABELS, CLASSES, **options)
     assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "words"), [({"LS": 4, "F-LS": 3}, "'F-LS': 3"), ({"LS": 0}, "'LS': 0"), ({}, "no")]
+)
+def test_all_runs_have_as_many_positions(lengths, words):
+    runs = {name: [row("rho", rho, 0.1) for rho in RADII[:n]] for name, n in lengths.items()}
+    with pytest.raises(ValueError, match="as many in all runs") as error:
+        lab.knob_instrument(runs, IMAGES, LABELS, CLASSES)
+    assert words in str(error.value)

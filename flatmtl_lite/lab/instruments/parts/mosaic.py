@@ -1,7 +1,5 @@
 """A mosaic of images, each with what a network says of it."""
 
-import base64
-import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -71,21 +69,3 @@ def _answers(
         shown = (answer == truth) == (uid == "right")
         lines.append(f"<b>{names[k % len(names)][answer]}</b> {percent} % {mark}" if shown else "")
     return lines
-
-
-def pack_images(images: Tensor) -> str:
-    """Write images (n, H, W) uint8 as a short text, which a call can hold."""
-    shape = "x".join(map(str, images.shape))
-    return f"{shape} {base64.b64encode(zlib.compress(images.numpy().tobytes(), 9)).decode()}"
-
-
-def unpack_images(text: str) -> Tensor:
-    """Return the images (n, H, W) of a text from :func:`pack_images`.
-
-    Example:
-        >>> unpack_images(pack_images(torch.tensor([[[7, 8]]], dtype=torch.uint8)))
-        tensor([[[7, 8]]], dtype=torch.uint8)
-    """
-    shape, _, content = text.partition(" ")
-    values = np.frombuffer(zlib.decompress(base64.b64decode(content)), np.uint8)
-    return torch.from_numpy(values.reshape([int(size) for size in shape.split("x")]).copy())

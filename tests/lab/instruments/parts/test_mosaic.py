@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from flatmtl_lite.lab.instruments.parts.mosaic import PITCH, Mosaic, pack_images, unpack_images
+from flatmtl_lite.lab.instruments.parts.mosaic import PITCH, Mosaic
 from tests.lab.instruments.parts.pictures import drawn, moving, resting
 
 CLASSES = {"digit": ["0", "1", "2"], "garment": ["shirt", "shoe"]}
@@ -48,9 +48,3 @@ def test_right_and_wrong_answers_have_a_colour_and_a_mark(images):
     assert ((places[..., 0] > left) & (places[..., 0] < wide)).all()
     assert ((places[..., 1] > low) & (places[..., 1] < high)).all()
     assert (places[0, 1] - places[0, 0]).tolist() == [0, pytest.approx(6.5)]
-
-
-def test_images_survive_as_a_text(images):
-    text = pack_images(images)
-    assert torch.equal(unpack_images(text), images)
-    assert len(pack_images(torch.zeros_like(images))) < 200
