@@ -75,15 +75,15 @@ def gaps_narrow() -> Claim:
 def calibration() -> Claim:
     """Calibration is better."""
     pairs = [(f"F-{base}", base) for base in ("LS", "CAGrad", "IMTL-G")]
-    ece = by_place(pairs, "points less ECE", "ece", falls=True, matters=1.0)
-    nll = by_place(pairs, "nats less NLL", "nll", falls=True, matters=0.05)
+    ece = by_place(pairs, "points of ECE", "ece", falls=True, matters=1.0)
+    nll = by_place(pairs, "nats of NLL", "nll", falls=True, matters=0.05, form="{:+.3f}")
     return Claim(
         "Networks are better calibrated",
         f"{PAPER}, section 4.3",
         evidence=(*ece["evidence"], *nll["evidence"]),
         verdict=f"ECE: {ece['verdict']}. NLL: {nll['verdict']}",
         records=ece["records"],
-        certainty="With wrong labels a network is rightly unsure, which raises its ECE. The NLL is fairer.",
+        certainty="Less is better. Wrong labels make a flat network less sure than it is right: a high ECE.",
         decides=PAPER_RUN + "cagrad f-cagrad",
     )
 

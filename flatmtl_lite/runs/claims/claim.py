@@ -49,23 +49,16 @@ def values_of(setting: str, key: str) -> dict[str, list[float]]:
     return comparison.values(comparison.recorded(setting), key)
 
 
-def differences(
-    setting: str, pairs: Iterable[tuple[str, str]], key: str = "test", falls: bool = False
-) -> dict[str, Interval]:
-    """Return by ``one`` how much it has more of a quantity than ``other``, for the pairs that a setting has.
+def differences(setting: str, pairs: Iterable[tuple[str, str]], key: str = "test") -> dict[str, Interval]:
+    """Return by ``one`` how much more it has of a quantity than ``other``, for the pairs that a setting has.
 
     Args:
         setting: key of ``PLACES``.
         pairs: labels (one, other).
         key: the quantity.
-        falls: True for how much less.
     """
-    values, sign = values_of(setting, key), -1 if falls else 1
-    return {
-        one: paired([sign * v for v in values[one]], [sign * v for v in values[other]])
-        for one, other in pairs
-        if {one, other} <= values.keys()
-    }
+    values = values_of(setting, key)
+    return {one: paired(values[one], values[other]) for one, other in pairs if {one, other} <= values.keys()}
 
 
 def over(settings: Iterable[str], judge: Callable[[str], tuple[str, str]]) -> dict[str, Any]:
@@ -76,8 +69,11 @@ def over(settings: Iterable[str], judge: Callable[[str], tuple[str, str]]) -> di
         judge: setting -> what the runs show, in words, and the verdict.
     """
     found = {setting: judge(setting) for setting in settings}
+    seeds = {setting: len(values_of(setting, "test")["LS"]) for setting in found}
     return dict(
-        evidence=tuple(f"{PLACES[setting]}: {words}" for setting, (words, _) in found.items()),
+        evidence=tuple(
+            f"{PLACES[setting]}, {seeds[setting]} seeds: {words}" for setting, (words, _) in found.items()
+        ),
         verdict=joined({PLACES[setting]: word for setting, (_, word) in found.items()}),
         records=tuple(f"comparison_{setting}" for setting in found),
     )
@@ -89,12 +85,14 @@ def by_place(
     key: str = "test",
     falls: bool = False,
     matters: float = 0.5,
+    form: str = "{:+.1f}",
 ) -> dict[str, Any]:
-    """Return :func:`over` all settings for :func:`differences` above 0."""
+    """Return :func:`over` all settings for :func:`differences` above 0, or below 0 if the quantity falls."""
 
     def judge(setting: str) -> tuple[str, str]:
-        parts = differences(setting, pairs, key, falls)
-        words = ", ".join(f"{name} {part.words()}" for name, part in parts.items())
-        return f"{words} {unit}", verdict(parts.values(), matters)
+        parts = differences(setting, pairs, key)
+        words = ", ".join(f"{name} {part.words(form)}" for name, part in parts.items())
+        effects = [part.turned() for part in parts.values()] if falls else parts.values()
+        return f"{words} {unit}", verdict(effects, matters)
 
     return over(PLACES, judge)

@@ -5,6 +5,8 @@ from ..records.intervals import FAILS, HOLDS, OPEN, paired, verdict
 from ..records.tuning import by_seed
 from .claim import PAPER, SAGE, SAMO, Claim
 
+NETWORKS = {"mlp": "MLP", "lenet": "LeNet"}
+
 
 def twice_the_cost() -> Claim:
     """The F-method costs about twice its base."""
@@ -15,7 +17,7 @@ def twice_the_cost() -> Claim:
         f"{PAPER}, appendix",
         (f"MLP: F-CAGrad takes {passes:.2f} times the passes of CAGrad and {ms:.2f} times its time",),
         HOLDS if 1.8 <= passes <= 2.3 else FAILS,
-        "Passes are counted. The time depends on the network and on the machine.",
+        "It holds from 1.8 to 2.3 times the passes. The time depends on the network and on the machine.",
         "flatmtl-lite gpu-check",
         ("cost",),
     )
@@ -27,16 +29,20 @@ def samo_is_cheap() -> Claim:
     evidence, parts = [], []
     for setting, record in ((name, frontier.recorded(name)) for name in frontier.SETTINGS):
         tests = by_seed(record, "test")
-        parts.append(paired(*(list(tests[label].values()) for label in ("SAMO", "F-LS"))))
-        evidence.append(f"{setting}: SAMO over F-LS {parts[-1].words()} points")
-    over, f_method = (costs[label]["passes"] / costs["LS"]["passes"] for label in ("SAMO", "F-LS"))
-    evidence.append(f"MLP: {over:.2f} times the passes of LS; the F-method takes {f_method:.2f} times")
+        samo, f_method = (list(tests[label].values()) for label in ("SAMO", "F-LS"))
+        parts.append(paired(samo, f_method))
+        where = frontier.SETTINGS[setting]
+        place = f"{NETWORKS[where.network]}, {where.label_noise:.0%} wrong labels".replace("%", " %")
+        evidence.append(f"{place}, {len(samo)} seeds: SAMO over F-LS {parts[-1].words()} points")
+    passes = ", ".join(f"{label} {costs[label]['passes']:g}" for label in ("LS", "CAGrad", "F-LS", "SAMO"))
+    evidence.append(f"MLP, passes of a step in units of a forward pass: {passes}")
+    ratio = costs["SAMO"]["passes"] / costs["CAGrad"]["passes"]  # CAGrad pays one backward pass per task
     return Claim(
         "SAMO costs 2-6 % over its base and beats the F-method",
         SAMO,
         tuple(evidence),
-        f"cost: {FAILS}; accuracy: {verdict(parts)}",
-        "Passes are counted. A base with K backward passes hides more of it.",
+        f"cost: {HOLDS if ratio < 1.1 else FAILS}; accuracy: {verdict(parts)}",
+        "SAMO needs a backward pass at θ+ε for each task, whatever its base. Time on a GPU may differ.",
         "flatmtl-lite sweep nyuv2 --preset paper --methods cagrad f-cagrad samo-cagrad --seeds 0 1 2",
         ("cost", *(f"frontier_{setting}" for setting in frontier.SETTINGS)),
     )
@@ -48,9 +54,9 @@ def sage_terms() -> Claim:
         measure: frontier.benefits(frontier.recorded("mlp-40"), measure) for measure in frontier.MEASURES
     }
     evidence = tuple(
-        f"{measure}: SAGE {panel['SAGE'].words('{:.0f}')}, its polar factor alone "
-        f"{panel['polar alone'].words('{:.0f}')}, its noise alone {panel['noise alone'].words('{:.0f}')} % "
-        "of the benefit of F-LS"
+        f"MLP, 40 % wrong labels, 5 seeds, share of the benefit of F-LS in {measure}, in per cent: SAGE "
+        f"{panel['SAGE'].words('{:.0f}')}, its polar factor alone {panel['polar alone'].words('{:.0f}')}, "
+        f"its noise alone {panel['noise alone'].words('{:.0f}')}"
         for measure, panel in panels.items()
     )
     polar, noise = ([panel[f"{term} alone"] for panel in panels.values()] for term in ("polar", "noise"))

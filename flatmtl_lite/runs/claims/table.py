@@ -1,6 +1,6 @@
 """The table of claims, as rows and as Markdown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...files import write_whole
@@ -25,17 +25,15 @@ CLAIMS: tuple[Callable[[], Claim], ...] = (
 )
 HEAD = """# The claims, and what our runs say
 
-`flatmtl-lite record claims` makes this page from the records in this folder. Nobody writes in it.
+`flatmtl-lite record claims` makes this page from the records in `data/results`. Nobody writes in it.
 
 A difference is a mean over seeds, paired by seed, with its 95 % interval. A claim *holds here* if every
-interval lies above 0. It *does not hold here* if one interval leaves no room for an effect that matters, such
-as half a point of accuracy. Otherwise it is *open*.
+interval shows the effect. It *does not hold here* if one interval leaves no room for an effect that matters,
+such as half a point of accuracy. Otherwise it is *open*. A claim that has a rule of its own names it under
+*how sure*.
 
 All runs are small and were trained on a CPU. The setting with 40 % wrong labels was chosen because flatness
 pays there. So a verdict is about these runs. Each claim names a run on one GPU that would tell more.
-
-| | claim | verdict | how sure |
-|---|---|---|---|
 """
 
 
@@ -44,21 +42,35 @@ def claims() -> list[Claim]:
     return [claim() for claim in CLAIMS]
 
 
-def markdown(rows: list[Claim]) -> str:
-    """Return the table, and below it the evidence of each claim."""
+def overview(rows: Sequence[Claim]) -> str:
+    """Return a table in Markdown: each claim with its source, its verdict, and how sure that is."""
     lines = [
         f"| {k} | {row.claim} ({row.source}) | **{row.verdict}** | {row.certainty} |"
         for k, row in enumerate(rows, 1)
     ]
-    parts = [HEAD + "\n".join(lines)]
-    for k, row in enumerate(rows, 1):
-        files = ", ".join(f"`{name}.json`" for name in row.records) or "none of ours"
-        evidence = "\n".join(f"* {line}" for line in row.evidence)
-        parts.append(
-            f"## {k}. {row.claim}\n\n{evidence}\n\nRecords: {files}. The run that would decide it: "
-            f"`{row.decides}`."
-        )
-    return "\n\n".join(parts) + "\n"
+    return "\n".join(["| | claim | verdict | how sure |", "|---|---|---|---|", *lines])
+
+
+def evidence(row: Claim) -> str:
+    """Return the evidence of a claim in Markdown, with the records, and the run that would decide it."""
+    files = ", ".join(f"`{name}.json`" for name in row.records) or "none of ours"
+    lines = [f"* {line}" for line in row.evidence]
+    return "\n".join([*lines, "", f"Records: {files}. The run that would decide it: `{row.decides}`."])
+
+
+def folded(rows: Sequence[Claim]) -> str:
+    """Return the evidence of all claims in Markdown; a click on a claim opens its evidence."""
+    parts = [
+        f"<details><summary>{k}. {row.claim}</summary>\n\n{evidence(row)}\n\n</details>"
+        for k, row in enumerate(rows, 1)
+    ]
+    return "\n\n".join(parts)
+
+
+def markdown(rows: Sequence[Claim]) -> str:
+    """Return the page: the table, and below it the evidence of each claim."""
+    parts = [f"## {k}. {row.claim}\n\n{evidence(row)}" for k, row in enumerate(rows, 1)]
+    return "\n\n".join([HEAD + "\n" + overview(rows), *parts]) + "\n"
 
 
 def record(path: Path) -> None:

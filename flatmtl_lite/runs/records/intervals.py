@@ -26,6 +26,15 @@ class Interval(NamedTuple):
         mean, low, high = (form.format(value) for value in self)
         return f"{mean} ({low}..{high})"
 
+    def turned(self) -> "Interval":
+        """Return the interval of the opposite: a fall instead of a rise.
+
+        Example:
+            >>> Interval(1.0, 0.5, 2.0).turned()
+            Interval(mean=-1.0, low=-2.0, high=-0.5)
+        """
+        return Interval(-self.mean, -self.high, -self.low)
+
 
 def interval(values: Sequence[float]) -> Interval:
     """Return the mean of 2 to 10 values and its interval.
