@@ -9,11 +9,11 @@ from ..records import comparison
 from ..records.intervals import Interval, joined, paired, verdict
 
 PLACES = {  # settings of the comparison, in words
-    "noise-40": "MLP, 40 % wrong labels",
-    "noise-20": "MLP, 20 % wrong labels",
-    "noise-0": "MLP, clean",
-    "clean-mnist": "LeNet, clean, two digits",
-    "clean-mixed": "LeNet, clean, digit and garment",
+    "noise-40": "40 % wrong labels",
+    "noise-20": "20 % wrong labels",
+    "noise-0": "no wrong labels",
+    "clean-mnist": "LeNet on clean pairs of digits",
+    "clean-mixed": "LeNet on clean mixed pairs",
 }
 PAPER, SAMO, SAGE = "arXiv 2211.13723", "SAMO, arXiv 2507.07883", "SAGE, arXiv 2605.07914"
 NON_LINEAR = tuple(comparison.NAMES.values())
