@@ -10,7 +10,7 @@ from .cheaper import polar, reused_flat, samo_direction, samo_passes
 from .conflict import angle, mean_step, pcgrad
 from .exercise import Exercise, Feedback
 from .generalising import expected_calibration_error, rayleigh, rescale, union_bound
-from .multimnist import noisy_accuracy, paired_difference
+from .multimnist import judge, noisy_accuracy, paired_difference
 from .rules import additive, decomposed_rule
 from .scale import keeps_scale
 from .scenes import delta_m, depth_error, pulls
@@ -33,6 +33,7 @@ __all__ = [
     "f_method",
     "flat_part",
     "good_for_all",
+    "judge",
     "keeps_scale",
     "mean_step",
     "mgda",

@@ -1,4 +1,4 @@
-"""Exercises of notebook 07: two methods over several seeds, and a score on wrong labels."""
+"""Exercises of notebook 07: two methods over several seeds, a score on wrong labels, and a verdict."""
 
 from torch import Tensor
 
@@ -91,4 +91,46 @@ noisy_accuracy = Exercise(
         ),
     },
     praise="a network that guesses scores 1/classes, whatever the noise.",
+)
+
+
+INTERVALS = [
+    (0.2, 1.4, 0.5),
+    (-0.3, 0.2, 0.5),
+    (-0.4, 1.2, 0.5),
+    (0.1, 0.3, 0.5),
+    (-2.0, -0.6, 0.5),
+    (0.7, 0.9, 0.5),
+]
+
+judge = Exercise(
+    arguments=("low", "high", "matters"),
+    cases=INTERVALS,
+    right=lambda low, high, matters: (low > 0, low <= 0 and high < matters),
+    mistakes={
+        "an interval that holds 0 refutes nothing. A claim fails only if the whole interval lies below the "
+        "smallest gain that matters.": lambda low, high, matters: (low > 0, low <= 0),
+        "a claim also fails if a gain is possible but too small: compare high with matters, not with 0.": (
+            lambda low, high, matters: (low > 0, high < 0)
+        ),
+        "a claim cannot hold and fail at once. If the interval lies above 0, it holds, even if the gain is "
+        "small.": lambda low, high, matters: (low > 0, high < matters),
+        "a claim holds if a gain is there. It need not be one that matters: compare low with 0.": (
+            lambda low, high, matters: (low > matters, low <= 0 and high < matters)
+        ),
+        "a claim holds only if the whole interval lies above 0: compare low with 0, not high.": (
+            lambda low, high, matters: (high > 0, low <= 0 and high < matters)
+        ),
+        "the middle of the interval is not enough. Use its ends.": lambda low, high, matters: (
+            low + high > 0,
+            low + high <= 0,
+        ),
+        "the first answer says whether the claim holds, the second whether it fails. Swap them.": (
+            lambda low, high, matters: (low <= 0 and high < matters, low > 0)
+        ),
+        "return two answers: whether the claim holds, and whether it fails. If both are False, it is open.": (
+            lambda low, high, matters: low > 0
+        ),
+    },
+    praise="what neither holds nor fails is open: more seeds would tell.",
 )

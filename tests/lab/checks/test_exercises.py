@@ -23,7 +23,7 @@ def test_there_are_at_least_three_a_notebook():
         *("rescale", "union_bound", "rayleigh", "expected_calibration_error"),
         *("decomposed_rule", "rule_weights", "additive", "f_method"),
         *("pulls", "depth_error", "delta_m"),
-        *("paired_difference", "noisy_accuracy"),
+        *("paired_difference", "noisy_accuracy", "judge"),
         *("samo_passes", "samo_direction", "reused_flat", "polar"),
     }
     assert min(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 4
@@ -139,6 +139,7 @@ WRITTEN = {
     "noisy_accuracy": lambda accuracy, noise, classes: (
         accuracy - accuracy * noise + noise * (1 - accuracy) / (classes - 1)
     ),
+    "judge": lambda low, high, matters: [bool(low > 0), bool(high < matters and not low > 0)],
     "pulls": lambda M: [
         sum(row) / len(M) / row[i].sqrt() / (M.sum() / len(M) ** 2).sqrt() for i, row in enumerate(M)
     ],
@@ -348,7 +349,8 @@ def constants(exercise):
     first, *others = [exercise.right(*copy.deepcopy(case)) for case in exercise.cases]
     for value in (first, others[0], True, False, 0, 0.0, 1.0, [0.0, 0.0]):
         yield lambda *_, value=value: value
-    zeros = tuple(map(torch.zeros_like, first)) if isinstance(first, tuple) else 0 * torch.as_tensor(first)
+    several = [0 * torch.as_tensor(value) for value in (first if isinstance(first, tuple) else [first])]
+    zeros = tuple(several) if isinstance(first, tuple) else several[0]
     yield lambda *_: zeros
     if isinstance(first, torch.Tensor):
         yield lambda *case: 0 * exercise.right(*case)

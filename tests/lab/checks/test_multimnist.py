@@ -5,7 +5,7 @@ import torch
 
 from flatmtl_lite.lab import checks
 from flatmtl_lite.runs.records import comparison
-from flatmtl_lite.runs.records.intervals import STUDENT, paired
+from flatmtl_lite.runs.records.intervals import FAILS, HOLDS, OPEN, STUDENT, Interval, paired, verdict
 
 
 def test_the_paired_difference_is_the_one_of_the_record():
@@ -52,3 +52,17 @@ def test_mistakes_in_the_noisy_accuracy_are_named():
     ):
         feedback = checks.noisy_accuracy(answer)
         assert (feedback.state, word in feedback.message) == ("almost", True)
+
+
+def test_a_verdict_is_the_one_of_the_table_of_claims():
+    words = {(True, False): HOLDS, (False, True): FAILS, (False, False): OPEN}
+    found = []
+    for low, high, matters in checks.judge.cases:
+        found.append(words[checks.judge.right(low, high, matters)])
+        assert found[-1] == verdict([Interval((low + high) / 2, low, high)], matters)
+    assert set(found) == set(words.values())
+
+
+def test_absence_of_evidence_is_no_refutation():
+    feedback = checks.judge(lambda low, high, matters: (low > 0, not low > 0))
+    assert (feedback.state, "holds 0 refutes nothing" in feedback.message) == ("almost", True)
