@@ -19,13 +19,11 @@ def image_row(images, titles: Sequence[str]) -> go.Figure:
     n = len(images)
     figure = make_subplots(1, n, subplot_titles=list(titles), horizontal_spacing=0.012)
     for k, image in enumerate(np.asarray(images)):
-        heat = go.Heatmap(
-            z=image[::-1], colorscale="gray", showscale=False, zmin=0, zmax=255, hoverinfo="skip"
-        )
-        figure.add_trace(heat, 1, k + 1)
+        figure.add_trace(go.Heatmap(z=image[::-1], coloraxis="coloraxis", hoverinfo="skip"), 1, k + 1)
         figure.update_yaxes(scaleanchor=f"x{k + 1 if k else ''}", constrain="domain", row=1, col=k + 1)
     figure.update_xaxes(visible=False).update_yaxes(visible=False)
     figure.update_annotations(font_size=13)
+    figure.update_layout(coloraxis=dict(colorscale="gray", cmin=0, cmax=255, showscale=False))
     return figure.update_layout(template=TEMPLATE, height=230, margin=dict(l=10, r=10, t=60, b=10))
 
 

@@ -49,10 +49,10 @@ def error_plane(
     for dash, (name, front) in zip(DASHES, fronts.items(), strict=False):
         figure.add_trace(_front(name, front, dash))
         lines += [axes.pixels(*pair) for pair in pairwise(front.values())]
-    for name, point in methods.items():
-        figure.add_trace(_dot(name, point))
-    for family, look in FAMILIES.values():
-        figure.add_scatter(x=[None], y=[None], mode="markers", name=family, marker=look | dict(size=11))
+    for start in FAMILIES:
+        members = {name: point for name, point in methods.items() if _start(name) == start}
+        if members:
+            figure.add_trace(_dots(start, members))
     ends = {f"fixed weights, {name}": list(front.values())[len(front) // 3] for name, front in fronts.items()}
     labels = {name: methods[name] for name in named} | ends
     dots = {name: axes.pixels(point)[0] for name, point in labels.items()}
@@ -60,7 +60,7 @@ def error_plane(
     for name, (dx, dy) in offsets(dots, axes.size, lines, nameless).items():
         figure.add_annotation(
             text=f"<b>{name}</b>" if name in ends else name,
-            font=dict(size=13, color=INKS.get(_look(name)["color"], INK)),
+            font=dict(size=13, color=INKS.get(FAMILIES[_start(name)][1]["color"], INK)),
             **dict(zip("xy", labels[name], strict=True)),
             **dict(ax=round(dx, 1), ay=round(-dy, 1), arrowhead=0, arrowwidth=1, arrowcolor=GREY, standoff=7),
         )
@@ -70,8 +70,8 @@ def error_plane(
     return figure.update_layout(template=TEMPLATE, height=HEIGHT, margin=margins)
 
 
-def _look(name: str) -> dict:
-    return next(look for start, (_, look) in FAMILIES.items() if name.startswith(start))
+def _start(name: str) -> str:
+    return next(start for start in FAMILIES if name.startswith(start))
 
 
 def _front(name: str, front: Mapping[str, Point], dash: str) -> go.Scatter:
@@ -92,9 +92,11 @@ def _front(name: str, front: Mapping[str, Point], dash: str) -> go.Scatter:
     )
 
 
-def _dot(name: str, point: Point) -> go.Scatter:
-    marker = _look(name) | dict(size=11, line=dict(width=1, color=INK))
-    hover = f"{name}: %{{x:.1f}}, %{{y:.1f}}<extra></extra>"
-    x, y = short(point)
-    look: dict = dict(mode="markers", name=name, marker=marker, hovertemplate=hover, showlegend=False)
-    return go.Scatter(x=[x], y=[y], **look)
+def _dots(start: str, methods: Mapping[str, Point]) -> go.Scatter:
+    family, look = FAMILIES[start]
+    x, y = (short(column) for column in zip(*methods.values(), strict=True))
+    marker = look | dict(size=11, line=dict(width=1, color=INK))
+    hover = "%{customdata}: %{x:.1f}, %{y:.1f}<extra></extra>"
+    return go.Scatter(
+        x=x, y=y, mode="markers", name=family, marker=marker, customdata=[*methods], hovertemplate=hover
+    )

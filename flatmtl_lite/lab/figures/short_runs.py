@@ -41,7 +41,7 @@ def accuracy_curves(epochs: Mapping[str, Sequence[dict]], tasks: Sequence[str]) 
                 figure.add_trace(curve, row, k + 1)
     figure.update_xaxes(title_text="epoch", row=2).update_yaxes(title_text="accuracy, %", col=1)
     figure.update_yaxes(range=[0, 102]).update_layout(legend_y=1.06)
-    return figure.update_layout(template=TEMPLATE, height=680, margin_t=90, hovermode="x unified")
+    return figure.update_layout(template=TEMPLATE, height=600, margin_t=90, hovermode="x unified")
 
 
 def angle_curves(steps: Mapping[str, Sequence[dict]], bins: int = 10) -> go.Figure:

@@ -66,7 +66,7 @@ def knob_instrument(
     """
     check_name("turns", turns, NAMES)
     runs = unpack(runs) if isinstance(runs, str) else runs
-    images = torch.tensor(unpack(images), dtype=torch.uint8) if isinstance(images, str) else images
+    images = _read(images) if isinstance(images, str) else images
     labels, classes = [list(row) for row in labels], {task: list(names) for task, names in classes.items()}
     runs, mine = {name: list(rows) for name, rows in runs.items()}, [dict(run) for run in mine]
     lengths = {name: len(rows) for name, rows in runs.items()}
@@ -76,7 +76,7 @@ def knob_instrument(
     at = positions[len(positions) // 2].item() if at is None else at
     shown = next(iter(runs)) if shown is None else shown
     controls = slider(NAMES[turns], positions, "at", at) | menu("run", runs, shown)
-    given = pack(runs), pack(images.tolist()), labels, classes, turns
+    given = pack(runs), pack(_rows(images)), labels, classes, turns
     call = f"lab.knob_instrument({', '.join(map(repr, given))}, mine={mine!r}, "
     recipe = call.replace("{", "{{").replace("}", "}}") + "at={value}, shown={choice})"
     title = "test images, and what the network says"
@@ -158,6 +158,16 @@ def _plane(rhos: Tensor) -> Panel:
     start = torch.tensor(PLANE.starts[0], dtype=torch.float64).expand(len(rhos), 2)
     draw_path(plane, descend(PLANE, start, rhos, [Method(Mean(), "direct")])[0])
     return plane
+
+
+def _rows(images: Tensor) -> list[list[str]]:
+    """Write images (n, H, W) uint8 row by row in hexadecimal digits, which pack well."""
+    return [[bytes(row).hex() for row in image] for image in images.tolist()]
+
+
+def _read(images: str) -> Tensor:
+    rows = [[list(bytes.fromhex(row)) for row in image] for image in unpack(images)]
+    return torch.tensor(rows, dtype=torch.uint8)
 
 
 def _numbers(values: Sequence) -> Tensor:
