@@ -84,13 +84,17 @@ def _small_png(figure: go.Figure, own_colors: bool) -> bytes:
     width, height = figure.layout.width or 960, figure.layout.height or 450
     drawn = figure.to_image(format="png", width=width, height=height, scale=960 / width)
     picture = Image.open(io.BytesIO(drawn)).convert("RGB")
-    for arrangement in (figure.layout.meta or {}).get("arrangements", [])[:1]:
-        # a stage: without the panels of "more"
-        picture = picture.crop((0, 0, picture.width, round(arrangement["fold"] * 960 / width)))
+    picture = picture.crop((0, 0, picture.width, round(fold_of(figure) * picture.height)))
     picture = picture.quantize() if own_colors else in_course_colors(picture)
     file = io.BytesIO()
     picture.save(file, format="png", optimize=True)
     return file.getvalue()
+
+
+def fold_of(figure: go.Figure) -> float:
+    """Return the share of a figure's height that a picture has: of a stage without the panels of "more"."""
+    arrangements = (figure.layout.meta or {}).get("arrangements")
+    return arrangements[0]["fold"] / figure.layout.height if arrangements else 1.0
 
 
 def in_course_colors(picture: Any) -> Any:
@@ -105,12 +109,12 @@ def in_course_colors(picture: Any) -> Any:
 def _tints() -> list[tuple[int, ...]]:
     """Return greys, the ground, and each colour of lines and letters in steps towards white."""
     white, (low, middle, high) = _rgb(WHITE), (_rgb(color) for _, color in GROUND)
-    tints = [white, *_between(_rgb(BLACK), white, 40)]
+    tints = [white, *_between(_rgb(BLACK), white, 24)]
     tints += _between(low, middle, 10) + _between(middle, high, 6)
     for color in COLORS:
-        tints += _between(_rgb(color), white, 8)
+        tints += _between(_rgb(color), white, 6)
     for color in INKS.values():
-        tints += _between(_rgb(color), white, 4)
+        tints += _between(_rgb(color), white, 3)
     return tints
 
 

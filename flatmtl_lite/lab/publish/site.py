@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import nbformat
@@ -91,6 +92,6 @@ def stage_of(call: str) -> Stage:
         return getattr(instruments, tree.func.attr)(*values, **named)
     except (SyntaxError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"Got {call!r} ({error}); expected the call of an instrument, such as "
+            f"Got {shorten(call, 200)!r} ({error}); expected the call of an instrument, such as "
             "lab.rho_instrument('valleys')."
         ) from error

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import traitlets
 
 from ..figures import drawing
-from ..figures.display import static_picture
+from ..figures.display import fold_of, static_picture
 from .checks import check_choice, check_place, check_point
 from .table import Table, keep_near, pack, unpack, with_minus
 
@@ -201,8 +201,8 @@ class Stage(drawing.NeedsPlotly):
         """Return the figure for a picture that stands where no stage can, with a line that says so."""
         note = dict(text="A still picture: run this cell to move it.", showarrow=False, bgcolor="#FFF3CD")
         figure = self.drawn()
-        bottom = (figure.layout.yaxis.domain or [0.0])[0]  # of the large panel
-        place = dict(xref="paper", yref="paper", x=0.06, y=bottom + 0.01, xanchor="left", yanchor="bottom")
+        bottom = 1 - fold_of(figure)  # of the picture, below its panels
+        place = dict(xref="paper", yref="paper", x=0, y=bottom, xanchor="left", yanchor="bottom")
         return figure.add_annotation(**note, **place)
 
     def _show(self, _=None) -> None:

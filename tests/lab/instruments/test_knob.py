@@ -5,10 +5,12 @@ import torch
 
 from flatmtl_lite import lab
 from flatmtl_lite.aggregation import Mean
+from flatmtl_lite.lab.figures.display import fold_of
 from flatmtl_lite.lab.publish.site import stage_of
 from flatmtl_lite.toy import PROBLEMS, Method, descend
 from tests.lab.traces import shown
 
+NOTE = 22  # height of a line of text on its ground, in pixels
 RADII = [0.0, 0.01, 0.1, 0.4]
 CLASSES = {"digit": ["0", "1"], "garment": ["shirt", "shoe"]}
 IMAGES = torch.arange(2 * 36 * 36, dtype=torch.int64).remainder(256).to(torch.uint8).reshape(2, 36, 36)
@@ -96,3 +98,12 @@ def test_all_runs_have_as_many_positions(lengths, words):
     with pytest.raises(ValueError, match="as many in all runs") as error:
         lab.knob_instrument(runs, IMAGES, LABELS, CLASSES)
     assert words in str(error.value)
+
+
+def test_the_line_on_a_still_picture_covers_no_answer():
+    figure = stage(at=0.1)._still()
+    (note,) = [note for note in figure.layout.annotations if "still picture" in str(note.text)]
+    lowest = figure.layout.yaxis.domain[0]  # of the panel of images
+    assert note.yanchor == "bottom"
+    assert note.y == pytest.approx(1 - fold_of(figure))
+    assert note.y + NOTE / figure.layout.height < lowest
