@@ -67,7 +67,7 @@ def sage_terms() -> Claim:
         SAGE,
         evidence,
         f"polar factor: {verdict(polar, matters=20)}; noise: {verdict(noise, matters=20)}",
-        "One setting, the noise of the released code.",
+        "A fifth of the benefit matters. One setting, the noise of the released code.",
         "flatmtl-lite sweep nyuv2 --preset paper --methods polar-mean sage-mean noise-mean",
         ("frontier_mlp-40",),
     )
