@@ -39,7 +39,7 @@ def test_multimnist_trains_and_draws_the_figures_that_wait_for_no_prediction(run
     page.wait_for_function(f"() => {plots}.length === 4")
     rows = page.locator("table:has(progress) tbody tr")
     assert rows.count() == 3  # three runs
-    assert page.locator(".flatmtl-stage").count() == 4  # three knobs, and the snapshots of F-LS
+    assert page.locator(".flatmtl-stage").count() == 5  # four knobs, and the snapshots of F-LS
     assert all("100%" in row and "%" in row.split("s")[-1] for row in rows.all_text_contents())
     lines = page.evaluate(f"() => [...{plots}].map(plot => plot._fullData.length)")
     assert lines == [6, 2, 9, 5]

@@ -8,13 +8,11 @@ from typing import Any
 from ..records import comparison
 from ..records.intervals import Interval, joined, paired, verdict
 
-PLACES = {  # settings of the comparison, in words
+PLACES = {  # the recorded settings of the comparison, in words
     "noise-40": "40 % wrong labels",
-    "noise-20": "20 % wrong labels",
     "noise-0": "no wrong labels",
-    "clean-mnist": "LeNet on clean pairs of digits",
-    "clean-mixed": "LeNet on clean mixed pairs",
 }
+MLP = tuple(setting for setting in comparison.NOISY if setting in PLACES)  # these have all methods
 PAPER, SAMO, SAGE = "arXiv 2211.13723", "SAMO, arXiv 2507.07883", "SAGE, arXiv 2605.07914"
 NON_LINEAR = tuple(comparison.NAMES.values())
 BASES = ("LS", "RLW", *NON_LINEAR)

@@ -20,8 +20,8 @@ def conflict_vanishes() -> Claim:
         before, after = (_late(setting, label, "conflict") for label in ("CAGrad", "F-CAGrad"))
         mean = statistics.mean(after)
         words = f"{statistics.mean(before):.2f} with CAGrad, {mean:.2f} with F-CAGrad"
-        falls = paired(before, after).words("{:.2f}")
-        return f"{words} (a fall of {falls})", HOLDS if mean < 0.05 else FAILS
+        change = paired(after, before).words("{:+.2f}")
+        return f"{words} (a change of {change})", HOLDS if mean < 0.05 else FAILS
 
     return Claim(
         "The conflict of loss gradients nearly vanishes",
@@ -37,9 +37,9 @@ def norms_fall() -> Claim:
 
     def judge(setting: str) -> tuple[str, str]:
         before, after = (_late(setting, label, "norms") for label in ("CAGrad", "F-CAGrad"))
-        falls, mean = paired(before, after), statistics.mean(before)
-        words = f"from {mean:.2f} with CAGrad it falls by {falls.words('{:.2f}')} with F-CAGrad"
-        return words, verdict([falls], matters=0.1 * mean)
+        change, mean = paired(after, before), statistics.mean(before)
+        words = f"{mean:.2f} with CAGrad; F-CAGrad changes it by {change.words('{:+.2f}')}"
+        return words, verdict([change.turned()], matters=0.1 * mean)
 
     return Claim(
         "Gradient norms fall",
@@ -62,11 +62,12 @@ def insensitive_to_rho() -> Claim:
                 for row in runs
                 if row[0]["rho"]
             }
-            best = max(means, key=means.__getitem__)
+            best, seeds = max(means, key=means.__getitem__), len(runs[0])
             close = [rho for rho, mean in means.items() if mean > means[best] - 1]
             evidence.append(
-                f"{PLACES[setting]}, {len(runs[0])} seeds: {label} has {means[best]:.1f} % at ρ = {best:g}, "
-                f"within one point of it for ρ from {min(close):g} to {max(close):g}, and "
+                f"{PLACES[setting]}, {seeds} {'seed' if seeds == 1 else 'seeds'}: {label} has "
+                f"{means[best]:.1f} % at ρ = {best:g}, within one point of it for ρ from {min(close):g} to "
+                f"{max(close):g}, and "
                 f"{means[max(means)]:.1f} % at {max(means):g}"
             )
             if max(close) < 10 * min(close):

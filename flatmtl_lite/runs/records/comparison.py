@@ -147,6 +147,16 @@ def beyond(
     ]
 
 
+def beyond_own_front(record: Mapping[str, Any], by: float) -> list[str]:
+    """Return the methods :func:`beyond` the front of fixed weights of their kind, with LS or with F-LS.
+
+    RLW and the non-linear aggregators are held against LS, and their F-methods against F-LS.
+    """
+    found, bases = errors(record), ["RLW", *NAMES.values()]
+    plain, flat = {name: found[name] for name in bases}, {f"F-{name}": found[f"F-{name}"] for name in bases}
+    return beyond(front_of(record, "LS"), plain, by) + beyond(front_of(record, "F-LS"), flat, by)
+
+
 def record(path: Path, seeds: list[int], setting: str = "noise-40") -> None:
     """Tune every method with one seed, by accuracy on validation labels; then train it with every seed.
 
