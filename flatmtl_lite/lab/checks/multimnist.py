@@ -132,5 +132,5 @@ judge = Exercise(
             lambda low, high, matters: low > 0
         ),
     },
-    praise="what neither holds nor fails is open: more seeds would tell.",
+    praise="a claim that neither holds nor fails is open. More seeds can settle it.",
 )

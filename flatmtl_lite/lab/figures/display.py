@@ -92,7 +92,7 @@ def _small_png(figure: go.Figure, own_colors: bool) -> bytes:
 
 
 def fold_of(figure: go.Figure) -> float:
-    """Return the share of a figure's height that a picture has: of a stage without the panels of "more"."""
+    """Return the share of a figure's height in its still picture; a stage's hides the panels under "more"."""
     arrangements = (figure.layout.meta or {}).get("arrangements")
     return arrangements[0]["fold"] / figure.layout.height if arrangements else 1.0
 

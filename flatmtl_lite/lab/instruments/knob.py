@@ -10,7 +10,7 @@ from ...aggregation import Mean
 from ...names import check_name
 from ...toy import PROBLEMS, Method, descend
 from ..figures.axes import whole_decades
-from ..figures.style import BLACK, GREY, ORANGE, PARTS
+from ..figures.style import BLACK, GREY, PARTS
 from ..predictions.predict import Prediction
 from ..stage.stage import Stage
 from .parts.curve import Curves, task_styles
@@ -49,8 +49,8 @@ def knob_instrument(
     Args:
         runs: name -> what was recorded at each slider position: ``turns``, ``test`` and ``sharpness`` (T,),
             ``cosine`` of "loss" and "flat", ``slice`` (points, T), and ``answers`` (n, T, 2), a class and
-            its probability in per cent. All have as many positions. The call that opens the stage again
-            gives them, and the images, as a short text.
+            its probability in per cent. All runs have the same number of positions. The slider shows
+            those of the first run. The call that opens the stage again gives runs and images as short texts.
         images: (n, H, W) uint8, the images of the answers.
         labels: (n, T), their true classes.
         classes: names of the classes, by task.
@@ -71,18 +71,20 @@ def knob_instrument(
     runs, mine = {name: list(rows) for name, rows in runs.items()}, [dict(run) for run in mine]
     lengths = {name: len(rows) for name, rows in runs.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
-        raise ValueError(f"Got {lengths or 'no'} positions; expected at least one, and as many in all runs.")
+        raise ValueError(
+            f"Got {lengths or 'no runs'}; expected the same number of positions, at least one, in every run."
+        )
     positions = torch.tensor([row[turns] for row in next(iter(runs.values()))], dtype=torch.float64)
     at = positions[len(positions) // 2].item() if at is None else at
     shown = next(iter(runs)) if shown is None else shown
     controls = slider(NAMES[turns], positions, "at", at) | menu("run", runs, shown)
-    given = pack(runs), pack(_rows(images)), labels, classes, turns
-    call = f"lab.knob_instrument({', '.join(map(repr, given))}, mine={mine!r}, "
+    arguments = pack(runs), pack(_rows(images)), labels, classes, turns
+    call = f"lab.knob_instrument({', '.join(map(repr, arguments))}, mine={mine!r}, "
     recipe = call.replace("{", "{{").replace("}", "}}") + "at={value}, shown={choice})"
     title = "test images, and what the network says"
     mosaic = functools.partial(Mosaic, title, images, torch.tensor(labels), classes)
-    drawn = runs, mine, turns, list(classes), mosaic
-    return open_stage("Knob instrument", recipe, controls, after, _draw, *drawn)
+    contents = runs, mine, turns, list(classes), mosaic
+    return open_stage("Knob instrument", recipe, controls, after, _draw, *contents)
 
 
 def _draw(
@@ -102,10 +104,11 @@ def _draw(
     axes = dict(range=[0, 100]), whole_decades(_numbers([row["sharpness"] for row in every]))
     side: list[list[Panel]] = []
     for (key, title), y, values in zip(MEASURED.items(), axes, (test, sharpness), strict=True):
-        panel = Curves(title, x, y, task_styles(key, tasks), at, values.T)
-        for k in range(len(tasks)):
+        styles = task_styles(key, tasks)
+        panel = Curves(title, x, y, styles, at, values.T)
+        for k, (_, look) in enumerate(styles.values()):
             stars = dict(x=[place(run[turns]) for run in mine], y=[run[key][k] for run in mine])
-            panel.dots(None, ORANGE, "star", size=15, cliponaxis=False, **stars)
+            panel.dots(None, look["color"], "star", size=15, cliponaxis=False, **stars)
         side.append([panel])
     slices = _numbers([row["slice"] for row in every if "slice" in row])
     highest = slices.nan_to_num(0.0).quantile(0.98).item()

@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import nbformat
@@ -91,7 +90,8 @@ def stage_of(call: str) -> Stage:
             raise ValueError("unpacked arguments")
         return getattr(instruments, tree.func.attr)(*values, **named)
     except (SyntaxError, AttributeError, TypeError, ValueError) as error:
+        given = call if len(call) <= 200 else f"{call[:200]}..."
         raise ValueError(
-            f"Got {shorten(call, 200)!r} ({error}); expected the call of an instrument, such as "
+            f"Got {given!r} ({error}); expected the call of an instrument, such as "
             "lab.rho_instrument('valleys')."
         ) from error

@@ -1,4 +1,4 @@
-"""What the field claims, our evidence, and a verdict that the records give, never a hand.
+"""Claims of the papers, the evidence of our records, and a verdict that a rule computes.
 
 Read ``claim`` first, then ``accuracy``, ``training`` and ``costs`` (one function per claim), then ``table``.
 """

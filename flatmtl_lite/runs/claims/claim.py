@@ -7,6 +7,7 @@ from typing import Any
 
 from ..records import comparison
 from ..records.intervals import Interval, joined, paired, verdict
+from ..records.tuning import methods_of
 
 PLACES = {  # the recorded settings of the comparison, in words
     "noise-40": "40 % wrong labels",
@@ -16,7 +17,8 @@ MLP = tuple(setting for setting in comparison.NOISY if setting in PLACES)  # the
 PAPER, SAMO, SAGE = "arXiv 2211.13723", "SAMO, arXiv 2507.07883", "SAGE, arXiv 2605.07914"
 NON_LINEAR = tuple(comparison.NAMES.values())
 BASES = ("LS", "RLW", *NON_LINEAR)
-PAPER_RUN = "flatmtl-lite sweep multimnist --preset paper --seeds 0 1 2 --methods "
+UNSEEN = "which we could not read"
+PAPER_RUN = "flatmtl-lite sweep multimnist --preset paper --out runs --seeds 0 1 2 --methods "
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,12 @@ class Claim:
     """One row of the table.
 
     Attributes:
-        claim: what is said, and ``source``: where.
+        claim: the statement.
+        source: the paper, and the place in it.
         evidence: what our runs show, one line per setting.
         verdict: "holds here", "does not hold here" or "open", by setting if they differ.
         certainty: how sure the verdict is, and why.
-        decides: the single GPU run that would decide it.
+        decides: a run on one GPU that would tell more.
         records: the files of the evidence.
     """
 
@@ -48,15 +51,15 @@ def values_of(setting: str, key: str) -> dict[str, list[float]]:
 
 
 def differences(setting: str, pairs: Iterable[tuple[str, str]], key: str = "test") -> dict[str, Interval]:
-    """Return by ``one`` how much more it has of a quantity than ``other``, for the pairs that a setting has.
+    """Return by ``one`` how much more it has of a quantity than ``other``, for the methods of a setting.
 
     Args:
         setting: key of ``PLACES``.
         pairs: labels (one, other).
         key: the quantity.
     """
-    values = values_of(setting, key)
-    return {one: paired(values[one], values[other]) for one, other in pairs if {one, other} <= values.keys()}
+    values, methods = values_of(setting, key), methods_of(comparison.METHODS, setting)
+    return {one: paired(values[one], values[other]) for one, other in pairs if {one, other} <= methods.keys()}
 
 
 def over(settings: Iterable[str], judge: Callable[[str], tuple[str, str]]) -> dict[str, Any]:
@@ -66,14 +69,14 @@ def over(settings: Iterable[str], judge: Callable[[str], tuple[str, str]]) -> di
         settings: keys of ``PLACES``.
         judge: setting -> what the runs show, in words, and the verdict.
     """
-    found = {setting: judge(setting) for setting in settings}
-    seeds = {setting: len(values_of(setting, "test")["LS"]) for setting in found}
+    judged = {setting: judge(setting) for setting in settings}
+    seeds = {setting: len(values_of(setting, "test")["LS"]) for setting in judged}
     return dict(
         evidence=tuple(
-            f"{PLACES[setting]}, {seeds[setting]} seeds: {words}" for setting, (words, _) in found.items()
+            f"{PLACES[setting]}, {seeds[setting]} seeds: {words}" for setting, (words, _) in judged.items()
         ),
-        verdict=joined({PLACES[setting]: word for setting, (_, word) in found.items()}),
-        records=tuple(f"comparison_{setting}" for setting in found),
+        verdict=joined({PLACES[setting]: word for setting, (_, word) in judged.items()}),
+        records=tuple(f"comparison_{setting}" for setting in judged),
     )
 
 
@@ -90,7 +93,7 @@ def by_place(
     def judge(setting: str) -> tuple[str, str]:
         parts = differences(setting, pairs, key)
         words = ", ".join(f"{name} {part.words(form)}" for name, part in parts.items())
-        effects = [part.turned() for part in parts.values()] if falls else parts.values()
+        effects = [part.opposite() for part in parts.values()] if falls else parts.values()
         return f"{words} {unit}", verdict(effects, matters)
 
     return over(PLACES, judge)

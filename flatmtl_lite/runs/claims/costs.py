@@ -1,11 +1,12 @@
 """Claims about costs, about the lighter methods, and what independent users report."""
 
 from ..records import cost, frontier
-from ..records.intervals import FAILS, HOLDS, OPEN, paired, verdict
+from ..records.intervals import FAILS, HOLDS, OPEN, joined, paired, verdict
 from ..records.tuning import by_seed
-from .claim import PAPER, SAGE, SAMO, Claim
+from .claim import PAPER, SAGE, SAMO, UNSEEN, Claim
 
-PLACES = {  # settings of the frontier, in words
+SAGE_PARTS = ("SAGE", "polar alone", "noise alone")
+FRONTIER_PLACES = {  # settings of the frontier, in words
     "mlp-40": "40 % wrong labels",
     "mlp-20": "20 % wrong labels",
     "lenet-40": "LeNet with 40 % wrong labels",
@@ -15,13 +16,20 @@ PLACES = {  # settings of the frontier, in words
 def twice_the_cost() -> Claim:
     """The F-method costs about twice its base."""
     costs = cost.costs_of(cost.recorded(), "mlp")
-    passes, ms = (costs["F-CAGrad"][unit] / costs["CAGrad"][unit] for unit in ("passes", "ms"))
+    evidence, verdicts = [], {}
+    for base in ("LS", "CAGrad"):
+        passes, ms = (costs[f"F-{base}"][unit] / costs[base][unit] for unit in ("passes", "ms"))
+        evidence.append(
+            f"MLP, two tasks: F-{base} takes {passes:.2f} times the passes of {base}, {ms:.2f} times its time"
+        )
+        verdicts[base] = HOLDS if 1.8 <= passes <= 2.3 else FAILS
     return Claim(
         "The F-method costs about twice its base",
-        f"{PAPER}, appendix",
-        (f"MLP: F-CAGrad takes {passes:.2f} times the passes of CAGrad and {ms:.2f} times its time",),
-        HOLDS if 1.8 <= passes <= 2.3 else FAILS,
-        "It holds from 1.8 to 2.3 times the passes. The time depends on the network and on the machine.",
+        f"{PAPER}, appendix, {UNSEEN}",
+        tuple(evidence),
+        joined(verdicts),
+        "It holds from 1.8 to 2.3 times the passes. LS needs one backward pass for all tasks, so its ratio "
+        "is larger. The authors' plot shows 1.35 times the time.",
         "flatmtl-lite gpu-check",
         ("cost",),
     )
@@ -31,44 +39,49 @@ def samo_is_cheap() -> Claim:
     """SAMO costs 2-6 % over its base and beats the F-method."""
     costs = cost.costs_of(cost.recorded(), "mlp")
     evidence, parts = [], []
-    for setting, record in ((name, frontier.recorded(name)) for name in PLACES):
-        tests = by_seed(record, "test")
+    for setting, place in FRONTIER_PLACES.items():
+        tests = by_seed(frontier.recorded(setting), "test")
         samo, f_method = (list(tests[label].values()) for label in ("SAMO", "F-LS"))
         parts.append(paired(samo, f_method))
-        evidence.append(f"{PLACES[setting]}, {len(samo)} seeds: SAMO over F-LS {parts[-1].words()} points")
+        evidence.append(f"{place}, {len(samo)} seeds: SAMO over F-LS {parts[-1].words()} points")
     passes = ", ".join(f"{label} {costs[label]['passes']:g}" for label in ("LS", "CAGrad", "F-LS", "SAMO"))
-    evidence.append(f"MLP, passes of a step in units of a forward pass: {passes}")
-    ratio = costs["SAMO"]["passes"] / costs["CAGrad"]["passes"]  # CAGrad pays one backward pass per task
+    evidence.append(f"MLP, two tasks, passes of a step in units of a forward pass: {passes}")
+    ratio = costs["SAMO"]["passes"] / costs["CAGrad"]["passes"]
     return Claim(
         "SAMO costs 2-6 % over its base and beats the F-method",
-        SAMO,
+        f"{SAMO}, {UNSEEN}: by a summary",
         tuple(evidence),
         f"cost: {HOLDS if ratio < 1.1 else FAILS}; accuracy: {verdict(parts)}",
-        "SAMO needs a backward pass at θ+ε for each task, whatever its base. Time on a GPU may differ.",
-        "flatmtl-lite sweep nyuv2 --preset paper --methods cagrad f-cagrad samo-cagrad --seeds 0 1 2",
-        ("cost", *(f"frontier_{setting}" for setting in PLACES)),
+        "The cost holds below 1.1 times the passes of CAGrad, which has a backward pass per task. Time on a "
+        "GPU may differ. Ours is SAMO with LS; the paper has it with MGDA and FairGrad.",
+        "flatmtl-lite sweep nyuv2 --preset paper --out runs --seeds 0 1 2 --rhos 0.001 0.01 0.05 "
+        "--methods fairgrad f-fairgrad samo-fairgrad",
+        ("cost", *(f"frontier_{setting}" for setting in FRONTIER_PLACES)),
     )
 
 
 def sage_terms() -> Claim:
     """SAGE needs both of its terms."""
-    panels = {
-        measure: frontier.benefits(frontier.recorded("mlp-40"), measure) for measure in frontier.MEASURES
-    }
-    evidence = tuple(
-        f"40 % wrong labels, 5 seeds, share of the benefit of F-LS in {measure}, in per cent: SAGE "
-        f"{panel['SAGE'].words('{:.0f}')}, its polar factor alone {panel['polar alone'].words('{:.0f}')}, "
-        f"its noise alone {panel['noise alone'].words('{:.0f}')}"
-        for measure, panel in panels.items()
-    )
-    polar, noise = ([panel[f"{term} alone"] for panel in panels.values()] for term in ("polar", "noise"))
+    record = frontier.recorded("mlp-40")
+    place = f"40 % wrong labels, {len(by_seed(record, 'test')['SAGE'])} seeds"
+    evidence, polar = [], []
+    for measure in frontier.MEASURES:
+        panel = frontier.benefits(record, measure)
+        polar.append(panel["polar alone"])
+        shares = ", ".join(f"{label} {panel[label].words('{:.0f}')}" for label in SAGE_PARTS)
+        evidence.append(f"{place}, per cent of what F-LS gains in {measure}: {shares}")
+    tests = by_seed(record, "test")
+    noise = paired(*(list(tests[label].values()) for label in ("SAGE", "polar alone")))
+    evidence.append(f"{place}: SAGE over its polar factor alone {noise.words()} points of accuracy")
     return Claim(
         "SAGE: the polar factor and the noise both help",
         SAGE,
-        evidence,
-        f"polar factor: {verdict(polar, matters=20)}; noise: {verdict(noise, matters=20)}",
-        "A fifth of the benefit matters. One setting, the noise of the released code.",
-        "flatmtl-lite sweep nyuv2 --preset paper --methods polar-mean sage-mean noise-mean",
+        tuple(evidence),
+        f"polar factor: {verdict(polar, matters=20)}; noise: {verdict([noise])}",
+        "A fifth of the benefit matters. One setting. ρ is tuned; the noise is as large as in the released "
+        "code, and is not.",
+        "flatmtl-lite sweep nyuv2 --preset paper --out runs --seeds 0 1 2 --rhos 0.0005 0.005 0.05 "
+        "--methods mean f-mean polar-mean sage-mean noise-mean",
         ("frontier_mlp-40",),
     )
 

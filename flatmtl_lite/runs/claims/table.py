@@ -25,7 +25,7 @@ CLAIMS: tuple[Callable[[], Claim], ...] = (
 )
 HEAD = """# The claims, and what our runs say
 
-`flatmtl-lite record claims` makes this page from the records in `data/results`. Nobody writes in it.
+`flatmtl-lite record claims data/results/CLAIMS.md` writes this page from the records. Do not edit it.
 
 A difference is a mean over seeds, paired by seed, with its 95 % interval. A claim *holds here* if every
 interval shows the effect. It *does not hold here* if one interval leaves no room for an effect that matters,
@@ -34,7 +34,7 @@ such as half a point of accuracy. Otherwise it is *open*. A claim that has a rul
 
 All runs are small and were trained on a CPU: an MLP that names a digit and a garment, unless the evidence
 names another network or other images. The setting with 40 % wrong labels was chosen because flatness pays
-there. So a verdict is about these runs. Each claim names a run on one GPU that would tell more.
+there. So a verdict is about these runs. Each claim names a run that would tell more.
 """
 
 
@@ -53,16 +53,18 @@ def overview(rows: Sequence[Claim]) -> str:
 
 
 def evidence(row: Claim) -> str:
-    """Return the evidence of a claim in Markdown, with the records, and the run that would decide it."""
+    """Return the evidence of a claim in Markdown, with the records, and a run that would tell more."""
     files = ", ".join(f"`{name}.json`" for name in row.records) or "none of ours"
     lines = [f"* {line}" for line in row.evidence]
-    return "\n".join([*lines, "", f"Records: {files}. The run that would decide it: `{row.decides}`."])
+    run = f"`{row.decides}`" if row.decides.startswith("flatmtl-lite") else row.decides
+    return "\n".join([*lines, "", f"Records: {files}. A run that would tell more: {run}."])
 
 
 def folded(rows: Sequence[Claim]) -> str:
     """Return the evidence of all claims in Markdown; a click on a claim opens its evidence."""
     parts = [
-        f"<details><summary>{k}. {row.claim}</summary>\n\n{evidence(row)}\n\n</details>"
+        f"<details><summary>{k}. {row.claim}</summary>\n\n{evidence(row)}\n\nHow sure: {row.certainty}\n\n"
+        "</details>"
         for k, row in enumerate(rows, 1)
     ]
     return "\n\n".join(parts)

@@ -150,10 +150,10 @@ def beyond(
 def beyond_own_front(record: Mapping[str, Any], by: float) -> list[str]:
     """Return the methods :func:`beyond` the front of fixed weights of their kind, with LS or with F-LS.
 
-    RLW and the non-linear aggregators are held against LS, and their F-methods against F-LS.
+    RLW and the non-linear aggregators are compared with LS, and their F-methods with F-LS.
     """
-    found, bases = errors(record), ["RLW", *NAMES.values()]
-    plain, flat = {name: found[name] for name in bases}, {f"F-{name}": found[f"F-{name}"] for name in bases}
+    points, bases = errors(record), ["RLW", *NAMES.values()]
+    plain, flat = {name: points[name] for name in bases}, {f"F-{name}": points[f"F-{name}"] for name in bases}
     return beyond(front_of(record, "LS"), plain, by) + beyond(front_of(record, "F-LS"), flat, by)
 
 

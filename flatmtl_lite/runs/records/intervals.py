@@ -26,11 +26,11 @@ class Interval(NamedTuple):
         mean, low, high = (form.format(value) for value in self)
         return f"{mean} ({low}..{high})"
 
-    def turned(self) -> "Interval":
+    def opposite(self) -> "Interval":
         """Return the interval of the opposite: a fall instead of a rise.
 
         Example:
-            >>> Interval(1.0, 0.5, 2.0).turned()
+            >>> Interval(1.0, 0.5, 2.0).opposite()
             Interval(mean=-1.0, low=-2.0, high=-0.5)
         """
         return Interval(-self.mean, -self.high, -self.low)
@@ -68,6 +68,9 @@ def verdict(intervals: Iterable[Interval], matters: float = 0.5) -> str:
         intervals: of the effects.
         matters: the smallest effect that matters.
 
+    Raises:
+        ValueError: there is no interval.
+
     Example:
         >>> verdict([Interval(1, 0.5, 2), Interval(1, -0.5, 3)])
         'open'
@@ -75,6 +78,8 @@ def verdict(intervals: Iterable[Interval], matters: float = 0.5) -> str:
         'does not hold here'
     """
     intervals = list(intervals)
+    if not intervals:
+        raise ValueError("Got no interval; expected at least one.")
     if all(part.low > 0 for part in intervals):
         return HOLDS
     return FAILS if any(part.low <= 0 and part.high < matters for part in intervals) else OPEN

@@ -95,7 +95,7 @@ def test_bad_input_is_named(options, word):
 )
 def test_all_runs_have_as_many_positions(lengths, words):
     runs = {name: [row("rho", rho, 0.1) for rho in RADII[:n]] for name, n in lengths.items()}
-    with pytest.raises(ValueError, match="as many in all runs") as error:
+    with pytest.raises(ValueError, match="the same number of positions") as error:
         lab.knob_instrument(runs, IMAGES, LABELS, CLASSES)
     assert words in str(error.value)
 

@@ -24,6 +24,11 @@ def test_student_is_what_samples_of_the_normal_distribution_do():
         assert (t.abs() < bound).double().mean().item() == pytest.approx(0.95, abs=0.005)
 
 
+def test_no_interval_gives_no_verdict():
+    with pytest.raises(ValueError, match="Got no interval"):
+        verdict([])
+
+
 def test_an_interval_covers_the_true_mean_nineteen_times_in_twenty():
     generator = torch.Generator().manual_seed(1)
     samples = (3 + 2 * torch.randn(4000, 5, generator=generator)).tolist()

@@ -15,8 +15,17 @@ def pack(values: Any) -> str:
 def unpack(text: str) -> Any:
     """Return the values of a text from :func:`pack`.
 
+    Raises:
+        ValueError: the text is damaged, such as one that was not copied whole.
+
     Example:
         >>> unpack(pack({"rho": [0.0, 0.1]}))
         {'rho': [0.0, 0.1]}
     """
-    return json.loads(lzma.decompress(base64.b64decode(text)))
+    try:
+        return json.loads(lzma.decompress(base64.b64decode(text)))
+    except (ValueError, lzma.LZMAError) as error:
+        start = text[:20]
+        raise ValueError(
+            f"Got '{start}...' ({error}); expected a packed text. Copy the whole call."
+        ) from error

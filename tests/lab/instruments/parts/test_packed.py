@@ -1,5 +1,7 @@
 """A call that carries many numbers stays short, and gives the same numbers back."""
 
+import pytest
+
 from flatmtl_lite.lab.instruments.parts.packed import pack, unpack
 
 
@@ -10,3 +12,9 @@ def test_values_survive_as_a_text_that_a_call_can_hold():
     assert text.isascii()
     assert not set(text) & set("\"'{}\\")
     assert len(text) < len(repr(values)) / 5
+
+
+@pytest.mark.parametrize("text", [pack([1, 2])[:-8], pack([1, 2])[3:], "not packed", ""])
+def test_a_damaged_text_is_refused(text):
+    with pytest.raises(ValueError, match="expected a packed text"):
+        unpack(text)
