@@ -12,7 +12,7 @@ from flatmtl_lite.runs import mlp
 from flatmtl_lite.runs.claims import table
 from flatmtl_lite.runs.paper.multimnist import PUBLISHED_ROWS
 from flatmtl_lite.runs.records import comparison, knob
-from flatmtl_lite.runs.records.intervals import paired
+from flatmtl_lite.runs.records.intervals import HOLDS, paired
 
 NOISY, CLEAN = comparison.recorded("noise-40"), comparison.recorded("noise-0")
 ACCURACY = comparison.accuracy(NOISY)
@@ -20,7 +20,7 @@ ERRORS = comparison.errors(NOISY)
 FLAT = ("SAM on the mean loss", "F-LS", "direct CAGrad", "F-CAGrad")
 KNOB = {row["rho"]: row for row in knob.over_radii(knob.recorded("noise-40"), "F-LS")}
 KNOWS = {rho: mean(row["test"]) for rho, row in KNOB.items()}
-RIGHT = {row["rho"]: row for row in knob.over_radii(knob.recorded("noise-0"), "F-LS")}  # right labels
+UNSPOILT = {row["rho"]: row for row in knob.over_radii(knob.recorded("noise-0"), "F-LS")}  # no wrong labels
 
 
 def gain(one: str, other: str) -> float:
@@ -41,7 +41,7 @@ def says():
 
 def test_the_knob(says):
     says("Too small a ρ changes little. From ρ = 0.25 on, learning breaks down")
-    says("At ρ = 0.4 the network only guesses")
+    says("At ρ = 0.4 the network does little better than guessing, which is 10 %")
     best = max(KNOWS, key=KNOWS.__getitem__)
     assert 0.05 <= best < 0.25
     assert KNOWS[0.01] < KNOWS[0] + 2
@@ -51,19 +51,19 @@ def test_the_knob(says):
     for task in range(2):
         rises = [row["sharpness"][task] for rho, row in KNOB.items() if rho <= best]
         assert all(after < 1.02 * before for before, after in pairwise(rises))  # .0520 and .0526 at the start
-    says("their slice is nearly a plain")
+    says("their slice is nearly a level line")
     heights = {rho: [max(task) - min(task) for task in zip(*row["slice"])] for rho, row in KNOB.items()}
     assert all(max(heights[rho]) < 0.03 * min(heights[0]) for rho in KNOB if rho >= 0.4)
 
 
-def test_the_knob_with_right_labels(says):
+def test_the_knob_without_wrong_labels(says):
     says("Up to ρ = 0.1 it stays within half a point of LS")
-    right = {rho: mean(row["test"]) for rho, row in RIGHT.items()}
+    right = {rho: mean(row["test"]) for rho, row in UNSPOILT.items()}
     assert all(abs(right[rho] - right[0]) < 0.5 for rho in right if rho <= 0.1)
     says("Sharpness still falls, to about half")
     for task in range(2):
-        assert 0.35 < RIGHT[0.1]["sharpness"][task] / RIGHT[0]["sharpness"][task] < 0.7
-    says("At ρ = 0.25 the network still has 78 %, and the other one 32 %")
+        assert 0.35 < UNSPOILT[0.1]["sharpness"][task] / UNSPOILT[0]["sharpness"][task] < 0.7
+    says("at ρ = 0.25 it has 32 %, and the one without wrong labels still has 78 %")
     assert (round(right[0.25]), round(KNOWS[0.25])) == (78, 32)
 
 
@@ -78,22 +78,29 @@ def test_sam_bears_the_larger_radius(says):
     says("The tuned radii say the same: 0.14 for F-LS, and 0.2 for SAM")
     tuned = {run["label"]: run["value"] for run in NOISY["runs"]}
     assert (tuned["F-LS"], tuned["SAM on the mean loss"]) == (0.14, 0.2)
-    says("SAMO-CAGrad bears still more")
+    says("F-CAGrad breaks down where F-LS does. SAMO-CAGrad bears still more")
     bears = {
         name: max(rho for rho, test in tests.items() if test > max(tests.values()) - 10)
         for name, tests in at.items()
     }
-    assert bears["F-LS"] < bears["SAM on the mean"] < bears["SAMO-CAGrad"]
+    assert bears["F-CAGrad"] == bears["F-LS"] < bears["SAM on the mean"] < bears["SAMO-CAGrad"]
 
 
 def test_the_claims(says):
     rows = table.claims()
     says("The kit holds thirteen claims of the literature against its records")
     assert len(rows) == 13
+    says("No claim holds in all its parts and in every setting")
+    assert HOLDS not in [row.verdict for row in rows]
+    says("Claims 4, 5, 6, 10 and the cost in 11 have rules of their own")
+    own = [
+        number for number, row in enumerate(rows, 1) if re.search(r"[Ii]t holds|cost holds", row.certainty)
+    ]
+    assert own == [4, 5, 6, 10, 11]
 
 
 def test_training_goes_past_the_best_point_without_flatness(says):
-    says("LS names the test images best after a few epochs")
+    says("LS is at its best after a few epochs, with 67 %")
     says("With the best ρ the accuracy does not fall")
     record = knob.recorded("noise-40")
     plain, flat = (
@@ -103,7 +110,7 @@ def test_training_goes_past_the_best_point_without_flatness(says):
     assert epochs[plain.index(max(plain))] <= 8
     assert plain[-1] < max(plain) - 5
     assert flat[-1] > max(flat) - 1
-    says("Its minimum gets sharper for a while, and at the end it is as flat as at the best epoch")
+    says("For a while the network gets sharper. At epoch 40 its sharpness is about what it was at epoch 8")
     rises = [mean(row["sharpness"]) for row in knob.over_epochs(record, "F-LS", 0.0)]
     best = rises[plain.index(max(plain))]
     assert max(rises) > 1.5 * best
@@ -132,7 +139,7 @@ def test_sharpness(says):
 
 
 def test_where_the_gain_comes_from(says):
-    says("Each of them changes the mean by less than half a point, and every interval holds 0")
+    says("each of them changes the mean by less than half a point, and every interval holds 0")
     for one, other in (("F-CAGrad", "direct CAGrad"), ("F-CAGrad", "F-LS"), ("F-LS", "SAM on the mean loss")):
         difference = paired(ACCURACY[one], ACCURACY[other])
         assert abs(difference.mean) < 0.5
@@ -162,10 +169,12 @@ def test_where_the_gain_comes_from(says):
         PUBLISHED_ROWS[v, f"f-{key}"].average.mean - PUBLISHED_ROWS[v, key].average.mean for v, key in rows
     ]
     assert (round(min(published), 1), round(max(published), 1)) == (0.3, 1.5)
-    says("Every method gains about the same: 13 to 19 points. F-STL gains the most")
+    says("All eight multi-task methods gain about the same: 13 to 15 points. F-STL gains 19")
     gains = {name: gain(f"F-{name}", name) for name in ("LS", "RLW", "STL", *comparison.NAMES.values())}
-    assert (round(min(gains.values())), round(max(gains.values()))) == (13, 19)
-    assert max(gains, key=gains.__getitem__) == "STL"
+    assert round(gains.pop("STL")) == 19
+    assert (len(gains), round(min(gains.values())), round(max(gains.values()))) == (8, 13, 15)
+    says("It beats LS by 15.3 points: all of the gain")
+    assert round(gain("SAM on the mean loss", "LS"), 1) == 15.3
 
 
 def test_conflict(says):
@@ -190,9 +199,10 @@ def test_the_front(says):
     says("Of the 14 only RLW ends beyond its front, by 1.1 points, and in three of the five seeds")
     assert comparison.beyond_own_front(NOISY, by=1.1) == ["RLW"]
     assert comparison.beyond_own_front(NOISY, by=1.2) == []
+    assert 2 * len(base) == 14
     of_seed = [NOISY | {"runs": [r for r in NOISY["runs"] if r["seed"] == seed]} for seed in range(5)]
     assert sum("RLW" in comparison.beyond_own_front(record, by=1) for record in of_seed) == 3
-    says("With right labels no method ends beyond its front. Not even half a point is won")
+    says("Without wrong labels no method ends beyond its front. Not even half a point is won")
     assert comparison.beyond_own_front(CLEAN, by=0.5) == []
     says("more weight on a task makes that task better")
     digit, garment = zip(*comparison.front_of(CLEAN, "LS").values(), strict=True)
@@ -202,8 +212,10 @@ def test_the_front(says):
     behind = [mean(ACCURACY["F-LS"]) - mean(ACCURACY[name]) for name in ("F-Nash-MTL", "F-FairGrad")]
     assert behind == pytest.approx([2, 2], abs=0.3)
     equal = mean(ACCURACY["LS"])
-    says("None finds a clearly better place than equal weights")
+    says("Most methods crowd at one place of each front , near equal weights")
     assert max(mean(ACCURACY[name]) for name in base) < equal + 2
+    says("At 0:100 it is 44 % again")
+    assert round(fronts["LS"]["0:100"][0]) == 44
     says("F-STL, one network per task, ends beyond both")
     for front in fronts.values():
         assert comparison.beyond(front, {"F-STL": ERRORS["F-STL"]}, by=1)

@@ -44,7 +44,8 @@ def knob_instrument(
     """Turn ρ on trained networks, or go through the training of one; all numbers are recorded.
 
     The slider moves accuracy, ten-step sharpness, cosines, a slice of the training loss, and what the
-    network says of some test images. With ρ it also moves the path in the plane of notebook 02.
+    network says of some test images. With ρ it also moves the path in the plane of notebook 02. The curves
+    grow with the slider.
 
     Args:
         runs: name -> what was recorded at each slider position: ``turns``, ``test`` and ``sharpness`` (T,),
@@ -105,7 +106,7 @@ def _draw(
     side: list[list[Panel]] = []
     for (key, title), y, values in zip(MEASURED.items(), axes, (test, sharpness), strict=True):
         styles = task_styles(key, tasks)
-        panel = Curves(title, x, y, styles, at, values.T)
+        panel = Curves(title, x, y, styles, at, values.T, origin=0)
         for k, (_, look) in enumerate(styles.values()):
             stars = dict(x=[place(run[turns]) for run in mine], y=[run[key][k] for run in mine])
             panel.dots(None, look["color"], "star", size=15, cliponaxis=False, **stars)
@@ -118,7 +119,7 @@ def _draw(
     cosines = _numbers([[row["cosine"].get(part, torch.nan) for part in ("loss", "flat")] for row in rows])
     parts = {f"cosine-{part}": (f"{part} parts", PARTS[part]) for part in ("loss", "flat")}
     y = dict(range=[-0.3, 0.6])
-    more = [Curves("mean cosine of the tasks' gradients", x, y, parts, at, cosines.T)]
+    more = [Curves("mean cosine of the tasks' gradients", x, y, parts, at, cosines.T, origin=0)]
     words = {
         key: [" and ".join(map(form.format, row)) for row in values.tolist()]
         for key, form, values in (("test", "{:.1f} %", test), ("sharpness", "{:.3f}", sharpness))

@@ -89,7 +89,6 @@ class Prediction(anywidget.AnyWidget):
             stage.locked = "" if is_open(self.key) else LOCKED
             return bool(stage.locked)
 
-        stage.after = self.key
         wait(self.key, still_locked)
 
     def reveals(self, bundle: Mapping[str, Any]) -> None:

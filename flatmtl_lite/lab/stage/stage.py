@@ -78,7 +78,6 @@ class Stage(drawing.NeedsPlotly):
     solid = traitlets.Bool().tag(sync=True)
     locked = traitlets.Unicode().tag(sync=True)
     live = traitlets.Bool(True).tag(sync=True)
-    after = ""  # key of the prediction that it waits for
 
     def __init__(
         self,
@@ -196,8 +195,7 @@ class Stage(drawing.NeedsPlotly):
         bundle = super()._repr_mimebundle_(**kwargs)[0] | {"text/plain": self.state}
         if picture := static_picture(self._still()):
             bundle["image/png"] = picture
-        waits = {"after": self.after} if self.after else {}
-        return bundle, {"flatmtl": {"call": self.call} | waits}
+        return bundle, {"flatmtl": {"call": self.call}}
 
     def _still(self) -> go.Figure:
         """Return the figure for a picture that stands where no stage can, with a line that says so."""

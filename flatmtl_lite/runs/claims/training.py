@@ -47,8 +47,8 @@ def norms_fall() -> Claim:
         "Norms of the loss gradients fall",
         f"{PAPER}, Fig. 2 and appendix D.9, {UNSEEN}",
         **over(PLACES, judge),
-        certainty="Fig. 2 shows norms of the flat part; these are of the loss part, in the last third. A tenth "
-        "matters. A smaller loss alone makes them smaller too.",
+        certainty="Fig. 2 shows norms of the flat part; these are of the loss part, in the last third. A "
+        "tenth matters. A smaller loss alone makes them smaller too.",
         decides=PAPER_RUN + "cagrad f-cagrad",
     )
 

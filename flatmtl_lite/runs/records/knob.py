@@ -102,7 +102,7 @@ def shown(turns: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     first = runs[0]
     return {
         turns: first[turns],
-        "test": _means(runs, "test", 3),
+        "test": _means(runs, "test", 4),
         "sharpness": _means(runs, "sharpness", 3),
         "cosine": {part: rounded(_cosine(runs, part), 2) for part in first["cosine"]},
         "slice": rounded(first["slice"], 3),

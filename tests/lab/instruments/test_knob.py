@@ -43,7 +43,8 @@ def test_it_shows_what_was_recorded():
     assert shown(knob, "test-0-here")[:4:2].tolist() == [[0.1, pytest.approx(77)], [0.1, pytest.approx(67)]]
     assert shown(knob, "sharpness-1")[2].tolist() == [0.1, pytest.approx(0.2 / 1.1)]
     assert shown(knob, "slice-0").tolist() == [[-1, 2.1], [0, 1.1], [1, 2.1]]
-    assert shown(knob, "cosine-loss")[:, 1].tolist() == pytest.approx([-0.3, -0.29, -0.2, 0.1])
+    assert shown(knob, "cosine-loss")[:3, 1].tolist() == pytest.approx([-0.3, -0.29, -0.2])
+    assert shown(knob, "cosine-loss")[3].isnan().all()  # the curve grows with the slider
     assert shown(knob, "cosine-flat")[0].isnan().any()  # at ρ = 0 nothing is perturbed
     texts = {trace.uid: trace.text for trace in knob.drawn().data if trace.uid in ("right", "wrong")}
     assert texts["right"] == ("<b>0</b> 90 % ✓", "<b>shoe</b> 80 % ✓", " ", "<b>shoe</b> 60 % ✓")
