@@ -36,10 +36,10 @@ def test_multimnist_trains_and_draws_the_figures_that_wait_for_no_prediction(run
     plots = "document.querySelectorAll('.js-plotly-plot:not(.flatmtl-stage *)')"
     for cell in page.locator(".jp-CodeCell").all():  # a figure out of sight is not drawn
         cell.scroll_into_view_if_needed()
-    page.wait_for_function(f"() => {plots}.length === 4")
+    page.wait_for_function(f"() => {plots}.length === 5")
     rows = page.locator("table:has(progress) tbody tr")
     assert rows.count() == 3  # three runs
     assert page.locator(".flatmtl-stage").count() == 5  # four knobs, and the snapshots of F-LS
     assert all("100%" in row and "%" in row.split("s")[-1] for row in rows.all_text_contents())
     lines = page.evaluate(f"() => [...{plots}].map(plot => plot._fullData.length)")
-    assert lines == [6, 2, 9, 5]
+    assert lines == [6, 12, 2, 9, 5]

@@ -214,7 +214,7 @@ def test_the_front(says):
     equal = mean(ACCURACY["LS"])
     says("Most methods crowd at one place of each front , near equal weights")
     assert max(mean(ACCURACY[name]) for name in base) < equal + 2
-    says("At 0:100 it is 44 % again")
+    says("At 0:100 the error is 44 %")
     assert round(fronts["LS"]["0:100"][0]) == 44
     says("F-STL, one network per task, ends beyond both")
     for front in fronts.values():
