@@ -82,7 +82,7 @@ def _front(name: str, front: Mapping[str, Point], dash: str) -> go.Scatter:
         y=y,
         mode="lines+markers+text",
         text=written,
-        textposition="bottom center",
+        textposition="bottom right",
         textfont_size=12,
         name=f"fixed weights, {name}",
         line=dict(color=BLACK, dash=dash, width=2),
