@@ -11,6 +11,7 @@ from ..records.tuning import methods_of
 
 PLACES = {  # the recorded settings of the comparison, in words
     "noise-40": "40 % wrong labels",
+    "noise-20": "20 % wrong labels",
     "noise-0": "no wrong labels",
 }
 MLP = tuple(setting for setting in comparison.NOISY if setting in PLACES)  # these have all methods
