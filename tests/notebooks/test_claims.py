@@ -75,7 +75,7 @@ def test_sam_bears_the_larger_radius(says):
         for name in knob.METHODS
     }
     assert (round(at["SAM on the mean"][0.25]), round(at["F-LS"][0.25])) == (69, 32)
-    says("The tuned radii say the same: 0.14 for F-LS, and 0.2 for SAM")
+    says("The tuned radii agree with it: 0.14 for F-LS, and 0.2 for SAM")
     tuned = {run["label"]: run["value"] for run in NOISY["runs"]}
     assert (tuned["F-LS"], tuned["SAM on the mean loss"]) == (0.14, 0.2)
     says("F-CAGrad breaks down where F-LS does. SAMO-CAGrad bears still more")

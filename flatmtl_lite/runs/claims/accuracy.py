@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import torch
 
+from ..records import comparison
 from ..records.intervals import FAILS, HOLDS, OPEN, paired, verdict
 from .claim import (
     BASES,
-    MLP,
     NON_LINEAR,
     PAPER,
     PAPER_RUN,
@@ -57,7 +57,7 @@ def not_merely_sam() -> Claim:
     return Claim(
         "The gain is not merely SAM: F-LS and F-STL cannot surpass F-IMTL",
         f"{PAPER}, Table 7 and the rebuttal",
-        **over(MLP, judge),
+        **over(comparison.NOISY, judge),
         certainty="F-STL trains one network per task. SAM on the mean loss is our addition. In the authors' "
         "figures F-LS has 81 to 94 % of F-IMTL's gain over LS on Multi-MNIST. On NYUv2 its Δm is 6.4 points "
         "worse.",
@@ -82,7 +82,7 @@ def gaps_narrow() -> Claim:
     return Claim(
         "Gaps between methods narrow",
         f"our reading of {PAPER}, Table 1",
-        **over(MLP, judge),
+        **over(comparison.NOISY, judge),
         certainty="A range over eight methods: one outlier decides it. A tenth matters.",
         decides=PAPER_RUN + "mgda f-mgda cagrad f-cagrad imtl_g f-imtl_g",
     )
@@ -129,7 +129,7 @@ def flat_generalises() -> Claim:
     return Claim(
         "Flat minima generalise",
         f"{PAPER}, introduction",
-        **over(MLP, judge),
+        **over(comparison.NOISY, judge),
         certainty="It holds at a rank correlation below -0.7. It fails above -0.3, or if weight decay gains "
         "while its sharpness falls by less than a tenth. Where methods differ less than seeds do, a weak "
         "correlation says little.",

@@ -14,7 +14,6 @@ PLACES = {  # the recorded settings of the comparison, in words
     "noise-20": "20 % wrong labels",
     "noise-0": "no wrong labels",
 }
-MLP = tuple(setting for setting in comparison.NOISY if setting in PLACES)  # these have all methods
 PAPER, SAMO, SAGE = "arXiv 2211.13723", "SAMO, arXiv 2507.07883", "SAGE, arXiv 2605.07914"
 NON_LINEAR = tuple(comparison.NAMES.values())
 BASES = ("LS", "RLW", *NON_LINEAR)

@@ -28,9 +28,9 @@ HEAD = """# The claims, and what our runs say
 `flatmtl-lite record claims data/results/CLAIMS.md` writes this page from the records. Do not edit it.
 
 A difference is a mean over seeds, paired by seed, with its 95 % interval. A claim *holds here* if every
-interval shows the effect. It *does not hold here* if one interval leaves no room for an effect that matters,
-such as half a point of accuracy. Otherwise it is *open*. A claim that has a rule of its own names it under
-*how sure*.
+interval shows the effect. It *does not hold here* if one interval does not show it, and leaves no room for
+one that matters, such as half a point of accuracy. Otherwise it is *open*. A claim that has a rule of its own
+names it under *how sure*.
 
 All runs are small and were trained on a CPU: an MLP that names a digit and a garment, unless the evidence
 names another network or other images. The setting with 40 % wrong labels was chosen because flatness pays

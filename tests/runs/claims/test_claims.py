@@ -133,8 +133,8 @@ def test_a_sharp_minimum_that_generalises_is_a_counterexample(world):
     rules["test"] = lambda label, setting: 80 - len(label) + (0 if label != "LS + weight decay" else 0.001)
     assert accuracy.flat_generalises().verdict == HOLDS
     claim.values_of.cache_clear()
-    more["sharpness"] = lambda label: [0.01 * (len(label) % 5 + 1)] * 2
-    assert accuracy.flat_generalises().verdict in (OPEN, FAILS)
+    more["sharpness"] = lambda label: [0.01 * (len(label) % 5 + 1)] * 2  # unrelated to the accuracy
+    assert accuracy.flat_generalises().verdict == FAILS
     assert accuracy.rank_correlation([1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx(0.8)
 
 
