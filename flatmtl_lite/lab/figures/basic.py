@@ -132,7 +132,7 @@ def spread_dots(groups: Mapping[str, Mapping[str, Sequence[float]]], title: str)
                 marker=look["marker"] | dict(size=9, opacity=0.75),
             )
             figure.add_traces([mean, dots], rows=1, cols=column)
-    figure.update_xaxes(tickangle=0, tickfont_size=12).update_yaxes(title_text=title, col=1)
+    figure.update_xaxes(tickangle=0).update_yaxes(title_text=title, col=1)
     return figure.update_layout(template=TEMPLATE, height=470, margin_t=60, margin_b=80)
 
 
