@@ -18,6 +18,7 @@ def train(
     config: Config,
     network: Callable[[Sequence[int]], MultiTaskNet] = mlp,
     on_epoch: Callable[[Run, float], None] = lambda run, share: None,
+    with_sharpness: bool = True,
 ) -> Run:
     """Train a network on images with one label per task, in memory; nothing is written.
 
@@ -26,6 +27,7 @@ def train(
         config: method and settings.
         network: makes the network from the numbers of classes, ``data.classes``; called with the seed set.
         on_epoch: called as ``on_epoch(run, share of epochs done)`` after every epoch.
+        with_sharpness: whether the sharpness of the trained network is measured, which takes time.
 
     Raises:
         ValueError: there are fewer training images than one batch, or the network does not have one head per
@@ -38,5 +40,6 @@ def train(
         for losses in trainer.advance():
             if losses is None:
                 on_epoch(run, trainer.epochs_done / config.epochs)
-        run.sharpness = task_sharpness(run.model, data.train_images, data.train_labels)
+        if with_sharpness:
+            run.sharpness = task_sharpness(run.model, data.train_images, data.train_labels)
     return run

@@ -4,7 +4,7 @@ import copy
 import functools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,12 @@ def config_of(method: Method, setting: Setting, seed: int, value: float | None =
     length = dict(epochs=setting.epochs, evaluate_every=1 if method.stops_early else setting.epochs)
     options: dict[str, Any] = dict(norm="together", measure_every=NEVER, seed=seed)
     return Config(**options | length | setting.options | method.options | tuned)
+
+
+def judged(data: MultiTaskData, config: Config, network: str) -> dict[str, Any]:
+    """Train a network and return its accuracies, evaluated at the end alone; nothing else is measured."""
+    config = replace(config, evaluate_every=config.epochs, measure_every=NEVER)
+    return accuracies(train(data, config, parse_network(network), with_sharpness=False))
 
 
 def trained(data: MultiTaskData, config: Config, network: str, stops_early: bool) -> Run:
@@ -203,9 +209,10 @@ def tune_and_train(
         method = methods[label]
 
         def make() -> dict[str, Any]:
-            config = config_of(method, setting, seed, value)
-            done = trained(data_of(seed), config, setting.network, method.stops_early)
-            return measured(done, data_of(seed)) if kind == "runs" else accuracies(done)
+            config, data = config_of(method, setting, seed, value), data_of(seed)
+            if kind == "selection":
+                return judged(data, config, setting.network)
+            return measured(trained(data, config, setting.network, method.stops_early), data)
 
         return file.entry(kind, {"label": label, "seed": seed, "value": value}, make)
 

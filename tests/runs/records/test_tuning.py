@@ -39,8 +39,12 @@ def test_a_record_goes_on_and_drops_runs_of_values_no_longer_chosen(monkeypatch,
 
     monkeypatch.setattr(frontier, "METHODS", {"SAM on the mean": frontier.METHODS["SAM on the mean"]})
     monkeypatch.setattr(Setting, "data", lambda self, seed: SimpleNamespace(origin="none"))
+
+    def judged(data, config, network):
+        return {"val": [-abs(train(data, config, network, False).rho - 0.28)]}
+
     monkeypatch.setattr(tuning, "trained", train)
-    monkeypatch.setattr(tuning, "accuracies", lambda config: {"val": [-abs(config.rho - 0.28)]})
+    monkeypatch.setattr(tuning, "judged", judged)
     monkeypatch.setattr(frontier, "measured", lambda config, data: {"test": [0.0]})
     old = {"label": "SAM on the mean", "value": 0.2, "test": [0.0]}
     selection = [old | {"seed": 100, "value": rho, "val": [rho - 0.28]} for rho in (0.1, 0.14, 0.2)]
@@ -82,6 +86,17 @@ def test_the_options_of_a_setting_and_of_a_method_win():
     setting = replace(SMALL, options=dict(optimizer="adam", evaluate_every=1))
     config = tuning.config_of(Method(dict(method="f-mean", optimizer="sgd")), setting, 7, 0.2)
     assert (config.optimizer, config.evaluate_every, config.rho) == ("sgd", 1, 0.2)
+
+
+def test_a_run_that_is_only_judged_trains_as_any_other_and_measures_nothing_else():
+    config = tuning.config_of(Method(dict(method="f-mean")), SMALL, 0, 0.1)
+    config = replace(config, evaluate_every=1, measure_every=4)
+    data = SMALL.data(0)
+    run, found = tuning.trained(data, config, "mlp", False), tuning.judged(data, config, "mlp")
+    assert {split: found[split] for split in ("train", "val", "test")} == {
+        split: run.accuracies[-1][split] for split in ("train", "val", "test")
+    }
+    assert len(found["course"]) == 2  # before training, and after it
 
 
 def test_early_stopping_gives_the_weights_of_the_epoch_that_validation_picks():
