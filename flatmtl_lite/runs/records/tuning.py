@@ -39,6 +39,7 @@ class Setting:
         n_train: number of training pairs; there are 2,000 validation pairs.
         sample: whether the images come from the shipped sample; otherwise from the full sets.
         options: further options of :class:`~flatmtl_lite.runs.engine.config.Config` for all methods.
+        tuned_as: the method whose ρ all others take; None: each method has its own ρ tuned.
     """
 
     network: str
@@ -50,6 +51,7 @@ class Setting:
     n_train: int = 2000
     sample: bool = True
     options: dict[str, Any] = field(default_factory=dict, hash=False)
+    tuned_as: str | None = None
 
     def data(self, seed: int) -> MultiTaskData:
         """Return the images and labels of a seed; digit and garment stay in place."""
@@ -221,8 +223,9 @@ def tune_and_train(
 
     firsts = {"rho": setting.radii, "weight_decay": setting.decays}
     for label, method in methods.items():
-        if method.tuned_as:
-            values[label] = values[method.tuned_as]
+        source = method.tuned_as or (setting.tuned_as if method.tunes == "rho" else None)
+        if source in values:
+            values[label] = values[source]
         elif method.tunes:
             values[label] = best_of(
                 LADDERS[method.tunes], firsts[method.tunes], functools.partial(score, label)

@@ -82,6 +82,29 @@ def test_a_method_takes_the_radius_of_another(monkeypatch, tmp_path):
     assert "sha256 checked" in file.content["data"]
 
 
+def test_a_setting_may_have_one_radius_for_all_methods(monkeypatch, tmp_path):
+    methods = {
+        "plain": Method(dict(method="mean"), None),
+        "first": Method(dict(method="f-mean")),
+        "second": Method(dict(method="f-cagrad")),
+        "decayed": Method(dict(method="mean"), "weight_decay"),
+    }
+    tried = []
+
+    def judged(data, config, network):
+        tried.append((config.method, config.rho, config.weight_decay))
+        return {"val": [config.rho == 0.1, config.weight_decay == 0.01]}
+
+    monkeypatch.setattr(tuning, "judged", judged)
+    monkeypatch.setattr(tuning, "trained", lambda data, config, network, stops_early: config)
+    file = RecordFile("comparison", tmp_path / "x.json", [3], ("selection", "runs"))
+    setting = replace(SMALL, tuned_as="first")
+    tuning.tune_and_train(file, methods, setting, [3], lambda config, data: {"rho": config.rho})
+    values = {run["label"]: run["value"] for run in file.content["runs"]}
+    assert values == {"plain": None, "first": 0.1, "second": 0.1, "decayed": 0.01}
+    assert {method for method, *_ in tried} == {"f-mean", "mean"}
+
+
 def test_the_options_of_a_setting_and_of_a_method_win():
     setting = replace(SMALL, options=dict(optimizer="adam", evaluate_every=1))
     config = tuning.config_of(Method(dict(method="f-mean", optimizer="sgd")), setting, 7, 0.2)
