@@ -1,8 +1,8 @@
 """Every base method, with the F-method and directly, tuned by one rule and trained with several seeds.
 
 ``flatmtl-lite record comparison FILE --setting noise-40`` makes the record for the teaching setting with 40 %
-wrong labels. The settings ``clean-...`` have a LeNet, 5,000 pairs of the full sets, and no wrong labels. A run
-takes minutes there, so ρ is tuned for F-LS alone.
+wrong labels. The settings ``clean-...`` have a LeNet, 5,000 pairs of the full sets, and no wrong labels.
+There a run takes minutes, so ρ is tuned for F-LS alone.
 """
 
 import statistics
