@@ -27,7 +27,8 @@ def improves() -> Claim:
         "The F-method improves every base method",
         f"{PAPER}, Tables 1-4; for LS Table 7; for RLW the authors' logs alone",
         **by_place([(f"F-{base}", base) for base in BASES]),
-        certainty="All methods are tuned by one rule. These runs say little about large networks.",
+        certainty="On the MLP all methods are tuned by one rule. On the LeNet they share one ρ, "
+        "tuned for F-LS. These runs say little about large networks.",
         decides=PAPER_RUN + "cagrad f-cagrad pcgrad f-pcgrad",
     )
 

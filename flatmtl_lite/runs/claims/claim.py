@@ -13,6 +13,8 @@ PLACES = {  # the recorded settings of the comparison, in words
     "noise-40": "40 % wrong labels",
     "noise-20": "20 % wrong labels",
     "noise-0": "no wrong labels",
+    "clean-mixed": "LeNet on clean mixed pairs",
+    "clean-mnist": "LeNet on clean pairs of digits",
 }
 PAPER, SAMO, SAGE = "arXiv 2211.13723", "SAMO, arXiv 2507.07883", "SAGE, arXiv 2605.07914"
 NON_LINEAR = tuple(comparison.NAMES.values())

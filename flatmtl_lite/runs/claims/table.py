@@ -33,8 +33,9 @@ one that matters, such as half a point of accuracy. Otherwise it is *open*. A cl
 names it under *how sure*.
 
 All runs are small and were trained on a CPU: an MLP that names a digit and a garment, unless the evidence
-names another network or other images. The setting with 40 % wrong labels was chosen because flatness pays
-there. So a verdict is about these runs. Each claim names a run that would tell more.
+names another network or other images. Clean pairs have no wrong labels. The setting with 40 % wrong labels
+was chosen because flatness pays there. So a verdict is about these runs. Each claim names a run that would
+tell more.
 """
 
 
