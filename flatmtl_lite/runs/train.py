@@ -18,6 +18,7 @@ def train(
     config: Config,
     network: Callable[[Sequence[int]], MultiTaskNet] = mlp,
     on_epoch: Callable[[Run, float], None] = lambda run, share: None,
+    *,
     with_sharpness: bool = True,
 ) -> Run:
     """Train a network on images with one label per task, in memory; nothing is written.
