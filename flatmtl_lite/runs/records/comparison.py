@@ -1,8 +1,8 @@
-"""Every base method, with the F-method and directly, tuned by one rule and trained with several seeds.
+"""Base methods, with the F-method and directly, trained with several seeds.
 
 ``flatmtl-lite record comparison FILE --setting noise-40`` makes the record for the teaching setting with 40 %
 wrong labels. The settings ``clean-...`` have a LeNet, 5,000 pairs of the full sets, and no wrong labels.
-There a run takes minutes, so ρ is tuned for F-LS alone.
+On the MLP every method is tuned by one rule. On the LeNet a run takes minutes, so ρ is tuned for F-LS alone.
 """
 
 import statistics

@@ -39,7 +39,7 @@ class Setting:
         n_train: number of training pairs; there are 2,000 validation pairs.
         sample: whether the images come from the shipped sample; otherwise from the full sets.
         options: further options of :class:`~flatmtl_lite.runs.engine.config.Config` for all methods.
-        tuned_as: the method whose ρ all others take; None: each method has its own ρ tuned.
+        tuned_as: the method whose ρ all other methods with a ρ take; None: each has its own.
     """
 
     network: str
@@ -105,8 +105,8 @@ def config_of(method: Method, setting: Setting, seed: int, value: float | None =
     return Config(**options | length | setting.options | method.options | tuned)
 
 
-def judged(data: MultiTaskData, config: Config, network: str) -> dict[str, Any]:
-    """Train a network and return its accuracies, evaluated at the end alone; nothing else is measured."""
+def final_accuracies(data: MultiTaskData, config: Config, network: str) -> dict[str, Any]:
+    """Train a network and return its accuracies after the last epoch; skip all other measurements."""
     config = replace(config, evaluate_every=config.epochs, measure_every=NEVER)
     return accuracies(train(data, config, parse_network(network), with_sharpness=False))
 
@@ -194,11 +194,11 @@ def tune_and_train(
     seeds: Sequence[int],
     measured: Callable[[Run, MultiTaskData], dict[str, Any]],
 ) -> None:
-    """Tune every method with one seed, by validation accuracy; then train it with every seed.
+    """Tune the methods with one seed, by validation accuracy; then train each with every seed.
 
     Args:
         file: the record, with the lists ``selection`` and ``runs``. Runs that it holds are not repeated.
-        methods: the methods by label; one that is ``tuned_as`` another comes after it.
+        methods: the methods by label; one that takes the ρ of another comes after it.
         setting: where they meet.
         seeds: the seeds of the runs.
         measured: returns what is recorded of a run.
@@ -213,7 +213,7 @@ def tune_and_train(
         def make() -> dict[str, Any]:
             config, data = config_of(method, setting, seed, value), data_of(seed)
             if kind == "selection":
-                return judged(data, config, setting.network)
+                return final_accuracies(data, config, setting.network)
             return measured(trained(data, config, setting.network, method.stops_early), data)
 
         return file.entry(kind, {"label": label, "seed": seed, "value": value}, make)
@@ -223,8 +223,8 @@ def tune_and_train(
 
     firsts = {"rho": setting.radii, "weight_decay": setting.decays}
     for label, method in methods.items():
-        source = method.tuned_as or (setting.tuned_as if method.tunes == "rho" else None)
-        if source in values:
+        shared = setting.tuned_as if method.tunes == "rho" and label != setting.tuned_as else None
+        if source := method.tuned_as or shared:
             values[label] = values[source]
         elif method.tunes:
             values[label] = best_of(

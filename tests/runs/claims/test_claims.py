@@ -71,7 +71,9 @@ def test_the_f_method_must_improve_every_base_method_in_every_setting(world):
     assert accuracy.improves().verdict.endswith(f"{FAILS} (no wrong labels)")
     claim.values_of.cache_clear()
     rules["test"] = lambda label, setting: 80 if label.startswith("F-") and label != "F-MGDA" else 70
-    assert accuracy.improves().verdict.startswith(f"{FAILS} (40 % wrong labels, 20 % wrong labels, no wrong")
+    assert accuracy.improves().verdict.startswith(
+        f"{FAILS} (40 % wrong labels, 20 % wrong labels, no wrong labels); "
+    )
 
 
 def test_decomposed_must_beat_direct(world):

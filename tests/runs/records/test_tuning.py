@@ -40,11 +40,11 @@ def test_a_record_goes_on_and_drops_runs_of_values_no_longer_chosen(monkeypatch,
     monkeypatch.setattr(frontier, "METHODS", {"SAM on the mean": frontier.METHODS["SAM on the mean"]})
     monkeypatch.setattr(Setting, "data", lambda self, seed: SimpleNamespace(origin="none"))
 
-    def judged(data, config, network):
+    def final_accuracies(data, config, network):
         return {"val": [-abs(train(data, config, network, False).rho - 0.28)]}
 
     monkeypatch.setattr(tuning, "trained", train)
-    monkeypatch.setattr(tuning, "judged", judged)
+    monkeypatch.setattr(tuning, "final_accuracies", final_accuracies)
     monkeypatch.setattr(frontier, "measured", lambda config, data: {"test": [0.0]})
     old = {"label": "SAM on the mean", "value": 0.2, "test": [0.0]}
     selection = [old | {"seed": 100, "value": rho, "val": [rho - 0.28]} for rho in (0.1, 0.14, 0.2)]
@@ -91,11 +91,11 @@ def test_a_setting_may_have_one_radius_for_all_methods(monkeypatch, tmp_path):
     }
     tried = []
 
-    def judged(data, config, network):
+    def final_accuracies(data, config, network):
         tried.append((config.method, config.rho, config.weight_decay))
         return {"val": [config.rho == 0.1, config.weight_decay == 0.01]}
 
-    monkeypatch.setattr(tuning, "judged", judged)
+    monkeypatch.setattr(tuning, "final_accuracies", final_accuracies)
     monkeypatch.setattr(tuning, "trained", lambda data, config, network, stops_early: config)
     file = RecordFile("comparison", tmp_path / "x.json", [3], ("selection", "runs"))
     setting = replace(SMALL, tuned_as="first")
@@ -115,7 +115,7 @@ def test_a_run_that_is_only_judged_trains_as_any_other_and_measures_nothing_else
     config = tuning.config_of(Method(dict(method="f-mean")), SMALL, 0, 0.1)
     config = replace(config, evaluate_every=1, measure_every=4)
     data = SMALL.data(0)
-    run, found = tuning.trained(data, config, "mlp", False), tuning.judged(data, config, "mlp")
+    run, found = tuning.trained(data, config, "mlp", False), tuning.final_accuracies(data, config, "mlp")
     assert {split: found[split] for split in ("train", "val", "test")} == {
         split: run.accuracies[-1][split] for split in ("train", "val", "test")
     }
